@@ -1,0 +1,120 @@
+//! The seam between the portable program and the operating system: what starts, kills and lists islands.
+
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{IslandId, Purpose, Spec};
+
+/// A future that a trait object can return.
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What starts and ends islands on one kind of operating system.
+pub trait Backend: Send + Sync {
+    /// Starts an island. Its process runs, or is about to, when this returns.
+    fn start<'a>(&'a self, spec: &'a Spec, stdio: Stdio) -> BoxFuture<'a, Result<Started, StartError>>;
+
+    /// Ends everything that runs inside. It does not wait; an island that is gone is no error.
+    fn kill(&self, id: &IslandId);
+
+    /// The islands whose end the system has not confirmed yet, those made ahead included.
+    fn list(&self) -> Vec<IslandId>;
+
+    /// The host's user and group id behind a tool's user, where it is not the server's own.
+    fn owner(&self, purpose: Purpose) -> Option<u32>;
+
+    /// What this host isolates and limits, and what it does not.
+    fn findings(&self) -> Vec<Finding>;
+
+    /// Ends all islands and gives back everything that was made for them.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// The descriptors that an island's program runs on.
+#[derive(Debug)]
+pub struct Stdio {
+    /// Read by the program.
+    pub stdin: OwnedFd,
+    /// Written by the program.
+    pub stdout: OwnedFd,
+    /// Written by the program.
+    pub stderr: OwnedFd,
+}
+
+/// An island that has started.
+pub struct Started {
+    /// Its name.
+    pub id: IslandId,
+    /// Resolves when nothing inside runs any more.
+    pub exit: BoxFuture<'static, Result<Exit, StartError>>,
+}
+
+/// How an island's first process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// The exit status, or none after a signal.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// The system killed something inside for want of memory.
+    pub oom: bool,
+}
+
+/// An island could not be made; always our fault or the host's, never the function's.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The operating system refused a step.
+    #[error("the island could not be made: {0}")]
+    Refused(String),
+    /// The process that makes islands is gone.
+    #[error("the launcher of islands is gone: {0}")]
+    Launcher(String),
+    /// A pipe or a descriptor could not be had.
+    #[error("no descriptors for an island")]
+    Descriptors(#[source] std::io::Error),
+    /// The host has no backend.
+    #[error("this host cannot make islands: {0}")]
+    Unsupported(String),
+}
+
+/// One thing that a host can or cannot do for isolation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What it is about: `memory limit`.
+    pub name: &'static str,
+    /// How it is done, or why it is not.
+    pub detail: String,
+    /// What to do about it; none where it is done.
+    pub remedy: Option<String>,
+    /// No island is made without it.
+    pub required: bool,
+}
+
+/// Chooses the backend of this host. `zones` is Go's archive of time zones.
+pub async fn choose(options: Options) -> Result<Arc<dyn Backend>, StartError> {
+    #[cfg(target_os = "linux")]
+    {
+        Ok(super::linux::Linux::start(options).await?)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = options;
+        Err(StartError::Unsupported("it has no backend for this operating system yet".into()))
+    }
+}
+
+/// What a backend needs to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Our own executable, which is a launcher when its first argument says so.
+    pub launcher: std::path::PathBuf,
+    /// Go's archive of time zones, for functions that ask for one.
+    pub zones: Option<std::path::PathBuf>,
+    /// The limits of a function's island, which islands are made ahead with.
+    pub function: super::Limits,
+    /// How many function islands are made ahead.
+    pub ahead: usize,
+}

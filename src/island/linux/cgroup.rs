@@ -1,0 +1,327 @@
+//! Limits that hold for all processes of an island together, by cgroups: version 2, and version 1 where version 2 has
+//! no controllers.
+//!
+//! The server makes one group of its own ([`Home`]) named after its process, and in it a launcher makes a group for each
+//! island before the island's first process runs, and removes it after the last one has ended. A home whose process is
+//! gone is swept at the next start. Where the host grants no groups (an ordinary user without delegation) the limits of
+//! each process remain, and `check` says so.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use serde::{Deserialize, Serialize};
+
+use super::protocol::Bounds;
+
+/// The controllers that an island needs.
+const CONTROLLERS: [&str; 2] = ["memory", "pids"];
+/// Every group that we make at the top starts with this.
+const PREFIX: &str = "sky-island-";
+
+/// The server's own groups: the folders, one for each hierarchy, that islands' groups are made in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Home {
+    version: Version,
+    folders: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Version {
+    One,
+    Two,
+}
+
+/// Where the host keeps its groups, and where this process is among them.
+#[derive(Debug, PartialEq, Eq)]
+struct Layout {
+    version: Version,
+    /// The folder of this process's own group, one a hierarchy.
+    own: Vec<PathBuf>,
+    /// The top of each hierarchy.
+    top: Vec<PathBuf>,
+}
+
+impl Home {
+    /// Makes the server's groups, or says why it may not.
+    pub(crate) fn create() -> Result<Self, String> {
+        let read = |path: &str| fs::read_to_string(path).map_err(|e| format!("{path}: {e}"));
+        let layout = Layout::find(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?, &|path| {
+            fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default()
+        })
+        .ok_or("this host mounts no cgroup hierarchy with the memory and pids controllers")?;
+        let name = format!("{PREFIX}{}", std::process::id());
+        let home = match Self::create_below(&layout, &layout.own, &name) {
+            Ok(home) => home,
+            Err(first) if layout.own == layout.top => return Err(first),
+            Err(first) => Self::create_below(&layout, &layout.top, &name).map_err(|_| first)?,
+        };
+        Ok(home)
+    }
+
+    fn create_below(layout: &Layout, parents: &[PathBuf], name: &str) -> Result<Self, String> {
+        let mut folders = Vec::new();
+        for parent in parents {
+            sweep(parent);
+            let folder = parent.join(name);
+            let made = || -> io::Result<()> {
+                if layout.version == Version::Two {
+                    delegate(parent, true)?;
+                }
+                fs::create_dir(&folder)?;
+                if layout.version == Version::Two {
+                    delegate(&folder, false)?;
+                }
+                Ok(())
+            };
+            if let Err(error) = made() {
+                let _ = fs::remove_dir(&folder);
+                return Err(format!("no control group may be made below {}: {error}", parent.display()));
+            }
+            folders.push(folder);
+        }
+        Ok(Self { version: layout.version, folders })
+    }
+
+    /// Removes the server's groups, which must be empty.
+    pub(crate) fn remove(&self) {
+        for folder in &self.folders {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+
+    /// Opens the folders, for a launcher that is about to leave the host's tree.
+    pub(crate) fn open(&self) -> io::Result<Groups> {
+        let open = |path: &PathBuf| Ok(fs::File::open(path)?.into());
+        Ok(Groups {
+            version: self.version,
+            folders: self.folders.iter().map(open).collect::<io::Result<_>>()?,
+        })
+    }
+}
+
+impl Layout {
+    /// Reads mountinfo and /proc/self/cgroup (proc(5), cgroups(7)). `controllers` answers the cgroup.controllers file of
+    /// a version 2 folder.
+    fn find(mountinfo: &str, own: &str, controllers: &dyn Fn(&Path) -> String) -> Option<Self> {
+        let mounts: Vec<(PathBuf, String, String)> = mountinfo.lines().filter_map(cgroup_mount).collect();
+        let own_in = |id: &dyn Fn(&str, &str) -> bool| {
+            own.lines().find_map(|line| {
+                let mut parts = line.splitn(3, ':');
+                let (number, names) = (parts.next()?, parts.next()?);
+                id(number, names).then(|| parts.next())?
+            })
+        };
+        let below = |top: &Path, path: &str| top.join(path.trim_start_matches('/'));
+        if let Some((top, ..)) = mounts.iter().find(|(_, kind, _)| kind == "cgroup2") {
+            let has = controllers(top);
+            if CONTROLLERS.iter().all(|name| has.split_whitespace().any(|word| word == *name)) {
+                let path = own_in(&|number, names| number == "0" && names.is_empty())?;
+                return Some(Self { version: Version::Two, own: vec![below(top, path)], top: vec![top.clone()] });
+            }
+        }
+        let mut layout = Self { version: Version::One, own: Vec::new(), top: Vec::new() };
+        for controller in CONTROLLERS {
+            let named = |names: &str| names.split(',').any(|name| name == controller);
+            let (top, ..) = mounts.iter().find(|(_, kind, names)| kind == "cgroup" && named(names))?;
+            let path = own_in(&|_, names| named(names))?;
+            layout.own.push(below(top, path));
+            layout.top.push(top.clone());
+        }
+        Some(layout)
+    }
+}
+
+/// The mount point, type and super options of a line of mountinfo, if it is a cgroup hierarchy.
+fn cgroup_mount(line: &str) -> Option<(PathBuf, String, String)> {
+    let (front, back) = line.split_once(" - ")?;
+    let point = front.split(' ').nth(4)?;
+    let mut back = back.split(' ');
+    let kind = back.next()?;
+    let options = back.nth(1)?;
+    kind.starts_with("cgroup").then(|| (point.into(), kind.to_owned(), options.to_owned()))
+}
+
+/// Lets the children of a version 2 group have limits. A group that holds processes may not have such children, so
+/// when it holds only this one, it is moved to a leaf beside them.
+fn delegate(folder: &Path, move_aside: bool) -> io::Result<()> {
+    let control = folder.join("cgroup.subtree_control");
+    let enable = || fs::write(&control, "+memory +pids");
+    match enable() {
+        Err(error) if move_aside && error.raw_os_error() == Some(libc::EBUSY) => {
+            let leaf = folder.join("sky-island-server");
+            fs::create_dir_all(&leaf)?;
+            fs::write(leaf.join("cgroup.procs"), std::process::id().to_string())?;
+            enable()
+        }
+        result => result,
+    }
+}
+
+/// Removes the homes of servers that no longer run.
+fn sweep(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            for child in fs::read_dir(entry.path()).into_iter().flatten().flatten() {
+                let _ = fs::remove_dir(child.path());
+            }
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}
+
+/// The opened home of a launcher; its islands' groups are made here.
+pub(crate) struct Groups {
+    version: Version,
+    folders: Vec<OwnedFd>,
+}
+
+/// One island's groups.
+pub(crate) struct Group {
+    version: Version,
+    name: String,
+    folders: Vec<OwnedFd>,
+}
+
+impl Groups {
+    /// Makes an island's groups with their limits.
+    pub(crate) fn create(&self, name: &str, bounds: &Bounds) -> io::Result<Group> {
+        let mut group = Group { version: self.version, name: name.to_owned(), folders: Vec::new() };
+        for parent in &self.folders {
+            let made = mkdirat(parent, name, Mode::from_bits_truncate(0o755))
+                .and_then(|()| openat(parent, name, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()));
+            match made {
+                Ok(folder) => group.folders.push(folder),
+                Err(error) => {
+                    self.remove(&group);
+                    return Err(error.into());
+                }
+            }
+        }
+        match group.limit(bounds) {
+            Ok(()) => Ok(group),
+            Err(error) => {
+                self.remove(&group);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes an island's groups; false while the kernel still counts a process of it.
+    pub(crate) fn remove(&self, group: &Group) -> bool {
+        self.folders.iter().all(|parent| {
+            let result = unlinkat(parent, group.name.as_str(), UnlinkatFlags::RemoveDir);
+            !matches!(result, Err(nix::Error::EBUSY))
+        })
+    }
+}
+
+impl Group {
+    fn limit(&self, bounds: &Bounds) -> io::Result<()> {
+        let (memory, processes) = (bounds.memory.to_string(), bounds.processes.to_string());
+        match (self.version, &self.folders[..]) {
+            (Version::Two, [folder]) => {
+                write(folder, "memory.max", &memory)?;
+                write(folder, "pids.max", &processes)?;
+                write(folder, "memory.oom.group", "1")?;
+                // A kernel without swap has no such file.
+                let _ = write(folder, "memory.swap.max", "0");
+                Ok(())
+            }
+            (Version::One, [in_memory, in_pids]) => {
+                write(in_memory, "memory.limit_in_bytes", &memory)?;
+                let _ = write(in_memory, "memory.memsw.limit_in_bytes", &memory);
+                write(in_pids, "pids.max", &processes)
+            }
+            _ => Err(io::Error::other("a group with an unexpected number of hierarchies")),
+        }
+    }
+
+    /// The folder to fork into, where the kernel can.
+    pub(crate) fn for_fork(&self) -> Option<BorrowedFd<'_>> {
+        (self.version == Version::Two).then(|| self.folders[0].as_fd())
+    }
+
+    /// Moves a process in, where it could not be forked into.
+    pub(crate) fn adopt(&self, pid: i32) -> io::Result<()> {
+        if self.version == Version::Two {
+            return Ok(());
+        }
+        self.folders.iter().try_for_each(|folder| write(folder, "cgroup.procs", &pid.to_string()))
+    }
+
+    /// Whether the kernel killed something in the group for want of memory.
+    pub(crate) fn out_of_memory(&self) -> bool {
+        let file = match self.version {
+            Version::One => "memory.oom_control",
+            Version::Two => "memory.events",
+        };
+        self.folders.first().and_then(|folder| read(folder, file).ok()).is_some_and(|t| oom_kills(&t) > 0)
+    }
+}
+
+fn oom_kills(text: &str) -> u64 {
+    let count = |line: &str| line.strip_prefix("oom_kill ")?.trim().parse().ok();
+    text.lines().find_map(count).unwrap_or(0)
+}
+
+fn write(folder: &OwnedFd, name: &str, value: &str) -> io::Result<()> {
+    let file = openat(folder, name, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    nix::unistd::write(&file, value.as_bytes())?;
+    Ok(())
+}
+
+fn read(folder: &OwnedFd, name: &str) -> io::Result<String> {
+    io::read_to_string(fs::File::from(openat(folder, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "\
+30 23 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
+33 30 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+36 30 0:32 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids
+38 30 0:34 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw";
+    const PURE: &str = "26 23 0:24 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate";
+
+    #[test]
+    fn version_two_is_used_where_it_has_the_controllers() {
+        let own = "0::/user.slice/user-1000.slice/session.scope";
+        let layout = Layout::find(PURE, own, &|_| "cpuset cpu io memory pids\n".into()).unwrap();
+        assert_eq!(layout.version, Version::Two);
+        let path = "/sys/fs/cgroup/user.slice/user-1000.slice/session.scope";
+        assert_eq!(layout.own, [PathBuf::from(path)]);
+    }
+
+    #[test]
+    fn version_one_is_used_where_version_two_has_no_controllers() {
+        let own = "5:pids:/\n4:memory:/box\n0::/";
+        let layout = Layout::find(HYBRID, own, &|_| String::new()).unwrap();
+        assert_eq!(layout.version, Version::One);
+        assert_eq!(
+            layout.own,
+            [PathBuf::from("/sys/fs/cgroup/memory/box"), PathBuf::from("/sys/fs/cgroup/pids/")]
+        );
+    }
+
+    #[test]
+    fn a_host_without_the_controllers_has_no_layout() {
+        assert_eq!(Layout::find(PURE, "0::/", &|_| "cpu io".into()), None);
+        assert_eq!(Layout::find("", "", &|_| String::new()), None);
+    }
+
+    #[test]
+    fn kills_for_want_of_memory_are_read_from_both_versions_files() {
+        assert_eq!(oom_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"), 2);
+        assert_eq!(oom_kills("low 0\nhigh 0\nmax 9\noom 1\noom_kill 1\noom_group_kill 1\n"), 1);
+        assert_eq!(oom_kills(""), 0);
+    }
+}

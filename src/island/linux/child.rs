@@ -1,0 +1,117 @@
+//! The first process of an island, from its fork to its exec.
+//!
+//! It runs in new namespaces as a copy of its launcher, builds what the island sees, gives up what it must not have,
+//! and then waits on its control socket for the [`Go`] that says what to become. Up to that exec it runs only our code.
+//!
+//! The order matters: host files are opened while the launcher's user still may; mounts are made by the island's own
+//! user, whose files they hold; capabilities go after the last mount; the system-call filter goes on before the wait,
+//! so that it costs a call nothing; landlock comes last, because only then is the program known that may run.
+
+use std::ffi::CString;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+
+use landlock::RulesetCreated;
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
+use seccompiler::BpfProgramRef;
+
+use super::protocol::{self, Go, Prepare};
+use super::root::{Sources, failed, mount_tmp};
+use super::{confine, sys};
+
+/// The exit status of a process that never became its program; the control socket holds the reason.
+const NOT_STARTED: i32 = 125;
+
+/// What a new first process has in its hands.
+pub(crate) struct Child<'a> {
+    pub(crate) prepare: &'a Prepare,
+    pub(crate) control: OwnedFd,
+    /// One byte arrives here once the launcher has written the user mapping and chosen the cgroup.
+    pub(crate) mapped: std::io::PipeReader,
+    pub(crate) filter: BpfProgramRef<'a>,
+}
+
+impl Child<'_> {
+    /// Becomes an island and then its program. Never returns, so that nothing is dropped whose descriptor is closed by
+    /// then.
+    pub(crate) fn run(mut self) -> ! {
+        let control = self.control.as_raw_fd();
+        if let Err(reason) = self.become_island() {
+            // The server reads the reason when it sees the exit; if it is gone, so is the need.
+            let _ = protocol::send(control, &reason, &[]);
+        }
+        sys::exit_now(NOT_STARTED)
+    }
+
+    fn become_island(&mut self) -> Result<(), String> {
+        let mut byte = [0];
+        self.mapped.read_exact(&mut byte).map_err(failed("wait for the launcher"))?;
+        let rules = self.settle()?;
+        let mut buffer = Vec::new();
+        let message = protocol::receive::<Go>(self.control.as_raw_fd(), &mut buffer)
+            .map_err(failed("receive the program"))?;
+        // The server no longer wants this island.
+        let Some((go, fds)) = message else { sys::exit_now(0) };
+        become_program(&go, fds, rules)
+    }
+
+    /// Everything that does not depend on the program.
+    fn settle(&self) -> Result<RulesetCreated, String> {
+        default_signals().map_err(|e| format!("signals: {e}"))?;
+        nix::unistd::sethostname("island").map_err(|e| format!("sethostname: {e}"))?;
+        let writable = self.build_root()?;
+        confine::limit(&self.prepare.bounds).map_err(failed("limits"))?;
+        confine::drop_privileges().map_err(failed("drop privileges"))?;
+        sys::close_all_from(3, &[self.control.as_raw_fd()]);
+        let rules = confine::file_rules(&writable, self.prepare.host_network)?;
+        seccompiler::apply_filter(self.filter).map_err(|e| format!("seccomp: {e}"))?;
+        Ok(rules)
+    }
+
+    /// Returns the folders that the island may write.
+    fn build_root(&self) -> Result<Vec<PathBuf>, String> {
+        let Some(root) = &self.prepare.root else {
+            confine::become_nobody().map_err(failed("change the user"))?;
+            mount_tmp(&self.prepare.bounds)?;
+            return Ok(vec!["/tmp".into()]);
+        };
+        let sources = Sources::open(root)?;
+        confine::become_nobody().map_err(failed("change the user"))?;
+        sources.enter(root)?;
+        let bound = root.binds.iter().filter(|bind| bind.writable).map(|bind| bind.target.clone());
+        Ok(bound.chain(root.overlay.as_ref().map(|overlay| overlay.target.clone())).collect())
+    }
+}
+
+/// Undoes what the launcher's runtime set and a program would inherit.
+fn default_signals() -> nix::Result<()> {
+    // SAFETY: restoring a default disposition installs no handler.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+}
+
+fn become_program(go: &Go, fds: Vec<OwnedFd>, rules: RulesetCreated) -> Result<(), String> {
+    let mut fds = fds.into_iter();
+    for number in 0..3 {
+        let fd = fds.next().ok_or("the program came without its descriptors")?;
+        duplicate(fd, number)?;
+    }
+    let program = fds.next();
+    let text = |s: &String| CString::new(s.as_str()).map_err(|_| format!("{s:?} holds a NUL"));
+    let args = go.args.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    let env = go.env.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    let path = text(go.program.as_ref().unwrap_or(&String::new()))?;
+    std::env::set_current_dir(&go.folder).map_err(failed(&go.folder))?;
+    confine::seal_files(rules, program.as_ref().map(|fd| fd.as_fd()))?;
+    let error = sys::exec(program.as_ref().map(|fd| fd.as_fd()), &path, &args, &env);
+    Err(format!("exec {}: {error}", go.args.first().map_or("", |name| name)))
+}
+
+fn duplicate(fd: OwnedFd, number: RawFd) -> Result<(), String> {
+    // SAFETY: `number` is 0, 1 or 2, which nothing in this process owns.
+    if unsafe { libc::dup2(fd.as_raw_fd(), number) } < 0 {
+        return Err(format!("dup2: {}", std::io::Error::last_os_error()));
+    }
+    Ok(())
+}

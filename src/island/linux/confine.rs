@@ -1,0 +1,98 @@
+//! What a process in an island gives up before a stranger's code starts: its user, its limits, its capabilities, most
+//! system calls, and the file system beyond what its rights name.
+//!
+//! Each function is one layer; any of them alone is meant to hold. Their order is fixed by [`super::child`].
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
+    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
+};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+
+use super::protocol::Bounds;
+use super::sys;
+
+/// The user and group inside every island.
+pub(crate) const NOBODY: u32 = 65_534;
+/// The newest landlock rules that we know how to use; an older kernel applies those that it has.
+const LANDLOCK: ABI = ABI::V6;
+
+/// Becomes the island's one user. The mapping behind it has been written by the launcher.
+pub(crate) fn become_nobody() -> io::Result<()> {
+    // An ordinary user's launcher may not change groups, and has no others to lose that the island could use: ids
+    // without a mapping match nothing.
+    match setgroups(&[]) {
+        Ok(()) | Err(nix::Error::EPERM) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
+    setresgid(group, group, group)?;
+    setresuid(user, user, user)?;
+    Ok(())
+}
+
+/// Applies the limits that the kernel keeps for each process. RLIMIT_DATA counts private writable memory, so a Go
+/// heap is stopped at the limit while Go's large reservations cost nothing.
+pub(crate) fn limit(bounds: &Bounds) -> io::Result<()> {
+    sys::set_limit(libc::RLIMIT_DATA, bounds.memory)?;
+    sys::set_limit(libc::RLIMIT_NPROC, bounds.processes)?;
+    sys::set_limit(libc::RLIMIT_NOFILE, bounds.files)?;
+    sys::set_limit(libc::RLIMIT_FSIZE, bounds.file_size)?;
+    sys::set_limit(libc::RLIMIT_CORE, 0)?;
+    sys::set_limit(libc::RLIMIT_MEMLOCK, 0)?;
+    sys::set_limit(libc::RLIMIT_MSGQUEUE, 0)
+}
+
+/// No privilege by exec, no capability in any set, and an end with the launcher's end.
+pub(crate) fn drop_privileges() -> io::Result<()> {
+    sys::drop_capabilities()?;
+    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
+    sys::prctl(libc::PR_SET_DUMPABLE, 0)?;
+    sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
+}
+
+/// The landlock rules of an island: everything readable, `writable` folders writable, no TCP and no talk to processes
+/// outside unless the island has the network. They take hold at [`seal_files`]. A kernel without landlock, or with an
+/// older one, gives what it has; `check` names it.
+pub(crate) fn file_rules(writable: &[PathBuf], network: bool) -> Result<RulesetCreated, String> {
+    let all = AccessFs::from_all(LANDLOCK);
+    let device = AccessFs::from_file(LANDLOCK) & !AccessFs::Execute;
+    let create = || -> Result<RulesetCreated, RulesetError> {
+        let rules = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
+        let rules = rules.handle_access(all)?;
+        let scope = Scope::from_all(LANDLOCK);
+        if network {
+            return rules.scope(scope)?.create();
+        }
+        rules.handle_access(AccessNet::from_all(LANDLOCK))?.scope(scope)?.create()
+    };
+    let mut rules = create().map_err(text)?;
+    let readable = [(Path::new("/"), AccessFs::from_read(LANDLOCK)), (Path::new("/dev"), device)];
+    let writable = writable.iter().map(|path| (path.as_path(), all));
+    for (path, access) in readable.into_iter().chain(writable) {
+        let folder = PathFd::new(path).map_err(text)?;
+        rules = rules.add_rule(PathBeneath::new(folder, access)).map_err(text)?;
+    }
+    Ok(rules)
+}
+
+/// Puts the rules into force, with one file more that may be run.
+pub(crate) fn seal_files(
+    mut rules: RulesetCreated,
+    program: Option<BorrowedFd<'_>>,
+) -> Result<(), String> {
+    if let Some(program) = program {
+        let access = AccessFs::Execute | AccessFs::ReadFile;
+        rules = rules.add_rule(PathBeneath::new(program, access)).map_err(text)?;
+    }
+    rules.restrict_self().map_err(text)?;
+    Ok(())
+}
+
+fn text(error: impl std::error::Error) -> String {
+    format!("landlock: {error}")
+}

@@ -1,0 +1,202 @@
+//! The server's side of one launcher: starts it, sends it requests, and tells each waiter when its island has ended.
+//!
+//! What must always hold: an id is in `waiting` exactly while its island may still run; when the launcher is gone every
+//! waiter hears of it, and the next request starts another launcher.
+
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::launcher::Orders;
+use super::protocol::{self, Event, Request};
+use crate::island::{Exit, IslandId, StartError};
+
+/// How long a launcher may take to build its root.
+const READY_WAIT: Duration = Duration::from_secs(10);
+/// How long a launcher may take to end its islands when the server stops.
+const END_WAIT: Duration = Duration::from_secs(5);
+
+pub(crate) type Waiter = oneshot::Sender<Result<Exit, String>>;
+
+pub(crate) struct Link {
+    /// Our own program, which is a launcher when it is told to be.
+    program: PathBuf,
+    orders: Orders,
+    state: Mutex<State>,
+    waiting: Arc<Mutex<HashMap<String, Waiter>>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Bounded by the islands alive: each sends its start and at most a few kills.
+    requests: Option<mpsc::UnboundedSender<(Request, Option<OwnedFd>)>>,
+    process: Option<Child>,
+    closed: bool,
+}
+
+impl Link {
+    /// Starts a launcher and waits until it has built its root.
+    pub(crate) async fn start(program: PathBuf, orders: Orders) -> Result<Self, StartError> {
+        let link = Self { program, orders, state: Mutex::default(), waiting: Arc::default() };
+        let ready = link.launch()?;
+        match timeout(READY_WAIT, ready).await {
+            Ok(Ok(())) => Ok(link),
+            Ok(Err(_)) => Err(link.failure("it ended while it was starting")),
+            Err(_) => Err(link.failure("it did not get ready in time")),
+        }
+    }
+
+    fn failure(&self, what: &str) -> StartError {
+        let process = self.state.lock().process.take();
+        if let Some(mut process) = process {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        StartError::Launcher(what.to_owned())
+    }
+
+    /// Starts the process. What it has to say about a failure goes to our stderr.
+    fn launch(&self) -> Result<oneshot::Receiver<()>, StartError> {
+        let refused = |error: std::io::Error| StartError::Launcher(error.to_string());
+        let (near, far) = protocol::pair().map_err(refused)?;
+        let process = Command::new(&self.program)
+            .arg0("sky-island-launcher")
+            .arg("launcher")
+            .env_clear()
+            .stdin(Stdio::from(far))
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(refused)?;
+        protocol::send(near.as_raw_fd(), &self.orders, &[]).map_err(refused)?;
+        let flags = nix::fcntl::OFlag::O_NONBLOCK;
+        nix::fcntl::fcntl(&near, nix::fcntl::FcntlArg::F_SETFL(flags)).map_err(|e| refused(e.into()))?;
+        // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
+        let socket = unsafe { AsyncFd::register(near) }.map_err(|e| refused(e.into()))?;
+        let socket = Arc::new(socket);
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let (ready_sender, ready) = oneshot::channel();
+        tokio::spawn(write_requests(socket.clone(), receiver));
+        tokio::spawn(read_events(socket, self.waiting.clone(), ready_sender));
+        let mut state = self.state.lock();
+        if let Some(mut old) = state.process.replace(process) {
+            let _ = old.wait();
+        }
+        state.requests = Some(sender);
+        Ok(ready)
+    }
+
+    /// Asks for an island. The receiver resolves when it has ended.
+    pub(crate) fn prepare(
+        &self,
+        id: &IslandId,
+        request: Request,
+        control: OwnedFd,
+    ) -> Result<oneshot::Receiver<Result<Exit, String>>, StartError> {
+        let (waiter, exit) = oneshot::channel();
+        self.waiting.lock().insert(id.to_string(), waiter);
+        let mut message = (request, Some(control));
+        for _ in 0..2 {
+            let requests = self.state.lock().requests.clone();
+            match requests.map(|requests| requests.send(message)) {
+                Some(Ok(())) => return Ok(exit),
+                Some(Err(mpsc::error::SendError(unsent))) => message = unsent,
+                None => break,
+            }
+            if self.state.lock().closed {
+                break;
+            }
+            self.launch()?;
+        }
+        self.waiting.lock().remove(id.as_str());
+        Err(StartError::Launcher("it is closed".into()))
+    }
+
+    pub(crate) fn kill(&self, id: &IslandId) {
+        let request = Request::Kill { id: id.to_string() };
+        if let Some(requests) = &self.state.lock().requests {
+            // If the launcher is gone its islands have gone with it.
+            let _ = requests.send((request, None));
+        }
+    }
+
+    pub(crate) fn list(&self) -> Vec<IslandId> {
+        self.waiting.lock().keys().filter_map(|id| IslandId::parse(id)).collect()
+    }
+
+    /// Closes the launcher's socket, upon which it ends its islands and itself, and waits for that.
+    pub(crate) async fn close(&self) {
+        let process = {
+            let mut state = self.state.lock();
+            state.closed = true;
+            state.requests = None;
+            state.process.take()
+        };
+        let Some(mut process) = process else { return };
+        let until = Instant::now() + END_WAIT;
+        while Instant::now() < until {
+            if !matches!(process.try_wait(), Ok(None)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let _ = process.kill();
+        let _ = process.wait();
+    }
+}
+
+/// Passes requests on until there can be no more, then shuts the socket, which ends the launcher.
+async fn write_requests(
+    socket: Arc<AsyncFd<OwnedFd>>,
+    mut requests: mpsc::UnboundedReceiver<(Request, Option<OwnedFd>)>,
+) {
+    while let Some((request, control)) = requests.recv().await {
+        let fds: Vec<_> = control.iter().map(AsRawFd::as_raw_fd).collect();
+        let send = |socket: &OwnedFd| protocol::send(socket.as_raw_fd(), &request, &fds);
+        if socket.async_io(tokio::io::Interest::WRITABLE, send).await.is_err() {
+            break;
+        }
+    }
+    let how = nix::sys::socket::Shutdown::Write;
+    let _ = nix::sys::socket::shutdown(socket.as_raw_fd(), how);
+}
+
+async fn read_events(
+    socket: Arc<AsyncFd<OwnedFd>>,
+    waiting: Arc<Mutex<HashMap<String, Waiter>>>,
+    ready: oneshot::Sender<()>,
+) {
+    let mut ready = Some(ready);
+    let mut buffer = Vec::new();
+    loop {
+        let receive = |socket: &OwnedFd| protocol::receive::<Event>(socket.as_raw_fd(), &mut buffer);
+        let result = socket.async_io(tokio::io::Interest::READABLE, receive).await;
+        let (id, end) = match result {
+            Ok(Some((Event::Ready, _))) => {
+                if let Some(ready) = ready.take() {
+                    let _ = ready.send(());
+                }
+                continue;
+            }
+            Ok(Some((Event::Exited { id, exit }, _))) => (id, Ok(exit)),
+            Ok(Some((Event::Failed { id, error }, _))) => (id, Err(error)),
+            Ok(None) | Err(_) => break,
+        };
+        let waiter = waiting.lock().remove(&id);
+        if let Some(waiter) = waiter {
+            // Nobody waits for an island whose call was dropped.
+            let _ = waiter.send(end);
+        }
+    }
+    for (_, waiter) in waiting.lock().drain() {
+        let _ = waiter.send(Err("the launcher is gone".into()));
+    }
+}

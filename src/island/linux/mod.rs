@@ -1,0 +1,247 @@
+//! Islands on Linux: a set of namespaces for each, with cgroups, landlock and a system-call filter.
+//!
+//! ```text
+//! server ──Request──▶ launcher ──clone3──▶ first process of the island
+//!   │  ◀───Event─────     │ (parent of all islands, one process per kind of root)
+//!   └────────────Go, descriptors (control socket)──────▶ exec
+//! ```
+//!
+//! Function islands do not depend on the function until they are sent the program, so some are made ahead
+//! ([`Linux::refill`]); a call then costs one message and one exec. Each still serves one call.
+
+mod cgroup;
+mod child;
+mod confine;
+pub(crate) mod launcher;
+mod link;
+mod probe;
+mod protocol;
+mod root;
+mod seccomp;
+mod slots;
+mod sys;
+mod tools;
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use self::cgroup::Home;
+use self::launcher::{Orders, Place};
+use self::link::Link;
+use self::protocol::{Bounds, Go, Prepare, Request};
+use self::slots::{Slot, Slots};
+use super::backend::{BoxFuture, Options};
+use super::{
+    Backend, Exit, Finding, IslandId, Limits, Program, Purpose, Rights, Spec, StartError, Started,
+    Stdio,
+};
+
+/// Descriptors that a process of an island may have open.
+const OPEN_FILES: u64 = 1024;
+
+/// The backend; see the module.
+pub(crate) struct Linux {
+    host: Link,
+    functions: Link,
+    home: Result<Home, String>,
+    slots: Arc<Slots>,
+    ahead: Mutex<Vec<Prepared>>,
+    options: Options,
+    closing: AtomicBool,
+    /// For the tasks that outlive the call that they were started by.
+    me: std::sync::Weak<Linux>,
+}
+
+/// An island that waits to be told what to become.
+struct Prepared {
+    id: IslandId,
+    control: OwnedFd,
+    exit: oneshot::Receiver<Result<Exit, String>>,
+    slot: Option<Slot>,
+}
+
+impl Linux {
+    pub(crate) async fn start(options: Options) -> Result<Arc<Self>, StartError> {
+        let home = Home::create();
+        let orders = |place| Orders { place, home: home.as_ref().ok().cloned() };
+        let zones = options.zones.clone();
+        let host = Link::start(options.launcher.clone(), orders(Place::Host)).await?;
+        let functions = Link::start(options.launcher.clone(), orders(Place::Functions { zones })).await?;
+        let backend = Arc::new_cyclic(|me| Self {
+            host,
+            functions,
+            home,
+            slots: Slots::new(nix::unistd::getuid().is_root()),
+            ahead: Mutex::default(),
+            options,
+            closing: AtomicBool::new(false),
+            me: me.clone(),
+        });
+        backend.refill();
+        Ok(backend)
+    }
+
+    /// Makes function islands ahead until there are as many as there should be.
+    fn refill(&self) {
+        while !self.closing.load(Ordering::Relaxed) {
+            if self.ahead.lock().len() >= self.options.ahead {
+                return;
+            }
+            // The next call that finds none tries again, and reports what is wrong.
+            let Ok(prepared) = self.prepare_function(&self.options.function) else { return };
+            self.ahead.lock().push(prepared);
+        }
+    }
+
+    fn prepare_function(&self, limits: &Limits) -> Result<Prepared, StartError> {
+        let slot = self.slots.take();
+        let bounds = bounds(limits, limits.tmp);
+        let host_id = slot.as_ref().map(Slot::host_id);
+        self.prepare(&self.functions, host_id, false, bounds, None, slot)
+    }
+
+    fn prepare(
+        &self,
+        link: &Link,
+        host_id: Option<u32>,
+        host_network: bool,
+        bounds: Bounds,
+        root: Option<protocol::ToolRoot>,
+        slot: Option<Slot>,
+    ) -> Result<Prepared, StartError> {
+        let id = IslandId::mint();
+        let (control, far) = protocol::pair().map_err(StartError::Descriptors)?;
+        let prepare = Prepare { id: id.to_string(), host_id, host_network, bounds, root };
+        let exit = link.prepare(&id, Request::Prepare(Box::new(prepare)), far)?;
+        Ok(Prepared { id, control, exit, slot })
+    }
+
+    /// The latest made island that still lives, or a new one.
+    fn take_function(&self, limits: &Limits) -> Result<Prepared, StartError> {
+        if *limits == self.options.function {
+            while let Some(mut prepared) = { self.ahead.lock().pop() } {
+                match prepared.exit.try_recv() {
+                    Err(oneshot::error::TryRecvError::Empty) => return Ok(prepared),
+                    ended => tracing::warn!(island = %prepared.id, ?ended, "an island made ahead is gone"),
+                }
+            }
+        }
+        self.prepare_function(limits)
+    }
+
+    fn start_now(&self, spec: &Spec, stdio: &Stdio) -> Result<Started, StartError> {
+        let prepared = match &spec.rights {
+            Rights::Function => self.take_function(&spec.limits)?,
+            Rights::Tool(tool) => {
+                let root = tools::root(tool);
+                let network = tool.purpose == Purpose::Fetch;
+                let bounds = bounds(&spec.limits, 0);
+                self.prepare(&self.host, self.owner(tool.purpose), network, bounds, Some(root), None)?
+            }
+        };
+        let (program, file) = match &spec.program {
+            Program::File(file) => (None, Some(file.as_fd())),
+            Program::Path(path) => (Some(path.clone()), None),
+        };
+        let go = Go {
+            program,
+            args: spec.args.clone(),
+            env: spec.env.clone(),
+            folder: spec.folder.clone(),
+        };
+        let fds = [&stdio.stdin, &stdio.stdout, &stdio.stderr].map(AsRawFd::as_raw_fd);
+        let fds: Vec<_> = fds.into_iter().chain(file.map(|fd| fd.as_raw_fd())).collect();
+        // An island that failed to settle has closed its end; its exit, awaited below, tells why.
+        let sent = protocol::send(prepared.control.as_raw_fd(), &go, &fds);
+        if let Err(error) = &sent {
+            tracing::debug!(island = %prepared.id, %error, "the program could not be sent");
+        }
+        let function = matches!(spec.rights, Rights::Function);
+        let me = self.me.clone();
+        let id = prepared.id.clone();
+        let exit = Box::pin(async move {
+            let result = wait(prepared, sent.err()).await;
+            if let (true, Some(me)) = (function, me.upgrade()) {
+                tokio::task::spawn(async move { me.refill() });
+            }
+            result
+        });
+        Ok(Started { id, exit })
+    }
+}
+
+/// Waits for the end of an island and tells a program's end from a failure to become it.
+async fn wait(prepared: Prepared, unsent: Option<std::io::Error>) -> Result<Exit, StartError> {
+    let Prepared { id: _, control, exit, slot } = prepared;
+    let exit = match exit.await {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(error)) => return Err(StartError::Refused(error)),
+        Err(_) => return Err(StartError::Launcher("it forgot an island".into())),
+    };
+    drop(slot);
+    if exit.code == Some(0) && unsent.is_none() {
+        return Ok(exit);
+    }
+    // The control socket closes on exec, so what it holds now was written by our own code.
+    nix::fcntl::fcntl(&control, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))
+        .map_err(|error| StartError::Descriptors(error.into()))?;
+    match (protocol::receive::<String>(control.as_raw_fd(), &mut Vec::new()), unsent) {
+        (Ok(Some((reason, _))), _) => Err(StartError::Refused(reason)),
+        (_, Some(error)) => Err(StartError::Descriptors(error)),
+        (_, None) => Ok(exit),
+    }
+}
+
+impl Backend for Linux {
+    fn start<'a>(&'a self, spec: &'a Spec, stdio: Stdio) -> BoxFuture<'a, Result<Started, StartError>> {
+        Box::pin(async move { self.start_now(spec, &stdio) })
+    }
+
+    fn kill(&self, id: &IslandId) {
+        self.functions.kill(id);
+        self.host.kill(id);
+    }
+
+    fn list(&self) -> Vec<IslandId> {
+        let mut all = self.functions.list();
+        all.extend(self.host.list());
+        all
+    }
+
+    fn owner(&self, purpose: Purpose) -> Option<u32> {
+        self.slots.tool_id(purpose)
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        probe::findings(self.home.as_ref().map(|_| ()).map_err(String::as_str))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.closing.store(true, Ordering::Relaxed);
+            self.ahead.lock().clear();
+            tokio::join!(self.functions.close(), self.host.close());
+            if let Ok(home) = &self.home {
+                home.remove();
+            }
+        })
+    }
+}
+
+fn bounds(limits: &Limits, tmp: u64) -> Bounds {
+    let file_size = match &limits.disk {
+        Some((_, bytes)) => *bytes,
+        None => limits.tmp,
+    };
+    Bounds {
+        memory: limits.memory,
+        processes: limits.processes,
+        tmp,
+        files: OPEN_FILES,
+        file_size,
+    }
+}

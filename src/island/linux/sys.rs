@@ -1,0 +1,206 @@
+//! The system calls that have no safe wrapper elsewhere, one small function each.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::sched::CloneFlags;
+
+/// Both sides of a [`fork_into`].
+pub(crate) enum Forked {
+    /// In the parent: the child's pid and a descriptor for it.
+    Parent { pid: libc::pid_t, pidfd: OwnedFd },
+    /// In the child.
+    Child,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// Forks into new namespaces (clone3(2)), and into a cgroup of version 2 when one is given.
+///
+/// The caller must have a single thread: the child is a copy of that thread alone, and a lock that another thread
+/// held would stay locked in it for ever.
+pub(crate) fn fork_into(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
+    let mut pidfd: RawFd = -1;
+    let mut args = CloneArgs {
+        flags: flags.bits() as u64 | libc::CLONE_PIDFD as u64,
+        pidfd: &raw mut pidfd as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    // clone3(2); the constant in libc is too narrow for it.
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: `args` is the kernel's clone_args with no stack, so this forks; the caller has one thread.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Forked::Child),
+        pid => {
+            // SAFETY: CLONE_PIDFD stored a new descriptor that nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Forked::Parent { pid: pid as libc::pid_t, pidfd })
+        }
+    }
+}
+
+/// SIGKILL to the process behind a descriptor. One that has ended already is no error.
+pub(crate) fn kill_pidfd(pidfd: BorrowedFd<'_>) {
+    // SAFETY: plain integers and a null siginfo.
+    unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            libc::SIGKILL,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        );
+    }
+}
+
+/// Becomes the program behind `program`, or the one at `path` when there is none; returns only the failure.
+pub(crate) fn exec(
+    program: Option<BorrowedFd<'_>>,
+    path: &CStr,
+    args: &[CString],
+    env: &[CString],
+) -> io::Error {
+    let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
+        strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (argv, envp) = (pointers(args), pointers(env));
+    let (fd, name, flags) = match program {
+        Some(fd) => (fd.as_raw_fd(), c"", libc::AT_EMPTY_PATH),
+        None => (libc::AT_FDCWD, path, 0),
+    };
+    // SAFETY: argv and envp are null-terminated arrays of C strings that outlive the call.
+    unsafe {
+        libc::syscall(libc::SYS_execveat, fd, name.as_ptr(), argv.as_ptr(), envp.as_ptr(), flags);
+    }
+    io::Error::last_os_error()
+}
+
+/// Closes every descriptor from `first` on, except the ones in `keep`.
+pub(crate) fn close_all_from(first: RawFd, keep: &[RawFd]) {
+    let mut keep: Vec<RawFd> = keep.iter().copied().filter(|fd| *fd >= first).collect();
+    keep.sort_unstable();
+    let mut from = first;
+    for fd in keep.into_iter().chain([RawFd::MAX]) {
+        if from < fd {
+            // SAFETY: plain integers. The owners of these descriptors are never dropped: the caller is a new
+            // process about to exec.
+            unsafe { libc::syscall(libc::SYS_close_range, from as u32, fd as u32 - 1, 0) };
+        }
+        from = fd.saturating_add(1);
+    }
+}
+
+/// One prctl(2) with integer arguments.
+pub(crate) fn prctl(option: libc::c_int, argument: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: only used with options whose arguments are integers; the unused ones are zero as they must be.
+    let result = unsafe { libc::prctl(option, argument, 0 as libc::c_ulong, 0 as libc::c_ulong, 0 as libc::c_ulong) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The highest capability number to try; the kernel answers EINVAL above its own last one.
+const CAPABILITIES: libc::c_ulong = 64;
+
+/// Gives up every capability, in every set, for ever.
+pub(crate) fn drop_capabilities() -> io::Result<()> {
+    for capability in 0..CAPABILITIES {
+        match prctl(libc::PR_CAPBSET_DROP, capability) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
+            result => result?,
+        }
+    }
+    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong)?;
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = Header { version: VERSION_3, pid: 0 };
+    let none = [[0u32; 3]; 2];
+    // SAFETY: the two structures are those of capset(2), version 3.
+    let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sets a soft and hard limit of this process.
+pub(crate) fn set_limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    // SAFETY: setrlimit reads one rlimit.
+    let result = unsafe { libc::setrlimit(resource, &limit) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// What a mount forbids; see mount_setattr(2).
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Seal {
+    pub(crate) read_only: bool,
+    pub(crate) no_devices: bool,
+    pub(crate) no_exec: bool,
+    /// Everything mounted below it as well.
+    pub(crate) recursive: bool,
+}
+
+/// Adds restrictions to a mount; set-user-id is always among them.
+pub(crate) fn seal_mount(path: &CStr, seal: Seal) -> io::Result<()> {
+    #[repr(C)]
+    #[derive(Default)]
+    struct Attributes {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        userns: u64,
+    }
+    const RDONLY: u64 = 0x1;
+    const NOSUID: u64 = 0x2;
+    const NODEV: u64 = 0x4;
+    const NOEXEC: u64 = 0x8;
+    let when = |condition, bit| if condition { bit } else { 0 };
+    let attributes = Attributes {
+        set: NOSUID
+            | when(seal.read_only, RDONLY)
+            | when(seal.no_devices, NODEV)
+            | when(seal.no_exec, NOEXEC),
+        ..Attributes::default()
+    };
+    let flags = if seal.recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the structure is mount_attr of the first version, whose size is passed.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<Attributes>(),
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Ends this process without running anything on the way out.
+pub(crate) fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit(2) does not return.
+    unsafe { libc::_exit(status) }
+}

@@ -1,0 +1,33 @@
+//! Islands: sandboxes with one process, which fetch, build and run are three uses of.
+//!
+//! [`Islands`] is what the rest of the program uses: it starts an island for a [`Spec`], gives it its input, reads
+//! bounded output until its process ends or a limit is met, and hands back an [`Outcome`]. Below it lies the seam to
+//! the operating system, the small trait [`Backend`]: namespaces on Linux, jails on FreeBSD, and an in-memory one for
+//! tests.
+//!
+//! What must always hold: an island serves one use and is destroyed after it; its end is reported only when nothing
+//! inside runs any more; a wait that is dropped kills its island.
+
+mod backend;
+mod id;
+#[cfg(target_os = "linux")]
+pub(crate) mod linux;
+mod run;
+mod spec;
+
+pub use backend::{Backend, Exit, Finding, Options, Started, StartError, Stdio, choose};
+pub use id::IslandId;
+pub use run::{Ending, Islands, Outcome};
+pub use spec::{Bind, Limits, Overlay, Program, Purpose, Rights, Spec, ToolRights};
+
+/// Is a launcher of islands until the server goes away: the hidden subcommand `launcher`, whose stdin is the socket.
+pub fn run_launcher() -> std::process::ExitCode {
+    #[cfg(target_os = "linux")]
+    {
+        if let Err(error) = linux::launcher::run_on_stdin() {
+            eprintln!("sky-island launcher: {error}");
+            return std::process::ExitCode::FAILURE;
+        }
+    }
+    std::process::ExitCode::SUCCESS
+}

@@ -1,0 +1,274 @@
+//! One island from its start to its end: input, bounded output, deadline, and what became of it.
+
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::time::{sleep_until, timeout};
+
+use super::backend::{Backend, Exit, StartError, Started, Stdio};
+use super::{IslandId, Limits, Spec};
+
+/// How long the system may take to confirm the end of an island that was killed.
+const KILL_WAIT: Duration = Duration::from_secs(10);
+/// How often the folder of a tool is measured.
+const DISK_INTERVAL: Duration = Duration::from_millis(250);
+/// The most files that are counted at one measuring; a folder with more is over any limit.
+const DISK_FILES: usize = 500_000;
+/// A pipe is read in pieces of this many bytes.
+const PIECE: usize = 64 * 1024;
+
+/// The islands of this host.
+#[derive(Clone)]
+pub struct Islands {
+    backend: Arc<dyn Backend>,
+}
+
+/// What became of an island.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub ending: Ending,
+    /// What the program wrote to stdout, at most the limit.
+    pub stdout: Vec<u8>,
+    /// What the program wrote to stderr, at most the limit.
+    pub stderr: Vec<u8>,
+    /// The time until the program was on its way.
+    pub start: Duration,
+    /// The time from then to the end.
+    pub run: Duration,
+}
+
+/// Why an island ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its program ended by itself, with this status.
+    Exited(i32),
+    /// Its program ended by this signal.
+    Signaled(i32),
+    /// It was killed at its deadline.
+    Deadline,
+    /// It wrote more than it may.
+    Output,
+    /// It needed more memory than it may use.
+    Memory,
+    /// It left more in its folder than it may.
+    Disk,
+}
+
+impl Islands {
+    /// Islands made by `backend`.
+    pub fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend }
+    }
+
+    /// What makes them.
+    pub fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    /// Runs one island to its end. Dropping the future kills it.
+    pub async fn run(&self, spec: &Spec) -> Result<Outcome, StartError> {
+        let begin = Instant::now();
+        let (stdout, stdout_end) = pipe_pair().map_err(StartError::Descriptors)?;
+        let (stderr, stderr_end) = pipe_pair().map_err(StartError::Descriptors)?;
+        let stdin = input(&spec.stdin).map_err(StartError::Descriptors)?;
+        let stdio = Stdio { stdin, stdout: stdout_end, stderr: stderr_end };
+        let Started { id, exit } = self.backend.start(spec, stdio).await?;
+        let guard = Guard { backend: &*self.backend, id, armed: true };
+        let started = Instant::now();
+        let watched = guard.watch(spec, exit, stdout, stderr).await?;
+        Ok(Outcome {
+            ending: watched.ending,
+            stdout: watched.stdout,
+            stderr: watched.stderr,
+            start: started - begin,
+            run: started.elapsed(),
+        })
+    }
+}
+
+struct Watched {
+    ending: Ending,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+/// Owns a running island: it is killed unless its end was seen.
+struct Guard<'a> {
+    backend: &'a dyn Backend,
+    id: IslandId,
+    armed: bool,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.backend.kill(&self.id);
+        }
+    }
+}
+
+impl Guard<'_> {
+    async fn watch(
+        mut self,
+        spec: &Spec,
+        mut exit: super::backend::BoxFuture<'static, Result<Exit, StartError>>,
+        stdout: pipe::Receiver,
+        stderr: pipe::Receiver,
+    ) -> Result<Watched, StartError> {
+        let limits = &spec.limits;
+        let (mut out, mut err) = (Collected::default(), Collected::default());
+        // Output that is complete is complete because every writer has ended, so the end follows at once.
+        let reading = async {
+            tokio::try_join!(out.read(stdout, limits.output), err.read(stderr, limits.output))
+        };
+        let mut cause = tokio::select! {
+            read = reading => read.is_err().then_some(Ending::Output),
+            () = sleep_until((Instant::now() + limits.deadline).into()) => Some(Ending::Deadline),
+            () = over_disk(limits) => Some(Ending::Disk),
+        };
+        let exit = match cause {
+            None => match timeout(limits.deadline, &mut exit).await {
+                Ok(exit) => exit?,
+                // Its program closed its output and goes on.
+                Err(_) => {
+                    cause = Some(Ending::Deadline);
+                    self.kill(exit).await?
+                }
+            },
+            Some(_) => self.kill(exit).await?,
+        };
+        self.armed = false;
+        let ending = cause.unwrap_or_else(|| ending(exit, &err.bytes));
+        Ok(Watched { ending, stdout: out.bytes, stderr: err.bytes })
+    }
+
+    async fn kill(
+        &self,
+        exit: super::backend::BoxFuture<'static, Result<Exit, StartError>>,
+    ) -> Result<Exit, StartError> {
+        self.backend.kill(&self.id);
+        match timeout(KILL_WAIT, exit).await {
+            Ok(exit) => exit,
+            Err(_) => Err(StartError::Refused(format!("{} did not end when it was killed", self.id))),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Collected {
+    bytes: Vec<u8>,
+}
+
+/// There was more output than the limit.
+struct TooMuch;
+
+impl Collected {
+    async fn read(&mut self, pipe: pipe::Receiver, limit: u64) -> Result<(), TooMuch> {
+        let mut pipe = pipe.take(limit + 1);
+        loop {
+            if self.bytes.capacity() - self.bytes.len() < PIECE / 16 {
+                self.bytes.reserve(PIECE / 16);
+            }
+            match pipe.read_buf(&mut self.bytes).await {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        if self.bytes.len() as u64 > limit {
+            self.bytes.truncate(limit as usize);
+            return Err(TooMuch);
+        }
+        Ok(())
+    }
+}
+
+/// How a process that nobody killed ended. A Go program that meets its memory limit says so and exits with status 2.
+fn ending(exit: Exit, stderr: &[u8]) -> Ending {
+    const RUNTIME: [&[u8]; 2] = [b"fatal error: runtime: out of memory", b"runtime: cannot allocate memory"];
+    let runtime_says_so = || RUNTIME.iter().any(|text| stderr.windows(text.len()).any(|part| part == *text));
+    match exit {
+        Exit { oom: true, .. } => Ending::Memory,
+        Exit { code: Some(2), .. } if runtime_says_so() => Ending::Memory,
+        Exit { code: Some(code), .. } => Ending::Exited(code),
+        Exit { signal, .. } => Ending::Signaled(signal.unwrap_or(0)),
+    }
+}
+
+/// Resolves once the island has left too much in its folder.
+async fn over_disk(limits: &Limits) {
+    let Some((folder, limit)) = &limits.disk else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(DISK_INTERVAL).await;
+        let folder = folder.clone();
+        let measured = tokio::task::spawn_blocking(move || disk_usage(&folder)).await;
+        if measured.is_ok_and(|bytes| bytes > *limit) {
+            return;
+        }
+    }
+}
+
+/// The bytes of the files below a folder, following no link; `u64::MAX` when there are too many to count.
+pub(crate) fn disk_usage(folder: &Path) -> u64 {
+    let (mut total, mut files) = (0, 0);
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            files += 1;
+            if files > DISK_FILES {
+                return u64::MAX;
+            }
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            } else {
+                total += std::os::unix::fs::MetadataExt::blocks(&metadata) * 512;
+            }
+        }
+    }
+    total
+}
+
+fn pipe_pair() -> io::Result<(pipe::Receiver, OwnedFd)> {
+    let (reader, writer) = io::pipe()?;
+    Ok((pipe::Receiver::from_owned_fd(reader.into())?, writer.into()))
+}
+
+fn input(bytes: &[u8]) -> io::Result<OwnedFd> {
+    if bytes.is_empty() {
+        return Ok(std::fs::File::open("/dev/null")?.into());
+    }
+    // A file in memory holds any length at once, where a pipe would need somebody to go on writing.
+    let file = nix::sys::memfd::memfd_create("stdin", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
+    let mut file = std::fs::File::from(file);
+    file.write_all(bytes)?;
+    io::Seek::rewind(&mut file)?;
+    Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_told_by_its_status_its_signal_or_what_the_runtime_said() {
+        let exit = |code, signal, oom| Exit { code, signal, oom };
+        let oom = b"fatal error: runtime: out of memory\n";
+        let table: [(Exit, &[u8], Ending); 6] = [
+            (exit(Some(0), None, false), b"", Ending::Exited(0)),
+            (exit(Some(3), None, false), b"bye", Ending::Exited(3)),
+            (exit(Some(2), None, false), b"panic: boom", Ending::Exited(2)),
+            (exit(Some(2), None, false), oom, Ending::Memory),
+            (exit(None, Some(9), true), b"", Ending::Memory),
+            (exit(None, Some(11), false), b"", Ending::Signaled(11)),
+        ];
+        for (exit, stderr, expected) in table {
+            assert_eq!(ending(exit, stderr), expected);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+fn main() {
+    sky_island::island::run_launcher();
+}
