@@ -1,4 +1,17 @@
 //! Sky Island: any exported function of any public Go repository, one HTTP request away, each call in a sandbox of its
-//! own.
+//! own. `docs/architecture.md` has the plan of the house.
 
+pub mod build;
+pub mod call;
+pub mod cli;
+pub mod config;
+mod disk;
+pub mod flight;
+pub mod http;
+pub mod invoke;
 pub mod island;
+pub mod metrics;
+pub mod server;
+pub mod source;
+pub mod state;
+pub mod store;

@@ -1,3 +1,7 @@
-fn main() {
-    sky_island::island::run_launcher();
+//! The program: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sky_island::cli::main()
 }

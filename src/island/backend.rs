@@ -15,7 +15,11 @@ pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// What starts and ends islands on one kind of operating system.
 pub trait Backend: Send + Sync {
     /// Starts an island. Its process runs, or is about to, when this returns.
-    fn start<'a>(&'a self, spec: &'a Spec, stdio: Stdio) -> BoxFuture<'a, Result<Started, StartError>>;
+    fn start<'a>(
+        &'a self,
+        spec: &'a Spec,
+        stdio: Stdio,
+    ) -> BoxFuture<'a, Result<Started, StartError>>;
 
     /// Ends everything that runs inside. It does not wait; an island that is gone is no error.
     fn kill(&self, id: &IslandId);

@@ -1,8 +1,8 @@
 //! The name of an island, legal as a jail, a cgroup and a file name.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Everything that we make in the operating system carries this prefix.
 const PREFIX: &str = "si_";
@@ -28,7 +28,8 @@ impl IslandId {
     pub fn parse(name: &str) -> Option<Self> {
         let (instance, number) = name.strip_prefix(PREFIX)?.split_once('_')?;
         let hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let legal = instance.len() == 8 && matches!(number.len(), 1..=8) && hex(instance) && hex(number);
+        let legal =
+            instance.len() == 8 && matches!(number.len(), 1..=8) && hex(instance) && hex(number);
         legal.then(|| Self(name.to_owned()))
     }
 
@@ -63,7 +64,17 @@ mod tests {
 
     #[test]
     fn names_that_are_not_ours_are_not_read() {
-        let foreign = ["", "si_", "si_x", "si_0123abcd", "si_0123abcd_", "si_0123ABCD_1", "si_0123abcd_1/..", "xx_0123abcd_1", "si_0123abcd_1.2"];
+        let foreign = [
+            "",
+            "si_",
+            "si_x",
+            "si_0123abcd",
+            "si_0123abcd_",
+            "si_0123ABCD_1",
+            "si_0123abcd_1/..",
+            "xx_0123abcd_1",
+            "si_0123abcd_1.2",
+        ];
         for name in foreign {
             assert_eq!(IslandId::parse(name), None, "{name}");
         }

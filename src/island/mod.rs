@@ -15,7 +15,7 @@ pub(crate) mod linux;
 mod run;
 mod spec;
 
-pub use backend::{Backend, Exit, Finding, Options, Started, StartError, Stdio, choose};
+pub use backend::{Backend, Exit, Finding, Options, StartError, Started, Stdio, choose};
 pub use id::IslandId;
 pub use run::{Ending, Islands, Outcome};
 pub use spec::{Bind, Limits, Overlay, Program, Purpose, Rights, Spec, ToolRights};

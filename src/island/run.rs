@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,8 +16,6 @@ use super::{IslandId, Limits, Spec};
 const KILL_WAIT: Duration = Duration::from_secs(10);
 /// How often the folder of a tool is measured.
 const DISK_INTERVAL: Duration = Duration::from_millis(250);
-/// The most files that are counted at one measuring; a folder with more is over any limit.
-const DISK_FILES: usize = 500_000;
 /// A pipe is read in pieces of this many bytes.
 const PIECE: usize = 64 * 1024;
 
@@ -155,7 +152,9 @@ impl Guard<'_> {
         self.backend.kill(&self.id);
         match timeout(KILL_WAIT, exit).await {
             Ok(exit) => exit,
-            Err(_) => Err(StartError::Refused(format!("{} did not end when it was killed", self.id))),
+            Err(_) => {
+                Err(StartError::Refused(format!("{} did not end when it was killed", self.id)))
+            }
         }
     }
 }
@@ -190,8 +189,10 @@ impl Collected {
 
 /// How a process that nobody killed ended. A Go program that meets its memory limit says so and exits with status 2.
 fn ending(exit: Exit, stderr: &[u8]) -> Ending {
-    const RUNTIME: [&[u8]; 2] = [b"fatal error: runtime: out of memory", b"runtime: cannot allocate memory"];
-    let runtime_says_so = || RUNTIME.iter().any(|text| stderr.windows(text.len()).any(|part| part == *text));
+    const RUNTIME: [&[u8]; 2] =
+        [b"fatal error: runtime: out of memory", b"runtime: cannot allocate memory"];
+    let runtime_says_so =
+        || RUNTIME.iter().any(|text| stderr.windows(text.len()).any(|part| part == *text));
     match exit {
         Exit { oom: true, .. } => Ending::Memory,
         Exit { code: Some(2), .. } if runtime_says_so() => Ending::Memory,
@@ -206,32 +207,11 @@ async fn over_disk(limits: &Limits) {
     loop {
         tokio::time::sleep(DISK_INTERVAL).await;
         let folder = folder.clone();
-        let measured = tokio::task::spawn_blocking(move || disk_usage(&folder)).await;
+        let measured = tokio::task::spawn_blocking(move || crate::disk::usage(&folder)).await;
         if measured.is_ok_and(|bytes| bytes > *limit) {
             return;
         }
     }
-}
-
-/// The bytes of the files below a folder, following no link; `u64::MAX` when there are too many to count.
-pub(crate) fn disk_usage(folder: &Path) -> u64 {
-    let (mut total, mut files) = (0, 0);
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            files += 1;
-            if files > DISK_FILES {
-                return u64::MAX;
-            }
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.is_dir() {
-                folders.push(entry.path());
-            } else {
-                total += std::os::unix::fs::MetadataExt::blocks(&metadata) * 512;
-            }
-        }
-    }
-    total
 }
 
 fn pipe_pair() -> io::Result<(pipe::Receiver, OwnedFd)> {

@@ -50,10 +50,11 @@ impl Home {
     /// Makes the server's groups, or says why it may not.
     pub(crate) fn create() -> Result<Self, String> {
         let read = |path: &str| fs::read_to_string(path).map_err(|e| format!("{path}: {e}"));
-        let layout = Layout::find(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?, &|path| {
-            fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default()
-        })
-        .ok_or("this host mounts no cgroup hierarchy with the memory and pids controllers")?;
+        let layout =
+            Layout::find(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?, &|path| {
+                fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default()
+            })
+            .ok_or("this host mounts no cgroup hierarchy with the memory and pids controllers")?;
         let name = format!("{PREFIX}{}", std::process::id());
         let home = match Self::create_below(&layout, &layout.own, &name) {
             Ok(home) => home,
@@ -80,7 +81,10 @@ impl Home {
             };
             if let Err(error) = made() {
                 let _ = fs::remove_dir(&folder);
-                return Err(format!("no control group may be made below {}: {error}", parent.display()));
+                return Err(format!(
+                    "no control group may be made below {}: {error}",
+                    parent.display()
+                ));
             }
             folders.push(folder);
         }
@@ -108,7 +112,8 @@ impl Layout {
     /// Reads mountinfo and /proc/self/cgroup (proc(5), cgroups(7)). `controllers` answers the cgroup.controllers file of
     /// a version 2 folder.
     fn find(mountinfo: &str, own: &str, controllers: &dyn Fn(&Path) -> String) -> Option<Self> {
-        let mounts: Vec<(PathBuf, String, String)> = mountinfo.lines().filter_map(cgroup_mount).collect();
+        let mounts: Vec<(PathBuf, String, String)> =
+            mountinfo.lines().filter_map(cgroup_mount).collect();
         let own_in = |id: &dyn Fn(&str, &str) -> bool| {
             own.lines().find_map(|line| {
                 let mut parts = line.splitn(3, ':');
@@ -121,13 +126,18 @@ impl Layout {
             let has = controllers(top);
             if CONTROLLERS.iter().all(|name| has.split_whitespace().any(|word| word == *name)) {
                 let path = own_in(&|number, names| number == "0" && names.is_empty())?;
-                return Some(Self { version: Version::Two, own: vec![below(top, path)], top: vec![top.clone()] });
+                return Some(Self {
+                    version: Version::Two,
+                    own: vec![below(top, path)],
+                    top: vec![top.clone()],
+                });
             }
         }
         let mut layout = Self { version: Version::One, own: Vec::new(), top: Vec::new() };
         for controller in CONTROLLERS {
             let named = |names: &str| names.split(',').any(|name| name == controller);
-            let (top, ..) = mounts.iter().find(|(_, kind, names)| kind == "cgroup" && named(names))?;
+            let (top, ..) =
+                mounts.iter().find(|(_, kind, names)| kind == "cgroup" && named(names))?;
             let path = own_in(&|_, names| named(names))?;
             layout.own.push(below(top, path));
             layout.top.push(top.clone());
@@ -194,8 +204,9 @@ impl Groups {
     pub(crate) fn create(&self, name: &str, bounds: &Bounds) -> io::Result<Group> {
         let mut group = Group { version: self.version, name: name.to_owned(), folders: Vec::new() };
         for parent in &self.folders {
-            let made = mkdirat(parent, name, Mode::from_bits_truncate(0o755))
-                .and_then(|()| openat(parent, name, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()));
+            let made = mkdirat(parent, name, Mode::from_bits_truncate(0o755)).and_then(|()| {
+                openat(parent, name, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+            });
             match made {
                 Ok(folder) => group.folders.push(folder),
                 Err(error) => {
@@ -262,7 +273,10 @@ impl Group {
             Version::One => "memory.oom_control",
             Version::Two => "memory.events",
         };
-        self.folders.first().and_then(|folder| read(folder, file).ok()).is_some_and(|t| oom_kills(&t) > 0)
+        self.folders
+            .first()
+            .and_then(|folder| read(folder, file).ok())
+            .is_some_and(|t| oom_kills(&t) > 0)
     }
 }
 
@@ -278,7 +292,12 @@ fn write(folder: &OwnedFd, name: &str, value: &str) -> io::Result<()> {
 }
 
 fn read(folder: &OwnedFd, name: &str) -> io::Result<String> {
-    io::read_to_string(fs::File::from(openat(folder, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?))
+    io::read_to_string(fs::File::from(openat(
+        folder,
+        name,
+        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?))
 }
 
 #[cfg(test)]
@@ -290,7 +309,8 @@ mod tests {
 33 30 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
 36 30 0:32 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids
 38 30 0:34 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw";
-    const PURE: &str = "26 23 0:24 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate";
+    const PURE: &str =
+        "26 23 0:24 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate";
 
     #[test]
     fn version_two_is_used_where_it_has_the_controllers() {

@@ -187,7 +187,9 @@ impl Launcher {
 
     fn make(&mut self, prepare: &Prepare, control: OwnedFd) -> Result<Island, String> {
         let group = match &self.groups {
-            Some(groups) => Some(groups.create(&prepare.id, &prepare.bounds).map_err(|e| format!("cgroup: {e}"))?),
+            Some(groups) => Some(
+                groups.create(&prepare.id, &prepare.bounds).map_err(|e| format!("cgroup: {e}"))?,
+            ),
             None => None,
         };
         let result = self.fork(prepare, control, group.as_ref());
@@ -238,8 +240,13 @@ impl Launcher {
         if let Some(group) = group {
             group.adopt(pid.as_raw()).map_err(|e| format!("join the cgroup: {e}"))?;
         }
-        let folder = openat(&self.proc, pid.to_string().as_str(), OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
-            .map_err(|e| format!("/proc: {e}"))?;
+        let folder = openat(
+            &self.proc,
+            pid.to_string().as_str(),
+            OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(|e| format!("/proc: {e}"))?;
         let outside = prepare.host_id.unwrap_or(self.own_id);
         let outside_group = prepare.host_id.unwrap_or_else(|| self.own_group());
         if self.own_id != 0 {

@@ -78,7 +78,8 @@ impl Link {
             .map_err(refused)?;
         protocol::send(near.as_raw_fd(), &self.orders, &[]).map_err(refused)?;
         let flags = nix::fcntl::OFlag::O_NONBLOCK;
-        nix::fcntl::fcntl(&near, nix::fcntl::FcntlArg::F_SETFL(flags)).map_err(|e| refused(e.into()))?;
+        nix::fcntl::fcntl(&near, nix::fcntl::FcntlArg::F_SETFL(flags))
+            .map_err(|e| refused(e.into()))?;
         // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
         let socket = unsafe { AsyncFd::register(near) }.map_err(|e| refused(e.into()))?;
         let socket = Arc::new(socket);
@@ -177,7 +178,8 @@ async fn read_events(
     let mut ready = Some(ready);
     let mut buffer = Vec::new();
     loop {
-        let receive = |socket: &OwnedFd| protocol::receive::<Event>(socket.as_raw_fd(), &mut buffer);
+        let receive =
+            |socket: &OwnedFd| protocol::receive::<Event>(socket.as_raw_fd(), &mut buffer);
         let result = socket.async_io(tokio::io::Interest::READABLE, receive).await;
         let (id, end) = match result {
             Ok(Some((Event::Ready, _))) => {

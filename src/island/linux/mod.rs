@@ -70,7 +70,8 @@ impl Linux {
         let orders = |place| Orders { place, home: home.as_ref().ok().cloned() };
         let zones = options.zones.clone();
         let host = Link::start(options.launcher.clone(), orders(Place::Host)).await?;
-        let functions = Link::start(options.launcher.clone(), orders(Place::Functions { zones })).await?;
+        let functions =
+            Link::start(options.launcher.clone(), orders(Place::Functions { zones })).await?;
         let backend = Arc::new_cyclic(|me| Self {
             host,
             functions,
@@ -126,7 +127,9 @@ impl Linux {
             while let Some(mut prepared) = { self.ahead.lock().pop() } {
                 match prepared.exit.try_recv() {
                     Err(oneshot::error::TryRecvError::Empty) => return Ok(prepared),
-                    ended => tracing::warn!(island = %prepared.id, ?ended, "an island made ahead is gone"),
+                    ended => {
+                        tracing::warn!(island = %prepared.id, ?ended, "an island made ahead is gone")
+                    }
                 }
             }
         }
@@ -140,7 +143,14 @@ impl Linux {
                 let root = tools::root(tool);
                 let network = tool.purpose == Purpose::Fetch;
                 let bounds = bounds(&spec.limits, 0);
-                self.prepare(&self.host, self.owner(tool.purpose), network, bounds, Some(root), None)?
+                self.prepare(
+                    &self.host,
+                    self.owner(tool.purpose),
+                    network,
+                    bounds,
+                    Some(root),
+                    None,
+                )?
             }
         };
         let (program, file) = match &spec.program {
@@ -197,7 +207,11 @@ async fn wait(prepared: Prepared, unsent: Option<std::io::Error>) -> Result<Exit
 }
 
 impl Backend for Linux {
-    fn start<'a>(&'a self, spec: &'a Spec, stdio: Stdio) -> BoxFuture<'a, Result<Started, StartError>> {
+    fn start<'a>(
+        &'a self,
+        spec: &'a Spec,
+        stdio: Stdio,
+    ) -> BoxFuture<'a, Result<Started, StartError>> {
         Box::pin(async move { self.start_now(spec, &stdio) })
     }
 
@@ -237,11 +251,5 @@ fn bounds(limits: &Limits, tmp: u64) -> Bounds {
         Some((_, bytes)) => *bytes,
         None => limits.tmp,
     };
-    Bounds {
-        memory: limits.memory,
-        processes: limits.processes,
-        tmp,
-        files: OPEN_FILES,
-        file_size,
-    }
+    Bounds { memory: limits.memory, processes: limits.processes, tmp, files: OPEN_FILES, file_size }
 }

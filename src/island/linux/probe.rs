@@ -14,7 +14,8 @@ fn namespaces() -> Finding {
     let most = read("/proc/sys/user/max_user_namespaces").trim().parse::<u64>().unwrap_or(0);
     let restricted = read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").trim() == "1";
     let detail = "user, pid, mount, ipc, uts, net and cgroup namespaces for each island";
-    let mut finding = Finding { name: "namespaces", detail: detail.into(), remedy: None, required: true };
+    let mut finding =
+        Finding { name: "namespaces", detail: detail.into(), remedy: None, required: true };
     if most == 0 {
         finding.detail = "this host allows no user namespaces".into();
         finding.remedy = Some("sysctl -w user.max_user_namespaces=10000".into());
@@ -42,7 +43,12 @@ fn filter() -> Finding {
     let has = read("/proc/sys/kernel/seccomp/actions_avail").contains("errno");
     Finding {
         name: "system calls",
-        detail: if has { "a list of allowed system calls (seccomp)" } else { "the kernel has no seccomp filters" }.into(),
+        detail: if has {
+            "a list of allowed system calls (seccomp)"
+        } else {
+            "the kernel has no seccomp filters"
+        }
+        .into(),
         remedy: (!has).then(|| "use a kernel with CONFIG_SECCOMP_FILTER".into()),
         required: true,
     }
@@ -52,7 +58,8 @@ fn landlock() -> Finding {
     const VERSION_FLAG: libc::c_uint = 1;
     let none = std::ptr::null::<libc::c_void>();
     // SAFETY: with the version flag the call takes no attributes and makes nothing.
-    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0usize, VERSION_FLAG) };
+    let version =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0usize, VERSION_FLAG) };
     let (detail, remedy) = if version >= 1 {
         (format!("landlock, version {version}, as a second wall around files"), None)
     } else {

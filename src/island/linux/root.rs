@@ -107,7 +107,12 @@ impl Sources {
             bind(fd, &Path::new("/dev").join(name), false, device)?;
         }
         for (source, (fd, folder)) in root.binds.iter().zip(&self.binds) {
-            let seal = Seal { read_only: !source.writable, no_devices: true, no_exec: false, recursive: true };
+            let seal = Seal {
+                read_only: !source.writable,
+                no_devices: true,
+                no_exec: false,
+                recursive: true,
+            };
             bind(fd, &source.target, *folder, seal)?;
         }
         for (path, target) in &root.links {
@@ -141,8 +146,14 @@ impl OverlaySources {
             by_descriptor(&self.work)
         );
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        mount(Some("overlay"), &site(&overlay.target), Some("overlay"), flags, Some(options.as_str()))
-            .map_err(errno("mount the overlay"))
+        mount(
+            Some("overlay"),
+            &site(&overlay.target),
+            Some("overlay"),
+            flags,
+            Some(options.as_str()),
+        )
+        .map_err(errno("mount the overlay"))
     }
 }
 
@@ -167,7 +178,8 @@ fn bind(fd: &OwnedFd, target: &Path, folder: bool, seal: Seal) -> Step {
     let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
     mount(Some(by_descriptor(fd).as_str()), &place, None::<&str>, flags, None::<&str>)
         .map_err(errno(format_args!("bind {}", target.display())))?;
-    let place = CString::new(place.into_os_string().into_encoded_bytes()).map_err(|e| e.to_string())?;
+    let place =
+        CString::new(place.into_os_string().into_encoded_bytes()).map_err(|e| e.to_string())?;
     sys::seal_mount(&place, seal).map_err(failed(format_args!("seal {}", target.display())))
 }
 

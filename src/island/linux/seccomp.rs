@@ -65,12 +65,8 @@ fn one_of(argument: u8, values: &[i32]) -> Result<Vec<SeccompRule>, seccompiler:
         .iter()
         .map(|value| {
             let value = *value as u32 as u64;
-            let equal = SeccompCondition::new(
-                argument,
-                SeccompCmpArgLen::Dword,
-                SeccompCmpOp::Eq,
-                value,
-            )?;
+            let equal =
+                SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)?;
             SeccompRule::new(vec![equal])
         })
         .collect()

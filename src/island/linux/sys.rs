@@ -115,7 +115,9 @@ pub(crate) fn close_all_from(first: RawFd, keep: &[RawFd]) {
 /// One prctl(2) with integer arguments.
 pub(crate) fn prctl(option: libc::c_int, argument: libc::c_ulong) -> io::Result<()> {
     // SAFETY: only used with options whose arguments are integers; the unused ones are zero as they must be.
-    let result = unsafe { libc::prctl(option, argument, 0 as libc::c_ulong, 0 as libc::c_ulong, 0 as libc::c_ulong) };
+    let result = unsafe {
+        libc::prctl(option, argument, 0 as libc::c_ulong, 0 as libc::c_ulong, 0 as libc::c_ulong)
+    };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

@@ -20,15 +20,18 @@ const NETWORK: [&str; 9] = [
     "/etc/crypto-policies",
     "/etc/gai.conf",
 ];
-/// The island's only user.
-const PASSWD: &str = "nobody:x:65534:65534:nobody:/tmp:/bin/false\n";
-const GROUP: &str = "nobody:x:65534:\n";
+/// Files of the island's own: its only user, and a go command that keeps no statistics of itself.
+const FILES: [(&str, &str); 3] = [
+    ("/etc/passwd", "nobody:x:65534:65534:nobody:/tmp:/bin/false\n"),
+    ("/etc/group", "nobody:x:65534:\n"),
+    ("/config/go/telemetry/mode", "off\n"),
+];
 
 pub(super) fn root(tool: &ToolRights) -> ToolRoot {
     let mut root = ToolRoot {
         binds: Vec::new(),
         links: Vec::new(),
-        files: vec![("/etc/passwd".into(), PASSWD.into()), ("/etc/group".into(), GROUP.into())],
+        files: FILES.iter().map(|(path, text)| (path.into(), (*text).into())).collect(),
         overlay: tool.overlay.as_ref().map(|overlay| OverlayMount {
             lower: overlay.lower.clone(),
             upper: overlay.upper.clone(),
@@ -41,7 +44,11 @@ pub(super) fn root(tool: &ToolRights) -> ToolRoot {
     }
     if tool.purpose == Purpose::Fetch {
         for path in NETWORK.iter().map(Path::new).filter(|path| path.exists()) {
-            root.binds.push(BindMount { source: path.into(), target: path.into(), writable: false });
+            root.binds.push(BindMount {
+                source: path.into(),
+                target: path.into(),
+                writable: false,
+            });
         }
     }
     root.binds.extend(tool.binds.iter().map(|bind| BindMount {

@@ -1,0 +1,53 @@
+//! A compiled static binary, kept open so that running it needs no look at the disk.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::store::Entry;
+
+/// The name of the program in its folder.
+pub(super) const PROGRAM: &str = "main";
+const LENGTH: &str = "length";
+
+/// A binary that runs one call.
+pub struct Artifact {
+    file: Arc<File>,
+    /// Keeps the folder on disk while the artifact is in use.
+    _entry: Arc<Entry>,
+}
+
+impl Artifact {
+    /// Opens what lies in a store. One that was cut short by a crash is refused.
+    pub(super) fn open(entry: Arc<Entry>) -> io::Result<Self> {
+        let file = File::open(entry.path().join(PROGRAM))?;
+        let length: u64 =
+            std::fs::read_to_string(entry.path().join(LENGTH))?.trim().parse().unwrap_or(0);
+        if file.metadata()?.len() != length || length == 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the program is cut short"));
+        }
+        Ok(Self { file: Arc::new(file), _entry: entry })
+    }
+
+    /// The program, open for reading.
+    pub fn program(&self) -> Arc<File> {
+        self.file.clone()
+    }
+}
+
+/// Moves what a build island left at `built` into `folder`, as ours and as a plain executable.
+pub(super) fn adopt(built: &Path, folder: &Path) -> io::Result<()> {
+    let metadata = built.symlink_metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the program is no file"));
+    }
+    let target = folder.join(PROGRAM);
+    std::fs::rename(built, &target)?;
+    if nix::unistd::getuid().is_root() {
+        std::os::unix::fs::chown(&target, Some(0), Some(0))?;
+    }
+    std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o755))?;
+    std::fs::write(folder.join(LENGTH), metadata.len().to_string())
+}

@@ -1,0 +1,115 @@
+//! What a compiler's complaint means: which answer to give, and a text that shows nothing of this host.
+
+use crate::call::Call;
+
+/// The longest complaint that is passed on, in bytes.
+const MAX_BYTES: usize = 8 * 1024;
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Complaint {
+    /// The call has no result to print; it must be a statement.
+    NoValue,
+    /// The package has no function of that name.
+    NoFunction,
+    /// The module asks for a newer Go.
+    NewerGo,
+    /// The package or a dependency needs cgo.
+    Cgo,
+    /// Anything else that the compiler refuses.
+    Refused,
+}
+
+/// Reads what `go build` wrote to stderr.
+pub(super) fn read(stderr: &str, call: &Call) -> (Complaint, String) {
+    let text = readable(stderr);
+    let complaint = classify(&text, call);
+    (complaint, text)
+}
+
+fn classify(text: &str, call: &Call) -> Complaint {
+    let in_call: Vec<&str> = text.lines().filter(|line| line.starts_with("call:")).collect();
+    let message = |line: &&str| line.splitn(4, ':').nth(3).unwrap_or("").trim().to_owned();
+    if in_call.len() == 1
+        && in_call.iter().all(|line| message(line).ends_with("(no value) used as value"))
+    {
+        return Complaint::NoValue;
+    }
+    let name = match call.qualifier() {
+        Some(qualifier) => format!("{qualifier}.{}", call.function()),
+        None => call.function().to_owned(),
+    };
+    let undefined = format!("undefined: {name}");
+    if in_call.iter().any(|line| message(line) == undefined) {
+        return Complaint::NoFunction;
+    }
+    if text.contains("requires go >= ") || text.contains("requires newer Go version") {
+        return Complaint::NewerGo;
+    }
+    if text.contains("build constraints exclude all Go files")
+        || text.contains("C source files not allowed")
+    {
+        return Complaint::Cgo;
+    }
+    Complaint::Refused
+}
+
+/// Drops headers, shortens paths to what a caller knows, and bounds the length.
+fn readable(stderr: &str) -> String {
+    let mut text = String::new();
+    for line in stderr.lines() {
+        if line.starts_with("# ") {
+            continue;
+        }
+        let line = shorten(line);
+        if text.len() + line.len() + 1 > MAX_BYTES {
+            text.push_str("...");
+            break;
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text.trim_end().to_owned()
+}
+
+fn shorten(line: &str) -> String {
+    let line = match line.find("/call:") {
+        Some(end) if !line[..end].contains(char::is_whitespace) => &line[end + 1..],
+        _ => line,
+    };
+    line.replace("/checkout/src/", "").replace("/checkout/deps/", "").replace("/checkout/", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_are_told_apart() {
+        let call = Call::parse("geohash.Encode(1)").unwrap();
+        let table = [
+            ("/call:1:1: geohash.Encode(1) (no value) used as value", Complaint::NoValue),
+            ("/call:1:9: undefined: geohash.Encode", Complaint::NoFunction),
+            ("/call:1:16: undefined: geohash.Encode2", Complaint::Refused),
+            ("/call:1:16: not enough arguments in call to geohash.Encode", Complaint::Refused),
+            (
+                "go: go.mod requires go >= 1.99 (running go 1.26.8; GOTOOLCHAIN=local)",
+                Complaint::NewerGo,
+            ),
+            ("package x: build constraints exclude all Go files in /checkout/src", Complaint::Cgo),
+        ];
+        for (stderr, expected) in table {
+            assert_eq!(read(stderr, &call).0, expected, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn a_complaint_shows_positions_in_the_call_and_no_paths_of_the_host() {
+        let call = Call::parse("Encode(1)").unwrap();
+        let stderr =
+            "# example.com/m/sky_island_call\n/call:1:8: not enough\n/checkout/src/a.go:3:4: bad\n";
+        assert_eq!(read(stderr, &call).1, "call:1:8: not enough\na.go:3:4: bad");
+        let long = "x: y\n".repeat(10_000);
+        assert!(read(&long, &call).1.len() <= MAX_BYTES + 3);
+    }
+}

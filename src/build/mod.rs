@@ -1,0 +1,21 @@
+//! Building: from a [`Checkout`](crate::source::Checkout) and a [`Call`](crate::call::Call) to an [`Artifact`].
+//!
+//! The compiler runs on a build island: no network, the source read-only, one folder for the result, and a Go build
+//! cache in layers, of which only the topmost, the checkout's own, can be written. So one module's builds can never
+//! change what another's reads.
+
+mod artifact;
+mod builder;
+mod compile;
+mod diagnose;
+mod gocache;
+mod render;
+mod stdlib;
+mod toolchain;
+
+pub use artifact::Artifact;
+pub use builder::{Builder, BuilderOptions, Built, Wanted};
+pub use compile::{BuildError, Compiler};
+pub use diagnose::Complaint;
+pub use gocache::GoCache;
+pub use toolchain::{Toolchain, ToolchainError};

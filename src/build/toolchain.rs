@@ -1,0 +1,110 @@
+//! The Go toolchain of this host.
+
+use std::path::{Path, PathBuf};
+
+/// Where a Go toolchain lies when PATH has none.
+const USUAL: [&str; 3] = ["/usr/local/go/bin/go", "/usr/lib/go/bin/go", "/opt/go/bin/go"];
+/// The oldest release whose `go build` can do what we ask of it.
+const OLDEST: (u32, u32) = (1, 21);
+
+/// A Go toolchain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Toolchain {
+    goroot: PathBuf,
+    version: String,
+}
+
+/// No toolchain that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolchainError {
+    /// There is none.
+    #[error(
+        "no Go toolchain was found in PATH or /usr/local/go; `make` installs one, or set go.command"
+    )]
+    Missing,
+    /// The configured command is none.
+    #[error("{0} is no go command of a Go toolchain")]
+    NotGo(PathBuf),
+    /// It is too old.
+    #[error("Go {0} at {1} is too old; Go 1.{minor} or later is needed", minor = OLDEST.1)]
+    Old(String, PathBuf),
+}
+
+impl Toolchain {
+    /// The configured toolchain, or the first that is found.
+    pub fn find(configured: Option<&Path>) -> Result<Self, ToolchainError> {
+        if let Some(command) = configured {
+            return Self::at(command)
+                .ok_or_else(|| ToolchainError::NotGo(command.into()))?
+                .checked();
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let in_path = std::env::split_paths(&path).map(|folder| folder.join("go"));
+        let mut candidates = in_path.chain(USUAL.iter().map(PathBuf::from));
+        candidates.find_map(|command| Self::at(&command)).ok_or(ToolchainError::Missing)?.checked()
+    }
+
+    /// The toolchain that a go command belongs to: the root is two folders above, and has a VERSION file.
+    fn at(command: &Path) -> Option<Self> {
+        let command = command.canonicalize().ok()?;
+        let goroot = command.parent()?.parent()?.to_owned();
+        let text = std::fs::read_to_string(goroot.join("VERSION")).ok()?;
+        let version = text.lines().next()?.trim().strip_prefix("go")?.to_owned();
+        goroot.join("bin/go").exists().then_some(Self { goroot, version })
+    }
+
+    fn checked(self) -> Result<Self, ToolchainError> {
+        match release(&self.version) {
+            Some(release) if release < OLDEST => {
+                Err(ToolchainError::Old(self.version, self.goroot))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// GOROOT.
+    pub fn goroot(&self) -> &Path {
+        &self.goroot
+    }
+
+    /// The release, `1.26.8`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The archive of time zones.
+    pub fn zones(&self) -> Option<PathBuf> {
+        Some(self.goroot.join("lib/time/zoneinfo.zip")).filter(|path| path.exists())
+    }
+}
+
+/// Major and minor number of a release; none for a development version.
+fn release(version: &str) -> Option<(u32, u32)> {
+    let (major, rest) = version.split_once('.')?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Some((major.parse().ok()?, digits.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_read_from_their_names() {
+        let table = [
+            ("1.26.8", Some((1, 26))),
+            ("1.19", Some((1, 19))),
+            ("1.27rc1", Some((1, 27))),
+            ("devel", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(release(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_command_outside_a_toolchain_is_refused_by_name() {
+        let error = Toolchain::find(Some(Path::new("/bin/sh"))).unwrap_err();
+        assert!(error.to_string().contains("/bin/sh"));
+    }
+}

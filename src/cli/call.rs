@@ -1,0 +1,217 @@
+//! `sky-island call`: one call, without a server or by one.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{complain, runtime, start_log, status};
+use crate::config::Config;
+use crate::invoke::{Code, Failure, Fault, Form, Reply, Times};
+use crate::server::{Parts, StartupError};
+use crate::state::StateError;
+
+/// How long a server may take to answer.
+const SERVER_WAIT: Duration = Duration::from_secs(300);
+
+#[derive(Args)]
+pub(super) struct CallArgs {
+    /// The package: github.com/mmcloughlin/geohash
+    url: String,
+    /// The Go expression: 'Encode(100.1, 80.9)'
+    call: String,
+    /// A tag, branch, commit or pseudo-version.
+    #[arg(long)]
+    version: Option<String>,
+    /// A package that the call names, where it is not evident; may be given several times.
+    #[arg(long = "import", value_name = "PATH")]
+    imports: Vec<String>,
+    /// Look the version up, fetch and build anew.
+    #[arg(long)]
+    cache_bust: bool,
+    /// Give the function a network address.
+    #[arg(long)]
+    ip4: bool,
+    /// Print the whole answer as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Have this server run it: http://127.0.0.1:3281
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// The configuration file, for a call without a server.
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What came back, from wherever.
+struct Answer {
+    status: u8,
+    /// On stdout.
+    data: Vec<u8>,
+    /// On stderr.
+    notes: Vec<String>,
+}
+
+pub(super) fn run(args: CallArgs) -> ExitCode {
+    start_log("warn");
+    let form = Form {
+        url: args.url,
+        call: args.call,
+        version: args.version,
+        imports: args.imports,
+        ip4: args.ip4,
+        cache_bust: args.cache_bust,
+    };
+    let answer = match args.server {
+        Some(server) => by_server(&server, &form, args.json),
+        None => match Config::load(args.config.as_deref()) {
+            Ok(config) => by_ourselves(&config, &form, args.json),
+            Err(error) => {
+                complain(&error);
+                return ExitCode::from(status::USAGE);
+            }
+        },
+    };
+    for note in answer.notes {
+        eprintln!("{note}");
+    }
+    if std::io::stdout().write_all(&answer.data).and_then(|()| std::io::stdout().flush()).is_err() {
+        return ExitCode::from(status::OURS);
+    }
+    ExitCode::from(answer.status)
+}
+
+fn by_ourselves(config: &Config, form: &Form, json: bool) -> Answer {
+    let call = match form.parse() {
+        Ok(call) => call,
+        Err(failure) => return failed(&failure),
+    };
+    let Some(runtime) = runtime() else { return ours("there is no runtime") };
+    runtime.block_on(async {
+        progress("preparing");
+        let parts = match Parts::assemble(config).await {
+            Ok(parts) => parts,
+            Err(StartupError::State(StateError::InUse { server: Some(server), .. })) => {
+                progress(&format!("a server has the caches; it runs the call: http://{server}"));
+                let (url, form) = (format!("http://{server}"), form.clone());
+                let asked = tokio::task::spawn_blocking(move || by_server(&url, &form, json)).await;
+                return asked.unwrap_or_else(|error| ours(&error.to_string()));
+            }
+            Err(error) => {
+                complain(&error);
+                return ours("the call could not start");
+            }
+        };
+        progress("fetching, building and running");
+        let mut times = Times::default();
+        let result = parts.invoker.invoke(&call, &mut times).await;
+        parts.close().await;
+        match result {
+            Ok(reply) => succeeded(reply, &times, json),
+            Err(failure) => {
+                if failure.code == Code::Internal {
+                    return ours(&failure.chain());
+                }
+                failed(&failure)
+            }
+        }
+    })
+}
+
+fn succeeded(reply: Reply, times: &Times, json: bool) -> Answer {
+    let mut notes = Vec::new();
+    if std::io::stderr().is_terminal() {
+        let spent = times.stages().map(|(stage, span)| format!("{} {:.1?}", stage.as_str(), span));
+        notes.push(format!("{} ({})", reply.revision, spent.join(", ")));
+    }
+    let data = if json { whole(&reply.data) } else { reply.data };
+    Answer { status: 0, data, notes }
+}
+
+fn whole(data: &[u8]) -> Vec<u8> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let (data, encoding) = crate::http::encode(data);
+    let mut answer = json!({"timestamp": since.map_or(0, |since| since.as_secs()), "data": data});
+    if let Some(encoding) = encoding {
+        answer["encoding"] = encoding.into();
+    }
+    format!("{answer}\n").into_bytes()
+}
+
+fn failed(failure: &Failure) -> Answer {
+    let note = format!("sky-island: {}: {}", failure.code.title(), failure.detail);
+    Answer { status: exit_status(failure.code), data: Vec::new(), notes: vec![note] }
+}
+
+fn ours(note: &str) -> Answer {
+    Answer { status: status::OURS, data: Vec::new(), notes: vec![format!("sky-island: {note}")] }
+}
+
+fn exit_status(code: Code) -> u8 {
+    match code.fault() {
+        Fault::Caller => status::USAGE,
+        Fault::Function => status::FUNCTION,
+        Fault::Busy | Fault::Upstream | Fault::Ours => status::OURS,
+    }
+}
+
+fn by_server(server: &str, form: &Form, json: bool) -> Answer {
+    let url = format!("{}/api/v1/function", server.trim_end_matches('/'));
+    let agent = ureq::Agent::config_builder()
+        .timeout_global(Some(SERVER_WAIT))
+        .http_status_as_error(false)
+        .build()
+        .new_agent();
+    let answer = agent.post(&url).send_json(form).and_then(|mut response| {
+        let good = response.status() == 200;
+        let timing = response
+            .headers()
+            .get("server-timing")
+            .and_then(|v| v.to_str().ok())
+            .map(str::to_owned);
+        Ok((good, timing, response.body_mut().read_to_vec()?))
+    });
+    match answer {
+        Ok((true, timing, body)) => from_server(&body, timing, json),
+        Ok((false, _, body)) => refused_by_server(&body),
+        Err(error) => ours(&format!("{url}: {error}")),
+    }
+}
+
+fn from_server(body: &[u8], timing: Option<String>, json: bool) -> Answer {
+    let notes = timing.filter(|_| std::io::stderr().is_terminal()).into_iter().collect();
+    if json {
+        return Answer { status: 0, data: [body, b"\n"].concat(), notes };
+    }
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let Some(text) = answer["data"].as_str() else {
+        return ours("the server's answer has no data");
+    };
+    let data = match answer["encoding"].as_str() {
+        Some("base64") => {
+            base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default()
+        }
+        _ => text.as_bytes().to_vec(),
+    };
+    Answer { status: 0, data, notes }
+}
+
+fn refused_by_server(body: &[u8]) -> Answer {
+    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |key: &str| problem[key].as_str().unwrap_or("").to_owned();
+    let code = Code::ALL.iter().find(|code| code.as_str() == text("code"));
+    let status = code.map_or(status::OURS, |code| exit_status(*code));
+    let note = format!("sky-island: {}: {}", text("title"), text("detail"));
+    Answer { status, data: Vec::new(), notes: vec![note] }
+}
+
+/// Says what is being done, to a person.
+fn progress(text: &str) {
+    if std::io::stderr().is_terminal() {
+        eprintln!("sky-island: {text}");
+    }
+}

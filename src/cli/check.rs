@@ -1,0 +1,110 @@
+//! `sky-island check`: what this host can and cannot do, line by line, with the remedy.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use super::{complain, runtime, start_log, status};
+use crate::build::Toolchain;
+use crate::config::Config;
+use crate::island::{
+    Backend, Ending, Finding, Islands, Limits, Options, Program, Purpose, Rights, Spec, ToolRights,
+    choose,
+};
+
+pub(super) fn run(config: Config) -> ExitCode {
+    start_log("warn");
+    let Some(runtime) = runtime() else { return ExitCode::from(status::OURS) };
+    let findings = runtime.block_on(find(&config));
+    let mut bad = false;
+    for finding in &findings {
+        let mark = match (&finding.remedy, finding.required) {
+            (None, _) => "ok",
+            (Some(_), false) => "weak",
+            (Some(_), true) => "BAD",
+        };
+        bad |= mark == "BAD";
+        println!("{mark:4} {}: {}", finding.name, finding.detail);
+        if let Some(remedy) = &finding.remedy {
+            println!("       remedy: {remedy}");
+        }
+    }
+    if bad { ExitCode::from(status::OURS) } else { ExitCode::SUCCESS }
+}
+
+/// `-i`, as in 2017.
+pub(super) fn init(config: Config) -> ExitCode {
+    println!("A FreeBSD host is prepared by init; this host needs no preparation. What it can do:");
+    run(config)
+}
+
+async fn find(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![toolchain(config), state(config)];
+    let function = config.function_limits();
+    let options = Options { launcher: "/proc/self/exe".into(), zones: None, function, ahead: 0 };
+    match choose(options).await {
+        Ok(backend) => {
+            findings.extend(backend.findings());
+            findings.push(trial(backend.clone()).await);
+            backend.close().await;
+        }
+        Err(error) => {
+            complain(&error);
+            findings.push(Finding {
+                name: "islands",
+                detail: error.to_string(),
+                remedy: Some("see the findings above, or run as root".into()),
+                required: true,
+            });
+        }
+    }
+    findings
+}
+
+/// Makes one island and runs a program of the host on it.
+async fn trial(backend: std::sync::Arc<dyn Backend>) -> Finding {
+    let rights = ToolRights { purpose: Purpose::Build, binds: Vec::new(), overlay: None };
+    let limits = Limits {
+        deadline: Duration::from_secs(10),
+        memory: 64 << 20,
+        processes: 16,
+        output: 4096,
+        tmp: 0,
+        disk: None,
+    };
+    let spec = Spec {
+        rights: Rights::Tool(rights),
+        program: Program::Path("/bin/true".into()),
+        args: vec!["true".into()],
+        env: Vec::new(),
+        folder: "/".into(),
+        stdin: Vec::new(),
+        limits,
+    };
+    let began = Instant::now();
+    let result = Islands::new(backend).run(&spec).await;
+    let (detail, good) = match result {
+        Ok(outcome) if outcome.ending == Ending::Exited(0) => {
+            (format!("one was made, used and destroyed in {:.1?}", began.elapsed()), true)
+        }
+        Ok(outcome) => (format!("a program on one ended with {:?}", outcome.ending), false),
+        Err(error) => (error.to_string(), false),
+    };
+    let remedy = (!good).then(|| "see the findings above, or run as root".to_owned());
+    Finding { name: "islands", detail, remedy, required: true }
+}
+
+fn toolchain(config: &Config) -> Finding {
+    let (detail, remedy) = match Toolchain::find(config.go.command.as_deref()) {
+        Ok(found) => (format!("Go {} at {}", found.version(), found.goroot().display()), None),
+        Err(error) => (error.to_string(), Some("install Go, or set go.command".to_owned())),
+    };
+    Finding { name: "toolchain", detail, remedy, required: true }
+}
+
+fn state(config: &Config) -> Finding {
+    let path = config.state_dir();
+    let made = std::fs::create_dir_all(&path);
+    let remedy =
+        made.err().map(|error| format!("set state_dir to a folder that can be written ({error})"));
+    Finding { name: "state", detail: path.display().to_string(), remedy, required: true }
+}

@@ -1,0 +1,121 @@
+//! One flight a key: work that many want at once is done once, and goes on when those who want it have left.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+/// The work under way, by key.
+pub struct Flights<K, T> {
+    running: Arc<Mutex<HashMap<K, watch::Receiver<Option<T>>>>>,
+}
+
+/// The work ended without a result: it panicked.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the work ended without a result")]
+pub struct Lost;
+
+impl<K, T> Default for Flights<K, T> {
+    fn default() -> Self {
+        Self { running: Arc::default() }
+    }
+}
+
+impl<K, T> Flights<K, T>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    T: Clone + Send + Sync + 'static,
+{
+    /// The result of the work under way for `key`, which `work` starts when there is none.
+    pub async fn join<F>(&self, key: K, work: impl FnOnce() -> F) -> Result<T, Lost>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let mut result = {
+            let mut running = self.running.lock();
+            match running.get(&key) {
+                Some(receiver) => receiver.clone(),
+                None => {
+                    let (sender, receiver) = watch::channel(None);
+                    running.insert(key.clone(), receiver.clone());
+                    self.take_off(key, sender, work());
+                    receiver
+                }
+            }
+        };
+        let landed = result.wait_for(Option::is_some).await.map_err(|_| Lost)?;
+        landed.clone().ok_or(Lost)
+    }
+
+    fn take_off<F>(&self, key: K, sender: watch::Sender<Option<T>>, work: F)
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let landing = Landing { running: self.running.clone(), key };
+        tokio::spawn(async move {
+            let result = work.await;
+            // Who comes from now on starts a flight of their own; who is here gets this result.
+            drop(landing);
+            sender.send_replace(Some(result));
+        });
+    }
+}
+
+/// Takes a flight off the list however it ends.
+struct Landing<K: Eq + Hash, T> {
+    running: Arc<Mutex<HashMap<K, watch::Receiver<Option<T>>>>>,
+    key: K,
+}
+
+impl<K: Eq + Hash, T> Drop for Landing<K, T> {
+    fn drop(&mut self) {
+        self.running.lock().remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_hundred_at_once_cause_one_piece_of_work() {
+        let flights = Arc::new(Flights::<&str, u32>::default());
+        let count = Arc::new(AtomicU32::new(0));
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..100 {
+            let (flights, count) = (flights.clone(), count.clone());
+            all.spawn(async move {
+                let work = || async move {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    count.fetch_add(1, Ordering::Relaxed) + 1
+                };
+                flights.join("key", work).await.unwrap()
+            });
+        }
+        assert!(all.join_all().await.iter().all(|result| *result == 1));
+    }
+
+    #[tokio::test]
+    async fn the_work_goes_on_when_its_starter_leaves() {
+        let flights = Flights::<&str, u32>::default();
+        let leaver = flights.join("key", || async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            7
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(5), leaver).await.is_err());
+        assert_eq!(flights.join("key", || async { 8 }).await.unwrap(), 7);
+        assert_eq!(flights.join("key", || async { 9 }).await.unwrap(), 9);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_reported_and_does_not_block_the_key() {
+        let flights = Flights::<&str, u32>::default();
+        assert!(flights.join("key", || async { panic!("on purpose") }).await.is_err());
+        assert_eq!(flights.join("key", || async { 1 }).await.unwrap(), 1);
+    }
+}

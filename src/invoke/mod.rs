@@ -1,0 +1,138 @@
+//! One call, stage by stage: queue, fetch, build, start, run.
+
+mod fault;
+mod request;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+pub use fault::{Code, Failure, Fault, Stage};
+pub use request::{Form, Invocation};
+
+use crate::build::{Builder, Wanted};
+use crate::island::{Ending, Islands, Limits, Outcome, Spec};
+use crate::source::{Revision, Sources};
+
+/// Runs calls.
+pub struct Invoker {
+    sources: Arc<Sources>,
+    builder: Arc<Builder>,
+    islands: Islands,
+    limits: Limits,
+    /// Calls in the server at once.
+    admission: Semaphore,
+    /// Functions that run at once.
+    running: Semaphore,
+    wait: Duration,
+}
+
+/// How many calls there may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    /// In the server at once, waiting or not.
+    pub calls: usize,
+    /// Running at once.
+    pub running: usize,
+    /// How long a call waits to run.
+    pub wait: Duration,
+}
+
+/// What a call answers.
+#[derive(Debug)]
+pub struct Reply {
+    /// What the function printed, then what fmt.Print prints of its results.
+    pub data: Vec<u8>,
+    /// What ran.
+    pub revision: Revision,
+}
+
+/// Where a call's time went.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// Waiting for a turn.
+    pub queue: Duration,
+    /// Finding the source, or waiting for it.
+    pub fetch: Duration,
+    /// Finding the artifact, or waiting for it.
+    pub build: Duration,
+    /// Until the program was on its way.
+    pub start: Duration,
+    /// Until the island had ended.
+    pub run: Duration,
+}
+
+impl Times {
+    /// The stages and their times, in order.
+    pub fn stages(&self) -> [(Stage, Duration); 5] {
+        [
+            (Stage::Queue, self.queue),
+            (Stage::Fetch, self.fetch),
+            (Stage::Build, self.build),
+            (Stage::Start, self.start),
+            (Stage::Run, self.run),
+        ]
+    }
+}
+
+impl Invoker {
+    /// Puts the parts together.
+    pub fn new(
+        sources: Arc<Sources>,
+        builder: Arc<Builder>,
+        islands: Islands,
+        limits: Limits,
+        capacity: Capacity,
+    ) -> Self {
+        let Capacity { calls, running, wait } = capacity;
+        let (admission, running) = (Semaphore::new(calls), Semaphore::new(running));
+        Self { sources, builder, islands, limits, admission, running, wait }
+    }
+
+    /// Runs one call. `times` is filled as far as it gets.
+    pub async fn invoke(&self, call: &Invocation, times: &mut Times) -> Result<Reply, Failure> {
+        let Ok(_admitted) = self.admission.try_acquire() else {
+            return Err(Failure::new(
+                Code::Busy,
+                Stage::Queue,
+                "the server has all the calls that it takes",
+            ));
+        };
+        if call.ip4 {
+            let detail = "this server has no addresses to lend; leave ip4 away";
+            return Err(Failure::new(Code::NoNetwork, Stage::Start, detail));
+        }
+        let began = Instant::now();
+        let found = self.sources.find(&call.want, call.cache_bust).await;
+        times.fetch = began.elapsed();
+        let checkout = found.map_err(fault::of_source)?.checkout;
+
+        let began = Instant::now();
+        let revision = checkout.revision().clone();
+        let wanted = Wanted { checkout, call: call.call.clone(), imports: call.imports.clone() };
+        let built = self.builder.find(&wanted, call.cache_bust).await;
+        times.build = began.elapsed();
+        let artifact = built.map_err(fault::of_build)?.artifact;
+
+        let began = Instant::now();
+        let permit = timeout(self.wait, self.running.acquire()).await;
+        times.queue = began.elapsed();
+        let Ok(Ok(_permit)) = permit else {
+            let detail = format!("no function ended within {:?} to make room", self.wait);
+            return Err(Failure::new(Code::Busy, Stage::Queue, detail));
+        };
+        let spec = Spec::function(artifact.program(), self.limits.clone());
+        let outcome = self.islands.run(&spec).await.map_err(fault::of_start)?;
+        (times.start, times.run) = (outcome.start, outcome.run);
+        self.reply(outcome, revision)
+    }
+
+    fn reply(&self, outcome: Outcome, revision: Revision) -> Result<Reply, Failure> {
+        match outcome.ending {
+            Ending::Exited(0) => Ok(Reply { data: outcome.stdout, revision }),
+            _ => Err(fault::of_run(&outcome, &self.limits)),
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The composition root: from a configuration to parts, from parts to a server, and the order of a stop.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use crate::build::{
+    BuildError, Builder, BuilderOptions, Compiler, GoCache, Toolchain, ToolchainError,
+};
+use crate::config::Config;
+use crate::http::{App, router};
+use crate::invoke::{Capacity, Invoker};
+use crate::island::{Backend, Islands, Limits, Options, StartError, choose};
+use crate::metrics::Metrics;
+use crate::source::{Fetcher, SourceError, Sources, SourcesOptions};
+use crate::state::{State, StateError};
+use crate::store::{Store, StoreError, Trash};
+
+/// How long calls may go on after the signal to stop.
+const GRACE: Duration = Duration::from_secs(30);
+/// How often the caches are measured.
+const PURGE_INTERVAL: Duration = Duration::from_secs(600);
+/// The layers of the Go build cache, in bytes; two toolchains' worth and some.
+const LAYER_BYTES: u64 = 1 << 30;
+/// The environment that the go command and certificates are configured by.
+const PASSED_ON: [&str; 16] = [
+    "GOPROXY",
+    "GONOPROXY",
+    "GOPRIVATE",
+    "GONOSUMDB",
+    "GOSUMDB",
+    "GOINSECURE",
+    "GOAUTH",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// A server that cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartupError {
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The toolchain.
+    #[error(transparent)]
+    Toolchain(#[from] ToolchainError),
+    /// The islands.
+    #[error("no islands can be made here; `sky-island check` says more")]
+    Islands(#[from] StartError),
+    /// The caches.
+    #[error("the caches cannot be opened")]
+    Store(#[from] StoreError),
+    /// The checkouts.
+    #[error("the checkouts cannot be opened")]
+    Sources(#[from] SourceError),
+    /// The disk.
+    #[error("the state directory cannot be written")]
+    Disk(#[source] std::io::Error),
+    /// The address.
+    #[error("cannot listen on {0}; set another one with \"listen\"")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// The metrics.
+    #[error("{0}")]
+    Metrics(String),
+    /// Our own program.
+    #[error("cannot find our own program")]
+    Program(#[source] std::io::Error),
+}
+
+/// Everything that calls need, put together.
+pub struct Parts {
+    /// Runs calls.
+    pub invoker: Arc<Invoker>,
+    state: State,
+    backend: Arc<dyn Backend>,
+    builder: Arc<Builder>,
+    sources: Arc<Sources>,
+    trash: Arc<Trash>,
+}
+
+impl Parts {
+    /// Opens the state directory, starts the backend and puts the rest on top of them.
+    pub async fn assemble(config: &Config) -> Result<Self, StartupError> {
+        let toolchain = Toolchain::find(config.go.command.as_deref())?;
+        let program = std::env::current_exe().map_err(StartupError::Program)?;
+        let state = State::open(config.state_dir())?;
+        let trash = Arc::new(Trash::open(state.path()).map_err(StartupError::Disk)?);
+        let options = Options {
+            launcher: "/proc/self/exe".into(),
+            zones: toolchain.zones(),
+            function: config.function_limits(),
+            ahead: config.limits.islands_ahead,
+        };
+        let backend = choose(options).await?;
+        let islands = Islands::new(backend.clone());
+        let parts = Assembly {
+            config,
+            state: state.path(),
+            islands,
+            trash: trash.clone(),
+            program,
+            toolchain,
+        };
+        let sources = Arc::new(parts.sources()?);
+        let builder = Arc::new(parts.builder()?);
+        let invoker = Arc::new(Invoker::new(
+            sources.clone(),
+            builder.clone(),
+            parts.islands.clone(),
+            config.function_limits(),
+            Capacity {
+                calls: config.limits.calls,
+                running: config.limits.concurrency,
+                wait: config.limits.queue_wait.get(),
+            },
+        ));
+        Ok(Self { invoker, state, backend, builder, sources, trash })
+    }
+
+    /// Ends all islands, and deletes what was on its way out.
+    pub async fn close(self) {
+        self.backend.close().await;
+        self.trash.empty();
+    }
+
+    fn say_what_is_missing(&self) {
+        for finding in self.backend.findings() {
+            if let Some(remedy) = &finding.remedy {
+                tracing::warn!(missing = finding.name, %remedy, "{}", finding.detail);
+            }
+        }
+    }
+}
+
+struct Assembly<'a> {
+    config: &'a Config,
+    state: &'a Path,
+    islands: Islands,
+    trash: Arc<Trash>,
+    program: PathBuf,
+    toolchain: Toolchain,
+}
+
+impl Assembly<'_> {
+    fn sources(&self) -> Result<Sources, StartupError> {
+        let (limits, jails) = (&self.config.limits, &self.config.jails);
+        let fetcher = Fetcher {
+            islands: self.islands.clone(),
+            trash: self.trash.clone(),
+            program: self.program.clone(),
+            goroot: self.toolchain.goroot().to_owned(),
+            env: fetch_environment(self.config),
+            certificates: certificates(),
+            origins: self.config.sources.order.clone(),
+            mirrors: self.config.sources.mirrors.clone(),
+            limits: tool_limits(limits.fetch_timeout.get(), limits.fetch_memory.get()),
+            size: limits.fetch_size.get(),
+        };
+        let options = SourcesOptions {
+            state: self.state,
+            size: limits.checkout_cache.get(),
+            expiration: jails.cache_default_expiration.get(),
+            keep: jails.cache_purge_after.get(),
+            fetches: limits.fetches,
+            wait: limits.queue_wait.get(),
+        };
+        Ok(Sources::open(fetcher, &options)?)
+    }
+
+    fn builder(&self) -> Result<Builder, StartupError> {
+        let limits = &self.config.limits;
+        let keep = self.config.jails.cache_purge_after.get();
+        let open =
+            |name: &str, bytes| Store::open(self.state.join(name), self.trash.clone(), bytes, keep);
+        let compiler = Compiler {
+            islands: self.islands.clone(),
+            trash: self.trash.clone(),
+            toolchain: self.toolchain.clone(),
+            limits: tool_limits(self.config.build_deadline(), limits.build_memory.get()),
+            size: limits.build_size.get(),
+        };
+        let cache = GoCache::new(open("gocache", LAYER_BYTES)?, &self.toolchain);
+        let options = BuilderOptions {
+            store: open("artifacts", limits.artifact_cache.get())?,
+            builds: limits.builds,
+            wait: limits.queue_wait.get(),
+        };
+        Ok(Builder::new(compiler, cache, options))
+    }
+}
+
+fn tool_limits(deadline: Duration, memory: u64) -> Limits {
+    Limits { deadline, memory, processes: 0, output: 0, tmp: 0, disk: None }
+}
+
+fn fetch_environment(config: &Config) -> Vec<String> {
+    let set = [
+        ("GOPROXY", &config.go.proxy),
+        ("GOSUMDB", &config.go.sumdb),
+        ("GOPRIVATE", &config.go.private),
+    ];
+    let configured = |name: &str| set.iter().find(|(key, _)| *key == name)?.1.clone();
+    PASSED_ON
+        .iter()
+        .filter_map(|name| {
+            let value = configured(name).or_else(|| std::env::var(name).ok())?;
+            Some(format!("{name}={value}"))
+        })
+        .collect()
+}
+
+/// The files and folders that the environment names for certificates, where islands do not see them anyway.
+fn certificates() -> Vec<PathBuf> {
+    let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().filter_map(std::env::var_os);
+    let seen =
+        |path: &PathBuf| ["/etc/ssl", "/etc/pki", "/usr"].iter().any(|seen| path.starts_with(seen));
+    named
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute() && path.exists() && !seen(path))
+        .collect()
+}
+
+/// Serves until `stop` resolves; then no new connection is taken, calls end, and everything made is given back.
+pub async fn serve(
+    config: &Config,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), StartupError> {
+    let metrics = match &config.jails.monitoring_addr {
+        Some(address) => Metrics::statsd(address).map_err(StartupError::Metrics)?,
+        None => Metrics::default(),
+    };
+    let mut parts = Parts::assemble(config).await?;
+    let address = config.address();
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            parts.close().await;
+            return Err(StartupError::Listen(address, error));
+        }
+    };
+    let address = listener.local_addr().unwrap_or(address);
+    parts.state.announce(address);
+    parts.say_what_is_missing();
+    tracing::info!(%address, state = %parts.state.path().display(), "sky-island serves http://{address}");
+
+    let background = TaskTracker::new();
+    let chores = tokio_util::sync::CancellationToken::new();
+    background.spawn(
+        chores.clone().run_until_cancelled_owned(warm(parts.builder.clone(), config.go.warm)),
+    );
+    background.spawn(
+        chores
+            .clone()
+            .run_until_cancelled_owned(purge(parts.sources.clone(), parts.builder.clone())),
+    );
+    background.spawn(chores.clone().run_until_cancelled_owned(empty_trash(parts.trash.clone())));
+
+    let calls = TaskTracker::new();
+    let app = App { invoker: parts.invoker.clone(), calls: calls.clone(), metrics };
+    // An answer is one small packet; waiting to fill it would only cost time.
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    let served = axum::serve(listener, router(app)).with_graceful_shutdown(stop);
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the listener failed");
+    }
+    tracing::info!("stopping");
+    calls.close();
+    if tokio::time::timeout(GRACE, calls.wait()).await.is_err() {
+        tracing::warn!(left = calls.len(), "calls did not end in time and are ended");
+    }
+    chores.cancel();
+    background.close();
+    background.wait().await;
+    parts.close().await;
+    Ok(())
+}
+
+async fn warm(builder: Arc<Builder>, wanted: bool) {
+    if !wanted {
+        return;
+    }
+    match builder.warm().await {
+        Ok(()) => {}
+        Err(BuildError::Busy) => {}
+        Err(error) => tracing::warn!(%error, "the standard library could not be compiled ahead"),
+    }
+}
+
+async fn purge(sources: Arc<Sources>, builder: Arc<Builder>) {
+    loop {
+        let (sources, builder) = (sources.clone(), builder.clone());
+        let purged = tokio::task::spawn_blocking(move || (sources.purge(), builder.purge())).await;
+        if let Ok((checkouts, artifacts)) = purged {
+            tracing::debug!(checkouts, artifacts, "bytes in the caches");
+        }
+        tokio::time::sleep(PURGE_INTERVAL).await;
+    }
+}
+
+async fn empty_trash(trash: Arc<Trash>) {
+    loop {
+        trash.filled().await;
+        let trash = trash.clone();
+        // A panic in there leaves what it was to delete for the next time.
+        let _ = tokio::task::spawn_blocking(move || trash.empty()).await;
+    }
+}

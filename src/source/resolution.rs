@@ -1,0 +1,140 @@
+//! What versions meant when they were last looked up, in memory and on disk.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::checkout::{group, short_hex};
+use super::{Revision, Want};
+
+/// How long a version keeps its meaning when its source cannot be reached for a new look.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// The meanings of versions.
+pub(super) struct Resolutions {
+    folder: PathBuf,
+    expiration: Duration,
+    known: Mutex<HashMap<String, Resolution>>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Resolution {
+    revision: String,
+    /// Seconds since 1970 until which it is not looked up again.
+    until: u64,
+}
+
+/// A version's meaning.
+pub(super) enum Meaning {
+    /// It was looked up lately.
+    Fresh(Revision),
+    /// It is due for a new look.
+    Stale(Revision),
+    /// It was never looked up.
+    Unknown,
+}
+
+impl Resolutions {
+    pub(super) fn open(folder: PathBuf, expiration: Duration) -> std::io::Result<Self> {
+        std::fs::create_dir_all(&folder)?;
+        let mut known = HashMap::new();
+        for entry in std::fs::read_dir(&folder)?.flatten() {
+            let resolution = std::fs::read(entry.path())
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<Resolution>(&bytes).ok());
+            if let (Some(resolution), Some(key)) = (resolution, entry.file_name().to_str()) {
+                known.insert(key.to_owned(), resolution);
+            }
+        }
+        Ok(Self { folder, expiration, known: Mutex::new(known) })
+    }
+
+    pub(super) fn get(&self, want: &Want) -> Meaning {
+        let known = self.known.lock().get(&key(want)).cloned();
+        let Some(known) = known else { return Meaning::Unknown };
+        match Revision::parse(&known.revision) {
+            Some(revision) if known.until > now() => Meaning::Fresh(revision),
+            Some(revision) => Meaning::Stale(revision),
+            None => Meaning::Unknown,
+        }
+    }
+
+    /// Remembers what a version was found to mean.
+    pub(super) fn set(&self, want: &Want, revision: &Revision) {
+        self.keep(want, revision, self.expiration);
+    }
+
+    /// Keeps an old meaning for a while.
+    pub(super) fn extend(&self, want: &Want, revision: &Revision) {
+        self.keep(want, revision, GRACE);
+    }
+
+    fn keep(&self, want: &Want, revision: &Revision, span: Duration) {
+        let key = key(want);
+        let resolution =
+            Resolution { revision: revision.to_string(), until: now() + span.as_secs().max(1) };
+        let written =
+            serde_json::to_vec(&resolution).map_err(std::io::Error::from).and_then(|bytes| {
+                let aside = self.folder.join(format!("{key}.new"));
+                std::fs::write(&aside, bytes)?;
+                std::fs::rename(&aside, self.folder.join(&key))
+            });
+        if let Err(error) = written {
+            tracing::warn!(%error, "cannot write down what a version means; it is looked up again after a restart");
+        }
+        self.known.lock().insert(key, resolution);
+    }
+
+    /// Forgets what is long out of date, so that the list does not grow for ever.
+    pub(super) fn purge(&self, older: Duration) {
+        let limit = now().saturating_sub(older.as_secs());
+        self.known.lock().retain(|key, resolution| {
+            let keep = resolution.until >= limit;
+            if !keep {
+                let _ = std::fs::remove_file(self.folder.join(key));
+            }
+            keep
+        });
+    }
+}
+
+fn key(want: &Want) -> String {
+    let mut hash = Sha256::new();
+    hash.update(group(want));
+    hash.update([0]);
+    hash.update(want.version.as_ref().map_or("", |version| version.as_str()));
+    short_hex(&hash.finalize())
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{ImportPath, Version};
+
+    #[test]
+    fn a_meaning_survives_a_restart_and_goes_stale() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |seconds| {
+            Resolutions::open(folder.path().into(), Duration::from_secs(seconds)).unwrap()
+        };
+        let want = |version| Want {
+            path: ImportPath::parse("a.b/c").unwrap(),
+            version: Some(Version::parse(version).unwrap()),
+            imports: Vec::new(),
+        };
+        let revision = Revision::parse("v1.0.0").unwrap();
+        open(1).set(&want("main"), &revision);
+        assert!(matches!(open(1).get(&want("main")), Meaning::Fresh(found) if found == revision));
+        assert!(matches!(open(1).get(&want("dev")), Meaning::Unknown));
+        std::thread::sleep(Duration::from_millis(2100));
+        assert!(matches!(open(1).get(&want("main")), Meaning::Stale(found) if found == revision));
+    }
+}

@@ -1,0 +1,182 @@
+//! The checkouts of this server: looked up, fetched once for all who want them, kept, and let go.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::checkout::{group, key};
+use super::fetch::Brought;
+use super::resolution::{Meaning, Resolutions};
+use super::{Checkout, FailureCode, Fetcher, Revision, SourceError, Want};
+use crate::flight::Flights;
+use crate::store::Store;
+
+/// What [`Sources`] needs besides a fetcher.
+pub struct SourcesOptions<'a> {
+    /// The state directory.
+    pub state: &'a Path,
+    /// Bytes of checkouts on disk.
+    pub size: u64,
+    /// How long a version keeps its meaning.
+    pub expiration: Duration,
+    /// How long an unused checkout stays.
+    pub keep: Duration,
+    /// Fetches at once.
+    pub fetches: usize,
+    /// How long a fetch waits for its turn.
+    pub wait: Duration,
+}
+
+/// The checkouts; see the module.
+pub struct Sources {
+    fetcher: Fetcher,
+    store: Store,
+    resolutions: Resolutions,
+    open: Mutex<HashMap<String, Arc<Checkout>>>,
+    flights: Flights<(Want, bool), Result<Found, Arc<SourceError>>>,
+    permits: Semaphore,
+    wait: Duration,
+    keep: Duration,
+}
+
+/// A checkout, and whether it had to be fetched for this call.
+#[derive(Clone)]
+pub struct Found {
+    /// The checkout.
+    pub checkout: Arc<Checkout>,
+    /// Whether an island was sent for it.
+    pub fetched: bool,
+}
+
+impl Sources {
+    /// Opens what lies in the state directory.
+    pub fn open(fetcher: Fetcher, options: &SourcesOptions<'_>) -> Result<Self, SourceError> {
+        let SourcesOptions { state, size, expiration, keep, fetches, wait } = *options;
+        let store = Store::open(state.join("checkouts"), fetcher.trash.clone(), size, keep)?;
+        let resolutions =
+            Resolutions::open(state.join("versions"), expiration).map_err(SourceError::Disk)?;
+        Ok(Self {
+            fetcher,
+            store,
+            resolutions,
+            open: Mutex::default(),
+            flights: Flights::default(),
+            permits: Semaphore::new(fetches),
+            wait,
+            keep,
+        })
+    }
+
+    /// The checkout of what is wanted. `bust` looks the version up and fetches anew.
+    pub async fn find(
+        self: &Arc<Self>,
+        want: &Want,
+        bust: bool,
+    ) -> Result<Found, Arc<SourceError>> {
+        if let (false, Meaning::Fresh(revision)) = (bust, self.resolutions.get(want))
+            && let Some(checkout) = self.known(want, &revision)
+        {
+            return Ok(Found { checkout, fetched: false });
+        }
+        let (me, wanted) = (self.clone(), want.clone());
+        let flight = self.flights.join((want.clone(), bust), || async move {
+            me.look(&wanted, bust).await.map_err(Arc::new)
+        });
+        flight.await.unwrap_or_else(|lost| Err(Arc::new(SourceError::Broke(lost.to_string()))))
+    }
+
+    async fn look(&self, want: &Want, bust: bool) -> Result<Found, SourceError> {
+        let permit = timeout(self.wait, self.permits.acquire()).await;
+        let Ok(Ok(_permit)) = permit else { return Err(SourceError::Busy) };
+        let have = if bust { Vec::new() } else { self.revisions(want) };
+        match self.fetcher.fetch(want, have).await {
+            Ok(Brought::Unchanged(revision)) => {
+                let known = self.known(want, &revision);
+                let checkout =
+                    known.ok_or_else(|| SourceError::Broke("it left again meanwhile".into()))?;
+                self.resolutions.set(want, &revision);
+                Ok(Found { checkout, fetched: true })
+            }
+            Ok(Brought::Checkout(revision, scratch)) => {
+                let key = key(want, &revision);
+                let entry = self.store.publish(&key, scratch)?;
+                let checkout = Arc::new(Checkout::open(key.clone(), entry)?);
+                self.open.lock().insert(key, checkout.clone());
+                self.resolutions.set(want, &revision);
+                Ok(Found { checkout, fetched: true })
+            }
+            Err(error) => self.fall_back(want, bust, error),
+        }
+    }
+
+    /// Better an old meaning than none, when the source is out of reach.
+    fn fall_back(&self, want: &Want, bust: bool, error: SourceError) -> Result<Found, SourceError> {
+        let out_of_reach = match &error {
+            SourceError::Failed(failure) => failure.code == FailureCode::Unreachable,
+            SourceError::Deadline(_) => true,
+            _ => false,
+        };
+        if let (false, true, Meaning::Stale(revision)) =
+            (bust, out_of_reach, self.resolutions.get(want))
+            && let Some(checkout) = self.known(want, &revision)
+        {
+            tracing::warn!(path = %want.path, %revision, %error, "the source is out of reach; the known revision is used");
+            self.resolutions.extend(want, &revision);
+            return Ok(Found { checkout, fetched: true });
+        }
+        Err(error)
+    }
+
+    /// The checkout of a revision, if it is on disk.
+    fn known(&self, want: &Want, revision: &Revision) -> Option<Arc<Checkout>> {
+        let key = key(want, revision);
+        let entry = self.store.get(&key)?;
+        let mut open = self.open.lock();
+        if let Some(checkout) = open.get(&key) {
+            return Some(checkout.clone());
+        }
+        match Checkout::open(key.clone(), entry) {
+            Ok(checkout) => Some(open.entry(key).or_insert(Arc::new(checkout)).clone()),
+            Err(error) => {
+                tracing::warn!(%key, %error, "a checkout is let go");
+                drop(open);
+                self.store.remove(&key);
+                None
+            }
+        }
+    }
+
+    /// The revisions of what is wanted that are on disk, found by the key that each would have.
+    fn revisions(&self, want: &Want) -> Vec<String> {
+        let wanted = group(want);
+        let on_disk = self.store.all();
+        let meta = |path: &Path| {
+            let bytes = std::fs::read(path.join("meta.json")).ok()?;
+            serde_json::from_slice::<super::checkout::Meta>(&bytes).ok()
+        };
+        on_disk
+            .iter()
+            .filter_map(|(_, entry)| meta(entry.path()))
+            .filter(|meta| {
+                let paths = std::iter::once(&meta.asked).chain(&meta.imports);
+                paths.map(String::as_str).collect::<Vec<_>>().join("\n") == wanted
+            })
+            .map(|meta| meta.fetched.revision)
+            .collect()
+    }
+
+    /// Lets go of what is too old or too much. Reads the disk.
+    pub fn purge(&self) -> u64 {
+        let remaining = self.store.purge();
+        let left: std::collections::HashSet<String> =
+            self.store.all().into_iter().map(|(key, _)| key).collect();
+        self.open.lock().retain(|key, _| left.contains(key));
+        self.resolutions.purge(self.keep);
+        remaining
+    }
+}
