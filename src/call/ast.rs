@@ -1,0 +1,214 @@
+//! The tree of a parsed call.
+//!
+//! Expressions and types share one tree, as they share their notation: whether `A[B](c)` is a
+//! call or a conversion is the compiler's to find out. What repeats without brackets (`a.b().c`,
+//! `a + b + c`) is a flat list here, so the tree is never deeper than the nesting that the parser
+//! allows. Statements, which exist only inside function literals, are kept only as far as the
+//! scopes of names need them.
+
+use super::token::Kind;
+
+/// A range of bytes in the text of the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// The range from `start` up to `end`; the limit on the text's length keeps both small.
+    pub(super) fn new(start: usize, end: usize) -> Self {
+        let small = |at| u32::try_from(at).expect("a call is shorter than 4 GiB");
+        Self { start: small(start), end: small(end) }
+    }
+
+    /// The first byte's offset.
+    pub fn start(self) -> usize {
+        self.start as usize
+    }
+
+    /// The offset behind the last byte.
+    pub fn end(self) -> usize {
+        self.end as usize
+    }
+
+    /// The bytes themselves, out of the text of the call.
+    pub fn of(self, text: &str) -> &str {
+        &text[self.start()..self.end()]
+    }
+}
+
+/// An expression or a type.
+#[derive(Clone, Debug)]
+pub enum Expr {
+    /// An identifier.
+    Name(Span),
+    /// A number, rune or string.
+    Literal(LiteralKind, Span),
+    /// A function literal.
+    Function(Box<Signature>, Vec<Stmt>),
+    /// `(operand)`
+    Paren(Box<Expr>),
+    /// `-operand`, `*pointed`, `&addressed`, `<-received`, `~constraint`
+    Unary(Operator, Box<Expr>),
+    /// `first + second - third`: a chain of operators of one precedence, applied left to right.
+    Binary(Box<Expr>, Vec<(Operator, Expr)>),
+    /// An operand and what is applied to it, left to right: `Name.selector[index](argument){…}`
+    Primary(Box<Expr>, Vec<Suffix>),
+    /// A composite literal without its type, inside another one.
+    Elided(Vec<Element>),
+    /// `[]element`, `[length]element`, `[...]element`
+    Array(Length, Box<Expr>),
+    /// `map[key]value`
+    Map(Box<Expr>, Box<Expr>),
+    /// `chan element`
+    Channel(Direction, Box<Expr>),
+    /// `func(...) ...` without a body
+    Signature(Box<Signature>),
+    /// `struct{ ... }`
+    Struct(Vec<Field>),
+    /// `interface{ ... }`
+    Interface(Vec<InterfaceElement>),
+    /// `A | ~B`, the terms of a type constraint
+    Union(Vec<Expr>),
+    /// `...T`, the type of a final parameter
+    Variadic(Box<Expr>),
+}
+
+/// The notation of a literal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LiteralKind {
+    /// `12`, `0x1F`, `0b1`, `0o7`, `1_000`
+    Integer,
+    /// `1.5`, `1e3`, `0x1p-2`
+    Float,
+    /// `2i`
+    Imaginary,
+    /// `'a'`
+    Rune,
+    /// `"a"`, or raw in back quotes
+    String,
+}
+
+/// An operator, by its place in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operator {
+    pub(super) kind: Kind,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// What is applied to an operand.
+#[derive(Clone, Debug)]
+pub enum Suffix {
+    /// `.name`
+    Selector(Span),
+    /// `.(T)`, or `.(type)` as `None`
+    Assertion(Option<Expr>),
+    /// `[index]`, `[T, U]`
+    Index(Vec<Expr>),
+    /// `[low:high:max]`, without those that are left out
+    Slice(Vec<Expr>),
+    /// `(arguments)`; `spread` if the last one is followed by `...`
+    Call {
+        /// The arguments in order.
+        arguments: Vec<Expr>,
+        /// True for `f(list...)`.
+        spread: bool,
+    },
+    /// `{elements}`: the operand before is the type of a composite literal.
+    Composite(Vec<Element>),
+}
+
+/// `value` or `key: value` in a composite literal.
+#[derive(Clone, Debug)]
+pub struct Element {
+    /// The key, if there is one.
+    pub key: Option<Expr>,
+    /// The value.
+    pub value: Expr,
+}
+
+/// The length of an array type.
+#[derive(Clone, Debug)]
+pub enum Length {
+    /// `[]`
+    Slice,
+    /// `[...]`
+    Counted,
+    /// `[n]`
+    Given(Box<Expr>),
+}
+
+/// The direction of a channel type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// `chan T`
+    Both,
+    /// `chan<- T`
+    Send,
+    /// `<-chan T`
+    Receive,
+}
+
+/// The parameters and results of a function type.
+#[derive(Clone, Debug, Default)]
+pub struct Signature {
+    /// The parameters, those of one type together.
+    pub parameters: Vec<Field>,
+    /// The results, those of one type together.
+    pub results: Vec<Field>,
+}
+
+/// Parameters, results or struct fields of one type; without names, one unnamed.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// The names before the type.
+    pub names: Vec<Span>,
+    /// The type.
+    pub kind: Expr,
+}
+
+/// What can be in an interface type.
+#[derive(Clone, Debug)]
+pub enum InterfaceElement {
+    /// `Name(...) ...`
+    Method(Span, Signature),
+    /// An embedded interface or a union of types.
+    Embedded(Expr),
+}
+
+/// A statement in the body of a function literal, reduced to what it evaluates and declares.
+///
+/// Control statements become blocks: `if a := f(); a {…}` is a block of a definition, a use of
+/// `a` and the block of the body. Labels are left out, they have no part in the scopes of names.
+#[derive(Clone, Debug)]
+pub enum Stmt {
+    /// Evaluates expressions.
+    Use(Vec<Expr>),
+    /// Evaluates `values`, then declares those of `targets` that are names (`:=`).
+    Define {
+        /// The left side.
+        targets: Vec<Expr>,
+        /// The right side.
+        values: Vec<Expr>,
+    },
+    /// Evaluates the type and the values, then declares the names (`var`, `const`).
+    Declare {
+        /// The names to declare.
+        names: Vec<Span>,
+        /// The type, if written, and the values.
+        uses: Vec<Expr>,
+    },
+    /// Declares a type, which its own definition may already name.
+    Type {
+        /// The name to declare.
+        name: Span,
+        /// Its type parameters.
+        parameters: Vec<Field>,
+        /// What it is defined as.
+        definition: Expr,
+    },
+    /// Statements in a scope of their own.
+    Block(Vec<Stmt>),
+}
