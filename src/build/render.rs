@@ -41,11 +41,22 @@ fn render(target: &Target<'_>, call: &Call, imports: &[ImportPath], form: Form) 
         Form::Values => VALUES,
         Form::Statement => STATEMENT,
     };
-    let (before, rest) = template.split_once("{{imports}}").unwrap_or((template, ""));
-    let (between, after) = rest.split_once("{{call}}").unwrap_or((rest, ""));
     let specs = import_specs(target, call, imports);
     let lines: String = specs.iter().map(|spec| format!("\t{spec}\n")).collect();
-    [before, &lines, between, call.text(), after].concat()
+    let (line, column) = call.start();
+    let start = format!("{line}:{column}");
+    let mut text = String::with_capacity(template.len() + lines.len() + call.text().len());
+    let mut rest = template;
+    for (marker, value) in
+        [("{{imports}}", lines.as_str()), ("{{start}}", &start), ("{{call}}", call.text())]
+    {
+        // A marker is looked for in the template alone, so what was laid in is never read again.
+        let (before, after) = rest.split_once(marker).unwrap_or((rest, ""));
+        text.extend([before, value]);
+        rest = after;
+    }
+    text.push_str(rest);
+    text
 }
 
 /// The import specifications, in the order in which they are written.

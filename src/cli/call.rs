@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use clap::Args;
@@ -39,12 +39,22 @@ pub(super) struct CallArgs {
     /// Print the whole answer as JSON.
     #[arg(long)]
     json: bool,
+    /// Say on stderr where the time went, even when it is no terminal.
+    #[arg(long)]
+    timing: bool,
     /// Have this server run it: http://127.0.0.1:3281
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// The configuration file, for a call without a server.
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// How an answer is shown.
+#[derive(Clone, Copy)]
+struct Style {
+    json: bool,
+    timing: bool,
 }
 
 /// What came back, from wherever.
@@ -66,10 +76,11 @@ pub(super) fn run(args: CallArgs) -> ExitCode {
         ip4: args.ip4,
         cache_bust: args.cache_bust,
     };
+    let style = Style { json: args.json, timing: args.timing || std::io::stderr().is_terminal() };
     let answer = match args.server {
-        Some(server) => by_server(&server, &form, args.json),
+        Some(server) => by_server(&server, &form, style),
         None => match Config::load(args.config.as_deref()) {
-            Ok(config) => by_ourselves(&config, &form, args.json),
+            Ok(config) => by_ourselves(&config, &form, style),
             Err(error) => {
                 complain(&error);
                 return ExitCode::from(status::USAGE);
@@ -85,7 +96,7 @@ pub(super) fn run(args: CallArgs) -> ExitCode {
     ExitCode::from(answer.status)
 }
 
-fn by_ourselves(config: &Config, form: &Form, json: bool) -> Answer {
+fn by_ourselves(config: &Config, form: &Form, style: Style) -> Answer {
     let call = match form.parse() {
         Ok(call) => call,
         Err(failure) => return failed(&failure),
@@ -98,7 +109,8 @@ fn by_ourselves(config: &Config, form: &Form, json: bool) -> Answer {
             Err(StartupError::State(StateError::InUse { server: Some(server), .. })) => {
                 progress(&format!("a server has the caches; it runs the call: http://{server}"));
                 let (url, form) = (format!("http://{server}"), form.clone());
-                let asked = tokio::task::spawn_blocking(move || by_server(&url, &form, json)).await;
+                let asked =
+                    tokio::task::spawn_blocking(move || by_server(&url, &form, style)).await;
                 return asked.unwrap_or_else(|error| ours(&error.to_string()));
             }
             Err(error) => {
@@ -111,7 +123,7 @@ fn by_ourselves(config: &Config, form: &Form, json: bool) -> Answer {
         let result = parts.invoker.invoke(&call, &mut times).await;
         parts.close().await;
         match result {
-            Ok(reply) => succeeded(reply, &times, json),
+            Ok(reply) => succeeded(reply, &times, style),
             Err(failure) => {
                 if failure.code == Code::Internal {
                     return ours(&failure.chain());
@@ -122,13 +134,13 @@ fn by_ourselves(config: &Config, form: &Form, json: bool) -> Answer {
     })
 }
 
-fn succeeded(reply: Reply, times: &Times, json: bool) -> Answer {
+fn succeeded(reply: Reply, times: &Times, style: Style) -> Answer {
     let mut notes = Vec::new();
-    if std::io::stderr().is_terminal() {
+    if style.timing {
         let spent = times.stages().map(|(stage, span)| format!("{} {:.1?}", stage.as_str(), span));
         notes.push(format!("{} ({})", reply.revision, spent.join(", ")));
     }
-    let data = if json { whole(&reply.data) } else { reply.data };
+    let data = if style.json { whole(&reply.data) } else { reply.data };
     Answer { status: 0, data, notes }
 }
 
@@ -159,13 +171,14 @@ fn exit_status(code: Code) -> u8 {
     }
 }
 
-fn by_server(server: &str, form: &Form, json: bool) -> Answer {
+fn by_server(server: &str, form: &Form, style: Style) -> Answer {
     let url = format!("{}/api/v1/function", server.trim_end_matches('/'));
     let agent = ureq::Agent::config_builder()
         .timeout_global(Some(SERVER_WAIT))
         .http_status_as_error(false)
         .build()
         .new_agent();
+    let began = Instant::now();
     let answer = agent.post(&url).send_json(form).and_then(|mut response| {
         let good = response.status() == 200;
         let timing = response
@@ -176,15 +189,19 @@ fn by_server(server: &str, form: &Form, json: bool) -> Answer {
         Ok((good, timing, response.body_mut().read_to_vec()?))
     });
     match answer {
-        Ok((true, timing, body)) => from_server(&body, timing, json),
+        Ok((true, timing, body)) => {
+            let spent = format!("answered in {:.1?}", began.elapsed());
+            let note = timing.map_or(spent.clone(), |timing| format!("{spent} ({timing})"));
+            from_server(&body, note, style)
+        }
         Ok((false, _, body)) => refused_by_server(&body),
         Err(error) => ours(&format!("{url}: {error}")),
     }
 }
 
-fn from_server(body: &[u8], timing: Option<String>, json: bool) -> Answer {
-    let notes = timing.filter(|_| std::io::stderr().is_terminal()).into_iter().collect();
-    if json {
+fn from_server(body: &[u8], note: String, style: Style) -> Answer {
+    let notes = Some(note).filter(|_| style.timing).into_iter().collect();
+    if style.json {
         return Answer { status: 0, data: [body, b"\n"].concat(), notes };
     }
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Format, lints as errors for Linux and FreeBSD, and what may be linked in.
+set -eu
+cargo fmt --check
+cargo clippy --locked --all-targets -- -D warnings
+if ! cargo deny --version >/dev/null 2>&1; then
+    echo "sky-island: installing cargo-deny from its source" >&2
+    cargo install --locked --debug --quiet cargo-deny
+fi
+# The advisories come by git; where they cannot be had, the rest is checked all the same.
+cargo deny --locked check bans licenses sources
+cargo deny --locked check advisories || {
+    [ "${CI_NETWORK:-none}" = none ] || exit 1
+    echo "sky-island: the advisories were not checked: their database cannot be reached from here" >&2
+}
+target=x86_64-unknown-freebsd
+if [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ] || rustup target add "$target" >/dev/null 2>&1; then
+    # A lint links nothing, so the C parts of dependencies need not be compiled for the other system.
+    CC_x86_64_unknown_freebsd=true AR_x86_64_unknown_freebsd=true \
+        cargo clippy --locked --all-targets --target "$target" -- -D warnings
+else
+    echo "sky-island: no lints for $target: its standard library is not here" >&2
+fi

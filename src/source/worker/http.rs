@@ -1,0 +1,325 @@
+//! HTTP for the fetch worker: one blocking client with short patience and a counted body.
+//!
+//! What must always hold: every byte received is charged to the job's budget; `http://` is spoken to a loopback
+//! address only; a redirect never leads from https to http nor from elsewhere to loopback; credentials in
+//! a URL go to that URL's host and into no message; a host that could not be reached is not tried twice.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io::Read;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use base64::Engine;
+use ureq::http::Uri;
+
+use super::budget::{Budget, Metered, OverBudget};
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// A host may think this long before it answers: a server packs a large repository first.
+const ANSWER: Duration = Duration::from_secs(20);
+/// A connection that is silent this long is dead.
+const SILENCE: Duration = Duration::from_secs(15);
+const REDIRECTS: usize = 5;
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HttpError {
+    #[error("{0} is not a URL that can be fetched")]
+    Url(String),
+    #[error("{0} is not behind https")]
+    Insecure(String),
+    #[error("{from} redirects to {to}, where a fetch does not follow")]
+    Redirect { from: String, to: String },
+    #[error("{0} redirects too often")]
+    Redirects(String),
+    #[error("{host} cannot be reached: {reason}")]
+    Unreachable { host: String, reason: String },
+    #[error(transparent)]
+    Budget(#[from] OverBudget),
+}
+
+/// What to send.
+pub(super) struct Ask<'a> {
+    pub(super) url: &'a str,
+    /// A body makes it a POST; redirects are then not followed.
+    pub(super) body: Option<&'a [u8]>,
+    pub(super) headers: &'a [(&'a str, &'a str)],
+}
+
+/// What came back, whatever its status.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    /// Where the answer came from, after redirects.
+    pub(super) url: String,
+    pub(super) content_type: String,
+    pub(super) body: Metered<Box<dyn Read>>,
+}
+
+/// The client.
+pub(super) struct Http {
+    agent: ureq::Agent,
+    /// Without the environment's proxy, which could not reach our loopback.
+    direct: ureq::Agent,
+    budget: Budget,
+    dead: RefCell<HashMap<String, String>>,
+}
+
+impl Http {
+    pub(super) fn new(budget: Budget) -> Self {
+        let config = || {
+            ureq::Agent::config_builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .user_agent(concat!("git/sky-island-", env!("CARGO_PKG_VERSION")))
+                .timeout_resolve(Some(CONNECT))
+                .timeout_connect(Some(CONNECT))
+                .timeout_send_request(Some(SILENCE))
+                .timeout_recv_response(Some(ANSWER))
+                .timeout_per_read(Some(ANSWER.max(SILENCE)))
+                .timeout_per_write(Some(SILENCE))
+        };
+        Self {
+            agent: config().build().new_agent(),
+            direct: config().proxy(None).build().new_agent(),
+            budget,
+            dead: RefCell::new(HashMap::new()),
+        }
+    }
+
+    /// Sends a request; follows redirects of a GET.
+    pub(super) fn send(&self, ask: &Ask<'_>) -> Result<Reply, HttpError> {
+        let first = Target::parse(ask.url)?;
+        let loopback = first.loopback;
+        let mut at = first;
+        for _ in 0..=REDIRECTS {
+            let reply = self.once(&at, ask)?;
+            let (status, location) = (reply.status().as_u16(), header(&reply, "location"));
+            if !matches!(status, 301 | 302 | 303 | 307 | 308)
+                || location.is_empty()
+                || ask.body.is_some()
+            {
+                let content_type = header(&reply, "content-type").to_owned();
+                let body: Box<dyn Read> = Box::new(reply.into_body().into_reader());
+                let body = self.budget.meter(body);
+                return Ok(Reply { status, url: at.with_credentials(), content_type, body });
+            }
+            let refused = || HttpError::Redirect {
+                from: at.shown.clone(),
+                to: super::text::scrub(&clip(location), &[]),
+            };
+            let next = Target::parse(&join(&at.url, location)).map_err(|_| refused())?;
+            if next.loopback != loopback || (at.https && !next.https) {
+                return Err(refused());
+            }
+            at = if next.host == at.host && next.credentials.is_none() {
+                Target { credentials: at.credentials, ..next }
+            } else {
+                next
+            };
+        }
+        Err(HttpError::Redirects(at.shown))
+    }
+
+    fn once(
+        &self,
+        at: &Target,
+        ask: &Ask<'_>,
+    ) -> Result<ureq::http::Response<ureq::Body>, HttpError> {
+        if let Some(reason) = self.dead.borrow().get(&at.host) {
+            return Err(HttpError::Unreachable { host: at.host.clone(), reason: reason.clone() });
+        }
+        let agent = if at.loopback { &self.direct } else { &self.agent };
+        let authorization = at
+            .credentials
+            .as_ref()
+            .map(|c| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(c)));
+        let headers = ask
+            .headers
+            .iter()
+            .copied()
+            .chain(authorization.as_deref().map(|value| ("authorization", value)));
+        let result = match ask.body {
+            None => headers.fold(agent.get(&at.url), |r, (k, v)| r.header(k, v)).call(),
+            Some(body) => headers.fold(agent.post(&at.url), |r, (k, v)| r.header(k, v)).send(body),
+        };
+        result.map_err(|error| {
+            let reason = reason(&error);
+            self.dead.borrow_mut().insert(at.host.clone(), reason.clone());
+            HttpError::Unreachable { host: at.host.clone(), reason }
+        })
+    }
+}
+
+fn header<'a>(reply: &'a ureq::http::Response<ureq::Body>, name: &str) -> &'a str {
+    reply.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+fn reason(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::HostNotFound => "its name cannot be resolved".into(),
+        ureq::Error::ConnectionFailed => "the connection failed".into(),
+        ureq::Error::Timeout(_) => "it did not answer in time".into(),
+        ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
+            "the connection was refused".into()
+        }
+        other => clip(&other.to_string()),
+    }
+}
+
+/// A URL taken apart, with its credentials out of the way.
+struct Target {
+    /// Without credentials.
+    url: String,
+    /// What a message may show: no credentials, no query.
+    shown: String,
+    host: String,
+    https: bool,
+    loopback: bool,
+    credentials: Option<Vec<u8>>,
+}
+
+impl Target {
+    fn parse(url: &str) -> Result<Self, HttpError> {
+        let shown = super::text::scrub(url.split('?').next().unwrap_or_default(), &[]);
+        let bad = || HttpError::Url(clip(&shown));
+        let (scheme, rest) = url.split_once("://").ok_or_else(bad)?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let (user, host) = match authority.rsplit_once('@') {
+            Some((user, host)) => (Some(user), host),
+            None => (None, authority),
+        };
+        let path = path.split('#').next().unwrap_or_default();
+        let bare = format!("{scheme}://{host}{path}");
+        let uri: Uri = bare.parse().map_err(|_| bad())?;
+        let name = uri.host().filter(|h| !h.is_empty()).ok_or_else(bad)?.to_owned();
+        let https = match scheme {
+            "https" => true,
+            "http" => false,
+            _ => return Err(bad()),
+        };
+        let loopback = is_loopback(&name);
+        if !https && !loopback {
+            return Err(HttpError::Insecure(clip(&shown)));
+        }
+        let credentials = user.map(|user| {
+            let user = percent_decode(user);
+            if user.contains(&b':') { user } else { [user, b":".to_vec()].concat() }
+        });
+        Ok(Self { url: bare, shown, host: host.to_owned(), https, loopback, credentials })
+    }
+
+    /// The URL for a further request to the same place.
+    fn with_credentials(&self) -> String {
+        match (&self.credentials, self.url.split_once("://")) {
+            (Some(credentials), Some((scheme, rest))) => {
+                let mut user = String::new();
+                for &byte in credentials {
+                    if byte.is_ascii_alphanumeric() || byte == b':' {
+                        user.push(char::from(byte));
+                    } else {
+                        user.push_str(&format!("%{byte:02X}"));
+                    }
+                }
+                format!("{scheme}://{user}@{rest}")
+            }
+            _ => self.url.clone(),
+        }
+    }
+}
+
+/// Whether a URL's host is this machine by its own name or number.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn percent_decode(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let decoded = (byte == b'%')
+            .then(|| tail.get(..2))
+            .flatten()
+            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        match decoded {
+            Some(value) => {
+                out.push(value);
+                rest = &tail[2..];
+            }
+            None => {
+                out.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+/// A redirect's target, which may be relative to where it came from.
+fn join(base: &str, location: &str) -> String {
+    if location.contains("://") {
+        return location.to_owned();
+    }
+    let (scheme, rest) = base.split_once("://").unwrap_or(("https", base));
+    if let Some(other) = location.strip_prefix("//") {
+        return format!("{scheme}://{other}");
+    }
+    let rest = rest.split('?').next().unwrap_or_default();
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if location.starts_with('/') {
+        return format!("{scheme}://{host}{location}");
+    }
+    let folder = &path[..path.rfind('/').map_or(0, |at| at)];
+    format!("{scheme}://{host}{folder}/{location}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_may_be_relative() {
+        let base = "https://a.b/c/d?x=1";
+        for (location, want) in [
+            ("https://e/f", "https://e/f"),
+            ("//e/f", "https://e/f"),
+            ("/f?y", "https://a.b/f?y"),
+            ("f", "https://a.b/c/f"),
+        ] {
+            assert_eq!(join(base, location), want);
+        }
+        assert_eq!(join("https://a.b", "f"), "https://a.b/f");
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_and_credentials_are_never_shown() {
+        for (url, ok) in [
+            ("https://a.b/c", true),
+            ("http://127.0.0.1:1/c", true),
+            ("http://[::1]:1/c", true),
+            ("http://localhost/c", true),
+            ("http://127.0.0.1.evil.com/c", false),
+            ("http://a.b/c", false),
+            ("http://127.0.0.1@a.b/c", false),
+            ("file:///etc", false),
+            ("https:///etc", false),
+            ("nothing", false),
+        ] {
+            assert_eq!(Target::parse(url).is_ok(), ok, "{url}");
+        }
+        let target = Target::parse("https://me:s%40cret@a.b/c?q").ok().unwrap();
+        assert_eq!(target.url, "https://a.b/c?q");
+        assert_eq!(target.credentials.as_deref(), Some(&b"me:s@cret"[..]));
+        assert!(!target.shown.contains("cret"));
+        assert_eq!(target.with_credentials(), "https://me:s%40cret@a.b/c?q");
+        let refused = Target::parse("http://me:secret@a.b/c").err().unwrap().to_string();
+        assert!(!refused.contains("secret"), "{refused}");
+    }
+}

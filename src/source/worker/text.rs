@@ -1,0 +1,69 @@
+//! What may be said to a caller: text without credentials, without folders of this host, and not too long.
+
+use std::path::Path;
+
+/// The longest text of another program that a message carries.
+const LIMIT: usize = 2_000;
+
+/// Takes out of a message: credentials in URLs, and the given folders (each with the word that stands for it).
+pub(super) fn scrub(text: &str, folders: &[(&Path, &str)]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (head, tail) = rest.split_at(at + 3);
+        out.push_str(head);
+        let end = tail
+            .find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\''))
+            .unwrap_or(tail.len());
+        let authority = &tail[..end];
+        out.push_str(authority.rsplit_once('@').map_or(authority, |(_, host)| host));
+        rest = &tail[end..];
+    }
+    out.push_str(rest);
+    for (folder, word) in folders {
+        if let Some(folder) = folder.to_str().filter(|f| f.len() > 1) {
+            out = out.replace(&format!("{folder}/"), &if_some(word)).replace(folder, word);
+        }
+    }
+    out
+}
+
+fn if_some(word: &str) -> String {
+    if word.is_empty() { String::new() } else { format!("{word}/") }
+}
+
+/// Cuts a text to what a message carries, at a character's end.
+pub(super) fn bounded(text: &str) -> String {
+    let text = text.trim();
+    if text.len() <= LIMIT {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(LIMIT);
+    format!("{} …", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_and_folders_do_not_get_out() {
+        let folders = [(Path::new("/x/job"), ""), (Path::new("/opt/go"), "GOROOT")];
+        for (text, want) in [
+            ("get https://me:pw@h.i/j: no", "get https://h.i/j: no"),
+            ("https://a@b@c/d and http://e:f@g", "https://c/d and http://g"),
+            ("mail me@h.i", "mail me@h.i"),
+            ("/x/job/src/go.mod:3: bad", "src/go.mod:3: bad"),
+            ("in /x/job.", "in ."),
+            ("(/opt/go/src/x)", "(GOROOT/src/x)"),
+        ] {
+            assert_eq!(scrub(text, &folders), want);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let cut = bounded(&"ä".repeat(3_000));
+        assert!(cut.len() <= LIMIT + 4 && cut.ends_with(" …"));
+    }
+}
