@@ -57,7 +57,10 @@ pub enum Answer {
     /// A checkout lies in the job's folder.
     Fetched(Fetched),
     /// The version still means this revision, which the server has.
-    Unchanged { revision: String },
+    Unchanged {
+        /// That revision.
+        revision: String,
+    },
     /// Nothing that can be used was written.
     Failed(Failure),
 }
@@ -67,6 +70,7 @@ pub enum Answer {
 pub struct Fetched {
     /// A commit (40 hex digits) from git, a module version from the proxy.
     pub revision: String,
+    /// Which source it came from.
     pub origin: Origin,
     /// The path that the module gives itself in go.mod, or the one it was asked for by.
     pub module_path: String,
@@ -83,6 +87,7 @@ pub struct Fetched {
 /// Why there is no checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
+    /// What kind of failure it is.
     pub code: FailureCode,
     /// A sentence or two for the caller, naming what was asked for and each source that was tried.
     pub detail: String,

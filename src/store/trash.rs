@@ -138,7 +138,7 @@ mod tests {
         let scratch = trash.scratch().unwrap();
         let locked = scratch.folder("locked", None).unwrap();
         std::fs::create_dir(locked.join("in")).unwrap();
-        std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o000)).unwrap();
         std::mem::forget(scratch);
         drop(trash);
         let trash = Trash::open(root.path()).unwrap();
