@@ -17,7 +17,7 @@ stop() {
 trap 'kill "$pid" 2>/dev/null; wait "$pid"; rm -f "$log"; exit 3' INT TERM
 
 tries=0
-until "$server" call --help >/dev/null && grep -q 'sky-island serves' "$log"; do
+until grep -q 'sky-island serves' "$log"; do
     tries=$((tries + 1))
     if [ "$tries" -gt 200 ] || ! kill -0 "$pid" 2>/dev/null; then
         cat "$log" >&2

@@ -125,8 +125,9 @@ impl Compiler {
             disk: Some((scratch.path().to_owned(), self.size)),
             ..self.limits.clone()
         };
+        let background = matches!(job, Job::Packages { background: true, .. });
         let folder = match job {
-            Job::Packages { packages, background } => {
+            Job::Packages { packages, .. } => {
                 limits.deadline = LIBRARY_DEADLINE;
                 // One processor is left to the calls.
                 args.extend(background.then(|| "-p=1".to_owned()));
@@ -145,7 +146,12 @@ impl Compiler {
             }
         };
         let spec = Spec {
-            rights: Rights::Tool(ToolRights { purpose: Purpose::Build, binds, overlay }),
+            rights: Rights::Tool(ToolRights {
+                purpose: Purpose::Build,
+                binds,
+                overlay,
+                background,
+            }),
             program: Program::Path(self.toolchain.goroot().join("bin/go").display().to_string()),
             args,
             env: self.environment(),

@@ -57,8 +57,11 @@ fn classify(text: &str, call: &Call) -> Complaint {
 /// Drops headers, shortens paths to what a caller knows, and bounds the length.
 fn readable(stderr: &str) -> String {
     let mut text = String::new();
+    let about_the_call = stderr.lines().any(|line| shorten(line).starts_with("call:"));
     for line in stderr.lines() {
-        if line.starts_with("# ") {
+        // What the compiler says of our own lines follows from what it says of the call.
+        let ours = line.starts_with("# ") || (about_the_call && line.contains("/main.go:"));
+        if ours {
             continue;
         }
         let line = shorten(line);
@@ -101,6 +104,13 @@ mod tests {
         for (stderr, expected) in table {
             assert_eq!(read(stderr, &call).0, expected, "{stderr}");
         }
+    }
+
+    #[test]
+    fn what_follows_from_a_complaint_about_the_call_is_left_out() {
+        let call = Call::parse("Encode(1)").unwrap();
+        let stderr = "/call:1:1: undefined: Encode\n/job/main.go:7:2: \"x\" imported and not used";
+        assert_eq!(read(stderr, &call).1, "call:1:1: undefined: Encode");
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{complain, runtime, start_log, status};
 use crate::config::Config;
@@ -145,13 +145,9 @@ fn succeeded(reply: Reply, times: &Times, style: Style) -> Answer {
 }
 
 fn whole(data: &[u8]) -> Vec<u8> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let (data, encoding) = crate::http::encode(data);
-    let mut answer = json!({"timestamp": since.map_or(0, |since| since.as_secs()), "data": data});
-    if let Some(encoding) = encoding {
-        answer["encoding"] = encoding.into();
-    }
-    format!("{answer}\n").into_bytes()
+    let mut text = serde_json::to_vec(&crate::http::Success::now(data)).unwrap_or_default();
+    text.push(b'\n');
+    text
 }
 
 fn failed(failure: &Failure) -> Answer {

@@ -62,7 +62,8 @@ async fn find(config: &Config) -> Vec<Finding> {
 
 /// Makes one island and runs a program of the host on it.
 async fn trial(backend: std::sync::Arc<dyn Backend>) -> Finding {
-    let rights = ToolRights { purpose: Purpose::Build, binds: Vec::new(), overlay: None };
+    let rights =
+        ToolRights { purpose: Purpose::Build, binds: Vec::new(), overlay: None, background: false };
     let limits = Limits {
         deadline: Duration::from_secs(10),
         memory: 64 << 20,

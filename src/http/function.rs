@@ -23,8 +23,9 @@ const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 const REVISION: HeaderName = HeaderName::from_static("x-revision");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
+/// What a call that succeeded answers.
 #[derive(Serialize)]
-struct Success {
+pub(crate) struct Success {
     timestamp: u64,
     data: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +59,7 @@ pub(super) async fn run(State(app): State<App>, body: Body) -> Response {
         }
     };
     let mut response = match &result {
-        Ok(reply) => success(reply),
+        Ok(reply) => Json(Success::now(&reply.data)).into_response(),
         Err(failure) => error::answer(failure, &id),
     };
     add_headers(response.headers_mut(), &id, result.as_ref().ok(), &times);
@@ -108,18 +109,16 @@ fn report(call: &Invocation, id: &str, result: &Result<Reply, Failure>, times: &
     }
 }
 
-fn success(reply: &Reply) -> Response {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let timestamp = since.map_or(0, |since| since.as_secs());
-    let (data, encoding) = encode(&reply.data);
-    Json(Success { timestamp, data, encoding }).into_response()
-}
-
-/// Text as it is, anything else in base64.
-pub(crate) fn encode(data: &[u8]) -> (String, Option<&'static str>) {
-    match std::str::from_utf8(data) {
-        Ok(text) => (text.to_owned(), None),
-        Err(_) => (base64::engine::general_purpose::STANDARD.encode(data), Some("base64")),
+impl Success {
+    /// Text as it is, anything else in base64.
+    pub(crate) fn now(data: &[u8]) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let timestamp = since.map_or(0, |since| since.as_secs());
+        let (data, encoding) = match std::str::from_utf8(data) {
+            Ok(text) => (text.to_owned(), None),
+            Err(_) => (base64::engine::general_purpose::STANDARD.encode(data), Some("base64")),
+        };
+        Self { timestamp, data, encoding }
     }
 }
 

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use tokio_util::task::TaskTracker;
 
-pub(crate) use function::encode;
+pub(crate) use function::Success;
 
 use crate::invoke::Invoker;
 use crate::metrics::Metrics;

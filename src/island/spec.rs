@@ -51,6 +51,8 @@ pub struct ToolRights {
     pub binds: Vec<Bind>,
     /// A writable folder over read-only ones.
     pub overlay: Option<Overlay>,
+    /// Nobody waits for it, so it yields to whoever wants the processor.
+    pub background: bool,
 }
 
 /// What a tool does.

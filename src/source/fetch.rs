@@ -171,7 +171,12 @@ impl Fetcher {
         limits.output = ANSWER_BYTES;
         limits.disk = Some((scratch.path().to_owned(), self.size.saturating_mul(2)));
         Spec {
-            rights: Rights::Tool(ToolRights { purpose: Purpose::Fetch, binds, overlay: None }),
+            rights: Rights::Tool(ToolRights {
+                purpose: Purpose::Fetch,
+                binds,
+                overlay: None,
+                background: false,
+            }),
             program: Program::Path(PROGRAM.into()),
             args: vec!["sky-island".into(), "fetch-worker".into()],
             env,

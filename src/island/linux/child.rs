@@ -61,6 +61,9 @@ impl Child<'_> {
         default_signals().map_err(|e| format!("signals: {e}"))?;
         nix::unistd::sethostname("island").map_err(|e| format!("sethostname: {e}"))?;
         let writable = self.build_root()?;
+        if self.prepare.background {
+            confine::yield_processor().map_err(failed("lower the priority"))?;
+        }
         confine::limit(&self.prepare.bounds).map_err(failed("limits"))?;
         confine::drop_privileges().map_err(failed("drop privileges"))?;
         sys::close_all_from(3, &[self.control.as_raw_fd()]);

@@ -47,6 +47,14 @@ pub(crate) fn limit(bounds: &Bounds) -> io::Result<()> {
     sys::set_limit(libc::RLIMIT_MSGQUEUE, 0)
 }
 
+/// Takes the lowest priority of all.
+pub(crate) fn yield_processor() -> io::Result<()> {
+    const LOWEST: libc::c_int = 19;
+    // SAFETY: plain integers; 0 means this process.
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LOWEST) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// No privilege by exec, no capability in any set, and an end with the launcher's end.
 pub(crate) fn drop_privileges() -> io::Result<()> {
     sys::drop_capabilities()?;

@@ -22,6 +22,7 @@ mod slots;
 mod sys;
 mod tools;
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +38,7 @@ use self::slots::{Slot, Slots};
 use super::backend::{BoxFuture, Options};
 use super::{
     Backend, Exit, Finding, IslandId, Limits, Program, Purpose, Rights, Spec, StartError, Started,
-    Stdio,
+    Stdio, ToolRights,
 };
 
 /// Descriptors that a process of an island may have open.
@@ -49,7 +50,7 @@ pub(crate) struct Linux {
     functions: Link,
     home: Result<Home, String>,
     slots: Arc<Slots>,
-    ahead: Mutex<Vec<Prepared>>,
+    ahead: Mutex<VecDeque<Prepared>>,
     options: Options,
     closing: AtomicBool,
     /// For the tasks that outlive the call that they were started by.
@@ -94,37 +95,39 @@ impl Linux {
             }
             // The next call that finds none tries again, and reports what is wrong.
             let Ok(prepared) = self.prepare_function(&self.options.function) else { return };
-            self.ahead.lock().push(prepared);
+            self.ahead.lock().push_back(prepared);
         }
     }
 
     fn prepare_function(&self, limits: &Limits) -> Result<Prepared, StartError> {
         let slot = self.slots.take();
-        let bounds = bounds(limits, limits.tmp);
-        let host_id = slot.as_ref().map(Slot::host_id);
-        self.prepare(&self.functions, host_id, false, bounds, None, slot)
+        let prepare = Prepare {
+            id: IslandId::mint().to_string(),
+            host_id: slot.as_ref().map(Slot::host_id),
+            host_network: false,
+            bounds: bounds(limits, limits.tmp),
+            background: false,
+            root: None,
+        };
+        prepare_by(&self.functions, prepare, slot)
     }
 
-    fn prepare(
-        &self,
-        link: &Link,
-        host_id: Option<u32>,
-        host_network: bool,
-        bounds: Bounds,
-        root: Option<protocol::ToolRoot>,
-        slot: Option<Slot>,
-    ) -> Result<Prepared, StartError> {
-        let id = IslandId::mint();
-        let (control, far) = protocol::pair().map_err(StartError::Descriptors)?;
-        let prepare = Prepare { id: id.to_string(), host_id, host_network, bounds, root };
-        let exit = link.prepare(&id, Request::Prepare(Box::new(prepare)), far)?;
-        Ok(Prepared { id, control, exit, slot })
+    fn prepare_tool(&self, tool: &ToolRights, limits: &Limits) -> Result<Prepared, StartError> {
+        let prepare = Prepare {
+            id: IslandId::mint().to_string(),
+            host_id: self.owner(tool.purpose),
+            host_network: tool.purpose == Purpose::Fetch,
+            bounds: bounds(limits, 0),
+            background: tool.background,
+            root: Some(tools::root(tool)),
+        };
+        prepare_by(&self.host, prepare, None)
     }
 
-    /// The latest made island that still lives, or a new one.
+    /// The oldest of the islands made ahead that still lives, or a new one.
     fn take_function(&self, limits: &Limits) -> Result<Prepared, StartError> {
         if *limits == self.options.function {
-            while let Some(mut prepared) = { self.ahead.lock().pop() } {
+            while let Some(mut prepared) = { self.ahead.lock().pop_front() } {
                 match prepared.exit.try_recv() {
                     Err(oneshot::error::TryRecvError::Empty) => return Ok(prepared),
                     ended => {
@@ -139,19 +142,7 @@ impl Linux {
     fn start_now(&self, spec: &Spec, stdio: &Stdio) -> Result<Started, StartError> {
         let prepared = match &spec.rights {
             Rights::Function => self.take_function(&spec.limits)?,
-            Rights::Tool(tool) => {
-                let root = tools::root(tool);
-                let network = tool.purpose == Purpose::Fetch;
-                let bounds = bounds(&spec.limits, 0);
-                self.prepare(
-                    &self.host,
-                    self.owner(tool.purpose),
-                    network,
-                    bounds,
-                    Some(root),
-                    None,
-                )?
-            }
+            Rights::Tool(tool) => self.prepare_tool(tool, &spec.limits)?,
         };
         let (program, file) = match &spec.program {
             Program::File(file) => (None, Some(file.as_fd())),
@@ -182,6 +173,15 @@ impl Linux {
         });
         Ok(Started { id, exit })
     }
+}
+
+fn prepare_by(link: &Link, prepare: Prepare, slot: Option<Slot>) -> Result<Prepared, StartError> {
+    let (control, far) = protocol::pair().map_err(StartError::Descriptors)?;
+    let Some(id) = IslandId::parse(&prepare.id) else {
+        return Err(StartError::Refused(format!("{} is no island's name", prepare.id)));
+    };
+    let exit = link.prepare(&id, Request::Prepare(Box::new(prepare)), far)?;
+    Ok(Prepared { id, control, exit, slot })
 }
 
 /// Waits for the end of an island and tells a program's end from a failure to become it.

@@ -50,6 +50,8 @@ pub(crate) struct Prepare {
     /// Share the host's network instead of having an empty one.
     pub(crate) host_network: bool,
     pub(crate) bounds: Bounds,
+    /// Yield to whoever wants the processor.
+    pub(crate) background: bool,
     /// The root to build; none for the launcher's own empty one.
     pub(crate) root: Option<ToolRoot>,
 }
