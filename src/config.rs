@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+mod limits;
 mod network;
 mod units;
 
+pub use limits::Limits;
 pub use network::Network;
 pub use units::{Bytes, Span};
 
@@ -94,71 +96,6 @@ impl Default for Jails {
             monitoring_addr: None,
             build_timeout: Span::seconds(60),
             exec_timeout: Span::seconds(5),
-        }
-    }
-}
-
-/// What calls may use. Each is a bound on one thing.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// How long a call waits for its turn.
-    pub queue_wait: Span,
-    /// Calls that are in the server at once, waiting or not.
-    pub calls: usize,
-    /// Functions that run at once; by default four a core.
-    pub concurrency: usize,
-    /// Builds that run at once; by default one a core.
-    pub builds: usize,
-    /// Fetches that run at once.
-    pub fetches: usize,
-    /// The deadline of a fetch.
-    pub fetch_timeout: Span,
-    /// Bytes that a fetch may receive and unpack.
-    pub fetch_size: Bytes,
-    /// Memory of a fetch.
-    pub fetch_memory: Bytes,
-    /// Memory of a build.
-    pub build_memory: Bytes,
-    /// Disk space of a build.
-    pub build_size: Bytes,
-    /// Memory of a function.
-    pub memory: Bytes,
-    /// Processes and threads of a function.
-    pub processes: u64,
-    /// Output of a function.
-    pub output: Bytes,
-    /// A function's /tmp.
-    pub tmp: Bytes,
-    /// Checkouts on disk.
-    pub checkout_cache: Bytes,
-    /// Artifacts on disk.
-    pub artifact_cache: Bytes,
-    /// Islands made ahead of calls.
-    pub islands_ahead: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        Self {
-            queue_wait: Span::seconds(10),
-            calls: 1024,
-            concurrency: 4 * cores,
-            builds: cores,
-            fetches: 8,
-            fetch_timeout: Span::seconds(60),
-            fetch_size: Bytes::mib(512),
-            fetch_memory: Bytes::mib(1024),
-            build_memory: Bytes::mib(1024),
-            build_size: Bytes::mib(2048),
-            memory: Bytes::mib(256),
-            processes: 64,
-            output: Bytes::mib(1),
-            tmp: Bytes::mib(64),
-            checkout_cache: Bytes::mib(8 * 1024),
-            artifact_cache: Bytes::mib(2 * 1024),
-            islands_ahead: 2 * cores,
         }
     }
 }

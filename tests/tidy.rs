@@ -1,0 +1,142 @@
+//! The rules of the house that a reader can rely on; `docs/architecture.md` gives the reasons.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The longest source file, in lines.
+const MAX_LINES: usize = 400;
+
+/// Each part of the library, and the parts that it may use.
+const EDGES: &[(&str, &[&str])] = &[
+    ("cli", &["build", "config", "http", "invoke", "island", "server", "source", "state"]),
+    (
+        "server",
+        &["build", "config", "http", "invoke", "island", "metrics", "source", "state", "store"],
+    ),
+    ("config", &["island", "source"]),
+    ("http", &["invoke", "metrics"]),
+    ("metrics", &["invoke"]),
+    ("invoke", &["build", "call", "island", "source"]),
+    ("build", &["call", "flight", "island", "source", "store"]),
+    ("source", &["flight", "island", "store"]),
+    ("store", &["disk"]),
+    ("island", &["disk"]),
+    ("state", &[]),
+    ("call", &[]),
+    ("flight", &[]),
+    ("disk", &[]),
+];
+
+struct Source {
+    /// Relative to `src`, with `/`.
+    path: String,
+    text: String,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    collect(&root, &mut found);
+    assert!(found.len() > 50, "the sources were not found");
+    let relative = |path: &PathBuf| path.strip_prefix(&root).unwrap().display().to_string();
+    found
+        .iter()
+        .map(|path| Source { path: relative(path), text: fs::read_to_string(path).unwrap() })
+        .collect()
+}
+
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The part that a file belongs to: `island/linux/root.rs` to `island`.
+fn part(path: &str) -> &str {
+    path.split(['/', '.']).next().unwrap()
+}
+
+/// The parts that a text names as `crate::part`, its tests left out.
+fn uses(text: &str) -> BTreeSet<&str> {
+    let code = text.split("\n#[cfg(test)]").next().unwrap();
+    code.match_indices("crate::")
+        .map(|(at, marker)| {
+            let rest = &code[at + marker.len()..];
+            &rest[..rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())]
+        })
+        .filter(|name| EDGES.iter().any(|(part, _)| part == name))
+        .collect()
+}
+
+/// Files whose text, tests left out, has `what`, and which are not in `allowed`.
+fn elsewhere(what: &str, allowed: &[&str]) -> Vec<String> {
+    let has = |source: &Source| source.text.split("\n#[cfg(test)]").next().unwrap().contains(what);
+    let outside = |source: &Source| !allowed.iter().any(|prefix| source.path.starts_with(prefix));
+    sources().into_iter().filter(|s| has(s) && outside(s)).map(|s| s.path).collect()
+}
+
+#[test]
+fn no_file_is_too_long_to_be_read_at_once() {
+    let long: Vec<_> = sources()
+        .into_iter()
+        .map(|source| (source.text.lines().count(), source.path))
+        .filter(|(lines, _)| *lines > MAX_LINES)
+        .collect();
+    assert!(long.is_empty(), "{long:?}: which noun could move out?");
+}
+
+#[test]
+fn every_file_says_what_it_owns() {
+    let silent: Vec<_> =
+        sources().into_iter().filter(|s| !s.text.starts_with("//! ")).map(|s| s.path).collect();
+    assert!(silent.is_empty(), "{silent:?}");
+}
+
+#[test]
+fn each_part_uses_only_the_parts_below_it() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let from = part(&source.path);
+        let Some((_, allowed)) = EDGES.iter().find(|(name, _)| *name == from) else {
+            assert!(
+                ["lib", "main"].contains(&from),
+                "{} is in no part that EDGES knows",
+                source.path
+            );
+            continue;
+        };
+        for to in uses(&source.text) {
+            if to != from && !allowed.contains(&to) {
+                wrong.push(format!("{} uses {to}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn processes_are_started_by_the_launchers_link_and_the_worker_alone() {
+    let allowed = ["island/linux/link.rs", "source/worker/gocmd.rs"];
+    assert_eq!(elsewhere("Command::new", &allowed), [""; 0]);
+}
+
+#[test]
+fn status_codes_are_in_one_place() {
+    assert_eq!(elsewhere("StatusCode", &["http/error.rs"]), [""; 0]);
+}
+
+#[test]
+fn axum_is_named_at_the_edge_alone() {
+    assert_eq!(elsewhere("axum", &["http/", "server.rs"]), [""; 0]);
+}
+
+#[test]
+fn the_whole_configuration_stays_at_the_top() {
+    assert_eq!(elsewhere("config::Config", &["config.rs", "server.rs", "cli/"]), [""; 0]);
+}
