@@ -9,7 +9,8 @@ use std::path::Path;
 use git2::{ErrorCode, Oid, Repository};
 
 use super::budget::Budget;
-use super::http::{Ask, Http, HttpError};
+use super::discover::discover;
+use super::http::{Http, HttpError};
 use super::local::{LocalError, LocalRepo};
 use super::locate::{self, Candidate, LocateError, Place, Plan};
 use super::module;
@@ -18,11 +19,8 @@ use super::scratch::Scratch;
 use super::smart::{Extent, Remote, SmartError};
 use super::text::{bounded, scrub};
 use super::tree::{self, TreeError};
-use super::vanity::{self, VanityError, below};
+use super::vanity::{VanityError, below};
 use crate::source::job::{FailureCode, Job};
-
-/// A page with go-import tags is read this far.
-const MAX_PAGE: u64 = 1 << 20;
 
 /// Why git gave no checkout.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +61,7 @@ impl GitError {
             Self::Lookup { .. } | Self::LookupStatus { .. } => FailureCode::Unreachable,
             Self::Smart { source, .. } => match source {
                 SmartError::NoRepository(_) => FailureCode::Repository,
-                SmartError::NoCommit(_) => FailureCode::Version,
+                SmartError::NoCommit(_) | SmartError::Unadvertised(_) => FailureCode::Version,
                 SmartError::Budget(_) | SmartError::Http(HttpError::Budget(_)) => {
                     FailureCode::TooLarge
                 }
@@ -174,42 +172,6 @@ fn find<'a>(job: &Job, http: &'a Http) -> Result<Found<'a>, GitError> {
         }
     }
     Err(GitError::NoRepository(tried.join(" or ")))
-}
-
-/// Asks an import path's host, then the host of the prefix that it names, which must say the same: otherwise
-/// one user of a shared host could speak for all of it.
-fn discover(import_path: &str, http: &Http) -> Result<Candidate, GitError> {
-    let vanity = |path: &str, source| GitError::Vanity { path: path.to_owned(), source };
-    let tag = |asked: &str| {
-        let url = format!("https://{asked}?go-get=1");
-        let lookup = |source| GitError::Lookup { path: asked.to_owned(), source };
-        let reply = http.send(&Ask { url: &url, body: None, headers: &[] }).map_err(lookup)?;
-        let mut page = Vec::new();
-        let read = io::Read::read_to_end(&mut io::Read::take(reply.body, MAX_PAGE), &mut page);
-        if let Err(e) = read {
-            return Err(match super::budget::over_budget(&e) {
-                Some(over) => lookup(over.into()),
-                None => lookup(HttpError::Unreachable {
-                    host: asked.split('/').next().unwrap_or_default().to_owned(),
-                    reason: e.to_string(),
-                }),
-            });
-        }
-        let tags = vanity::meta_imports(&page);
-        // The go command also reads the tags of a page that comes with an error status.
-        if tags.is_empty() && (reply.status >= 500 || reply.status == 429) {
-            let path = asked.to_owned();
-            return Err(GitError::LookupStatus { path, status: reply.status });
-        }
-        vanity::matching(tags, import_path).map_err(|e| vanity(asked, e))
-    };
-    let found = tag(import_path)?;
-    if found.prefix != import_path && tag(&found.prefix)? != found {
-        let prefix = found.prefix.clone();
-        return Err(vanity(&prefix, VanityError::NoTag(import_path.to_owned())));
-    }
-    let url = found.repo.trim_end_matches('/').to_owned();
-    Ok(Candidate { root: found.prefix, place: Place::Url(url) })
 }
 
 impl Found<'_> {
@@ -330,7 +292,7 @@ impl Found<'_> {
                 match want {
                     Some(r) => self.fetch_one(remote, r.oid, &objects)?,
                     None if remote.serves_any_commit() => {
-                        self.fetch_one(remote, commit, &objects)?;
+                        self.fetch_any(remote, commit, &objects)?;
                     }
                     None => self.fetch_all(remote, &refs, Extent::Full, &objects)?,
                 }
@@ -343,6 +305,26 @@ impl Found<'_> {
             .map(|peeled| peeled.id());
         let commit = peeled.map_err(|_| self.missing(&format!("commit {commit}")))?;
         Ok((objects, commit))
+    }
+
+    /// Fetches a commit that may have no name; some servers give only what has one.
+    fn fetch_any(
+        &self,
+        remote: &Remote<'_>,
+        commit: Oid,
+        objects: &Repository,
+    ) -> Result<(), GitError> {
+        match self.fetch_one(remote, commit, objects) {
+            Err(GitError::Smart { source: SmartError::Unadvertised(_), .. }) => {
+                let all = ["refs/heads/".to_owned(), "refs/tags/".to_owned()];
+                let refs = remote.refs(&all).map_err(|e| self.smart(e))?;
+                match refs.iter().find(|r| r.target() == commit) {
+                    Some(r) => self.fetch_one(remote, r.oid, objects),
+                    None => self.fetch_all(remote, &refs, Extent::Full, objects),
+                }
+            }
+            other => other,
+        }
     }
 
     fn fetch_one(

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::budget::{Budget, OverBudget, tree_size};
 use super::scratch::Scratch;
-use super::text::scrub;
+use super::text::{hide_paths, scrub};
 
 const MAX_STDOUT: u64 = 64 << 20;
 const MAX_STDERR: u64 = 1 << 20;
@@ -104,9 +104,15 @@ impl<'a> Go<'a> {
             .flat_map(|name| [(*name).to_owned(), name.to_ascii_lowercase()])
             .filter_map(|name| Some((OsString::from(&name), std::env::var_os(&name)?)))
             .collect();
-        let user = ["GOPROXY", "GOENV", "HOME", "XDG_CONFIG_HOME"]
-            .into_iter()
-            .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
+        let home = scratch.folder("home").map_err(GoError::Start)?;
+        quieten(&home).map_err(GoError::Start)?;
+        // The user's settings count, and nothing else of the user.
+        let user = [
+            ("GOPROXY", std::env::var_os("GOPROXY")),
+            ("GOENV", user_settings().map(OsString::from)),
+            ("HOME", Some(home.into())),
+        ];
+        let user = user.into_iter().filter_map(|(name, value)| Some((name.into(), value?)));
         let deps = dest.join("deps");
         let mut go = Self {
             program,
@@ -139,8 +145,9 @@ impl<'a> Go<'a> {
             ("GO111MODULE", "on"),
             ("GOFLAGS", "-modcacherw"),
             ("GOVCS", "*:off"),
-            ("GOTELEMETRY", "off"),
             ("CGO_ENABLED", "0"),
+            // Its cache starts empty: making an index of every package costs more than it could save.
+            ("GODEBUG", "goindex=0"),
             // Nothing may be found that the go command could start by name.
             ("PATH", ""),
         ] {
@@ -241,8 +248,24 @@ impl<'a> Go<'a> {
     pub(super) fn scrub(&self, text: &str) -> String {
         let folders: Vec<(&Path, &str)> =
             self.folders.iter().map(|(path, word)| (path.as_path(), *word)).collect();
-        scrub(text, &folders)
+        hide_paths(&scrub(text, &folders))
     }
+}
+
+/// Keeps the go command from counting what it does, by a process of its own that outlives it.
+fn quieten(home: &Path) -> io::Result<()> {
+    let folder = home.join(".config/go/telemetry");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("mode"), "off")
+}
+
+/// The file with the user's settings of the go command.
+fn user_settings() -> Option<PathBuf> {
+    let var = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    var("GOENV").or_else(|| {
+        let config = var("XDG_CONFIG_HOME").or_else(|| Some(var("HOME")?.join(".config")))?;
+        Some(config.join("go/env"))
+    })
 }
 
 /// The proxies of a `GOPROXY` list without `direct`, which would run version control; `None` where no proxy

@@ -6,18 +6,21 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine;
 use ureq::http::Uri;
+use ureq::tls::{RootCerts, TlsConfig};
 
 use super::budget::{Budget, Metered, OverBudget};
 
 const CONNECT: Duration = Duration::from_secs(5);
-/// A host may think this long before it answers: a server packs a large repository first.
-const ANSWER: Duration = Duration::from_secs(20);
+/// A host may think this long before it answers a question,
+const ANSWER: Duration = Duration::from_secs(10);
+/// and this long before it sends a pack, which it has to make first.
+const PACKING: Duration = Duration::from_secs(30);
 /// A connection that is silent this long is dead.
 const SILENCE: Duration = Duration::from_secs(15);
 const REDIRECTS: usize = 5;
@@ -73,11 +76,13 @@ impl Http {
                 .max_redirects(0)
                 .max_redirects_will_error(false)
                 .user_agent(concat!("git/sky-island-", env!("CARGO_PKG_VERSION")))
+                // The host's own certificates, so that a site's authority counts as it does for the go command.
+                .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
                 .timeout_resolve(Some(CONNECT))
                 .timeout_connect(Some(CONNECT))
                 .timeout_send_request(Some(SILENCE))
                 .timeout_recv_response(Some(ANSWER))
-                .timeout_per_read(Some(ANSWER.max(SILENCE)))
+                .timeout_per_read(Some(SILENCE))
                 .timeout_per_write(Some(SILENCE))
         };
         Self {
@@ -135,14 +140,27 @@ impl Http {
             .credentials
             .as_ref()
             .map(|c| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(c)));
-        let headers = ask
-            .headers
-            .iter()
-            .copied()
-            .chain(authorization.as_deref().map(|value| ("authorization", value)));
-        let result = match ask.body {
-            None => headers.fold(agent.get(&at.url), |r, (k, v)| r.header(k, v)).call(),
-            Some(body) => headers.fold(agent.post(&at.url), |r, (k, v)| r.header(k, v)).send(body),
+        let send = || {
+            let headers = ask
+                .headers
+                .iter()
+                .copied()
+                .chain(authorization.as_deref().map(|value| ("authorization", value)));
+            match ask.body {
+                None => headers.fold(agent.get(&at.url), |r, (k, v)| r.header(k, v)).call(),
+                Some(body) => headers
+                    .fold(agent.post(&at.url), |r, (k, v)| r.header(k, v))
+                    .config()
+                    .timeout_recv_response(Some(PACKING))
+                    .timeout_per_read(Some(PACKING))
+                    .build()
+                    .send(body),
+            }
+        };
+        // A host may have closed a connection that we kept; all that we ask can be asked again.
+        let result = match send() {
+            Err(ureq::Error::Io(e)) if is_stale(&e) => send(),
+            other => other,
         };
         result.map_err(|error| {
             let reason = reason(&error);
@@ -150,6 +168,16 @@ impl Http {
             HttpError::Unreachable { host: at.host.clone(), reason }
         })
     }
+}
+
+fn is_stale(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof
+    )
 }
 
 fn header<'a>(reply: &'a ureq::http::Response<ureq::Body>, name: &str) -> &'a str {
@@ -164,8 +192,11 @@ fn reason(error: &ureq::Error) -> String {
     match error {
         ureq::Error::HostNotFound => "its name cannot be resolved".into(),
         ureq::Error::ConnectionFailed => "the connection failed".into(),
+        ureq::Error::Io(e) if e.to_string().contains("failed to lookup address") => {
+            "its name cannot be resolved".into()
+        }
         ureq::Error::Timeout(_) => "it did not answer in time".into(),
-        ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
+        ureq::Error::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
             "the connection was refused".into()
         }
         other => clip(&other.to_string()),

@@ -57,9 +57,8 @@ pub(super) enum LocateError {
 /// Decides where to look.
 pub(super) fn plan(import_path: &str, mirrors: &[Mirror]) -> Result<Plan, LocateError> {
     let elements: Vec<&str> = import_path.split('/').collect();
-    let bad = || LocateError::Path(import_path.to_owned());
-    if !elements.iter().all(|e| is_element(e)) || !elements[0].contains('.') {
-        return Err(bad());
+    if !is_import_path(import_path) {
+        return Err(LocateError::Path(import_path.to_owned()));
     }
     if let Some(mirror) = mirrors.iter().find(|m| below(import_path, &m.prefix).is_some()) {
         return mirrored(import_path, mirror).map(Plan::Try);
@@ -103,9 +102,11 @@ fn mirrored(import_path: &str, mirror: &Mirror) -> Result<Vec<Candidate>, Locate
         }
         vec![count]
     } else {
-        // A whole host as one repository is the rarest case.
+        // The target itself is a repository for a prefix below a host; for a whole host that is rare, and a
+        // URL without a path is none.
         let all = 1..=rest.len();
-        if prefix_len > 1 { (0..1).chain(all).collect() } else { all.chain(0..1).collect() }
+        let itself = 0..usize::from(folder || has_path(target));
+        if prefix_len > 1 { itself.chain(all).collect() } else { all.chain(itself).collect() }
     };
     let mut out = Vec::new();
     for count in counts {
@@ -129,6 +130,10 @@ fn mirrored(import_path: &str, mirror: &Mirror) -> Result<Vec<Candidate>, Locate
     Ok(out)
 }
 
+fn has_path(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(_, rest)| rest.contains('/'))
+}
+
 fn allowed_url(target: &str) -> bool {
     if target.starts_with("https://") {
         return true;
@@ -143,7 +148,14 @@ fn allowed_url(target: &str) -> bool {
     is_loopback(name)
 }
 
-/// An element that the go command would take, which also makes it safe as a file's name and in a URL.
+/// Whether a path is one that the go command could fetch, and so safe as a file's name and in a URL.
+pub(super) fn is_import_path(path: &str) -> bool {
+    path.len() <= 1024
+        && path.split('/').all(is_element)
+        && path.split('/').next().is_some_and(|host| host.contains('.'))
+}
+
+/// An element that the go command would take.
 fn is_element(element: &str) -> bool {
     !element.is_empty()
         && !element.starts_with('.')
@@ -219,11 +231,12 @@ mod tests {
             (
                 "ex.com/a/b",
                 vec![rule("ex.com", "https://m")],
-                vec![
-                    url("ex.com/a", "https://m/a.git"),
-                    url("ex.com/a/b", "https://m/a/b.git"),
-                    url("ex.com", "https://m.git"),
-                ],
+                vec![url("ex.com/a", "https://m/a.git"), url("ex.com/a/b", "https://m/a/b.git")],
+            ),
+            (
+                "ex.com/a",
+                vec![rule("ex.com", "https://m/x")],
+                vec![url("ex.com/a", "https://m/x/a.git"), url("ex.com", "https://m/x.git")],
             ),
             (
                 "github.com/a/b",

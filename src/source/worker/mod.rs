@@ -8,14 +8,17 @@
 //!   offline; after another answer none of the three is there;
 //! - no message names a credential or a folder of this host.
 
+mod advert;
 mod budget;
 mod complete;
+mod discover;
 mod git;
 mod gocmd;
 mod http;
 mod local;
 mod locate;
 mod lookup;
+mod modfiles;
 mod module;
 mod pkt;
 mod proxy;
@@ -85,6 +88,10 @@ pub fn run(job: &Job) -> Answer {
 }
 
 fn with_tools(job: &Job) -> Result<Answer, SetupError> {
+    if !locate::is_import_path(&job.import_path) {
+        let detail = format!("{:?} is not an import path with a host", job.import_path);
+        return Ok(failed(FailureCode::Repository, detail));
+    }
     let scratch = Scratch::new().map_err(SetupError::Scratch)?;
     let budget = Budget::new(job.max_bytes);
     let go = Go::new(&job.go, &job.dest, &scratch, &budget)?;

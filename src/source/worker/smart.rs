@@ -9,15 +9,13 @@ use std::io::{self, Write};
 
 use git2::{Odb, Oid};
 
+use super::advert::{Protocol, advertisement, list};
 use super::budget::{OverBudget, over_budget};
 use super::http::{Ask, Http, HttpError, Reply};
 use super::pkt::{self, Pkt, PktReader};
 use super::refs::Ref;
 
 const AGENT: &str = concat!("agent=sky-island/", env!("CARGO_PKG_VERSION"));
-/// More names than this are not listed; the largest public repositories have a few hundred thousand.
-const MAX_REFS: usize = 1_000_000;
-
 /// Why a repository could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SmartError {
@@ -31,6 +29,8 @@ pub(super) enum SmartError {
     NoCommit(String),
     #[error("it answered against git's protocol: {0}")]
     Protocol(&'static str),
+    #[error("it gives no commit that no name points to: {0}")]
+    Unadvertised(String),
     #[error("it refused: {0}")]
     Refused(String),
     #[error("the connection broke off: {0}")]
@@ -59,11 +59,6 @@ pub(super) enum Extent {
     History,
     /// Everything, files too.
     Full,
-}
-
-enum Protocol {
-    V2 { shallow: bool, filter: bool, sha1: bool },
-    V0 { refs: Vec<Ref>, shallow: bool, any: bool },
 }
 
 /// A repository that has answered.
@@ -203,134 +198,13 @@ fn checked(reply: Reply, content_type: &str) -> Result<Reply, SmartError> {
     }
 }
 
-fn advertisement<R: io::Read>(mut packets: PktReader<R>) -> Result<Protocol, SmartError> {
-    let mut first = packets.expect()?;
-    if first.text().is_some_and(|t| t.starts_with("# service=")) {
-        packets.expect()?;
-        first = packets.expect()?;
-    }
-    if first.text() == Some("version 2") {
-        return capabilities(packets);
-    }
-    let (mut refs, mut caps, mut next) = (Vec::new(), String::new(), first);
-    while let Some(text) = next.text().map(str::to_owned) {
-        let (text, tail) = text.split_once('\0').unwrap_or((&text, ""));
-        if refs.is_empty() && caps.is_empty() {
-            tail.clone_into(&mut caps);
-        }
-        if let Some(message) = text.strip_prefix("ERR ") {
-            return Err(refusal(message));
-        }
-        // "version 1" and "shallow …" lines name no object.
-        if let Some((oid, name)) = text.split_once(' ')
-            && let Ok(oid) = parse_oid(oid)
-            && name != "capabilities^{}"
-        {
-            add_v0(&mut refs, oid, name)?;
-        }
-        next = packets.expect()?;
-    }
-    if next != Pkt::Flush {
-        return Err(SmartError::Protocol("its list of references does not end"));
-    }
-    let has = |cap: &str| caps.split(' ').any(|c| c == cap);
-    if !refs.is_empty() && !has("side-band-64k") {
-        return Err(SmartError::Protocol("it cannot multiplex a pack"));
-    }
-    if caps.split(' ').any(|c| c == "object-format=sha256") {
-        return Err(SmartError::Protocol("its objects are named by SHA-256"));
-    }
-    let any = has("allow-reachable-sha1-in-want") || has("allow-any-sha1-in-want");
-    Ok(Protocol::V0 { refs, shallow: has("shallow"), any })
-}
-
-fn capabilities<R: io::Read>(mut packets: PktReader<R>) -> Result<Protocol, SmartError> {
-    let (mut shallow, mut filter, mut sha1, mut fetches) = (false, false, false, false);
-    loop {
-        let packet = packets.expect()?;
-        let Some(text) = packet.text() else {
-            break;
-        };
-        match text.split_once('=').unwrap_or((text, "")) {
-            ("fetch", features) => {
-                fetches = true;
-                shallow = features.split(' ').any(|f| f == "shallow");
-                filter = features.split(' ').any(|f| f == "filter");
-            }
-            ("object-format", "sha1") => sha1 = true,
-            ("object-format", _) => {
-                return Err(SmartError::Protocol("its objects are named by SHA-256"));
-            }
-            _ => {}
-        }
-    }
-    if !fetches {
-        return Err(SmartError::Protocol("it serves no packs"));
-    }
-    Ok(Protocol::V2 { shallow, filter, sha1 })
-}
-
-fn add_v0(refs: &mut Vec<Ref>, oid: Oid, name: &str) -> Result<(), SmartError> {
-    if let Some(tag) = name.strip_suffix("^{}") {
-        if let Some(last) = refs.last_mut().filter(|r| r.name == tag) {
-            last.peeled = Some(oid);
-        }
-        return Ok(());
-    }
-    if refs.len() >= MAX_REFS {
-        return Err(SmartError::Protocol("it has too many references"));
-    }
-    refs.push(Ref { name: name.to_owned(), oid, peeled: None });
-    Ok(())
-}
-
-fn list<R: io::Read>(mut packets: PktReader<R>) -> Result<Vec<Ref>, SmartError> {
-    let mut refs = Vec::new();
-    loop {
-        let packet = packets.expect()?;
-        let text = match &packet {
-            Pkt::Flush => return Ok(refs),
-            // A name that is not UTF-8 cannot be the one that was asked for.
-            Pkt::Data(_) => match packet.text() {
-                Some(text) => text,
-                None => continue,
-            },
-            _ => return Err(SmartError::Protocol("its list of references does not end")),
-        };
-        if let Some(message) = text.strip_prefix("ERR ") {
-            return Err(refusal(message));
-        }
-        let mut words = text.split(' ');
-        let (Some(oid), Some(name)) = (words.next(), words.next()) else {
-            return Err(SmartError::Protocol("a reference has no name"));
-        };
-        if oid == "unborn" {
-            continue;
-        }
-        if refs.len() >= MAX_REFS {
-            return Err(SmartError::Protocol("it has too many references"));
-        }
-        let peeled = words.find_map(|w| w.strip_prefix("peeled:"));
-        refs.push(Ref {
-            name: name.to_owned(),
-            oid: parse_oid(oid)?,
-            peeled: peeled.map(parse_oid).transpose()?,
-        });
-    }
-}
-
-fn parse_oid(text: &str) -> Result<Oid, SmartError> {
-    // git2 pads a short id with zeros.
-    if text.len() != 40 {
-        return Err(SmartError::Protocol("an object's name is not 40 digits"));
-    }
-    Oid::from_str(text).map_err(|_| SmartError::Protocol("an object's name is not hexadecimal"))
-}
-
-fn refusal(message: &str) -> SmartError {
+/// What an error of the server means.
+pub(super) fn refusal(message: &str) -> SmartError {
     let message: String = message.chars().filter(|c| !c.is_control()).take(200).collect();
     if message.contains("not our ref") || message.contains("no such remote ref") {
         SmartError::NoCommit(message)
+    } else if message.starts_with("want ") && message.contains("not valid") {
+        SmartError::Unadvertised(message)
     } else {
         SmartError::Refused(message)
     }
@@ -379,8 +253,9 @@ fn receive<R: io::Read>(packets: &mut PktReader<R>, odb: &Odb<'_>) -> Result<(),
             Some(Pkt::Data(data)) => match data.split_first() {
                 Some((1, pack)) => {
                     empty = false;
-                    // git2 puts the reason where its own last error is; the commit below reads it as well.
-                    writer.write_all(pack).map_err(|_| SmartError::Pack(last_error()))?;
+                    // The writer keeps git2's reason to itself.
+                    let broken = |_| git2::Error::from_str("it cannot be indexed");
+                    writer.write_all(pack).map_err(broken).map_err(SmartError::Pack)?;
                 }
                 Some((2, _progress)) => {}
                 Some((3, message)) => return Err(refusal(&String::from_utf8_lossy(message))),
@@ -396,70 +271,15 @@ fn receive<R: io::Read>(packets: &mut PktReader<R>, odb: &Odb<'_>) -> Result<(),
     writer.commit().map(drop).map_err(SmartError::Pack)
 }
 
-fn last_error() -> git2::Error {
-    git2::Error::from_str("it cannot be indexed")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-    const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-
-    fn packets(lines: &[&str]) -> PktReader<io::Cursor<Vec<u8>>> {
-        let mut out = Vec::new();
-        for text in lines {
-            if text.is_empty() { pkt::flush(&mut out) } else { pkt::line(&mut out, text) }
-        }
-        PktReader::new(io::Cursor::new(out))
-    }
-
-    #[test]
-    fn an_old_advertisement_gives_names_and_abilities() {
-        let head = format!("{A} HEAD\0side-band-64k shallow allow-reachable-sha1-in-want");
-        let (tag, peeled) = (format!("{A} refs/tags/v1"), format!("{B} refs/tags/v1^{{}}"));
-        let lines = ["# service=git-upload-pack", "", &head, &tag, &peeled, ""];
-        let Ok(Protocol::V0 { refs, shallow, any }) = advertisement(packets(&lines)) else {
-            panic!("not version 0")
-        };
-        assert!(shallow && any);
-        assert_eq!(refs.len(), 2);
-        assert_eq!(refs[1].target().to_string(), B);
-    }
-
-    #[test]
-    fn an_empty_repository_advertises_nothing() {
-        let none = format!("{} capabilities^{{}}\0side-band-64k", "0".repeat(40));
-        let found = advertisement(packets(&["# service=git-upload-pack", "", &none, ""]));
-        assert!(matches!(found, Ok(Protocol::V0 { refs, .. }) if refs.is_empty()));
-    }
-
-    #[test]
-    fn a_new_advertisement_gives_features() {
-        let lines = ["version 2", "ls-refs=unborn", "fetch=shallow wait-for-done filter", ""];
-        let found = advertisement(packets(&lines));
-        assert!(matches!(found, Ok(Protocol::V2 { shallow: true, filter: true, sha1: false })));
-        let sha256 = ["version 2", "fetch", "object-format=sha256", ""];
-        assert!(matches!(advertisement(packets(&sha256)), Err(SmartError::Protocol(_))));
-    }
-
-    #[test]
-    fn a_list_of_references_is_read_or_refused() {
-        let tag = format!("{A} refs/tags/v1 peeled:{B}");
-        let head = format!("{A} HEAD symref-target:refs/heads/x");
-        let refs = list(packets(&[&tag, &head, "unborn HEAD", ""])).ok().unwrap();
-        assert_eq!(refs.len(), 2);
-        assert_eq!(refs[0].target().to_string(), B);
-        assert_eq!(refs[1].name, "HEAD");
-        for bad in [&["ERR no"][..], &["aaaa refs/x", ""], &["x", ""], &[&tag]] {
-            assert!(list(packets(bad)).is_err(), "{bad:?}");
-        }
-    }
-
     #[test]
     fn a_missing_commit_is_told_from_other_refusals() {
         assert!(matches!(refusal("upload-pack: not our ref 12"), SmartError::NoCommit(_)));
+        let old = "want 12 not valid";
+        assert!(matches!(refusal(old), SmartError::Unadvertised(_)));
         assert!(matches!(refusal("go away"), SmartError::Refused(_)));
     }
 }

@@ -28,6 +28,31 @@ pub(super) fn scrub(text: &str, folders: &[(&Path, &str)]) -> String {
     out
 }
 
+/// Shortens what is left of absolute paths, which only this host could know, to their last element.
+pub(super) fn hide_paths(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut before = ' ';
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let len = rest
+            .find(|c: char| c.is_whitespace() || ":,;\"'`()<>".contains(c))
+            .unwrap_or(rest.len());
+        let path = &rest[..len];
+        let starts = before.is_whitespace() || "\"'`(<=".contains(before);
+        if c == '/' && starts && path[1..].contains('/') {
+            out.push('…');
+            out.push_str(&path[path.rfind('/').unwrap_or(0)..]);
+            rest = &rest[len..];
+            before = 'x';
+        } else {
+            out.push(c);
+            rest = &rest[c.len_utf8()..];
+            before = c;
+        }
+    }
+    out
+}
+
 fn if_some(word: &str) -> String {
     if word.is_empty() { String::new() } else { format!("{word}/") }
 }
@@ -58,6 +83,22 @@ mod tests {
             ("(/opt/go/src/x)", "(GOROOT/src/x)"),
         ] {
             assert_eq!(scrub(text, &folders), want);
+        }
+    }
+
+    #[test]
+    fn other_paths_of_the_host_are_shortened() {
+        for (text, want) in [
+            ("open /tmp/x/go.mod: no such file", "open …/go.mod: no such file"),
+            ("(\"/a/b\")", "(\"…/b\")"),
+            (
+                "https://h.i/j/k and a/b/c and /v2 and ../../x",
+                "https://h.i/j/k and a/b/c and /v2 and ../../x",
+            ),
+            ("/a/b", "…/b"),
+            ("x=>/ä/b é", "x=>/ä/b é"),
+        ] {
+            assert_eq!(hide_paths(text), want);
         }
     }
 

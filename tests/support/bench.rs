@@ -1,0 +1,98 @@
+//! One fetch after the other into the same folder, with a folder of repositories as the mirror of example.com.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use sky_island::source::worker;
+use sky_island::source::{Answer, Failure, Fetched, Job, Mirror, Origin};
+
+use super::TempDir;
+use super::git_http::{GitHost, Options};
+use super::git_repo::BareRepo;
+use super::offline::build_and_run;
+
+pub struct Bench {
+    dir: TempDir,
+    pub origins: Vec<Origin>,
+    pub mirrors: Vec<Mirror>,
+}
+
+impl Bench {
+    pub fn new(origins: &[Origin]) -> Self {
+        let dir = TempDir::new();
+        let target = dir.path().join("git").to_str().unwrap().to_owned();
+        let mirrors = vec![Mirror { prefix: "example.com".into(), target }];
+        Self { dir, origins: origins.to_vec(), mirrors }
+    }
+
+    /// A repository for `example.com/name`.
+    pub fn repo(&self, name: &str) -> BareRepo {
+        BareRepo::create(&self.root().join(format!("{name}.git")))
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir.path().join("git")
+    }
+
+    /// From now on the mirror is a git host.
+    pub fn host(&mut self, options: Options) -> Option<GitHost> {
+        let host = GitHost::start(&self.root(), options)?;
+        self.mirrors[0].target = host.url();
+        Some(host)
+    }
+
+    pub fn job(&self, import_path: &str, version: Option<&str>) -> Job {
+        Job {
+            import_path: import_path.into(),
+            version: version.map(Into::into),
+            imports: vec![],
+            origins: self.origins.clone(),
+            mirrors: self.mirrors.clone(),
+            have: vec![],
+            dest: self.dest(),
+            go: super::go(),
+            max_bytes: 512 << 20,
+        }
+    }
+
+    pub fn fetch(&self, import_path: &str, version: Option<&str>) -> Fetched {
+        let started = Instant::now();
+        let answer = worker::run(&self.job(import_path, version));
+        println!("{import_path} {version:?}: {} ms", started.elapsed().as_millis());
+        match answer {
+            Answer::Fetched(fetched) => fetched,
+            other => panic!("{import_path} {version:?}: {other:?}"),
+        }
+    }
+
+    /// A fetch that fails, leaves nothing and gives away no folder of this host.
+    pub fn fail(&self, import_path: &str, version: Option<&str>) -> Failure {
+        self.fail_job(&self.job(import_path, version))
+    }
+
+    pub fn fail_job(&self, job: &Job) -> Failure {
+        let Answer::Failed(failure) = worker::run(job) else {
+            panic!("{} {:?} did not fail", job.import_path, job.version)
+        };
+        let here = self.dir.path().to_str().unwrap();
+        assert!(!failure.detail.contains(here), "{}", failure.detail);
+        for name in ["src", "deps", "overlay"] {
+            assert!(!job.dest.join(name).exists(), "{name} is left");
+        }
+        failure
+    }
+
+    pub fn dest(&self) -> PathBuf {
+        self.dir.path().join("dest")
+    }
+
+    /// What `fmt.Println(expression)` prints, built offline.
+    pub fn run(&self, fetched: &Fetched, expression: &str) -> String {
+        build_and_run(&super::go(), &self.dest(), fetched, expression)
+    }
+}
+
+/// A package `m` whose function `N` answers `number`.
+pub fn answers(number: u32) -> String {
+    format!("package m\n\nfunc N() int {{ return {number} }}\n")
+}

@@ -1,0 +1,53 @@
+//! What the suites share. Each uses a part of it.
+#![allow(dead_code, unreachable_pub)]
+
+pub mod bench;
+pub mod git_http;
+pub mod git_repo;
+pub mod offline;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A folder that is removed with this value.
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("sky-test-{}-{n}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Whether this run is told to stay offline; says so with the reason.
+pub fn offline(what: &str) -> bool {
+    let offline = std::env::var_os("SKY_ISLAND_OFFLINE").is_some_and(|v| v == "1");
+    if offline {
+        println!("skipped: {what} needs the module proxy, and SKY_ISLAND_OFFLINE=1");
+    }
+    offline
+}
+
+/// The go command, wherever `PATH` has it.
+pub fn go() -> PathBuf {
+    std::env::var_os("PATH")
+        .iter()
+        .flat_map(std::env::split_paths)
+        .map(|dir| dir.join("go"))
+        .find(|path| path.is_file())
+        .expect("the go command is in PATH")
+}
