@@ -139,7 +139,8 @@ impl Builder {
         let permit = timeout(self.wait, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(BuildError::Busy) };
         for form in [Form::Values, Form::Statement] {
-            let main_go = render::main_go(checkout, call, imports, form);
+            let main_go =
+                render::main_go(checkout, call, imports, form, self.compiler.toolchain.minor());
             let job = Job::Program { checkout, main_go: &main_go };
             let ran = self.compiler.run(job, &layers, &checkout.build_cache()).await?;
             if let Some(stderr) = ran.complaint() {

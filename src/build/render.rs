@@ -20,15 +20,17 @@ pub(super) enum Form {
 const VALUES: &str = include_str!("../../templates/main.go.values");
 const STATEMENT: &str = include_str!("../../templates/main.go.statement");
 
-/// The text of main.go. `imports` settles which package a name means.
+/// The text of main.go, in the language of Go 1.`minor` whatever older one the module asks for. `imports` settles which
+/// package a name means.
 pub(super) fn main_go(
     checkout: &Checkout,
     call: &Call,
     imports: &[ImportPath],
     form: Form,
+    minor: u32,
 ) -> String {
     let target = Target { path: checkout.import_path().as_str(), name: checkout.package_name() };
-    render(&target, call, imports, form)
+    render(&target, call, imports, form, minor)
 }
 
 struct Target<'a> {
@@ -36,7 +38,13 @@ struct Target<'a> {
     name: &'a str,
 }
 
-fn render(target: &Target<'_>, call: &Call, imports: &[ImportPath], form: Form) -> String {
+fn render(
+    target: &Target<'_>,
+    call: &Call,
+    imports: &[ImportPath],
+    form: Form,
+    minor: u32,
+) -> String {
     let template = match form {
         Form::Values => VALUES,
         Form::Statement => STATEMENT,
@@ -44,12 +52,16 @@ fn render(target: &Target<'_>, call: &Call, imports: &[ImportPath], form: Form) 
     let specs = import_specs(target, call, imports);
     let lines: String = specs.iter().map(|spec| format!("\t{spec}\n")).collect();
     let (line, column) = call.start();
-    let start = format!("{line}:{column}");
+    let (start, minor) = (format!("{line}:{column}"), minor.to_string());
     let mut text = String::with_capacity(template.len() + lines.len() + call.text().len());
     let mut rest = template;
-    for (marker, value) in
-        [("{{imports}}", lines.as_str()), ("{{start}}", &start), ("{{call}}", call.text())]
-    {
+    let values = [
+        ("{{go}}", minor.as_str()),
+        ("{{imports}}", &lines),
+        ("{{start}}", &start),
+        ("{{call}}", call.text()),
+    ];
+    for (marker, value) in values {
         // A marker is looked for in the template alone, so what was laid in is never read again.
         let (before, after) = rest.split_once(marker).unwrap_or((rest, ""));
         text.extend([before, value]);
@@ -66,7 +78,7 @@ fn import_specs(target: &Target<'_>, call: &Call, imports: &[ImportPath]) -> Vec
         specs.push(format!(". \"{}\"", target.path));
     }
     let mut settled: Vec<&str> = Vec::new();
-    for path in imports {
+    for path in imports.iter().filter(|path| path.as_str() != target.path) {
         specs.push(format!("\"{path}\""));
         settled.push(guess_name(path.as_str()));
     }
@@ -130,7 +142,7 @@ mod tests {
     #[test]
     fn what_looks_like_a_template_in_a_call_stays_text() {
         let call = Call::parse("Encode(\"{{imports}} {{call}}\")").unwrap();
-        let text = render(&GEOHASH, &call, &[], Form::Values);
+        let text = render(&GEOHASH, &call, &[], Form::Values, 26);
         assert_eq!(text.matches("{{imports}} {{call}}").count(), 1);
         assert_eq!(text.matches("geohash").count(), 1);
     }

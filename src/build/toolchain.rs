@@ -72,6 +72,11 @@ impl Toolchain {
         &self.version
     }
 
+    /// The minor number of the release, which names the language.
+    pub fn minor(&self) -> u32 {
+        release(&self.version).map_or(OLDEST.1, |(_, minor)| minor)
+    }
+
     /// The archive of time zones.
     pub fn zones(&self) -> Option<PathBuf> {
         Some(self.goroot.join("lib/time/zoneinfo.zip")).filter(|path| path.exists())
