@@ -146,6 +146,15 @@ impl Builder {
             if let Some(stderr) = ran.complaint() {
                 match diagnose::read(&stderr, call) {
                     (Complaint::NoValue, _) if form == Form::Values => continue,
+                    (complaint @ (Complaint::NoFunction | Complaint::Refused), text)
+                        if checkout.lacks_cgo()
+                            && (complaint == Complaint::NoFunction || !text.contains("call:")) =>
+                    {
+                        let text = format!(
+                            "{text}\nfiles of the package need cgo, which is not to be had here"
+                        );
+                        return Err(BuildError::Refused(Complaint::Cgo, text));
+                    }
                     (complaint, text) => return Err(BuildError::Refused(complaint, text)),
                 }
             }

@@ -27,6 +27,7 @@ pub struct Checkout {
     package_name: String,
     module_dir: PathBuf,
     vendored: bool,
+    cgo: bool,
     /// Builds of one checkout share its build cache, one at a time.
     pub(crate) building: tokio::sync::Mutex<()>,
 }
@@ -89,6 +90,7 @@ impl Checkout {
             package_name: fetched.package_name,
             module_dir,
             vendored: fetched.vendored,
+            cgo: fetched.cgo,
             building: tokio::sync::Mutex::new(()),
         })
     }
@@ -121,6 +123,11 @@ impl Checkout {
     /// Whether it is compiled with its own vendor folder.
     pub fn is_vendored(&self) -> bool {
         self.vendored
+    }
+
+    /// Whether files of the package are left out because they need cgo.
+    pub fn lacks_cgo(&self) -> bool {
+        self.cgo
     }
 
     /// The files of the repository.

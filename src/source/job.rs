@@ -80,6 +80,8 @@ pub struct Fetched {
     pub import_path: String,
     /// The name in the package clause.
     pub package_name: String,
+    /// Files of the package are left out because they need cgo.
+    pub cgo: bool,
     /// The module's own vendor folder is complete and is used; `deps/` is then empty.
     pub vendored: bool,
 }

@@ -72,6 +72,8 @@ pub(super) struct Whole {
     pub(super) layout: Layout,
     pub(super) package_name: String,
     pub(super) vendored: bool,
+    /// Files of the package are left out because they need cgo.
+    pub(super) cgo: bool,
 }
 
 /// One package as `go list` prints it.
@@ -120,8 +122,8 @@ pub(super) fn complete(
     let within = within.flatten().collect();
     let job = Listing { go, dir: src.join(&layout.module_dir), patterns, layout: &layout, within };
     if let Some(packages) = job.vendored()? {
-        let package_name = job.judge(&packages)?;
-        return Ok(Whole { layout, package_name, vendored: true });
+        let (package_name, cgo) = job.judge(&packages)?;
+        return Ok(Whole { layout, package_name, vendored: true, cgo });
     }
     let files = ModFiles::prepare(&job.dir, &layout, scratch)?;
     let mut packages = job.list(&files)?;
@@ -129,10 +131,10 @@ pub(super) fn complete(
     if !missing.is_empty() && files.require(go, scratch, &missing)? {
         packages = job.list(&files)?;
     }
-    let package_name = job.judge(&packages)?;
+    let (package_name, cgo) = job.judge(&packages)?;
     files.save(&job.dir, &dest.join("overlay"))?;
     lighten(&dest.join("deps"))?;
-    Ok(Whole { layout, package_name, vendored: false })
+    Ok(Whole { layout, package_name, vendored: false, cgo })
 }
 
 fn pattern(folder: &str) -> String {
@@ -195,7 +197,7 @@ impl Listing<'_> {
     }
 
     /// Whether the packages can be built; the name of the asked one.
-    fn judge(&self, packages: &[Package]) -> Result<String, CompleteError> {
+    fn judge(&self, packages: &[Package]) -> Result<(String, bool), CompleteError> {
         let asked = packages
             .iter()
             .find(|p| !p.dep_only && p.import_path == self.layout.import_path)
@@ -224,7 +226,8 @@ impl Listing<'_> {
             let text = format!("{} has no package clause", asked.import_path);
             return Err(CompleteError::Module(text));
         }
-        Ok(asked.name.clone())
+        let cgo = asked.ignored_go_files.iter().any(|file| uses_cgo(&asked.dir, file));
+        Ok((asked.name.clone(), cgo))
     }
 
     fn fault(&self, package: &Package, error: &PackageError) -> CompleteError {

@@ -147,6 +147,7 @@ fn from(
         import_path: whole.layout.import_path,
         package_name: whole.package_name,
         vendored: whole.vendored,
+        cgo: whole.cgo,
     }))
 }
 
