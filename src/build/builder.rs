@@ -143,20 +143,12 @@ impl Builder {
                 render::main_go(checkout, call, imports, form, self.compiler.toolchain.minor());
             let job = Job::Program { checkout, main_go: &main_go };
             let ran = self.compiler.run(job, &layers, &checkout.build_cache()).await?;
-            if let Some(stderr) = ran.complaint() {
-                match diagnose::read(&stderr, call) {
-                    (Complaint::NoValue, _) if form == Form::Values => continue,
-                    (complaint @ (Complaint::NoFunction | Complaint::Refused), text)
-                        if checkout.lacks_cgo()
-                            && (complaint == Complaint::NoFunction || !text.contains("call:")) =>
-                    {
-                        let text = format!(
-                            "{text}\nfiles of the package need cgo, which is not to be had here"
-                        );
-                        return Err(BuildError::Refused(Complaint::Cgo, text));
-                    }
-                    (complaint, text) => return Err(BuildError::Refused(complaint, text)),
+            match ran.complaint().map(|stderr| diagnose::read(&stderr, call)) {
+                Some((Complaint::NoValue, _)) if form == Form::Values => continue,
+                Some((complaint, text)) => {
+                    return Err(refusal(complaint, text, checkout.lacks_cgo()));
                 }
+                None => {}
             }
             ran.accept()?;
             let artifact = self.keep(key, &ran.program)?;
@@ -187,4 +179,14 @@ impl Builder {
         self.open.lock().retain(|key, _| left.contains(key));
         remaining
     }
+}
+
+/// What a complaint means for a package of which cgo may have left files out.
+fn refusal(complaint: Complaint, text: String, lacks_cgo: bool) -> BuildError {
+    let outside_the_call = complaint == Complaint::Refused && !text.contains("call:");
+    if lacks_cgo && (complaint == Complaint::NoFunction || outside_the_call) {
+        let text = format!("{text}\nfiles of the package need cgo, which is not to be had here");
+        return BuildError::Refused(Complaint::Cgo, text);
+    }
+    BuildError::Refused(complaint, text)
 }

@@ -37,6 +37,10 @@ impl GoCache {
         hash.update([0]);
         hash.update(super::compile::FLAGS.join(" "));
         let key = crate::source::short_hex(&hash.finalize());
+        // Layers of another toolchain are of no use to anybody.
+        for (name, _) in store.all().iter().filter(|(name, _)| !name.starts_with(&key)) {
+            store.remove(name);
+        }
         Self { store, key, base: OnceCell::new() }
     }
 

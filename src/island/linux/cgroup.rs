@@ -172,12 +172,15 @@ fn delegate(folder: &Path, move_aside: bool) -> io::Result<()> {
     }
 }
 
-/// Removes the homes of servers that no longer run.
+/// Removes the homes of servers that no longer run; one with our own number was left by another before us.
 fn sweep(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok());
-        if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+        let gone = |pid: u32| {
+            pid == std::process::id() || !Path::new("/proc").join(pid.to_string()).exists()
+        };
+        if owner.is_some_and(gone) {
             for child in fs::read_dir(entry.path()).into_iter().flatten().flatten() {
                 let _ = fs::remove_dir(child.path());
             }

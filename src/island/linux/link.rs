@@ -89,6 +89,8 @@ impl Link {
         tokio::spawn(read_events(socket, self.waiting.clone(), ready_sender));
         let mut state = self.state.lock();
         if let Some(mut old) = state.process.replace(process) {
+            // Its socket is gone, so it is ending; nothing may wait for one that does not.
+            let _ = old.kill();
             let _ = old.wait();
         }
         state.requests = Some(sender);
