@@ -18,4 +18,5 @@ pub use builder::{Builder, BuilderOptions, Built, Wanted};
 pub use compile::{BuildError, Compiler};
 pub use diagnose::Complaint;
 pub use gocache::GoCache;
+pub use stdlib::is_standard;
 pub use toolchain::{Toolchain, ToolchainError};

@@ -16,6 +16,11 @@ pub(super) fn find(name: &str, selected: &BTreeSet<String>) -> Option<&'static s
         .map(|line| line.path)
 }
 
+/// Whether there is a package of the standard library at a path.
+pub fn is_standard(path: &str) -> bool {
+    name_of(path).is_some()
+}
+
 /// The name of the package at a path, if it is one of the standard library.
 pub(super) fn name_of(path: &str) -> Option<&'static str> {
     lines().find(|line| line.path == path).map(|line| line.name)

@@ -1,7 +1,7 @@
 //! Failures as answers: `application/problem+json` (RFC 9457), and the only table of status codes.
 
 use axum::Json;
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -11,6 +11,9 @@ use crate::invoke::{Code, Failure, Stage};
 pub(super) fn call_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
+
+/// The header with a call's id.
+pub(super) const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 
 /// How long a client that met a full server should wait, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -78,6 +81,9 @@ pub(super) fn answer(failure: &Failure, call_id: &str) -> Response {
     };
     let mut response = (status, Json(problem)).into_response();
     let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(call_id) {
+        headers.insert(CALL_ID, id);
+    }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER);

@@ -19,7 +19,6 @@ const BODY_BYTES: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_WAIT: Duration = Duration::from_secs(10);
 
-const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 const REVISION: HeaderName = HeaderName::from_static("x-revision");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
@@ -129,7 +128,7 @@ fn add_headers(headers: &mut HeaderMap, id: &str, reply: Option<&Reply>, times: 
             headers.insert(name, value);
         }
     };
-    add(CALL_ID, id);
+    add(error::CALL_ID, id);
     if let Some(reply) = reply {
         add(REVISION, reply.revision.as_str());
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Code, Failure, Stage};
+use crate::build::is_standard;
 use crate::call::Call;
 use crate::source::{ImportPath, Version, Want};
 
@@ -82,9 +83,16 @@ impl Form {
         let mut imports = imports
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| refuse(Code::Imports, e.to_string()))?;
+        if let Some(path) =
+            imports.iter().find(|path| !path.has_host() && !is_standard(path.as_str()))
+        {
+            let detail =
+                format!("imports: {path} is neither in the standard library nor in the module");
+            return Err(refuse(Code::Imports, detail));
+        }
         imports.sort();
         imports.dedup();
-        let of_module = imports.iter().filter(|path| !path.is_standard()).cloned().collect();
+        let of_module = imports.iter().filter(|path| path.has_host()).cloned().collect();
         Ok(Invocation {
             want: Want { path, version, imports: of_module },
             call: Arc::new(call),
@@ -110,6 +118,7 @@ mod tests {
             (r#"{"url": "a.b/c", "call": "F("}"#, Code::Call),
             (r#"{"url": "a.b/c", "call": "F()", "version": "a b"}"#, Code::VersionText),
             (r#"{"url": "a.b/c", "call": "F()", "imports": ["../x"]}"#, Code::Imports),
+            (r#"{"url": "a.b/c", "call": "F()", "imports": ["C"]}"#, Code::Imports),
         ];
         for (json, code) in table {
             let failure = Form::from_json(json.as_bytes()).and_then(|form| form.parse()).err();

@@ -63,9 +63,9 @@ impl ImportPath {
         &self.0
     }
 
-    /// Whether it names a package of the standard library, whose first element is no host.
-    pub fn is_standard(&self) -> bool {
-        !self.0.split('/').next().unwrap_or_default().contains('.')
+    /// Whether its first element is a host, as that of every package outside the standard library is.
+    pub fn has_host(&self) -> bool {
+        self.0.split('/').next().unwrap_or_default().contains('.')
     }
 }
 
