@@ -179,7 +179,8 @@ impl Server {
 
     fn log_tail(&self) -> String {
         let log = self.log();
-        let begin = log.ceil_char_boundary(log.len().saturating_sub(LOG_TAIL));
+        let tail = log.len().saturating_sub(LOG_TAIL);
+        let begin = (tail..=log.len()).find(|at| log.is_char_boundary(*at)).unwrap_or(0);
         format!("its log ends:\n{}", &log[begin..])
     }
 }

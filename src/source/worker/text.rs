@@ -63,7 +63,7 @@ pub(super) fn bounded(text: &str) -> String {
     if text.len() <= LIMIT {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(LIMIT);
+    let end = (0..=LIMIT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     format!("{} …", &text[..end])
 }
 
