@@ -7,12 +7,15 @@ if ! cargo deny --version >/dev/null 2>&1; then
     echo "sky-island: installing cargo-deny from its source" >&2
     cargo install --locked --debug --quiet cargo-deny
 fi
-# The advisories come by git; where they cannot be had, the rest is checked all the same.
 cargo deny --locked check bans licenses sources
-cargo deny --locked check advisories || {
-    [ "${CI_NETWORK:-none}" = none ] || exit 1
-    echo "sky-island: the advisories were not checked: their database cannot be reached from here" >&2
-}
+# The advisories come by git; where their database cannot be reached, the rest is checked all the same.
+if ! found=$(cargo deny --locked check advisories 2>&1); then
+    case $found in
+        *"failed to fetch advisory database"*)
+            echo "sky-island: the advisories were not checked: their database cannot be reached from here" >&2 ;;
+        *) echo "$found" >&2; exit 1 ;;
+    esac
+fi
 target=x86_64-unknown-freebsd
 if [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ] || rustup target add "$target" >/dev/null 2>&1; then
     # A lint links nothing, so the C parts of dependencies need not be compiled for the other system.
