@@ -63,6 +63,11 @@ ensure_compiler() {
     if has apt-get; then system_packages gcc libc6-dev; else system_packages llvm; fi
 }
 
+ensure_certificates() {
+    has apt-get || return 0
+    [ -s /etc/ssl/certs/ca-certificates.crt ] || system_packages ca-certificates
+}
+
 rust_is_here() {
     has cargo && has rustc || return 1
     [ "$(minor "$(rustc --version 2>/dev/null | cut -d' ' -f2)")" -ge "$RUST_OLDEST" ]
@@ -114,6 +119,7 @@ ensure_go() {
 }
 
 ensure_compiler
+ensure_certificates
 ensure_rust
 ensure_go
 cd "$here"
