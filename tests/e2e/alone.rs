@@ -26,6 +26,8 @@ const CROWD: usize = 100;
 const QUEUE: usize = 6;
 /// How much time a client's call may be late by, so that the first one is in before the others.
 const HEAD_START: Duration = Duration::from_millis(500);
+/// Longer than a version of one second is kept, which counts in whole seconds.
+const EXPIRED: Duration = Duration::from_millis(2500);
 /// The process that ends each build of the go command, which also starts it to ask its version
 /// and then without this argument; and how often it is looked for.
 const LINKER: &str = "link";
@@ -41,6 +43,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
         alone("a restarted server answers a known call without its source", restart),
         alone("cache_bust sees a new commit, and calls without it do not", cache_bust),
+        alone("an expired version is looked up, and built again only when it moved", expiry),
         alone("a full server answers 503 with Retry-After", busy),
     ]
 }
@@ -169,6 +172,32 @@ fn cache_bust() -> Result<(), String> {
     let mut bust = which();
     bust["cache_bust"] = true.into();
     same(edition(&client.call(&bust)?, "second edition")?, new.to_string())?;
+    same(edition(&client.call(&which())?, "second edition")?, new.to_string())?;
+    stop_without_a_trace(&own.server)
+}
+
+/// Whether the compiler ran for an answer, by its own account: finding an artifact takes microseconds.
+fn was_built(answer: &Answer) -> Result<bool, String> {
+    let timing = answer.header("server-timing")?;
+    let build = timing.split("build;dur=").nth(1).and_then(|rest| rest.split(',').next());
+    let build: f64 = build.and_then(|text| text.parse().ok()).ok_or("no time of the build")?;
+    Ok(build > 20.0)
+}
+
+fn expiry() -> Result<(), String> {
+    let own = Own::start(&[], &Setup::new(&["git"]).expiration("1s"))?;
+    let client = &own.server.client;
+    let mut repository = fixture(&own.repositories, "hello")?;
+    let first = client.call(&which())?;
+    let old = edition(&first, "first edition")?;
+    same(("built", was_built(&first)?), ("built", true))?;
+    thread::sleep(EXPIRED);
+    let same_again = client.call(&which())?;
+    same(edition(&same_again, "first edition")?, old)?;
+    same(("built", was_built(&same_again)?), ("built", false))?;
+    let second = Some(("first edition", "second edition"));
+    let new = repository.commit(&fixtures().join("hello"), second).map_err(|e| e.to_string())?;
+    thread::sleep(EXPIRED);
     same(edition(&client.call(&which())?, "second edition")?, new.to_string())?;
     stop_without_a_trace(&own.server)
 }

@@ -1,7 +1,7 @@
 //! The command line: a call without a server, a call of a server, and exit statuses.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread::{self, sleep};
@@ -17,6 +17,8 @@ use crate::world::{World, folder};
 
 /// The longest that a call without a server may take: it fetches and builds like a server.
 const COMMAND_WAIT: Duration = Duration::from_secs(240);
+/// A user and group that nobody has.
+const SOMEBODY: u32 = 64_321;
 const HELLO: &str = "example.test/hello";
 const FAULTY: &str = "example.test/faulty";
 
@@ -32,6 +34,9 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     vec![
         Trial::test("sky-island call works without a server and prints the data alone", || {
             in_process().map_err(Failed::from)
+        }),
+        Trial::test("an ordinary user can do the same", || {
+            as_ordinary_user().map_err(Failed::from)
         }),
         world.trial("sky-island call --server asks a server", |_, server| {
             let left = run(&["call", "--server", &server.url(), HELLO, r#"Greet("Ada")"#])?;
@@ -99,6 +104,27 @@ fn in_process() -> Result<(), String> {
     says(&left, "the reason on stderr")
 }
 
+/// Where the suite is root's, an ordinary user gets a copy of the program and a folder; elsewhere it is one.
+fn as_ordinary_user() -> Result<(), String> {
+    if !nix::unistd::getuid().is_root() {
+        return in_process();
+    }
+    let folder = folder()?;
+    let text = |e: std::io::Error| e.to_string();
+    let program = folder.path().join("sky-island");
+    std::fs::copy(binary()?, &program).map_err(text)?;
+    let config = configuration(folder.path(), &["hello"])?;
+    let state = folder.path().join("state");
+    std::fs::create_dir(&state).map_err(text)?;
+    std::os::unix::fs::chown(&state, Some(SOMEBODY), Some(SOMEBODY)).map_err(text)?;
+    let mut command = Command::new(program);
+    command.uid(SOMEBODY).gid(SOMEBODY).current_dir("/").env("HOME", &state);
+    command.args(["call", "-c"]).arg(&config).args([HELLO, r#"Greet("Ada")"#]);
+    let left = finish(command)?;
+    same((left.status, left.stderr.as_str()), (Some(0), ""))?;
+    is_line(&left, "Hello, Ada!")
+}
+
 /// The data alone is on stdout, with a line end behind it or without.
 fn is_line(left: &Left, data: &str) -> Result<(), String> {
     same(left.stdout.strip_suffix('\n').unwrap_or(&left.stdout), data)
@@ -110,9 +136,13 @@ fn says(left: &Left, what: &str) -> Result<(), String> {
 
 /// Runs the program with these arguments.
 fn run(args: &[&str]) -> Result<Left, String> {
-    let program: PathBuf = binary()?;
-    let mut child = Command::new(program)
-        .args(args)
+    let mut command = Command::new(binary()?);
+    command.args(args);
+    finish(command)
+}
+
+fn finish(mut command: Command) -> Result<Left, String> {
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -127,7 +157,7 @@ fn run(args: &[&str]) -> Result<Left, String> {
             None if begin.elapsed() > COMMAND_WAIT => {
                 drop(child.kill());
                 drop(child.wait());
-                return Err(format!("{args:?} still ran after {COMMAND_WAIT:?}"));
+                return Err(format!("{command:?} still ran after {COMMAND_WAIT:?}"));
             }
             None => sleep(POLL),
         }

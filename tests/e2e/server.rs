@@ -41,15 +41,23 @@ pub(crate) struct Setup {
     pub mirrors: Vec<(String, String)>,
     /// What differs from the default limits.
     pub limits: Value,
+    /// How long a version keeps its meaning.
+    pub expiration: Option<&'static str>,
 }
 
 impl Setup {
     pub(crate) fn new(order: &[&'static str]) -> Self {
-        Self { order: order.to_vec(), mirrors: Vec::new(), limits: json!({"queue_wait": "60s"}) }
+        let limits = json!({"queue_wait": "60s"});
+        Self { order: order.to_vec(), mirrors: Vec::new(), limits, expiration: None }
     }
 
     pub(crate) fn mirror(mut self, prefix: &str, target: impl Into<String>) -> Self {
         self.mirrors.push((prefix.to_owned(), target.into()));
+        self
+    }
+
+    pub(crate) fn expiration(mut self, span: &'static str) -> Self {
+        self.expiration = Some(span);
         self
     }
 
@@ -67,6 +75,7 @@ impl Setup {
             "state_dir": folder.join("state"),
             // Nothing may run in the background when the leftovers are counted.
             "go": {"warm": false},
+            "jails": {"cache_default_expiration": self.expiration.unwrap_or("8h")},
             "limits": self.limits,
             "sources": {
                 "order": self.order,
