@@ -1,0 +1,84 @@
+//! The suite's other processes: a test by itself, and all tests once more as an ordinary user.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use super::host::{KIT, SUITE, kit, say};
+
+/// Set, to a test's name, in a process that runs that test alone.
+const ALONE: &str = "SKY_ISLAND_SUITE_ALONE";
+/// Set in the processes of the ordinary user.
+const USER: &str = "SKY_ISLAND_SUITE_USER";
+/// An id that belongs to nobody.
+const THROWAWAY: u32 = 61_357;
+
+pub fn is_alone(name: &str) -> bool {
+    std::env::var(ALONE).is_ok_and(|alone| alone == name)
+}
+
+pub fn is_second_user() -> bool {
+    std::env::var_os(USER).is_some()
+}
+
+/// Runs one test in a process of its own and fails if it fails.
+pub fn run_alone(name: &str) {
+    let mut command = suite();
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(ALONE, name);
+    let output = command.output().expect("the suite runs again");
+    let text = text(&output);
+    assert!(output.status.success() && text.contains("1 passed"), "{name}, alone:\n{text}");
+    for line in text.lines().filter(|line| line.starts_with("NOT GIVEN")) {
+        say(line);
+    }
+}
+
+/// Runs all tests as an ordinary user and fails if one of them fails.
+pub fn run_as_ordinary_user() {
+    let mut command = suite();
+    command.uid(THROWAWAY).gid(THROWAWAY).env(USER, "1").current_dir("/");
+    // What the environment says of our own home is nothing to that user.
+    command.env_remove("HOME").env_remove("TMPDIR");
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => {
+            say(format_args!("skipped: the suite cannot run as another user ({error})"));
+            return;
+        }
+    };
+    let text = text(&output);
+    for line in text.lines().filter(|line| line.starts_with("NOT GIVEN")) {
+        say(line);
+    }
+    assert!(output.status.success(), "as user {THROWAWAY}:\n{text}");
+    let summary = text.lines().find(|line| line.starts_with("test result")).unwrap_or("");
+    say(format_args!("as user {THROWAWAY}: {summary}"));
+}
+
+fn suite() -> Command {
+    let kit = kit().expect("whoever comes here has looked");
+    let mut command = Command::new(kit.join(SUITE));
+    command.env(KIT, kit);
+    command
+}
+
+fn text(output: &Output) -> String {
+    let both = [&output.stdout[..], &output.stderr[..]].concat();
+    String::from_utf8_lossy(&both).into_owned()
+}
+
+static LEFT: OnceLock<PathBuf> = OnceLock::new();
+
+/// The harness ends without dropping what tests share, so the kit's folder goes by atexit(3).
+pub fn remove_at_exit(folder: &Path) {
+    extern "C" fn remove() {
+        if let Some(folder) = LEFT.get() {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+    if LEFT.set(folder.to_owned()).is_ok() {
+        // SAFETY: `remove` is a function of the kind that atexit takes, and unwinds nowhere.
+        unsafe { libc::atexit(remove) };
+    }
+}

@@ -1,0 +1,263 @@
+//! What the islands of tools see, reach and may change.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use sky_island::island::{Bind, Ending, Overlay, Program, Purpose, Rights, Spec, ToolRights};
+
+use super::host::{Host, limits, not_given, promise, read, say};
+use super::surroundings::Offers;
+
+const BOTH: [Purpose; 2] = [Purpose::Fetch, Purpose::Build];
+
+/// Folders of the host that a tool's island is given.
+struct Site {
+    folder: tempfile::TempDir,
+    owner: Option<u32>,
+}
+
+impl Site {
+    fn new(host: &Host, purpose: Purpose) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), owner: host.backend.owner(purpose) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A folder with one file; a tool's user may write in it as far as the host is concerned.
+    fn folder(&self, name: &str, files: &[&str]) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir(&path).unwrap();
+        std::os::unix::fs::chown(&path, self.owner, self.owner).unwrap();
+        for file in files {
+            fs::write(path.join(file), "original").unwrap();
+            std::os::unix::fs::chown(path.join(file), self.owner, self.owner).unwrap();
+        }
+        path
+    }
+}
+
+fn tool(host: &Host, purpose: Purpose, deed: &[&str], binds: Vec<Bind>) -> Spec {
+    let args = ["tool"].iter().chain(deed).map(|text| (*text).to_owned()).collect();
+    Spec {
+        rights: Rights::Tool(ToolRights { purpose, binds, overlay: None }),
+        program: Program::File(host.program()),
+        args,
+        env: Vec::new(),
+        folder: "/".into(),
+        stdin: Vec::new(),
+        limits: limits(),
+    }
+}
+
+fn bind(source: &Path, target: &str, writable: bool) -> Bind {
+    Bind { source: source.into(), target: target.into(), writable }
+}
+
+#[test]
+fn a_build_reaches_no_network_at_all() {
+    promise(|host| {
+        let offers = Offers::open();
+        let pairs = offers.pairs();
+        let deed = reach(&pairs);
+        let found: BTreeMap<String, String> =
+            read(&host.run(&tool(host, Purpose::Build, &deed, Vec::new())));
+        let reached: Vec<_> = found.iter().filter(|(_, said)| *said == "done").collect();
+        assert!(reached.is_empty() && found.len() == pairs.len(), "{found:?}");
+        offers.were_not_used();
+    });
+}
+
+#[test]
+fn a_fetch_has_the_hosts_network() {
+    promise(|host| {
+        let offers = Offers::open();
+        let pairs = offers.pairs();
+        let deed = reach(&pairs);
+        let found: BTreeMap<String, String> =
+            read(&host.run(&tool(host, Purpose::Fetch, &deed, Vec::new())));
+        assert!(found.iter().any(|(to, said)| to.starts_with("tcp 127") && said == "done"));
+        // A name in the host's abstract space is a door to programs that trust whoever comes in.
+        if let Some((to, said)) = found.iter().find(|(to, _)| to.starts_with("unix")) {
+            match said.as_str() {
+                "done" => not_given("abstract sockets of the host closed to a fetch", to),
+                _ => assert!(!said.is_empty()),
+            }
+        }
+    });
+}
+
+fn reach<'a>(pairs: &'a [(&'static str, String)]) -> Vec<&'a str> {
+    let flat = pairs.iter().flat_map(|(network, address)| [*network, address.as_str()]);
+    ["reach"].into_iter().chain(flat).collect()
+}
+
+#[test]
+fn a_tool_sees_nothing_of_the_host_that_it_was_not_given() {
+    promise(|host| {
+        for purpose in BOTH {
+            let site = Site::new(host, purpose);
+            let secret = site.folder("state", &["secret"]).display().to_string();
+            let home = std::env::var("HOME").unwrap_or_else(|_| "/root".into());
+            let paths =
+                ["/root", "/home", &home, "/etc/shadow", "/var", "/proc", "/sys", "/run", &secret];
+            let deed: Vec<&str> = ["see"].into_iter().chain(paths).collect();
+            let found: BTreeMap<String, String> =
+                read(&host.run(&tool(host, purpose, &deed, Vec::new())));
+            for (path, seen) in found {
+                assert_eq!(seen, "absent", "{purpose:?} {path}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_tool_changes_nothing_of_the_host_that_it_may_not() {
+    promise(|host| {
+        for purpose in BOTH {
+            let site = Site::new(host, purpose);
+            let given = site.folder("given", &["file"]);
+            let spec = tool(host, purpose, &["writable"], vec![bind(&given, "/given", false)]);
+            let changed: Vec<String> = read(&host.run(&spec));
+            assert!(changed.is_empty(), "{purpose:?} {changed:?}");
+            assert_eq!(fs::read_to_string(given.join("file")).unwrap(), "original");
+        }
+    });
+}
+
+#[test]
+fn a_tool_changes_what_it_may() {
+    promise(|host| {
+        for purpose in BOTH {
+            let site = Site::new(host, purpose);
+            let (out, given) = (site.folder("out", &[]), site.folder("given", &["file"]));
+            let deed = ["write", "/out/new", "/given/file", "/given/new", "/new"];
+            let binds = vec![bind(&out, "/out", true), bind(&given, "/given", false)];
+            let found: BTreeMap<String, String> =
+                read(&host.run(&tool(host, purpose, &deed, binds)));
+            for (path, said) in found {
+                assert_eq!(said == "done", path == "/out/new", "{purpose:?} {path}: {said}");
+            }
+            assert_eq!(fs::read_to_string(out.join("new")).unwrap(), "written");
+            assert_eq!(fs::read_dir(&given).unwrap().count(), 1);
+        }
+    });
+}
+
+#[test]
+fn a_tool_is_nobody_with_no_rights() {
+    promise(|host| {
+        if !cfg!(target_os = "linux") {
+            return not_given("what Linux calls capabilities", "this is another system");
+        }
+        for purpose in BOTH {
+            let spec = tool(host, purpose, &["rights"], Vec::new());
+            let found: BTreeMap<String, serde_json::Value> = read(&host.run(&spec));
+            for (name, value) in [("uid", 65_534), ("euid", 65_534), ("gid", 65_534)] {
+                assert_eq!(found[name], value, "{purpose:?} {name}");
+            }
+            for (name, value) in [("capabilities", 0), ("bounding", 0), ("no_new_privs", 1)] {
+                assert_eq!(found[name], value, "{purpose:?} {name}");
+            }
+            let spec = tool(host, purpose, &["descriptors-at-start"], Vec::new());
+            assert_eq!(read::<Vec<i32>>(&host.run(&spec)), [0, 1, 2]);
+            let spec = tool(host, purpose, &["namespaces"], Vec::new());
+            let found: BTreeMap<String, String> = read(&host.run(&spec));
+            assert!(found.values().all(|answer| answer == "ENOSYS"), "{purpose:?} {found:?}");
+        }
+    });
+}
+
+#[test]
+fn what_a_tool_writes_over_a_layer_leaves_the_layer_as_it_was() {
+    promise(|host| {
+        let site = Site::new(host, Purpose::Build);
+        let lower = site.folder("lower", &["kept", "removed"]);
+        let (upper, work) = (site.folder("upper", &[]), site.folder("work", &[]));
+        let mut spec = tool(host, Purpose::Build, &["layer", "/layers"], Vec::new());
+        let overlay = Overlay {
+            lower: vec![lower.clone()],
+            upper: upper.clone(),
+            work,
+            target: "/layers".into(),
+        };
+        if let Rights::Tool(rights) = &mut spec.rights {
+            rights.overlay = Some(overlay);
+        }
+        let found: BTreeMap<String, String> = read(&host.run(&spec));
+        assert_eq!(found["before"], "original");
+        for change in ["rewrite", "remove", "add"] {
+            assert_eq!(found[change], "done", "{change}");
+        }
+        for file in ["kept", "removed"] {
+            assert_eq!(fs::read_to_string(lower.join(file)).unwrap(), "original");
+        }
+        assert!(!lower.join("added").exists());
+        assert_eq!(fs::read_to_string(upper.join("kept")).unwrap(), "changed");
+        // The next island on the same layers sees what this one left.
+        let again: BTreeMap<String, String> = read(&host.run(&spec));
+        assert_eq!(again["before"], "changed");
+    });
+}
+
+#[test]
+fn a_tool_that_fills_its_folder_is_ended_for_it() {
+    promise(|host| {
+        let site = Site::new(host, Purpose::Build);
+        let out = site.folder("out", &[]);
+        let mut spec =
+            tool(host, Purpose::Build, &["hoard", "/out"], vec![bind(&out, "/out", true)]);
+        spec.limits.disk = Some((out.clone(), 4 << 20));
+        assert_eq!(host.run(&spec).ending, Ending::Disk);
+    });
+}
+
+#[test]
+fn a_tool_that_was_quick_to_fill_its_folder_is_found_out_as_well() {
+    promise(|host| {
+        let site = Site::new(host, Purpose::Build);
+        let out = site.folder("out", &[]);
+        let deed = ["fill", "/out/large"];
+        let mut spec = tool(host, Purpose::Build, &deed, vec![bind(&out, "/out", true)]);
+        // One file may be as large as all may be, so two of them are too much.
+        spec.limits.disk = Some((site.folder.path().into(), 1 << 20));
+        fs::write(site.path("before"), vec![1; 1 << 19]).unwrap();
+        assert_eq!(host.run(&spec).ending, Ending::Disk);
+    });
+}
+
+#[test]
+fn what_lies_too_deep_to_be_measured_is_too_much() {
+    promise(|host| {
+        let site = Site::new(host, Purpose::Fetch);
+        let out = site.folder("out", &[]);
+        let deed = ["dig", "/out", "3000"];
+        let mut spec = tool(host, Purpose::Fetch, &deed, vec![bind(&out, "/out", true)]);
+        spec.limits.disk = Some((out.clone(), 1 << 30));
+        assert_eq!(host.run(&spec).ending, Ending::Disk);
+        // Not every library call removes such a tree.
+        let cleared = std::process::Command::new("rm").arg("-rf").arg(&out).status();
+        if !cleared.is_ok_and(|status| status.success()) {
+            say(format_args!("{} is left", out.display()));
+        }
+    });
+}
+
+#[test]
+fn a_bind_of_a_file_shows_that_file_alone() {
+    promise(|host| {
+        let site = Site::new(host, Purpose::Build);
+        let folder = site.folder("folder", &["one", "two"]);
+        fs::set_permissions(folder.join("one"), fs::Permissions::from_mode(0o644)).unwrap();
+        let binds = vec![bind(&folder.join("one"), "/given/one", false)];
+        let deed = ["see", "/given/one", "/given/two", "/given"];
+        let found: BTreeMap<String, String> =
+            read(&host.run(&tool(host, Purpose::Build, &deed, binds)));
+        assert_eq!(found["/given/one"], "reads original");
+        assert_eq!(found["/given/two"], "absent");
+        assert_eq!(found["/given"], "a folder of 1");
+    });
+}
