@@ -2,7 +2,6 @@
 //! closed. Each test looks at its own process from outside, so each has one of its own.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use sky_island::island::{Ending, StartError};
@@ -133,7 +132,7 @@ alone!(
                 let run = std::pin::pin!(host.islands.run(&spec));
                 let look = async {
                     loop {
-                        if let [island] = system::islands()[..] {
+                        if let [island] = system::functions()[..] {
                             return system::user(island);
                         }
                         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -145,7 +144,7 @@ alone!(
             let look = async {
                 loop {
                     let users: Vec<_> =
-                        system::islands().into_iter().filter_map(system::user).collect();
+                        system::functions().into_iter().filter_map(system::user).collect();
                     if let Some(user) = users.into_iter().find(|user| Some(*user) != first) {
                         return Some(user);
                     }
@@ -254,11 +253,13 @@ alone!(
         eventually("the function runs", || system::functions().len() == 1);
         let running: Vec<_> = system::islands();
         host.runtime.block_on(host.backend.close());
+        let outcome = host.runtime.block_on(run).unwrap();
         assert!(
-            host.runtime
-                .block_on(run)
-                .unwrap()
-                .is_ok_and(|outcome| { outcome.ending == Ending::Signaled(libc::SIGKILL) })
+            match &outcome {
+                Ok(outcome) => outcome.ending == Ending::Signaled(libc::SIGKILL),
+                Err(error) => matches!(error, StartError::Launcher(_) | StartError::Refused(_)),
+            },
+            "{outcome:?}"
         );
         eventually("nothing is left", || {
             system::launchers().is_empty()
@@ -268,6 +269,5 @@ alone!(
         });
         let outcome = host.runtime.block_on(host.islands.run(&host.function(&["exit", "0"])));
         assert!(matches!(outcome, Err(StartError::Launcher(_))), "{outcome:?}");
-        assert!(Path::new("/dev/null").exists());
     }
 );
