@@ -1,5 +1,6 @@
 //! How much of the disk a folder takes.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -8,21 +9,36 @@ const MAX_FILES: usize = 500_000;
 /// stat(2) counts in blocks of this many bytes.
 const BLOCK: u64 = 512;
 
-/// The bytes of the files below a folder, following no link; `u64::MAX` when there are too many to count.
-pub(crate) fn usage(folder: &Path) -> u64 {
-    let (mut total, mut files) = (0, 0);
+/// The bytes of the files below a folder, following no link; `u64::MAX` when there are too many to count, or when a
+/// folder lies deeper than a path can say. A folder that may not be read counts as `hidden` bytes.
+pub(crate) fn usage(folder: &Path, hidden: u64) -> u64 {
+    let (mut total, mut files) = (0u64, 0);
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                total = total.saturating_add(hidden);
+                continue;
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ENAMETOOLONG) => return u64::MAX,
+            // It has gone meanwhile.
+            Err(_) => continue,
+        };
+        for entry in entries.flatten() {
             files += 1;
             if files > MAX_FILES {
                 return u64::MAX;
             }
-            let Ok(metadata) = entry.metadata() else { continue };
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
+                Err(error) if error.raw_os_error() == Some(libc::ENAMETOOLONG) => return u64::MAX,
+                Err(_) => continue,
+            };
             if metadata.is_dir() {
                 folders.push(entry.path());
             } else {
-                total += metadata.blocks() * BLOCK;
+                total = total.saturating_add(metadata.blocks() * BLOCK);
             }
         }
     }
@@ -40,7 +56,7 @@ mod tests {
         std::fs::write(root.path().join("a/big"), vec![1; 100_000]).unwrap();
         std::fs::create_dir(root.path().join("b")).unwrap();
         std::os::unix::fs::symlink(root.path().join("a"), root.path().join("b/link")).unwrap();
-        assert!(usage(&root.path().join("a")) >= 100_000);
-        assert!(usage(&root.path().join("b")) < 100_000);
+        assert!(usage(&root.path().join("a"), 0) >= 100_000);
+        assert!(usage(&root.path().join("b"), 0) < 100_000);
     }
 }

@@ -121,7 +121,7 @@ impl Store {
     pub fn purge(&self) -> u64 {
         let all = self.all();
         for (_, entry) in &all {
-            entry.bytes.store(crate::disk::usage(&entry.path), Ordering::Relaxed);
+            entry.bytes.store(crate::disk::usage(&entry.path, 0), Ordering::Relaxed);
             entry.remember_use();
         }
         let sizes: Vec<(u64, u64)> = all

@@ -124,23 +124,27 @@ impl Guard<'_> {
         let reading = async {
             tokio::try_join!(out.read(stdout, limits.output), err.read(stderr, limits.output))
         };
-        let mut cause = tokio::select! {
-            read = reading => read.is_err().then_some(Ending::Output),
-            () = sleep_until((Instant::now() + limits.deadline).into()) => Some(Ending::Deadline),
-            () = over_disk(limits) => Some(Ending::Disk),
+        // A program that closed its output and goes on meets the same limits as before.
+        let ended = async {
+            match reading.await {
+                Ok(_) => Ok((&mut exit).await),
+                Err(TooMuch) => Err(Ending::Output),
+            }
         };
-        let exit = match cause {
-            None => match timeout(limits.deadline, &mut exit).await {
-                Ok(exit) => exit?,
-                // Its program closed its output and goes on.
-                Err(_) => {
-                    cause = Some(Ending::Deadline);
-                    self.kill(exit).await?
-                }
-            },
-            Some(_) => self.kill(exit).await?,
+        let watched = tokio::select! {
+            ended = ended => ended,
+            () = sleep_until((Instant::now() + limits.deadline).into()) => Err(Ending::Deadline),
+            () = over_disk(limits) => Err(Ending::Disk),
+        };
+        let (mut cause, exit) = match watched {
+            Ok(exit) => (None, exit?),
+            Err(cause) => (Some(cause), self.kill(exit).await?),
         };
         self.armed = false;
+        // Between two measurings there is room for a quick one.
+        if cause.is_none() && is_over_disk(limits).await {
+            cause = Some(Ending::Disk);
+        }
         let ending = cause.unwrap_or_else(|| ending(exit, &err.bytes));
         Ok(Watched { ending, stdout: out.bytes, stderr: err.bytes })
     }
@@ -203,15 +207,22 @@ fn ending(exit: Exit, stderr: &[u8]) -> Ending {
 
 /// Resolves once the island has left too much in its folder.
 async fn over_disk(limits: &Limits) {
-    let Some((folder, limit)) = &limits.disk else { return std::future::pending().await };
+    if limits.disk.is_none() {
+        return std::future::pending().await;
+    }
     loop {
         tokio::time::sleep(DISK_INTERVAL).await;
-        let folder = folder.clone();
-        let measured = tokio::task::spawn_blocking(move || crate::disk::usage(&folder)).await;
-        if measured.is_ok_and(|bytes| bytes > *limit) {
+        if is_over_disk(limits).await {
             return;
         }
     }
+}
+
+/// Whether more lies in the island's folder than may. What cannot be looked at is more.
+async fn is_over_disk(limits: &Limits) -> bool {
+    let Some((folder, limit)) = limits.disk.clone() else { return false };
+    let measure = move || crate::disk::usage(&folder, u64::MAX) > limit;
+    tokio::task::spawn_blocking(measure).await.unwrap_or(true)
 }
 
 fn pipe_pair() -> io::Result<(pipe::Receiver, OwnedFd)> {
