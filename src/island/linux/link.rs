@@ -1,7 +1,7 @@
 //! The server's side of one launcher: starts it, sends it requests, and tells each waiter when its island has ended.
 //!
-//! What must always hold: an id is in `waiting` exactly while its island may still run; when the launcher is gone every
-//! waiter hears of it, and the next request starts another launcher.
+//! What must always hold: an id is in `waiting` exactly while its island may still run, and keeps the island's user for
+//! as long; when the launcher is gone every waiter hears of it, and the next request starts another launcher.
 
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::launcher::Orders;
 use super::protocol::{self, Event, Request};
+use super::slots::Slot;
 use crate::island::{Exit, IslandId, StartError};
 
 /// How long a launcher may take to build its root.
@@ -25,28 +26,49 @@ const READY_WAIT: Duration = Duration::from_secs(10);
 /// How long a launcher may take to end its islands when the server stops.
 const END_WAIT: Duration = Duration::from_secs(5);
 
-pub(crate) type Waiter = oneshot::Sender<Result<Exit, String>>;
-
 pub(crate) struct Link {
     /// Our own program, which is a launcher when it is told to be.
     program: PathBuf,
     orders: Orders,
-    state: Mutex<State>,
-    waiting: Arc<Mutex<HashMap<String, Waiter>>>,
+    /// Held while a launcher is being started.
+    launching: Mutex<()>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Bounded by the islands alive: each sends its start and at most a few kills.
+    /// None while there is no launcher. Bounded by the islands alive: each sends its start and at most a few kills.
     requests: Option<mpsc::UnboundedSender<(Request, Option<OwnedFd>)>>,
     process: Option<Child>,
+    /// The islands of the present launcher.
+    waiting: HashMap<String, Waiter>,
+    /// Counts the launchers.
+    generation: u64,
     closed: bool,
+}
+
+/// Whoever wants to know of an island's end.
+struct Waiter {
+    sender: oneshot::Sender<Result<Exit, String>>,
+    /// Not given to another island before this one has ended.
+    _slot: Option<Slot>,
+}
+
+impl State {
+    /// Tells everybody that the launcher is gone.
+    fn forget(&mut self) {
+        self.requests = None;
+        for (_, waiter) in self.waiting.drain() {
+            let _ = waiter.sender.send(Err("the launcher is gone".into()));
+        }
+    }
 }
 
 impl Link {
     /// Starts a launcher and waits until it has built its root.
     pub(crate) async fn start(program: PathBuf, orders: Orders) -> Result<Self, StartError> {
-        let link = Self { program, orders, state: Mutex::default(), waiting: Arc::default() };
+        let (launching, state) = (Mutex::default(), Arc::default());
+        let link = Self { program, orders, launching, state };
         let ready = link.launch()?;
         match timeout(READY_WAIT, ready).await {
             Ok(Ok(())) => Ok(link),
@@ -85,41 +107,63 @@ impl Link {
         let socket = Arc::new(socket);
         let (sender, receiver) = mpsc::unbounded_channel();
         let (ready_sender, ready) = oneshot::channel();
-        tokio::spawn(write_requests(socket.clone(), receiver));
-        tokio::spawn(read_events(socket, self.waiting.clone(), ready_sender));
         let mut state = self.state.lock();
+        state.forget();
         if let Some(mut old) = state.process.replace(process) {
             // Its socket is gone, so it is ending; nothing may wait for one that does not.
             let _ = old.kill();
             let _ = old.wait();
         }
+        state.generation += 1;
         state.requests = Some(sender);
+        tokio::spawn(write_requests(socket.clone(), receiver));
+        tokio::spawn(read_events(socket, self.state.clone(), state.generation, ready_sender));
         Ok(ready)
     }
 
-    /// Asks for an island. The receiver resolves when it has ended.
+    /// Starts another launcher unless there is one by now.
+    fn relaunch(&self) -> Result<(), StartError> {
+        let _alone = self.launching.lock();
+        let usable = {
+            let state = self.state.lock();
+            // A link that was closed meanwhile stays closed.
+            state.closed || state.requests.as_ref().is_some_and(|requests| !requests.is_closed())
+        };
+        if !usable {
+            self.launch()?;
+        }
+        Ok(())
+    }
+
+    /// Asks for an island, whose user is `slot`. The receiver resolves when it has ended.
     pub(crate) fn prepare(
         &self,
         id: &IslandId,
         request: Request,
         control: OwnedFd,
+        slot: Option<Slot>,
     ) -> Result<oneshot::Receiver<Result<Exit, String>>, StartError> {
-        let (waiter, exit) = oneshot::channel();
-        self.waiting.lock().insert(id.to_string(), waiter);
+        let (sender, exit) = oneshot::channel();
+        let waiter = Waiter { sender, _slot: slot };
         let mut message = (request, Some(control));
-        for _ in 0..2 {
-            let requests = self.state.lock().requests.clone();
-            match requests.map(|requests| requests.send(message)) {
-                Some(Ok(())) => return Ok(exit),
-                Some(Err(mpsc::error::SendError(unsent))) => message = unsent,
-                None => break,
+        for attempt in 0..2 {
+            let mut state = self.state.lock();
+            if let Some(requests) = &state.requests {
+                match requests.send(message) {
+                    Ok(()) => {
+                        state.waiting.insert(id.to_string(), waiter);
+                        return Ok(exit);
+                    }
+                    Err(mpsc::error::SendError(unsent)) => message = unsent,
+                }
             }
-            if self.state.lock().closed {
+            let closed = state.closed;
+            drop(state);
+            if closed || attempt > 0 {
                 break;
             }
-            self.launch()?;
+            self.relaunch()?;
         }
-        self.waiting.lock().remove(id.as_str());
         Err(StartError::Launcher("it is closed".into()))
     }
 
@@ -132,7 +176,7 @@ impl Link {
     }
 
     pub(crate) fn list(&self) -> Vec<IslandId> {
-        self.waiting.lock().keys().filter_map(|id| IslandId::parse(id)).collect()
+        self.state.lock().waiting.keys().filter_map(|id| IslandId::parse(id)).collect()
     }
 
     /// Closes the launcher's socket, upon which it ends its islands and itself, and waits for that.
@@ -174,7 +218,8 @@ async fn write_requests(
 
 async fn read_events(
     socket: Arc<AsyncFd<OwnedFd>>,
-    waiting: Arc<Mutex<HashMap<String, Waiter>>>,
+    state: Arc<Mutex<State>>,
+    generation: u64,
     ready: oneshot::Sender<()>,
 ) {
     let mut ready = Some(ready);
@@ -194,13 +239,14 @@ async fn read_events(
             Ok(Some((Event::Failed { id, error }, _))) => (id, Err(error)),
             Ok(None) | Err(_) => break,
         };
-        let waiter = waiting.lock().remove(&id);
+        let waiter = state.lock().waiting.remove(&id);
         if let Some(waiter) = waiter {
             // Nobody waits for an island whose call was dropped.
-            let _ = waiter.send(end);
+            let _ = waiter.sender.send(end);
         }
     }
-    for (_, waiter) in waiting.lock().drain() {
-        let _ = waiter.send(Err("the launcher is gone".into()));
+    let mut state = state.lock();
+    if state.generation == generation {
+        state.forget();
     }
 }

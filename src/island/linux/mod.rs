@@ -62,7 +62,6 @@ struct Prepared {
     id: IslandId,
     control: OwnedFd,
     exit: oneshot::Receiver<Result<Exit, String>>,
-    slot: Option<Slot>,
 }
 
 impl Linux {
@@ -180,19 +179,18 @@ fn prepare_by(link: &Link, prepare: Prepare, slot: Option<Slot>) -> Result<Prepa
     let Some(id) = IslandId::parse(&prepare.id) else {
         return Err(StartError::Refused(format!("{} is no island's name", prepare.id)));
     };
-    let exit = link.prepare(&id, Request::Prepare(Box::new(prepare)), far)?;
-    Ok(Prepared { id, control, exit, slot })
+    let exit = link.prepare(&id, Request::Prepare(Box::new(prepare)), far, slot)?;
+    Ok(Prepared { id, control, exit })
 }
 
 /// Waits for the end of an island and tells a program's end from a failure to become it.
 async fn wait(prepared: Prepared, unsent: Option<std::io::Error>) -> Result<Exit, StartError> {
-    let Prepared { id: _, control, exit, slot } = prepared;
+    let Prepared { id: _, control, exit } = prepared;
     let exit = match exit.await {
         Ok(Ok(exit)) => exit,
         Ok(Err(error)) => return Err(StartError::Refused(error)),
         Err(_) => return Err(StartError::Launcher("it forgot an island".into())),
     };
-    drop(slot);
     if exit.code == Some(0) && unsent.is_none() {
         return Ok(exit);
     }
