@@ -91,11 +91,11 @@ impl Home {
         Ok(Self { version: layout.version, folders })
     }
 
-    /// Removes the server's groups, which must be empty.
-    pub(crate) fn remove(&self) {
-        for folder in &self.folders {
-            let _ = fs::remove_dir(folder);
-        }
+    /// Removes the server's groups and those that a launcher which was killed has left in them; false while the kernel
+    /// still counts a process in one.
+    pub(crate) fn remove(&self) -> bool {
+        self.folders.iter().for_each(|folder| remove_home(folder));
+        !self.folders.iter().any(|folder| folder.exists())
     }
 
     /// Opens the folders, for a launcher that is about to leave the host's tree.
@@ -177,16 +177,22 @@ fn sweep(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok());
+        // What bears our own number was left by another of that number: we have made nothing yet.
         let gone = |pid: u32| {
             pid == std::process::id() || !Path::new("/proc").join(pid.to_string()).exists()
         };
         if owner.is_some_and(gone) {
-            for child in fs::read_dir(entry.path()).into_iter().flatten().flatten() {
-                let _ = fs::remove_dir(child.path());
-            }
-            let _ = fs::remove_dir(entry.path());
+            remove_home(&entry.path());
         }
     }
+}
+
+/// Removes a home and the groups in it; what is in use stays.
+fn remove_home(home: &Path) {
+    for child in fs::read_dir(home).into_iter().flatten().flatten() {
+        let _ = fs::remove_dir(child.path());
+    }
+    let _ = fs::remove_dir(home);
 }
 
 /// The opened home of a launcher; its islands' groups are made here.
@@ -333,6 +339,19 @@ mod tests {
             layout.own,
             [PathBuf::from("/sys/fs/cgroup/memory/box"), PathBuf::from("/sys/fs/cgroup/pids/")]
         );
+    }
+
+    #[test]
+    fn a_home_is_swept_whose_owner_is_gone_or_had_our_number() {
+        let top = tempfile::tempdir().unwrap();
+        let own = std::process::id();
+        let names =
+            [format!("{PREFIX}{own}"), format!("{PREFIX}{}", u32::MAX), format!("{PREFIX}1")];
+        for name in &names {
+            fs::create_dir_all(top.path().join(name).join("si_0123abcd_1")).unwrap();
+        }
+        sweep(top.path());
+        assert_eq!(names.map(|name| top.path().join(name).exists()), [false, false, true]);
     }
 
     #[test]

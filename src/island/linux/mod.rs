@@ -43,6 +43,9 @@ use super::{
 
 /// Descriptors that a process of an island may have open.
 const OPEN_FILES: u64 = 1024;
+/// How often, and how long, the removal of the server's groups is tried.
+const HOME_RETRIES: usize = 200;
+const HOME_RETRY: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// The backend; see the module.
 pub(crate) struct Linux {
@@ -238,7 +241,13 @@ impl Backend for Linux {
             self.ahead.lock().clear();
             tokio::join!(self.functions.close(), self.host.close());
             if let Ok(home) = &self.home {
-                home.remove();
+                // The groups of a launcher that was killed empty in the kernel's own time.
+                for _ in 0..HOME_RETRIES {
+                    if home.remove() {
+                        break;
+                    }
+                    tokio::time::sleep(HOME_RETRY).await;
+                }
             }
         })
     }
