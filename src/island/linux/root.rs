@@ -102,7 +102,8 @@ impl Sources {
             .map_err(errno("mount the root"))?;
         make_folder("/tmp")?;
         make_folder("/dev")?;
-        let device = Seal { no_exec: true, ..Seal::default() };
+        // Read-only concerns the node, its date for one; what is written to the device goes there all the same.
+        let device = Seal { no_exec: true, read_only: true, ..Seal::default() };
         for (fd, name) in &self.devices {
             bind(fd, &Path::new("/dev").join(name), false, device)?;
         }
