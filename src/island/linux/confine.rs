@@ -18,6 +18,8 @@ use super::sys;
 
 /// The user and group inside every island.
 pub(crate) const NOBODY: u32 = 65_534;
+/// Queued signals and timers of an island. They count for the launcher's user as well, up to the host's limit.
+const QUEUED_SIGNALS: u64 = 512;
 /// The newest landlock rules that we know how to use; an older kernel applies those that it has.
 const LANDLOCK: ABI = ABI::V6;
 
@@ -44,6 +46,7 @@ pub(crate) fn limit(bounds: &Bounds) -> io::Result<()> {
     sys::set_limit(libc::RLIMIT_FSIZE, bounds.file_size)?;
     sys::set_limit(libc::RLIMIT_CORE, 0)?;
     sys::set_limit(libc::RLIMIT_MEMLOCK, 0)?;
+    sys::set_limit(libc::RLIMIT_SIGPENDING, QUEUED_SIGNALS)?;
     sys::set_limit(libc::RLIMIT_MSGQUEUE, 0)
 }
 

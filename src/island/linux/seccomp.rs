@@ -2,7 +2,8 @@
 //!
 //! One list for functions and tools: what an unprivileged program needs for files, memory, threads, time, pipes and
 //! sockets. Whatever is not named answers ENOSYS, as an older kernel would, so that runtimes fall back. Left out on
-//! purpose: anything that mounts, traces, loads, or makes namespaces; bpf, io_uring, userfaultfd, perf and keys.
+//! purpose: anything that mounts, traces, loads, or makes namespaces; bpf, io_uring, userfaultfd, perf and keys; inotify,
+//! whose few instances the kernel counts for the launcher's user too, so that one island could use up all of root's.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +17,14 @@ pub(crate) fn compile() -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         PLAIN.iter().chain(OLD).map(|number| (*number, Vec::new())).collect();
     rules.insert(libc::SYS_clone, vec![without_bits(0, NAMESPACES)?]);
-    rules.insert(libc::SYS_socket, one_of(0, &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6])?);
+    rules.insert(libc::SYS_socket, sockets()?);
     rules.insert(libc::SYS_socketpair, one_of(0, &[libc::AF_UNIX])?);
-    rules.insert(libc::SYS_prctl, one_of(0, PRCTL)?);
+    let mut prctl = one_of(0, PRCTL)?;
+    prctl.push(SeccompRule::new(vec![
+        is(0, libc::PR_SET_PDEATHSIG as u64)?,
+        is(1, libc::SIGKILL as u64)?,
+    ])?);
+    rules.insert(libc::SYS_prctl, prctl);
     rules.insert(libc::SYS_ioctl, one_of(1, IOCTL)?);
     SeccompFilter::new(
         rules,
@@ -38,10 +44,10 @@ const NAMESPACES: u64 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET) as u64;
 
+/// Not among them, PR_SET_PDEATHSIG is allowed for SIGKILL alone: an island must end with its launcher.
 const PRCTL: &[i32] = &[
     libc::PR_SET_NAME,
     libc::PR_GET_NAME,
-    libc::PR_SET_PDEATHSIG,
     libc::PR_GET_DUMPABLE,
     libc::PR_SET_DUMPABLE,
     libc::PR_SET_NO_NEW_PRIVS,
@@ -61,15 +67,39 @@ const IOCTL: &[i32] = &[
 ];
 
 fn one_of(argument: u8, values: &[i32]) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
-    values
-        .iter()
-        .map(|value| {
-            let value = *value as u32 as u64;
-            let equal =
-                SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)?;
-            SeccompRule::new(vec![equal])
-        })
-        .collect()
+    values.iter().map(|value| SeccompRule::new(vec![is(argument, *value as u32 as u64)?])).collect()
+}
+
+fn is(argument: u8, value: u64) -> Result<SeccompCondition, seccompiler::BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+}
+
+/// Streams and datagrams of three families, without the further protocols that the kernel would load code for.
+fn sockets() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    const TYPES: u64 = 0xf;
+    let mut rules = Vec::new();
+    for (family, protocols) in [
+        (libc::AF_UNIX, &[0][..]),
+        (libc::AF_INET, &[0, libc::IPPROTO_TCP, libc::IPPROTO_UDP]),
+        (libc::AF_INET6, &[0, libc::IPPROTO_TCP, libc::IPPROTO_UDP]),
+    ] {
+        for protocol in protocols {
+            for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM, libc::SOCK_SEQPACKET] {
+                if kind == libc::SOCK_SEQPACKET && family != libc::AF_UNIX {
+                    continue;
+                }
+                let masked = SeccompCondition::new(
+                    1,
+                    SeccompCmpArgLen::Dword,
+                    SeccompCmpOp::MaskedEq(TYPES),
+                    kind as u64,
+                )?;
+                let (family, protocol) = (is(0, family as u64)?, is(2, *protocol as u64)?);
+                rules.push(SeccompRule::new(vec![family, masked, protocol])?);
+            }
+        }
+    }
+    Ok(rules)
 }
 
 fn without_bits(argument: u8, bits: u64) -> Result<SeccompRule, seccompiler::BackendError> {
@@ -101,8 +131,7 @@ const PLAIN: &[i64] = &[
     libc::SYS_renameat2, libc::SYS_linkat, libc::SYS_symlinkat, libc::SYS_fchmod, libc::SYS_fchmodat,
     libc::SYS_fchmodat2, libc::SYS_fchown, libc::SYS_fchownat, libc::SYS_utimensat, libc::SYS_truncate,
     libc::SYS_ftruncate, libc::SYS_fallocate, libc::SYS_fadvise64, libc::SYS_flock, libc::SYS_fsync,
-    libc::SYS_fdatasync, libc::SYS_sync_file_range, libc::SYS_umask, libc::SYS_inotify_init1,
-    libc::SYS_inotify_add_watch, libc::SYS_inotify_rm_watch,
+    libc::SYS_fdatasync, libc::SYS_sync_file_range, libc::SYS_umask,
     // memory
     libc::SYS_mmap, libc::SYS_munmap, libc::SYS_mprotect, libc::SYS_mremap, libc::SYS_madvise, libc::SYS_mincore,
     libc::SYS_msync, libc::SYS_mlock, libc::SYS_munlock, libc::SYS_brk, libc::SYS_membarrier,
@@ -146,7 +175,7 @@ const OLD: &[i64] = &[
     libc::SYS_mkdir, libc::SYS_rmdir, libc::SYS_unlink, libc::SYS_rename, libc::SYS_link, libc::SYS_symlink,
     libc::SYS_chmod, libc::SYS_chown, libc::SYS_lchown, libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat,
     libc::SYS_getdents, libc::SYS_pipe, libc::SYS_dup2, libc::SYS_select, libc::SYS_poll, libc::SYS_epoll_create,
-    libc::SYS_epoll_wait, libc::SYS_eventfd, libc::SYS_signalfd, libc::SYS_inotify_init, libc::SYS_alarm,
+    libc::SYS_epoll_wait, libc::SYS_eventfd, libc::SYS_signalfd, libc::SYS_alarm,
     libc::SYS_pause, libc::SYS_time, libc::SYS_getpgrp, libc::SYS_fork, libc::SYS_vfork, libc::SYS_arch_prctl,
 ];
 
@@ -181,6 +210,7 @@ mod tests {
             libc::SYS_userfaultfd,
             libc::SYS_perf_event_open,
             libc::SYS_keyctl,
+            libc::SYS_inotify_init1,
             libc::SYS_init_module,
             libc::SYS_kexec_load,
             libc::SYS_open_by_handle_at,
