@@ -121,12 +121,14 @@ fn copy(from: &Path, to: &Path) {
 impl Host {
     /// A backend of its own, or none, with the reason said.
     pub fn start(ahead: usize) -> Option<Self> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        Self::start_on(builder.worker_threads(2), ahead)
+    }
+
+    /// The same, on the runtime that is described.
+    pub fn start_on(runtime: &mut tokio::runtime::Builder, ahead: usize) -> Option<Self> {
         let kit = kit()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime = runtime.enable_all().build().expect("a runtime");
         let options = Options {
             launcher: kit.join(LAUNCHER),
             zones: Some(kit.join(ZONES)).filter(|path| path.exists()),

@@ -124,10 +124,12 @@ alone!(
         if !nix::unistd::geteuid().is_root() {
             return not_given("a user id of each function's own", "only root has ids to give away");
         }
+        host.runtime.block_on(host.backend.close());
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let Some(host) = Host::start_on(&mut builder, 0) else { return };
         let spec = host.function(&["sleep", "60000"]);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         // With one thread, nothing hears of the first island's end between its being given up and the second's start.
-        let (first, second) = runtime.block_on(async {
+        let (first, second) = host.runtime.block_on(async {
             let first = {
                 let run = std::pin::pin!(host.islands.run(&spec));
                 let look = async {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use sky_island::island::{Ending, Limits, Outcome, Spec};
 
-use super::host::{Host, limits, not_given, promise};
+use super::host::{Host, not_given, promise};
 
 /// A deadline for what is to meet it.
 const SHORT: Duration = Duration::from_millis(500);
