@@ -54,35 +54,38 @@ impl Trash {
     }
 
     /// Deletes what lies in the trash. Takes as long as the disk needs.
+    ///
+    /// A stranger decides how deep a folder is, so it is not descended into: what lies in it as a folder is moved up
+    /// beside it, and its turn comes. That needs two descriptors and short paths, whatever was left there.
     pub fn empty(&self) {
-        for entry in std::fs::read_dir(&self.trash).into_iter().flatten().flatten() {
-            let path = entry.path();
-            let removed = remove(&path).or_else(|_| {
-                open_up(&path);
-                remove(&path)
-            });
-            if let Err(error) = removed {
+        let entries = std::fs::read_dir(&self.trash).into_iter().flatten().flatten();
+        let mut waiting: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        while let Some(path) = waiting.pop() {
+            if let Err(error) = self.remove(&path, &mut waiting) {
                 tracing::warn!(path = %path.display(), %error, "cannot delete; it is tried again later");
             }
         }
     }
-}
 
-fn remove(path: &Path) -> io::Result<()> {
-    if path.symlink_metadata()?.is_dir() {
-        std::fs::remove_dir_all(path)
-    } else {
-        std::fs::remove_file(path)
-    }
-}
-
-/// Gives folders that a stranger's archive made unreadable their rights back.
-fn open_up(folder: &Path) {
-    let _ = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700));
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_up(&entry.path());
+    fn remove(&self, path: &Path, waiting: &mut Vec<PathBuf>) -> io::Result<()> {
+        if !path.symlink_metadata()?.is_dir() {
+            return std::fs::remove_file(path);
         }
+        // A stranger's archive may have made it unreadable.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
+        for entry in std::fs::read_dir(path)? {
+            let entry = entry?;
+            if !entry.file_type()?.is_dir() {
+                std::fs::remove_file(entry.path())?;
+            } else if std::fs::remove_dir(entry.path()).is_err() {
+                // Moving a folder changes its link to the one above, for which its owner needs the right to write it.
+                std::fs::set_permissions(entry.path(), std::fs::Permissions::from_mode(0o700))?;
+                let beside = self.trash.join(Uuid::now_v7().simple().to_string());
+                std::fs::rename(entry.path(), &beside)?;
+                waiting.push(beside);
+            }
+        }
+        std::fs::remove_dir(path)
     }
 }
 
@@ -145,5 +148,29 @@ mod tests {
         for folder in [&trash.scratch, &trash.trash] {
             assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0, "{}", folder.display());
         }
+    }
+
+    #[test]
+    fn a_folder_deeper_than_a_path_is_long_is_deleted_with_few_descriptors() {
+        const DEPTH: usize = 1500;
+        let root = tempfile::tempdir().unwrap();
+        let trash = Arc::new(Trash::open(root.path()).unwrap());
+        let scratch = trash.scratch().unwrap();
+        let outside = root.path().join("outside");
+        std::fs::write(&outside, "stays").unwrap();
+        std::os::unix::fs::symlink(&outside, scratch.path().join("link")).unwrap();
+        // Built from the inside out, for no path reaches the bottom.
+        let (tree, next) = (scratch.path().join("tree"), scratch.path().join("next"));
+        std::fs::create_dir(&tree).unwrap();
+        for _ in 0..DEPTH {
+            std::fs::create_dir(&next).unwrap();
+            std::fs::write(next.join("file"), "x").unwrap();
+            std::fs::rename(&tree, next.join("deeper")).unwrap();
+            std::fs::rename(&next, &tree).unwrap();
+        }
+        drop(scratch);
+        trash.empty();
+        assert_eq!(std::fs::read_dir(&trash.trash).unwrap().count(), 0);
+        assert_eq!(std::fs::read_to_string(outside).unwrap(), "stays");
     }
 }
