@@ -82,6 +82,15 @@ impl Checkout {
         if !module_dir.components().all(|part| matches!(part, std::path::Component::Normal(_))) {
             return Err(bad(format!("its module lies in {:?}", fetched.module_dir)));
         }
+        // A link would be followed on the host when a build is shown what lies behind it.
+        let tree = entry.path().join(TREE);
+        for (name, required) in [("src", true), ("deps", false), ("overlay", false)] {
+            match tree.join(name).symlink_metadata() {
+                Ok(metadata) if metadata.is_dir() => {}
+                Err(error) if !required && error.kind() == std::io::ErrorKind::NotFound => {}
+                _ => return Err(bad(format!("its {name} is no folder"))),
+            }
+        }
         Ok(Self {
             entry,
             key,
@@ -165,6 +174,43 @@ fn is_package_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_checkout_whose_folders_are_links_is_refused() {
+        use crate::source::Origin;
+        use crate::store::{Store, Trash};
+        let root = tempfile::tempdir().unwrap();
+        let trash = Arc::new(Trash::open(root.path()).unwrap());
+        let keep = std::time::Duration::from_secs(100);
+        let store = Store::open(root.path().join("c"), trash.clone(), 1 << 20, keep).unwrap();
+        let open = |link: Option<&str>| {
+            let scratch = trash.scratch().unwrap();
+            let tree = scratch.folder(TREE, None).unwrap();
+            for name in ["src", "deps", "overlay"] {
+                if link == Some(name) {
+                    std::os::unix::fs::symlink("/etc", tree.join(name)).unwrap();
+                } else {
+                    std::fs::create_dir(tree.join(name)).unwrap();
+                }
+            }
+            let fetched = Fetched {
+                revision: "v1.0.0".into(),
+                origin: Origin::Proxy,
+                module_path: "a.b/c".into(),
+                module_dir: String::new(),
+                import_path: "a.b/c".into(),
+                package_name: "c".into(),
+                vendored: false,
+            };
+            let meta = Meta { asked: "a.b/c".into(), imports: Vec::new(), fetched };
+            write_meta(scratch.path(), &meta).unwrap();
+            Checkout::open("k".into(), store.publish("k", scratch).unwrap()).is_ok()
+        };
+        assert!(open(None));
+        for name in ["src", "deps", "overlay"] {
+            assert!(!open(Some(name)), "{name}");
+        }
+    }
 
     #[test]
     fn a_package_name_is_a_go_identifier() {
