@@ -193,10 +193,16 @@ impl Collected {
 
 /// How a process that nobody killed ended. A Go program that meets its memory limit says so and exits with status 2.
 fn ending(exit: Exit, stderr: &[u8]) -> Ending {
-    const RUNTIME: [&[u8]; 2] =
-        [b"fatal error: runtime: out of memory", b"runtime: cannot allocate memory"];
-    let runtime_says_so =
-        || RUNTIME.iter().any(|text| stderr.windows(text.len()).any(|part| part == *text));
+    // It has a text for each of its own tables that found no room: "fatal error: out of memory allocating allArenas".
+    const RUNTIME: [&[u8]; 2] = [b"out of memory", b"cannot allocate memory"];
+    let has = |line: &[u8], text: &[u8]| line.windows(text.len()).any(|part| part == text);
+    let runtime_says_so = || {
+        let mut lines = stderr.split(|byte| *byte == b'\n');
+        lines.any(|line| {
+            let by_runtime = line.starts_with(b"fatal error: ") || line.starts_with(b"runtime: ");
+            by_runtime && RUNTIME.iter().any(|text| has(line, text))
+        })
+    };
     match exit {
         Exit { oom: true, .. } => Ending::Memory,
         Exit { code: Some(2), .. } if runtime_says_so() => Ending::Memory,
@@ -250,11 +256,18 @@ mod tests {
     fn an_end_is_told_by_its_status_its_signal_or_what_the_runtime_said() {
         let exit = |code, signal, oom| Exit { code, signal, oom };
         let oom = b"fatal error: runtime: out of memory\n";
-        let table: [(Exit, &[u8], Ending); 6] = [
+        let table: [(Exit, &[u8], Ending); 9] = [
             (exit(Some(0), None, false), b"", Ending::Exited(0)),
             (exit(Some(3), None, false), b"bye", Ending::Exited(3)),
             (exit(Some(2), None, false), b"panic: boom", Ending::Exited(2)),
             (exit(Some(2), None, false), oom, Ending::Memory),
+            (
+                exit(Some(2), None, false),
+                b"x\nfatal error: out of memory allocating heap arena metadata\n",
+                Ending::Memory,
+            ),
+            (exit(Some(2), None, false), b"panic: out of memory", Ending::Exited(2)),
+            (exit(Some(1), None, false), oom, Ending::Exited(1)),
             (exit(None, Some(9), true), b"", Ending::Memory),
             (exit(None, Some(11), false), b"", Ending::Signaled(11)),
         ];
