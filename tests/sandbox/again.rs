@@ -1,9 +1,8 @@
 //! The suite's other processes: a test by itself, and all tests once more as an ordinary user.
 
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Mutex, Once};
 
 use super::host::{KIT, SUITE, kit, say};
 
@@ -68,17 +67,18 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&both).into_owned()
 }
 
-static LEFT: OnceLock<PathBuf> = OnceLock::new();
+static AT_EXIT: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
 
-/// The harness ends without dropping what tests share, so the kit's folder goes by atexit(3).
-pub fn remove_at_exit(folder: &Path) {
-    extern "C" fn remove() {
-        if let Some(folder) = LEFT.get() {
-            let _ = std::fs::remove_dir_all(folder);
-        }
+/// Has something done, once, when this process ends: the harness ends without dropping what tests share.
+pub fn at_exit(deed: fn()) {
+    extern "C" fn run() {
+        let deeds = AT_EXIT.lock().map(|mut deeds| std::mem::take(&mut *deeds));
+        deeds.unwrap_or_default().into_iter().rev().for_each(|deed| deed());
     }
-    if LEFT.set(folder.to_owned()).is_ok() {
-        // SAFETY: `remove` is a function of the kind that atexit takes, and unwinds nowhere.
-        unsafe { libc::atexit(remove) };
+    static ONCE: Once = Once::new();
+    // SAFETY: `run` is a function of the kind that atexit(3) takes; it runs when no test does any more.
+    ONCE.call_once(|| assert_eq!(unsafe { libc::atexit(run) }, 0));
+    if let Ok(mut deeds) = AT_EXIT.lock() {
+        deeds.push(deed);
     }
 }

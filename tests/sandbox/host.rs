@@ -43,16 +43,23 @@ pub fn not_given(promise: &str, why: impl std::fmt::Display) {
     say(format_args!("NOT GIVEN to user {user}: {promise}: {why}"));
 }
 
+/// The backend that the tests of this process share.
+static SHARED: OnceLock<Option<Host>> = OnceLock::new();
+
 /// Runs a test of one promise on the backend that the tests of this process share.
 pub fn promise(test: impl FnOnce(&Host)) {
-    static SHARED: OnceLock<Option<Host>> = OnceLock::new();
-    if let Some(host) = SHARED.get_or_init(|| Host::start(0)) {
+    let shared = SHARED.get_or_init(|| {
+        let host = Host::start(0);
+        again::at_exit(|| SHARED.get().into_iter().flatten().for_each(Host::close));
+        host
+    });
+    if let Some(host) = shared {
         test(host);
     }
 }
 
 /// Runs a test in a process of its own, which it can look at from outside: `name` is the test's.
-pub fn alone(name: &str, ahead: usize, test: impl FnOnce(Host)) {
+pub fn alone(name: &str, ahead: usize, test: impl FnOnce(&Host)) {
     if !again::is_alone(name) {
         if kit().is_some() {
             again::run_alone(name);
@@ -60,7 +67,8 @@ pub fn alone(name: &str, ahead: usize, test: impl FnOnce(Host)) {
         return;
     }
     if let Some(host) = Host::start(ahead) {
-        test(host);
+        test(&host);
+        host.close();
     }
 }
 
@@ -88,7 +96,11 @@ impl Kit {
             .tempdir()
             .expect("a temporary folder can be made")
             .keep();
-        again::remove_at_exit(&folder);
+        again::at_exit(|| {
+            if let Some(kit) = kit() {
+                let _ = std::fs::remove_dir_all(kit);
+            }
+        });
         let built = Command::new("go")
             .args(["build", "-trimpath", "-o"])
             .arg(folder.join(PROGRAM))
@@ -145,6 +157,11 @@ impl Host {
         };
         let program = Arc::new(File::open(kit.join(PROGRAM)).expect("the program"));
         Some(Self { islands: Islands::new(backend.clone()), backend, runtime, program })
+    }
+
+    /// Gives back what the host made for this backend.
+    pub fn close(&self) {
+        self.runtime.block_on(self.backend.close());
     }
 
     pub fn has_zones(&self) -> bool {

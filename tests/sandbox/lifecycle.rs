@@ -40,18 +40,18 @@ fn holds_as_before(host: &Host, before: &Held) {
 }
 
 macro_rules! alone {
-    ($ahead:expr, $(#[$meta:meta])* fn $name:ident($host:ident: Host) $body:block) => {
+    ($ahead:expr, $(#[$meta:meta])* fn $name:ident($host:ident: &Host) $body:block) => {
         #[test]
         $(#[$meta])*
         fn $name() {
-            alone(concat!("sandbox::lifecycle::", stringify!($name)), $ahead, |$host: Host| $body);
+            alone(concat!("sandbox::lifecycle::", stringify!($name)), $ahead, |$host: &Host| $body);
         }
     };
 }
 
 alone!(
     0,
-    fn many_islands_in_sequence_and_at_once_leave_nothing(host: Host) {
+    fn many_islands_in_sequence_and_at_once_leave_nothing(host: &Host) {
         let spec = host.function(&["exit", "0"]);
         // The first one opens what stays open.
         host.run(&spec);
@@ -72,13 +72,13 @@ alone!(
                 assert_eq!(run.await.unwrap().unwrap().ending, Ending::Exited(0));
             }
         });
-        holds_as_before(&host, &before);
+        holds_as_before(host, &before);
     }
 );
 
 alone!(
     0,
-    fn each_kind_of_end_leaves_nothing(host: Host) {
+    fn each_kind_of_end_leaves_nothing(host: &Host) {
         host.run(&host.function(&["exit", "0"]));
         eventually("the first island is gone", || system::groups_of_islands().is_empty());
         let before = Held::now();
@@ -99,13 +99,13 @@ alone!(
             let left: Vec<_> = system::launchers().into_iter().flat_map(system::children).collect();
             assert!(left.is_empty(), "{deed:?}: {left:?}");
         }
-        holds_as_before(&host, &before);
+        holds_as_before(host, &before);
     }
 );
 
 alone!(
     0,
-    fn an_island_that_nobody_waits_for_any_more_is_ended(host: Host) {
+    fn an_island_that_nobody_waits_for_any_more_is_ended(host: &Host) {
         let spec = host.function(&["sleep", "60000"]);
         host.run(&host.function(&["exit", "0"]));
         eventually("the first island is gone", || system::groups_of_islands().is_empty());
@@ -114,17 +114,17 @@ alone!(
             let waited = tokio::time::timeout(Duration::from_millis(200), host.islands.run(&spec));
             assert!(waited.await.is_err());
         });
-        holds_as_before(&host, &before);
+        holds_as_before(host, &before);
     }
 );
 
 alone!(
     0,
-    fn an_islands_user_is_its_own_until_it_has_ended(host: Host) {
+    fn an_islands_user_is_its_own_until_it_has_ended(host: &Host) {
         if !nix::unistd::geteuid().is_root() {
             return not_given("a user id of each function's own", "only root has ids to give away");
         }
-        host.runtime.block_on(host.backend.close());
+        host.close();
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let Some(host) = Host::start_on(&mut builder, 0) else { return };
         let spec = host.function(&["sleep", "60000"]);
@@ -157,6 +157,7 @@ alone!(
             let second = tokio::select! { _ = run => panic!("it ended"), user = second => user };
             (first, second.ok().flatten())
         });
+        host.close();
         assert!(first.is_some_and(|user| user > 0));
         assert!(second.is_some_and(|user| Some(user) != first), "{first:?} {second:?}");
     }
@@ -164,7 +165,7 @@ alone!(
 
 alone!(
     0,
-    fn two_islands_have_two_users_on_the_host(host: Host) {
+    fn two_islands_have_two_users_on_the_host(host: &Host) {
         let runs: Vec<_> = (0..2)
             .map(|_| {
                 let (islands, spec) = (host.islands.clone(), host.function(&["sleep", "60000"]));
@@ -188,7 +189,7 @@ alone!(
 
 alone!(
     2,
-    fn an_island_made_ahead_serves_one_call(host: Host) {
+    fn an_island_made_ahead_serves_one_call(host: &Host) {
         for _ in 0..6 {
             let left: std::collections::BTreeMap<String, Vec<String>> = host.ask(&["list", "/tmp"]);
             assert!(left["/tmp"].is_empty());
@@ -218,43 +219,43 @@ fn a_launchers_death(host: &Host, deed: &[&str]) {
     spec.limits.deadline = Duration::from_secs(5);
     assert_eq!(host.run(&spec).ending, Ending::Exited(0), "the next call");
     assert_eq!(host.run(&spec).ending, Ending::Exited(0), "and the one after it");
-    host.runtime.block_on(host.backend.close());
+    host.close();
     eventually("nothing is left", || system::launchers().is_empty() && system::groups().is_empty());
 }
 
 alone!(
     0,
-    fn a_launchers_death_fails_its_islands_and_the_next_call_works(host: Host) {
-        a_launchers_death(&host, &["sleep", "60000"]);
+    fn a_launchers_death_fails_its_islands_and_the_next_call_works(host: &Host) {
+        a_launchers_death(host, &["sleep", "60000"]);
     }
 );
 
 alone!(
     2,
-    fn a_launchers_death_takes_the_islands_made_ahead_with_it(host: Host) {
+    fn a_launchers_death_takes_the_islands_made_ahead_with_it(host: &Host) {
         eventually("two islands are made ahead", || system::islands().len() == 2);
-        a_launchers_death(&host, &["sleep", "60000"]);
+        a_launchers_death(host, &["sleep", "60000"]);
     }
 );
 
 alone!(
     0,
-    fn a_function_does_not_outlive_its_launcher_by_asking_to(host: Host) {
+    fn a_function_does_not_outlive_its_launcher_by_asking_to(host: &Host) {
         if !cfg!(target_os = "linux") {
             return not_given("an end with the launcher's end", "this is another system");
         }
-        a_launchers_death(&host, &["outlive-the-launcher"]);
+        a_launchers_death(host, &["outlive-the-launcher"]);
     }
 );
 
 alone!(
     2,
-    fn a_closed_backend_leaves_nothing(host: Host) {
+    fn a_closed_backend_leaves_nothing(host: &Host) {
         let (islands, spec) = (host.islands.clone(), host.function(&["sleep", "60000"]));
         let run = host.runtime.spawn(async move { islands.run(&spec).await });
         eventually("the function runs", || system::functions().len() == 1);
         let running: Vec<_> = system::islands();
-        host.runtime.block_on(host.backend.close());
+        host.close();
         let outcome = host.runtime.block_on(run).unwrap();
         assert!(
             match &outcome {

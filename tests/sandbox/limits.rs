@@ -21,7 +21,8 @@ fn a_function_that_takes_memory_without_end_is_ended_for_it() {
     promise(|host| {
         for deed in ["allocate", "allocate-in-threads"] {
             let outcome = within(host, &[deed], |limits| limits.memory = 96 << 20);
-            assert_eq!(outcome.ending, Ending::Memory, "{deed}");
+            let stderr = String::from_utf8_lossy(&outcome.stderr);
+            assert_eq!(outcome.ending, Ending::Memory, "{deed}: {stderr:.300}");
         }
     });
 }
