@@ -22,7 +22,13 @@ fn a_function_that_takes_memory_without_end_is_ended_for_it() {
         for deed in ["allocate", "allocate-in-threads"] {
             let outcome = within(host, &[deed], |limits| limits.memory = 96 << 20);
             let stderr = String::from_utf8_lossy(&outcome.stderr);
-            assert_eq!(outcome.ending, Ending::Memory, "{deed}: {stderr:.300}");
+            // Refused a page, Go's runtime may crash before it can say so.
+            match (outcome.ending, host.lacks("memory limit")) {
+                (Ending::Exited(2), Some(why)) if stderr.starts_with("SIGSEGV") => {
+                    not_given("the reason for each end by want of memory", why);
+                }
+                (ending, _) => assert_eq!(ending, Ending::Memory, "{deed}: {stderr:.300}"),
+            }
         }
     });
 }

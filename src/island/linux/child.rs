@@ -27,6 +27,8 @@ const NOT_STARTED: i32 = 125;
 pub(crate) struct Child<'a> {
     pub(crate) prepare: &'a Prepare,
     pub(crate) control: OwnedFd,
+    /// Whether its processes are in a control group.
+    pub(crate) has_group: bool,
     /// One byte arrives here once the launcher has written the user mapping and chosen the cgroup.
     pub(crate) mapped: std::io::PipeReader,
     pub(crate) filter: BpfProgramRef<'a>,
@@ -64,7 +66,7 @@ impl Child<'_> {
         if self.prepare.background {
             confine::yield_processor().map_err(failed("lower the priority"))?;
         }
-        confine::limit(&self.prepare.bounds).map_err(failed("limits"))?;
+        confine::limit(&self.prepare.bounds, self.has_group).map_err(failed("limits"))?;
         confine::drop_privileges().map_err(failed("drop privileges"))?;
         sys::close_all_from(3, &[self.control.as_raw_fd()]);
         let rules = confine::file_rules(&writable, self.prepare.host_network)?;

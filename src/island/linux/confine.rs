@@ -38,9 +38,11 @@ pub(crate) fn become_nobody() -> io::Result<()> {
 }
 
 /// Applies the limits that the kernel keeps for each process. RLIMIT_DATA counts private writable memory, so a Go
-/// heap is stopped at the limit while Go's large reservations cost nothing.
-pub(crate) fn limit(bounds: &Bounds) -> io::Result<()> {
-    sys::set_limit(libc::RLIMIT_DATA, bounds.memory)?;
+/// heap is stopped at the limit while Go's large reservations cost nothing. Where the island has a cgroup, that one is
+/// to be met first: it says what happened, where Go's runtime, refused a page, may as well crash without a word of it.
+pub(crate) fn limit(bounds: &Bounds, has_group: bool) -> io::Result<()> {
+    let data = if has_group { bounds.memory.saturating_mul(2) } else { bounds.memory };
+    sys::set_limit(libc::RLIMIT_DATA, data)?;
     sys::set_limit(libc::RLIMIT_NPROC, bounds.processes)?;
     sys::set_limit(libc::RLIMIT_NOFILE, bounds.files)?;
     sys::set_limit(libc::RLIMIT_FSIZE, bounds.file_size)?;

@@ -213,7 +213,8 @@ impl Launcher {
         match sys::fork_into(namespaces(prepare), into).map_err(|e| format!("clone3: {e}"))? {
             Forked::Child => {
                 drop(go_ahead);
-                Child { prepare, control, mapped, filter: &self.filter }.run()
+                let has_group = group.is_some();
+                Child { prepare, control, has_group, mapped, filter: &self.filter }.run()
             }
             Forked::Parent { pid, pidfd } => {
                 let pid = Pid::from_raw(pid);
