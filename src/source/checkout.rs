@@ -201,6 +201,7 @@ mod tests {
                 import_path: "a.b/c".into(),
                 package_name: "c".into(),
                 vendored: false,
+                cgo: false,
             };
             let meta = Meta { asked: "a.b/c".into(), imports: Vec::new(), fetched };
             write_meta(scratch.path(), &meta).unwrap();

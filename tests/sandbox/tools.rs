@@ -43,7 +43,7 @@ impl Site {
 fn tool(host: &Host, purpose: Purpose, deed: &[&str], binds: Vec<Bind>) -> Spec {
     let args = ["tool"].iter().chain(deed).map(|text| (*text).to_owned()).collect();
     Spec {
-        rights: Rights::Tool(ToolRights { purpose, binds, overlay: None }),
+        rights: Rights::Tool(ToolRights { purpose, binds, overlay: None, background: false }),
         program: Program::File(host.program()),
         args,
         env: Vec::new(),
