@@ -150,7 +150,12 @@ impl Builder {
                 }
                 None => {}
             }
-            ran.accept()?;
+            if let Err(error) = ran.accept() {
+                if matches!(error, BuildError::Size) {
+                    self.compiler.empty_cache(checkout).map_err(BuildError::Disk)?;
+                }
+                return Err(error);
+            }
             let artifact = self.keep(key, &ran.program)?;
             return Ok(Built { artifact, compiled: true });
         }

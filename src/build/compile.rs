@@ -7,15 +7,15 @@ use std::time::Duration;
 use super::Complaint;
 use super::artifact::PROGRAM;
 use crate::island::{
-    Bind, Ending, Islands, Limits, Outcome, Overlay, Program, Purpose, Rights, Spec, StartError,
-    ToolRights,
+    Bind, Disk, Ending, Islands, Limits, Outcome, Overlay, Program, Purpose, Rights, Spec,
+    StartError, ToolRights,
 };
 use crate::source::Checkout;
 use crate::store::{StoreError, Trash};
 
 /// The flags of every build; the layers of the build cache depend on them.
 pub(super) const FLAGS: [&str; 3] = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w"];
-/// The folder, in the module, that main.go appears to lie in.
+/// The folder, in the module, that main.go appears to lie in; a module that has one gets a longer name.
 const MAIN_DIR: &str = "sky_island_call";
 /// Output of a build, in bytes.
 const OUTPUT_BYTES: u64 = 1 << 20;
@@ -112,17 +112,19 @@ impl Compiler {
         binds.push(Bind { source: goroot.clone(), target: goroot, writable: false });
         let (upper, work) = (cache.join("upper"), cache.join("work"));
         let overlay = if layers.is_empty() {
-            binds.push(Bind { source: upper, target: "/gocache".into(), writable: true });
+            let source = upper.clone();
+            binds.push(Bind { source, target: "/gocache".into(), writable: true });
             None
         } else {
-            Some(Overlay { lower: layers.to_vec(), upper, work, target: "/gocache".into() })
+            let (lower, upper) = (layers.to_vec(), upper.clone());
+            Some(Overlay { lower, upper, work, target: "/gocache".into() })
         };
         let mut args = vec!["go".to_owned(), "build".to_owned()];
         args.extend(FLAGS.map(str::to_owned));
         let mut limits = Limits {
             processes: PROCESSES,
             output: OUTPUT_BYTES,
-            disk: Some((scratch.path().to_owned(), self.size)),
+            disk: Some(Disk { folders: vec![scratch.path().to_owned(), upper], bytes: self.size }),
             ..self.limits.clone()
         };
         let background = matches!(job, Job::Packages { background: true, .. });
@@ -136,12 +138,13 @@ impl Compiler {
             }
             Job::Program { checkout, main_go } => {
                 let job = scratch.path().join("job");
-                lay_out(checkout, main_go, &job).map_err(BuildError::Disk)?;
+                let main_dir = main_dir(checkout);
+                lay_out(checkout, &main_dir, main_go, &job).map_err(BuildError::Disk)?;
                 binds.extend(checkout_binds(checkout));
                 let mode = if checkout.is_vendored() { "-mod=vendor" } else { "-mod=readonly" };
                 args.extend(["-overlay=/job/overlay.json", mode, "-o"].map(str::to_owned));
                 args.push(format!("/out/{PROGRAM}"));
-                args.push(format!("./{MAIN_DIR}"));
+                args.push(format!("./{main_dir}"));
                 module_folder(checkout).display().to_string()
             }
         };
@@ -162,6 +165,17 @@ impl Compiler {
         let outcome = self.islands.run(&spec).await?;
         let program = scratch.path().join("out").join(PROGRAM);
         Ok(Ran { outcome, program, limits: spec.limits, _scratch: scratch })
+    }
+
+    /// Throws away what builds of a checkout have cached, which may be what fills the disk.
+    pub(super) fn empty_cache(&self, checkout: &Checkout) -> std::io::Result<()> {
+        let fresh = self.trash.scratch()?;
+        for name in ["upper", "work"] {
+            let (old, new) = (checkout.build_cache().join(name), fresh.folder(name, self.owner())?);
+            std::fs::rename(&old, fresh.path().join(format!("{name}.old")))?;
+            std::fs::rename(new, old)?;
+        }
+        Ok(())
     }
 
     fn environment(&self) -> Vec<String> {
@@ -231,15 +245,25 @@ fn module_folder(checkout: &Checkout) -> PathBuf {
     Path::new("/checkout/src").join(checkout.module_dir())
 }
 
+/// A folder that the module does not have, so that main.go is alone in it.
+fn main_dir(checkout: &Checkout) -> String {
+    let module = checkout.source().join(checkout.module_dir());
+    let mut name = MAIN_DIR.to_owned();
+    while module.join(&name).symlink_metadata().is_ok() {
+        name.push('_');
+    }
+    name
+}
+
 /// Writes main.go and the file that tells the go command where to see it, and where the completed go.mod and go.sum.
-fn lay_out(checkout: &Checkout, main_go: &str, job: &Path) -> std::io::Result<()> {
+fn lay_out(checkout: &Checkout, main_dir: &str, main_go: &str, job: &Path) -> std::io::Result<()> {
     std::fs::write(job.join("main.go"), main_go)?;
     let module = module_folder(checkout);
     let mut replace = serde_json::Map::new();
     let mut add = |seen: PathBuf, real: &str| {
         replace.insert(seen.display().to_string(), serde_json::Value::from(real));
     };
-    add(module.join(MAIN_DIR).join("main.go"), "/job/main.go");
+    add(module.join(main_dir).join("main.go"), "/job/main.go");
     for name in ["go.mod", "go.sum"] {
         if checkout.replacements().join(name).exists() {
             add(module.join(name), &format!("/checkout/overlay/{name}"));

@@ -18,7 +18,7 @@ mod spec;
 pub use backend::{Backend, Exit, Finding, Options, StartError, Started, Stdio, choose};
 pub use id::IslandId;
 pub use run::{Ending, Islands, Outcome};
-pub use spec::{Bind, Limits, Overlay, Program, Purpose, Rights, Spec, ToolRights};
+pub use spec::{Bind, Disk, Limits, Overlay, Program, Purpose, Rights, Spec, ToolRights};
 
 /// Is a launcher of islands until the server goes away: the hidden subcommand `launcher`, whose stdin is the socket.
 pub fn run_launcher() -> std::process::ExitCode {

@@ -226,8 +226,11 @@ async fn over_disk(limits: &Limits) {
 
 /// Whether more lies in the island's folder than may. What cannot be looked at is more.
 async fn is_over_disk(limits: &Limits) -> bool {
-    let Some((folder, limit)) = limits.disk.clone() else { return false };
-    let measure = move || crate::disk::usage(&folder, u64::MAX) > limit;
+    let Some(disk) = limits.disk.clone() else { return false };
+    let measure = move || {
+        let sizes = disk.folders.iter().map(|folder| crate::disk::usage(folder, u64::MAX));
+        sizes.fold(0, u64::saturating_add) > disk.bytes
+    };
     tokio::task::spawn_blocking(measure).await.unwrap_or(true)
 }
 

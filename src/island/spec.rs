@@ -102,7 +102,16 @@ pub struct Limits {
     /// Bytes in a function's private /tmp.
     pub tmp: u64,
     /// Bytes that a tool may leave in a folder of the host.
-    pub disk: Option<(PathBuf, u64)>,
+    pub disk: Option<Disk>,
+}
+
+/// What a tool may leave on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The folders of the host that it may write.
+    pub folders: Vec<PathBuf>,
+    /// Bytes in all of them together.
+    pub bytes: u64,
 }
 
 impl Spec {

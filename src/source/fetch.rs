@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::checkout::{self, BadCheckout, CACHE, Meta, TREE};
 use super::{Answer, Failure, ImportPath, Job, Mirror, Origin, Revision, Want};
 use crate::island::{
-    Bind, Ending, Islands, Limits, Outcome, Program, Purpose, Rights, Spec, StartError, ToolRights,
+    Bind, Disk, Ending, Islands, Limits, Outcome, Program, Purpose, Rights, Spec, StartError,
+    ToolRights,
 };
 use crate::store::{Scratch, Trash};
 
@@ -169,7 +170,8 @@ impl Fetcher {
         let mut limits = self.limits.clone();
         limits.processes = PROCESSES;
         limits.output = ANSWER_BYTES;
-        limits.disk = Some((scratch.path().to_owned(), self.size.saturating_mul(2)));
+        let folders = vec![scratch.path().to_owned()];
+        limits.disk = Some(Disk { folders, bytes: self.size.saturating_mul(2) });
         Spec {
             rights: Rights::Tool(ToolRights {
                 purpose: Purpose::Fetch,

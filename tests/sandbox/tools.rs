@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use sky_island::island::{Bind, Ending, Overlay, Program, Purpose, Rights, Spec, ToolRights};
+use sky_island::island::{Bind, Disk, Ending, Overlay, Program, Purpose, Rights, Spec, ToolRights};
 
 use super::host::{Host, limits, not_given, promise, read, say};
 use super::surroundings::Offers;
@@ -210,7 +210,7 @@ fn a_tool_that_fills_its_folder_is_ended_for_it() {
         let out = site.folder("out", &[]);
         let mut spec =
             tool(host, Purpose::Build, &["hoard", "/out"], vec![bind(&out, "/out", true)]);
-        spec.limits.disk = Some((out.clone(), 4 << 20));
+        spec.limits.disk = Some(Disk { folders: vec![out.clone()], bytes: 4 << 20 });
         assert_eq!(host.run(&spec).ending, Ending::Disk);
     });
 }
@@ -223,7 +223,7 @@ fn a_tool_that_was_quick_to_fill_its_folder_is_found_out_as_well() {
         let deed = ["fill", "/out/large"];
         let mut spec = tool(host, Purpose::Build, &deed, vec![bind(&out, "/out", true)]);
         // One file may be as large as all may be, so two of them are too much.
-        spec.limits.disk = Some((site.folder.path().into(), 1 << 20));
+        spec.limits.disk = Some(Disk { folders: vec![site.folder.path().into()], bytes: 1 << 20 });
         fs::write(site.path("before"), vec![1; 1 << 19]).unwrap();
         assert_eq!(host.run(&spec).ending, Ending::Disk);
     });
@@ -236,7 +236,7 @@ fn what_lies_too_deep_to_be_measured_is_too_much() {
         let out = site.folder("out", &[]);
         let deed = ["dig", "/out", "3000"];
         let mut spec = tool(host, Purpose::Fetch, &deed, vec![bind(&out, "/out", true)]);
-        spec.limits.disk = Some((out.clone(), 1 << 30));
+        spec.limits.disk = Some(Disk { folders: vec![out.clone()], bytes: 1 << 30 });
         assert_eq!(host.run(&spec).ending, Ending::Disk);
         // Not every library call removes such a tree.
         let cleared = std::process::Command::new("rm").arg("-rf").arg(&out).status();

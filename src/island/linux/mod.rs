@@ -123,6 +123,9 @@ impl Linux {
             background: tool.background,
             root: Some(tools::root(tool)),
         };
+        if !protocol::fits(&prepare) {
+            return Err(StartError::Refused("it has too many files of the host to show".into()));
+        }
         prepare_by(&self.host, prepare, None)
     }
 
@@ -255,7 +258,7 @@ impl Backend for Linux {
 
 fn bounds(limits: &Limits, tmp: u64) -> Bounds {
     let file_size = match &limits.disk {
-        Some((_, bytes)) => *bytes,
+        Some(disk) => disk.bytes,
         None => limits.tmp,
     };
     Bounds { memory: limits.memory, processes: limits.processes, tmp, files: OPEN_FILES, file_size }

@@ -118,6 +118,11 @@ pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?)
 }
 
+/// Whether a message is short enough to be sent. One that is not would end the conversation.
+pub(crate) fn fits<T: Serialize>(message: &T) -> bool {
+    serde_json::to_vec(message).is_ok_and(|bytes| bytes.len() <= MESSAGE_BYTES)
+}
+
 /// Sends one message with its descriptors; blocks or not as the socket does.
 pub(crate) fn send<T: Serialize>(socket: RawFd, message: &T, fds: &[RawFd]) -> io::Result<()> {
     let bytes = serde_json::to_vec(message)?;
