@@ -268,12 +268,13 @@ impl Group {
         (self.version == Version::Two).then(|| self.folders[0].as_fd())
     }
 
-    /// Moves a process in, where it could not be forked into.
-    pub(crate) fn adopt(&self, pid: i32) -> io::Result<()> {
+    /// Moves this process in, where it could not be forked into. The kernel may take ten milliseconds over it, which is
+    /// why an island's first process does it by itself while its launcher goes on.
+    pub(crate) fn join(&self) -> io::Result<()> {
         if self.version == Version::Two {
             return Ok(());
         }
-        self.folders.iter().try_for_each(|folder| write(folder, "cgroup.procs", &pid.to_string()))
+        self.folders.iter().try_for_each(|folder| write(folder, "cgroup.procs", "0"))
     }
 
     /// Whether the kernel killed something in the group for want of memory.

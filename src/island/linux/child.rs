@@ -16,6 +16,7 @@ use landlock::RulesetCreated;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use seccompiler::BpfProgramRef;
 
+use super::cgroup::Group;
 use super::protocol::{self, Go, Prepare};
 use super::root::{Sources, failed, mount_tmp};
 use super::{confine, sys};
@@ -27,9 +28,9 @@ const NOT_STARTED: i32 = 125;
 pub(crate) struct Child<'a> {
     pub(crate) prepare: &'a Prepare,
     pub(crate) control: OwnedFd,
-    /// Whether its processes are in a control group.
-    pub(crate) has_group: bool,
-    /// One byte arrives here once the launcher has written the user mapping and chosen the cgroup.
+    /// The control group that its processes are to be in.
+    pub(crate) group: Option<&'a Group>,
+    /// One byte arrives here once the launcher has written the user mapping.
     pub(crate) mapped: std::io::PipeReader,
     pub(crate) filter: BpfProgramRef<'a>,
 }
@@ -49,6 +50,8 @@ impl Child<'_> {
     fn become_island(&mut self) -> Result<(), String> {
         let mut byte = [0];
         self.mapped.read_exact(&mut byte).map_err(failed("wait for the launcher"))?;
+        // Nothing of the island exists yet, so all of it will be counted.
+        self.group.map_or(Ok(()), Group::join).map_err(failed("join the cgroup"))?;
         let rules = self.settle()?;
         let mut buffer = Vec::new();
         let message = protocol::receive::<Go>(self.control.as_raw_fd(), &mut buffer)
@@ -66,7 +69,7 @@ impl Child<'_> {
         if self.prepare.background {
             confine::yield_processor().map_err(failed("lower the priority"))?;
         }
-        confine::limit(&self.prepare.bounds, self.has_group).map_err(failed("limits"))?;
+        confine::limit(&self.prepare.bounds, self.group.is_some()).map_err(failed("limits"))?;
         confine::drop_privileges().map_err(failed("drop privileges"))?;
         sys::close_all_from(3, &[self.control.as_raw_fd()]);
         let rules = confine::file_rules(&writable, self.prepare.host_network)?;

@@ -52,11 +52,14 @@ pub(crate) fn limit(bounds: &Bounds, has_group: bool) -> io::Result<()> {
     sys::set_limit(libc::RLIMIT_MSGQUEUE, 0)
 }
 
-/// Takes the lowest priority of all.
+/// Runs only when nobody else wants the processor, and gives it up at once when somebody does. The lowest nice value
+/// alone would keep it to the end of its time slice, of which a call can meet several.
 pub(crate) fn yield_processor() -> io::Result<()> {
-    const LOWEST: libc::c_int = 19;
-    // SAFETY: plain integers; 0 means this process.
-    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LOWEST) };
+    // SAFETY: the parameter is a plain structure, all zero as this policy wants it; 0 means this process.
+    let result = unsafe {
+        let parameter: libc::sched_param = std::mem::zeroed();
+        libc::sched_setscheduler(0, libc::SCHED_IDLE, &parameter)
+    };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

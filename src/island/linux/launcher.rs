@@ -5,8 +5,9 @@
 //! fresh /tmp. A launcher is the parent of its islands: it reports each end, kills on request, and when the server goes
 //! away it kills them all and ends.
 //!
-//! What must always hold: an island's first process waits for the byte that says that its user mapping and its cgroup
-//! are in force; a group is removed only after its island has ended, and is tried again until the kernel lets go.
+//! What must always hold: an island's first process waits for the byte that says that its user mapping is in force, and
+//! joins its cgroup before anything else; a launcher does nothing that takes long, for every end waits for it; a group is
+//! removed only after its island has ended, and is tried again until the kernel lets go.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -213,12 +214,11 @@ impl Launcher {
         match sys::fork_into(namespaces(prepare), into).map_err(|e| format!("clone3: {e}"))? {
             Forked::Child => {
                 drop(go_ahead);
-                let has_group = group.is_some();
-                Child { prepare, control, has_group, mapped, filter: &self.filter }.run()
+                Child { prepare, control, group, mapped, filter: &self.filter }.run()
             }
             Forked::Parent { pid, pidfd } => {
                 let pid = Pid::from_raw(pid);
-                match self.release(prepare, pid, group, go_ahead) {
+                match self.release(prepare, pid, go_ahead) {
                     Ok(()) => Ok((pid, pidfd)),
                     Err(error) => {
                         sys::kill_pidfd(pidfd.as_fd());
@@ -230,17 +230,8 @@ impl Launcher {
         }
     }
 
-    /// Puts limits and user mapping into force, then lets the new process go on.
-    fn release(
-        &self,
-        prepare: &Prepare,
-        pid: Pid,
-        group: Option<&Group>,
-        mut go_ahead: PipeWriter,
-    ) -> Result<(), String> {
-        if let Some(group) = group {
-            group.adopt(pid.as_raw()).map_err(|e| format!("join the cgroup: {e}"))?;
-        }
+    /// Writes the user mapping, then lets the new process go on.
+    fn release(&self, prepare: &Prepare, pid: Pid, mut go_ahead: PipeWriter) -> Result<(), String> {
         let folder = openat(
             &self.proc,
             pid.to_string().as_str(),
