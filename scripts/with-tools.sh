@@ -8,7 +8,7 @@ GO_VERSION=1.26.7
 GO_OLDEST=21          # of Go 1.x
 RUSTUP_VERSION=1.28.2
 RUST_VERSION=1.95.0
-RUST_OLDEST=88        # of Rust 1.x
+RUST_OLDEST=89        # of Rust 1.x
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 tools=$here/.tools
