@@ -34,6 +34,14 @@ impl Metrics {
         Ok(Self { client: Some(Arc::new(StatsdClient::from_sink(PREFIX, sink))) })
     }
 
+    /// A request that came to no call: `calls.<code>` counts it.
+    pub fn refusal(&self, code: &str) {
+        if let Some(client) = &self.client {
+            // A full queue drops numbers, never calls.
+            let _ = client.count(&format!("calls.{code}"), 1);
+        }
+    }
+
     /// One call: `calls.<code>` counts it, `call.<stage>` has its milliseconds.
     pub fn call(&self, code: &str, times: &Times) {
         let Some(client) = &self.client else { return };

@@ -1,6 +1,6 @@
 //! The composition root: from a configuration to parts, from parts to a server, and the order of a stop.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::build::{
@@ -22,12 +23,10 @@ use crate::source::{Fetcher, SourceError, Sources, SourcesOptions};
 use crate::state::{State, StateError};
 use crate::store::{Store, StoreError, Trash};
 
-/// How long calls may go on after the signal to stop.
+/// How long calls and connections may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(30);
 /// How often the caches are measured.
 const PURGE_INTERVAL: Duration = Duration::from_secs(600);
-/// The layers of the Go build cache, in bytes; two toolchains' worth and some.
-const LAYER_BYTES: u64 = 1 << 30;
 /// The environment that the go command and certificates are configured by.
 const PASSED_ON: [&str; 16] = [
     "GOPROXY",
@@ -192,7 +191,7 @@ impl Assembly<'_> {
             limits: tool_limits(self.config.build_deadline(), limits.build_memory.get()),
             size: limits.build_size.get(),
         };
-        let cache = GoCache::new(open("gocache", LAYER_BYTES)?, &self.toolchain);
+        let cache = GoCache::new(open("gocache", u64::MAX)?, &self.toolchain);
         let options = BuilderOptions {
             store: open("artifacts", limits.artifact_cache.get())?,
             builds: limits.builds,
@@ -257,7 +256,7 @@ pub async fn serve(
     tracing::info!(%address, state = %parts.state.path().display(), "sky-island serves http://{address}");
 
     let background = TaskTracker::new();
-    let chores = tokio_util::sync::CancellationToken::new();
+    let chores = CancellationToken::new();
     background.spawn(
         chores.clone().run_until_cancelled_owned(warm(parts.builder.clone(), config.go.warm)),
     );
@@ -274,20 +273,37 @@ pub async fn serve(
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
-    let served = axum::serve(listener, router(app)).with_graceful_shutdown(stop);
-    if let Err(error) = served.await {
-        tracing::error!(%error, "the listener failed");
+    let stopping = CancellationToken::new();
+    let served = axum::serve(listener, router(app))
+        .with_graceful_shutdown(stopping.clone().cancelled_owned())
+        .into_future();
+    tokio::pin!(served);
+    tokio::select! {
+        result = &mut served => report_listener(result),
+        () = stop => {}
     }
     tracing::info!("stopping");
+    stopping.cancel();
     calls.close();
-    if tokio::time::timeout(GRACE, calls.wait()).await.is_err() {
-        tracing::warn!(left = calls.len(), "calls did not end in time and are ended");
+    let rest = async {
+        // A client that never ends its request would hold its connection for ever.
+        tokio::join!(served, calls.wait()).0
+    };
+    match tokio::time::timeout(GRACE, rest).await {
+        Ok(result) => report_listener(result),
+        Err(_) => tracing::warn!(left = calls.len(), "what did not end in time is ended"),
     }
     chores.cancel();
     background.close();
     background.wait().await;
     parts.close().await;
     Ok(())
+}
+
+fn report_listener(result: std::io::Result<()>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "the listener failed");
+    }
 }
 
 async fn warm(builder: Arc<Builder>, wanted: bool) {

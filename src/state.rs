@@ -1,12 +1,19 @@
 //! The state directory: one server at a time, and where to find it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
+
+/// The file that is locked, and that makes a folder one of ours.
+const LOCK: &str = "lock";
+/// How long a start waits for one that holds the directory without serving, and how often it looks.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// A hold on a state directory.
 pub struct State {
@@ -34,24 +41,29 @@ impl State {
     /// Makes the directory if it is not there, for its owner alone, and takes hold of it.
     pub fn open(path: PathBuf) -> Result<Self, StateError> {
         let unusable = |error| StateError::Unusable(path.clone(), error);
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(unusable)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))
-            .map_err(unusable)?;
+        claim(&path).map_err(unusable)?;
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(path.join("lock")).map_err(unusable)?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => {
-                let mut state = Self { path, lock };
-                state.write("");
-                Ok(state)
+        options.read(true).write(true).create(true).truncate(false).custom_flags(libc::O_NOFOLLOW);
+        let mut file = options.open(path.join(LOCK)).map_err(unusable)?;
+        let began = Instant::now();
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => {
+                    let mut state = Self { path, lock };
+                    state.write("");
+                    return Ok(state);
+                }
+                Err((busy, nix::Error::EWOULDBLOCK)) => file = busy,
+                Err((_, error)) => return Err(unusable(error.into())),
             }
-            Err((mut file, nix::Error::EWOULDBLOCK)) => {
-                let mut text = String::new();
-                let _ = file.read_to_string(&mut text);
-                Err(StateError::InUse { path, server: text.trim().parse().ok() })
+            let mut text = String::new();
+            let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+            let server = text.trim().parse().ok();
+            // Without an address the holder is a single call, or a server that is just starting.
+            if server.is_some() || began.elapsed() > LOCK_WAIT {
+                return Err(StateError::InUse { path, server });
             }
-            Err((_, error)) => Err(unusable(error.into())),
+            std::thread::sleep(LOCK_POLL);
         }
     }
 
@@ -77,9 +89,41 @@ impl State {
     }
 }
 
+/// Makes the directory for its owner alone, or sees that it is one of ours: what lies in another is not ours to delete.
+fn claim(path: &Path) -> io::Result<()> {
+    let foreign = |what: &str| Err(io::Error::new(io::ErrorKind::AlreadyExists, what.to_owned()));
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        }
+        Err(error) => return Err(error),
+        Ok(metadata) if !metadata.is_dir() => return foreign("it is no folder"),
+        Ok(_) => {}
+    }
+    let empty = std::fs::read_dir(path)?.next().is_none();
+    if !empty && !path.join(LOCK).exists() {
+        return foreign("it has files that are not of this program");
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_with_other_files_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("scratch")).unwrap();
+        std::fs::write(folder.path().join("scratch/thesis"), "years of work").unwrap();
+        let before = folder.path().metadata().unwrap().permissions();
+        assert!(State::open(folder.path().into()).is_err());
+        assert!(folder.path().join("scratch/thesis").exists());
+        assert_eq!(folder.path().metadata().unwrap().permissions(), before);
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+        assert!(State::open(link).is_err());
+    }
 
     #[test]
     fn a_second_server_is_refused_and_told_where_the_first_one_is() {

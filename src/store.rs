@@ -96,7 +96,7 @@ impl Store {
         let path = self.folder.join(format!("{key}.{unique}"));
         scratch.keep_at(&path).map_err(|cause| StoreError { path: path.clone(), cause })?;
         let entry = Arc::new(Entry {
-            bytes: AtomicU64::new(0),
+            bytes: AtomicU64::new(crate::disk::usage(&path, 0)),
             used: AtomicU64::new(now()),
             doomed: AtomicBool::new(false),
             trash: self.trash.clone(),
@@ -106,7 +106,13 @@ impl Store {
         if let Some(old) = old {
             old.doom();
         }
+        self.shrink();
         Ok(entry)
+    }
+
+    /// Whether there is an entry of a key; it does not count as used.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.lock().contains_key(key)
     }
 
     /// Lets go of an entry; its folder goes when nobody uses it any more.
@@ -124,13 +130,23 @@ impl Store {
             entry.bytes.store(crate::disk::usage(&entry.path, 0), Ordering::Relaxed);
             entry.remember_use();
         }
+        self.shrink()
+    }
+
+    /// Lets go of what is too old or too much by the sizes that are known. Answers the bytes that remain.
+    fn shrink(&self) -> u64 {
+        let mut entries = self.entries.lock();
+        let all: Vec<(String, Arc<Entry>)> =
+            entries.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect();
         let sizes: Vec<(u64, u64)> = all
             .iter()
             .map(|(_, entry)| (entry.used(), entry.bytes.load(Ordering::Relaxed)))
             .collect();
         let (leave, remaining) = surplus(&sizes, now(), self.keep, self.limit);
         for index in leave {
-            self.remove(&all[index].0);
+            if let Some(entry) = entries.remove(&all[index].0) {
+                entry.doom();
+            }
         }
         remaining
     }

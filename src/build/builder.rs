@@ -1,6 +1,7 @@
 //! The artifacts of this server: compiled once for all who want them, kept, and let go.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +10,16 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::compile::{BuildError, Compiler, Job};
+use super::compile::{BuildError, Compiler, Job, Ran};
 use super::render::{self, Form};
-use super::{Artifact, Complaint, GoCache, artifact, diagnose};
+use super::{Artifact, Complaint, GoCache, artifact, diagnose, gocache};
 use crate::call::Call;
 use crate::flight::Flights;
 use crate::source::{Checkout, ImportPath};
 use crate::store::Store;
+
+/// Artifacts that are kept open; each costs a descriptor.
+const OPEN_ARTIFACTS: usize = 256;
 
 /// What a [`Builder`] needs besides a compiler and its cache.
 pub struct BuilderOptions {
@@ -33,18 +37,9 @@ pub struct Builder {
     cache: GoCache,
     store: Store,
     open: Mutex<HashMap<String, Arc<Artifact>>>,
-    flights: Flights<(String, bool), Result<Built, Arc<BuildError>>>,
+    flights: Flights<(String, bool), Result<Arc<Artifact>, Arc<BuildError>>>,
     permits: Semaphore,
     wait: Duration,
-}
-
-/// An artifact, and whether it had to be compiled for this call.
-#[derive(Clone)]
-pub struct Built {
-    /// The artifact.
-    pub artifact: Arc<Artifact>,
-    /// Whether the compiler ran.
-    pub compiled: bool,
 }
 
 /// What is to be compiled.
@@ -77,14 +72,18 @@ impl Builder {
         self: &Arc<Self>,
         wanted: &Wanted,
         bust: bool,
-    ) -> Result<Built, Arc<BuildError>> {
+    ) -> Result<Arc<Artifact>, Arc<BuildError>> {
         let key = self.key(wanted);
         if !bust && let Some(artifact) = self.known(&key) {
-            return Ok(Built { artifact, compiled: false });
+            return Ok(artifact);
         }
         let (me, wanted) = (self.clone(), wanted.clone());
         let flight = self.flights.join((key.clone(), bust), || async move {
-            me.build(&key, &wanted).await.map_err(Arc::new)
+            // Another flight may have landed between the look above and this one's start.
+            match me.known(&key).filter(|_| !bust) {
+                Some(artifact) => Ok(artifact),
+                None => me.build(&key, &wanted).await.map_err(Arc::new),
+            }
         });
         flight.await.unwrap_or_else(|lost| Err(Arc::new(BuildError::Broke(lost.to_string()))))
     }
@@ -94,6 +93,8 @@ impl Builder {
         let toolchain = &self.compiler.toolchain;
         let mut hash = Sha256::new();
         let fixed = [
+            env!("CARGO_PKG_VERSION"),
+            render::TEMPLATES,
             wanted.checkout.key(),
             toolchain.version(),
             std::env::consts::ARCH,
@@ -112,9 +113,7 @@ impl Builder {
             return Some(artifact.clone());
         }
         match Artifact::open(entry) {
-            Ok(artifact) => {
-                Some(self.open.lock().entry(key.to_owned()).or_insert(Arc::new(artifact)).clone())
-            }
+            Ok(artifact) => Some(self.keep_open(key, Arc::new(artifact))),
             Err(error) => {
                 tracing::warn!(%key, %error, "an artifact is let go");
                 self.store.remove(key);
@@ -123,8 +122,20 @@ impl Builder {
         }
     }
 
-    async fn build(&self, key: &str, wanted: &Wanted) -> Result<Built, BuildError> {
-        let Wanted { checkout, call, imports } = wanted;
+    /// Remembers an open artifact. When there are too many, any other one is closed: the store still has it.
+    fn keep_open(&self, key: &str, artifact: Arc<Artifact>) -> Arc<Artifact> {
+        let mut open = self.open.lock();
+        if open.len() >= OPEN_ARTIFACTS
+            && let Some(other) = open.keys().find(|other| *other != key).cloned()
+        {
+            open.remove(&other);
+        }
+        open.insert(key.to_owned(), artifact.clone());
+        artifact
+    }
+
+    async fn build(&self, key: &str, wanted: &Wanted) -> Result<Arc<Artifact>, BuildError> {
+        let Wanted { checkout, call, .. } = wanted;
         if let Some(found) = call.qualifier()
             && found != checkout.package_name()
         {
@@ -132,17 +143,49 @@ impl Builder {
             return Err(BuildError::Qualifier { found: found.to_owned(), name });
         }
         let layers = self.cache.layers(&self.compiler).await?;
-        let layers: Vec<_> = layers.iter().map(|entry| entry.path().join("upper")).collect();
-        // The kernel lets one mount at a time write a layer.
-        let alone = timeout(self.wait, checkout.building.lock()).await;
-        let Ok(_alone) = alone else { return Err(BuildError::Busy) };
+        let mut layers: Vec<_> = layers.iter().map(|entry| entry.path().join("upper")).collect();
+        // The first build of a checkout fills its own layer, which the kernel lets one mount at a time write; the later
+        // ones only read it.
+        let alone = match checkout.is_sealed() {
+            true => None,
+            false => Some(
+                timeout(self.wait, checkout.building.lock()).await.map_err(|_| BuildError::Busy)?,
+            ),
+        };
         let permit = timeout(self.wait, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(BuildError::Busy) };
+        let own = checkout.build_cache();
+        if checkout.is_sealed() {
+            drop(alone);
+            layers.insert(0, own.join("upper"));
+            let program = self.compile(wanted, &layers, None).await?;
+            return self.keep(key, &program.program);
+        }
+        let program = match self.compile(wanted, &layers, Some(&own)).await {
+            Err(BuildError::Size) => {
+                self.compiler.empty_cache(checkout).map_err(BuildError::Disk)?;
+                return Err(BuildError::Size);
+            }
+            result => result?,
+        };
+        gocache::seal(own.join("upper")).await?;
+        checkout.seal().map_err(BuildError::Disk)?;
+        self.keep(key, &program.program)
+    }
+
+    /// Runs the compiler in the form that the call needs.
+    async fn compile(
+        &self,
+        wanted: &Wanted,
+        layers: &[PathBuf],
+        cache: Option<&Path>,
+    ) -> Result<Ran, BuildError> {
+        let Wanted { checkout, call, imports } = wanted;
         for form in [Form::Values, Form::Statement] {
-            let main_go =
-                render::main_go(checkout, call, imports, form, self.compiler.toolchain.minor());
+            let minor = self.compiler.toolchain.minor();
+            let main_go = render::main_go(checkout, call, imports, form, minor);
             let job = Job::Program { checkout, main_go: &main_go };
-            let ran = self.compiler.run(job, &layers, &checkout.build_cache()).await?;
+            let ran = self.compiler.run(job, layers, cache).await?;
             match ran.complaint().map(|stderr| diagnose::read(&stderr, call)) {
                 Some((Complaint::NoValue, _)) if form == Form::Values => continue,
                 Some((complaint, text)) => {
@@ -150,25 +193,18 @@ impl Builder {
                 }
                 None => {}
             }
-            if let Err(error) = ran.accept() {
-                if matches!(error, BuildError::Size) {
-                    self.compiler.empty_cache(checkout).map_err(BuildError::Disk)?;
-                }
-                return Err(error);
-            }
-            let artifact = self.keep(key, &ran.program)?;
-            return Ok(Built { artifact, compiled: true });
+            ran.accept()?;
+            return Ok(ran);
         }
         Err(BuildError::Broke("the call neither has results nor is a statement".into()))
     }
 
-    fn keep(&self, key: &str, program: &std::path::Path) -> Result<Arc<Artifact>, BuildError> {
+    fn keep(&self, key: &str, program: &Path) -> Result<Arc<Artifact>, BuildError> {
         let scratch = self.compiler.trash.scratch().map_err(BuildError::Disk)?;
         artifact::adopt(program, scratch.path()).map_err(BuildError::Disk)?;
         let entry = self.store.publish(key, scratch)?;
         let artifact = Arc::new(Artifact::open(entry).map_err(BuildError::Disk)?);
-        self.open.lock().insert(key.to_owned(), artifact.clone());
-        Ok(artifact)
+        Ok(self.keep_open(key, artifact))
     }
 
     /// Compiles the standard library ahead of its use.
@@ -179,9 +215,7 @@ impl Builder {
     /// Lets go of what is too old or too much. Reads the disk.
     pub fn purge(&self) -> u64 {
         let remaining = self.store.purge();
-        let left: std::collections::HashSet<String> =
-            self.store.all().into_iter().map(|(key, _)| key).collect();
-        self.open.lock().retain(|key, _| left.contains(key));
+        self.open.lock().retain(|key, _| self.store.has(key));
         remaining
     }
 }

@@ -92,13 +92,13 @@ impl Compiler {
         self.islands.backend().owner(Purpose::Build)
     }
 
-    /// Runs the compiler. `layers` of the build cache lie below `cache/upper`, which it may write; what it made lies in
-    /// `cache/../out` of the job's own scratch folder, which the answer owns.
+    /// Runs the compiler. `layers` of the build cache lie below the folder `upper` in `cache`, which it may write; without
+    /// one, what it caches goes when the job's scratch folder does, which the answer owns.
     pub(super) async fn run(
         &self,
         job: Job<'_>,
         layers: &[PathBuf],
-        cache: &Path,
+        cache: Option<&Path>,
     ) -> Result<Ran, BuildError> {
         let scratch = self.trash.scratch().map_err(BuildError::Disk)?;
         let owner = self.owner();
@@ -110,7 +110,13 @@ impl Compiler {
         }
         let goroot = self.toolchain.goroot().to_owned();
         binds.push(Bind { source: goroot.clone(), target: goroot, writable: false });
-        let (upper, work) = (cache.join("upper"), cache.join("work"));
+        let (upper, work) = match cache {
+            Some(cache) => (cache.join("upper"), cache.join("work")),
+            None => {
+                let make = |name| scratch.folder(name, owner).map_err(BuildError::Disk);
+                (make("upper")?, make("work")?)
+            }
+        };
         let overlay = if layers.is_empty() {
             let source = upper.clone();
             binds.push(Bind { source, target: "/gocache".into(), writable: true });

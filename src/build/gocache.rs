@@ -81,13 +81,11 @@ impl GoCache {
         scratch.folder("work", owner).map_err(BuildError::Disk)?;
         let background = layer == "std";
         compiler
-            .run(Job::Packages { packages, background }, &layers, scratch.path())
+            .run(Job::Packages { packages, background }, &layers, Some(scratch.path()))
             .await?
             .accept()?;
         scratch.discard("work");
-        let upper = scratch.path().join("upper");
-        let aged = tokio::task::spawn_blocking(move || age(&upper)).await;
-        aged.map_err(|e| BuildError::Broke(e.to_string()))?.map_err(BuildError::Disk)?;
+        seal(scratch.path().join("upper")).await?;
         let entry = self.store.publish(&name, scratch)?;
         tracing::info!(
             layer,
@@ -96,6 +94,12 @@ impl GoCache {
         );
         Ok(entry)
     }
+}
+
+/// Makes a folder that a build has filled a layer for others: the go command will neither touch nor trim it.
+pub(super) async fn seal(folder: PathBuf) -> Result<(), BuildError> {
+    let aged = tokio::task::spawn_blocking(move || age(&folder)).await;
+    aged.map_err(|e| BuildError::Broke(e.to_string()))?.map_err(BuildError::Disk)
 }
 
 /// Dates every file of a layer far ahead.

@@ -18,6 +18,11 @@ pub(super) enum Form {
 }
 
 const VALUES: &str = include_str!("../../templates/main.go.values");
+/// What decides how main.go looks, for the keys of artifacts.
+pub(super) const TEMPLATES: &str = concat!(
+    include_str!("../../templates/main.go.values"),
+    include_str!("../../templates/main.go.statement"),
+);
 const STATEMENT: &str = include_str!("../../templates/main.go.statement");
 
 /// The text of main.go, in the language of Go 1.`minor` whatever older one the module asks for. `imports` settles which
@@ -83,11 +88,12 @@ fn import_specs(target: &Target<'_>, call: &Call, imports: &[ImportPath]) -> Vec
         settled.push(guess_name(path.as_str()));
     }
     for (name, selected) in call.packages() {
+        if settled.contains(&name.as_str()) {
+            continue;
+        }
         if name == target.name {
             specs.push(format!("{name} \"{}\"", target.path));
-        } else if !settled.contains(&name.as_str())
-            && let Some(path) = stdlib::find(name, selected)
-        {
+        } else if let Some(path) = stdlib::find(name, selected) {
             specs.push(format!("\"{path}\""));
         }
     }

@@ -82,8 +82,7 @@ pub(super) fn run(args: CallArgs) -> ExitCode {
         None => match Config::load(args.config.as_deref()) {
             Ok(config) => by_ourselves(&config, &form, style),
             Err(error) => {
-                complain(&error);
-                return ExitCode::from(status::USAGE);
+                return super::config_status(&error);
             }
         },
     };

@@ -49,6 +49,7 @@ async fn find(config: &Config) -> Vec<Finding> {
         }
         Err(error) => {
             complain(&error);
+            findings.extend(crate::island::findings());
             findings.push(Finding {
                 name: "islands",
                 detail: error.to_string(),
@@ -104,7 +105,10 @@ fn toolchain(config: &Config) -> Finding {
 
 fn state(config: &Config) -> Finding {
     let path = config.state_dir();
-    let made = std::fs::create_dir_all(&path);
+    let made = std::fs::create_dir_all(&path).and_then(|()| {
+        let probe = path.join(".check");
+        std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(probe))
+    });
     let remedy =
         made.err().map(|error| format!("set state_dir to a folder that can be written ({error})"));
     Finding { name: "state", detail: path.display().to_string(), remedy, required: true }

@@ -73,6 +73,7 @@ struct ConfigArgs {
 pub fn main() -> ExitCode {
     // An island's file modes must not depend on who started us.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    raise_descriptors();
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Launcher) => crate::island::run_launcher(),
@@ -92,15 +93,15 @@ pub fn main() -> ExitCode {
 fn with_config(path: Option<&Path>, run: impl FnOnce(Config) -> ExitCode) -> ExitCode {
     match Config::load(path) {
         Ok(config) => run(config),
-        Err(error) => {
-            complain(&error);
-            ExitCode::from(if matches!(error, ConfigError::Read(..)) {
-                status::OURS
-            } else {
-                status::USAGE
-            })
-        }
+        Err(error) => config_status(&error),
     }
+}
+
+/// Says what is wrong with a configuration, and whose fault that is.
+fn config_status(error: &ConfigError) -> ExitCode {
+    complain(error);
+    let unreadable = matches!(error, ConfigError::Read(..));
+    ExitCode::from(if unreadable { status::OURS } else { status::USAGE })
 }
 
 /// Prints an error with its causes.
@@ -112,6 +113,16 @@ fn complain(error: &dyn std::error::Error) {
         next = cause.source();
     }
     eprintln!("sky-island: {text}");
+}
+
+/// Every call takes some descriptors; the soft limit is for programs that use select(2).
+fn raise_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        eprintln!("sky-island: the limit of open files stays low: {error}");
+    }
 }
 
 fn runtime() -> Option<tokio::runtime::Runtime> {

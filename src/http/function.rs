@@ -48,11 +48,14 @@ pub(super) async fn run(State(app): State<App>, body: Body) -> Response {
                     times = spent;
                     result
                 }
-                Err(lost) => Err(Failure::internal(Stage::Run, std::sync::Arc::new(lost))),
+                Err(lost) => {
+                    tracing::error!(call = %id, reason = %lost, "failed");
+                    Err(Failure::internal(Stage::Run, std::sync::Arc::new(lost)))
+                }
             }
         }
         Err(failure) => {
-            app.metrics.call(failure.code.as_str(), &times);
+            app.metrics.refusal(failure.code.as_str());
             tracing::info!(call = %id, code = failure.code.as_str(), detail = %failure.detail, "refused");
             Err(failure)
         }
@@ -68,15 +71,30 @@ pub(super) async fn run(State(app): State<App>, body: Body) -> Response {
 async fn read(body: Body) -> Result<axum::body::Bytes, Failure> {
     match timeout(BODY_WAIT, axum::body::to_bytes(body, BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_)) => {
+        Ok(Err(error)) if is_too_long(&error) => {
             let detail = format!("a request has at most {BODY_BYTES} bytes");
             Err(Failure::new(Code::TooLarge, Stage::Request, detail))
+        }
+        Ok(Err(error)) => {
+            let detail = format!("the body cannot be read: {error}");
+            Err(Failure::new(Code::Malformed, Stage::Request, detail))
         }
         Err(_) => {
             let detail = format!("the body did not arrive within {BODY_WAIT:?}");
             Err(Failure::new(Code::Slow, Stage::Request, detail))
         }
     }
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        if cause.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
 }
 
 async fn work(app: App, call: Invocation, id: String) -> (Result<Reply, Failure>, Times) {

@@ -58,7 +58,7 @@ pub struct Times {
     pub fetch: Duration,
     /// Finding the artifact, or waiting for it.
     pub build: Duration,
-    /// Until the program was on its way.
+    /// Until an island had been found and the program sent to it.
     pub start: Duration,
     /// Until the island had ended.
     pub run: Duration,
@@ -107,14 +107,14 @@ impl Invoker {
         let began = Instant::now();
         let found = self.sources.find(&call.want, call.cache_bust).await;
         times.fetch = began.elapsed();
-        let checkout = found.map_err(fault::of_source)?.checkout;
+        let checkout = found.map_err(fault::of_source)?;
 
         let began = Instant::now();
         let revision = checkout.revision().clone();
         let wanted = Wanted { checkout, call: call.call.clone(), imports: call.imports.clone() };
         let built = self.builder.find(&wanted, call.cache_bust).await;
         times.build = began.elapsed();
-        let artifact = built.map_err(fault::of_build)?.artifact;
+        let artifact = built.map_err(fault::of_build)?;
 
         let began = Instant::now();
         let permit = timeout(self.wait, self.running.acquire()).await;

@@ -110,6 +110,18 @@ pub async fn choose(options: Options) -> Result<Arc<dyn Backend>, StartError> {
     }
 }
 
+/// What this host isolates and limits, where no backend could be started to say so.
+pub fn findings() -> Vec<Finding> {
+    #[cfg(target_os = "linux")]
+    {
+        super::linux::findings()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        Vec::new()
+    }
+}
+
 /// What a backend needs to know of the configuration.
 #[derive(Clone, Debug)]
 pub struct Options {

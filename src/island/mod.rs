@@ -2,8 +2,8 @@
 //!
 //! [`Islands`] is what the rest of the program uses: it starts an island for a [`Spec`], gives it its input, reads
 //! bounded output until its process ends or a limit is met, and hands back an [`Outcome`]. Below it lies the seam to
-//! the operating system, the small trait [`Backend`]: namespaces on Linux, jails on FreeBSD, and an in-memory one for
-//! tests.
+//! the operating system, the small trait [`Backend`]: namespaces on Linux; jails on FreeBSD take their place behind
+//! it.
 //!
 //! What must always hold: an island serves one use and is destroyed after it; its end is reported only when nothing
 //! inside runs any more; a wait that is dropped kills its island.
@@ -15,7 +15,7 @@ pub(crate) mod linux;
 mod run;
 mod spec;
 
-pub use backend::{Backend, Exit, Finding, Options, StartError, Started, Stdio, choose};
+pub use backend::{Backend, Exit, Finding, Options, StartError, Started, Stdio, choose, findings};
 pub use id::IslandId;
 pub use run::{Ending, Islands, Outcome};
 pub use spec::{Bind, Disk, Limits, Overlay, Program, Purpose, Rights, Spec, ToolRights};

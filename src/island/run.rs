@@ -34,9 +34,9 @@ pub struct Outcome {
     pub stdout: Vec<u8>,
     /// What the program wrote to stderr, at most the limit.
     pub stderr: Vec<u8>,
-    /// The time until the program was on its way.
+    /// The time until an island had been found and the program sent to it.
     pub start: Duration,
-    /// The time from then to the end.
+    /// The time from then to the end, the making of an island that was not made ahead included.
     pub run: Duration,
 }
 

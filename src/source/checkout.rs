@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -28,7 +29,8 @@ pub struct Checkout {
     module_dir: PathBuf,
     vendored: bool,
     cgo: bool,
-    /// Builds of one checkout share its build cache, one at a time.
+    sealed: AtomicBool,
+    /// Held by the build that fills the checkout's layer of the build cache.
     pub(crate) building: tokio::sync::Mutex<()>,
 }
 
@@ -42,6 +44,9 @@ pub(super) const TREE: &str = "tree";
 const META: &str = "meta.json";
 /// The part of the Go build cache that belongs to this checkout.
 pub(super) const CACHE: &str = "cache";
+
+/// In the folder of the build cache, once its layer is complete.
+const SEALED: &str = "sealed";
 
 /// The key of a checkout. Packages of one module have checkouts of their own, for each has its own dependencies.
 pub(super) fn key(want: &Want, revision: &Revision) -> String {
@@ -91,7 +96,9 @@ impl Checkout {
                 _ => return Err(bad(format!("its {name} is no folder"))),
             }
         }
+        let sealed = AtomicBool::new(entry.path().join(CACHE).join(SEALED).exists());
         Ok(Self {
+            sealed,
             entry,
             key,
             revision,
@@ -154,7 +161,19 @@ impl Checkout {
         self.entry.path().join(TREE).join("overlay")
     }
 
-    /// Its part of the Go build cache: the folders `upper` and `work`.
+    /// Whether its layer of the build cache is complete, and only read from now on.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+
+    /// Its layer of the build cache is complete.
+    pub(crate) fn seal(&self) -> std::io::Result<()> {
+        std::fs::write(self.build_cache().join(SEALED), "")?;
+        self.sealed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Its layer of the Go build cache: the folders `upper` and `work`.
     pub fn build_cache(&self) -> PathBuf {
         self.entry.path().join(CACHE)
     }

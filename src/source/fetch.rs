@@ -201,7 +201,13 @@ impl Fetcher {
                 code: super::FailureCode::TooLarge,
                 detail: format!("the source needs more than {} bytes on disk", self.size),
             })),
-            Ending::Memory => Err(SourceError::Broke("it ran out of memory".into())),
+            Ending::Memory => Err(SourceError::Failed(Failure {
+                code: super::FailureCode::TooLarge,
+                detail: format!(
+                    "the source needs more than {} bytes of memory",
+                    self.limits.memory
+                ),
+            })),
             other => Err(SourceError::Broke(format!("{other:?}: {}", complaint()))),
         }
     }

@@ -5,6 +5,9 @@ use std::fmt;
 /// The longest import path, in bytes.
 const MAX_BYTES: usize = 400;
 
+/// How much of a bad text a message shows, in characters.
+const EXCERPT_CHARS: usize = 80;
+
 /// The import path of a package: a host, then the elements below it. Every element is plain: it can be a file name, a
 /// part of a URL and a string in Go source without any escaping.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,7 +22,7 @@ impl ImportPath {
     /// Reads `github.com/a/b/sub`; `https://` before it and `.git` or `/` after it are tolerated.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         let fail =
-            |why: &str| Err(PathError(format!("{text:.80?} is not a Go import path: {why}")));
+            |why: &str| Err(PathError(format!("{} is not a Go import path: {why}", excerpt(text))));
         if text.is_empty() {
             return fail("it is empty; give one such as \"github.com/mmcloughlin/geohash\"");
         }
@@ -49,12 +52,13 @@ impl ImportPath {
     pub fn parse_import(text: &str) -> Result<Self, PathError> {
         if text.is_empty() || text.len() > MAX_BYTES {
             return Err(PathError(format!(
-                "{text:.80?} is not a package path: it is empty or too long"
+                "{} is not a package path: it is empty or too long",
+                excerpt(text)
             )));
         }
         match text.split('/').try_for_each(check_element) {
             Ok(()) => Ok(Self(text.to_owned())),
-            Err(why) => Err(PathError(format!("{text:.80?} is not a package path: {why}"))),
+            Err(why) => Err(PathError(format!("{} is not a package path: {why}", excerpt(text)))),
         }
     }
 
@@ -73,6 +77,15 @@ impl fmt::Display for ImportPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The beginning of a text, as it is shown in a message.
+pub(super) fn excerpt(text: &str) -> String {
+    let mut cut: String = text.chars().take(EXCERPT_CHARS).collect();
+    if cut.len() < text.len() {
+        cut.push_str("...");
+    }
+    format!("{cut:?}")
 }
 
 fn check_host(host: &str) -> Result<(), &'static str> {

@@ -38,19 +38,10 @@ pub struct Sources {
     store: Store,
     resolutions: Resolutions,
     open: Mutex<HashMap<String, Arc<Checkout>>>,
-    flights: Flights<(Want, bool), Result<Found, Arc<SourceError>>>,
+    flights: Flights<(Want, bool), Result<Arc<Checkout>, Arc<SourceError>>>,
     permits: Semaphore,
     wait: Duration,
     keep: Duration,
-}
-
-/// A checkout, and whether it had to be fetched for this call.
-#[derive(Clone)]
-pub struct Found {
-    /// The checkout.
-    pub checkout: Arc<Checkout>,
-    /// Whether an island was sent for it.
-    pub fetched: bool,
 }
 
 impl Sources {
@@ -77,11 +68,11 @@ impl Sources {
         self: &Arc<Self>,
         want: &Want,
         bust: bool,
-    ) -> Result<Found, Arc<SourceError>> {
+    ) -> Result<Arc<Checkout>, Arc<SourceError>> {
         if let (false, Meaning::Fresh(revision)) = (bust, self.resolutions.get(want))
             && let Some(checkout) = self.known(want, &revision)
         {
-            return Ok(Found { checkout, fetched: false });
+            return Ok(checkout);
         }
         let (me, wanted) = (self.clone(), want.clone());
         let flight = self.flights.join((want.clone(), bust), || async move {
@@ -90,32 +81,45 @@ impl Sources {
         flight.await.unwrap_or_else(|lost| Err(Arc::new(SourceError::Broke(lost.to_string()))))
     }
 
-    async fn look(&self, want: &Want, bust: bool) -> Result<Found, SourceError> {
+    async fn look(&self, want: &Want, bust: bool) -> Result<Arc<Checkout>, SourceError> {
         let permit = timeout(self.wait, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(SourceError::Busy) };
         let have = if bust { Vec::new() } else { self.revisions(want) };
         match self.fetcher.fetch(want, have).await {
             Ok(Brought::Unchanged(revision)) => {
-                let known = self.known(want, &revision);
-                let checkout =
-                    known.ok_or_else(|| SourceError::Broke("it left again meanwhile".into()))?;
                 self.resolutions.set(want, &revision);
-                Ok(Found { checkout, fetched: true })
+                match self.known(want, &revision) {
+                    Some(checkout) => Ok(checkout),
+                    // It was let go while the worker looked.
+                    None => self.bring(want, self.fetcher.fetch(want, Vec::new()).await?).await,
+                }
             }
-            Ok(Brought::Checkout(revision, scratch)) => {
-                let key = key(want, &revision);
-                let entry = self.store.publish(&key, scratch)?;
-                let checkout = Arc::new(Checkout::open(key.clone(), entry)?);
-                self.open.lock().insert(key, checkout.clone());
-                self.resolutions.set(want, &revision);
-                Ok(Found { checkout, fetched: true })
-            }
+            Ok(brought) => self.bring(want, brought).await,
             Err(error) => self.fall_back(want, bust, error),
         }
     }
 
+    /// Puts what a fetch brought into the store.
+    async fn bring(&self, want: &Want, brought: Brought) -> Result<Arc<Checkout>, SourceError> {
+        let Brought::Checkout(revision, scratch) = brought else {
+            return Err(SourceError::Broke("it knows a revision that we do not have".into()));
+        };
+        let key = key(want, &revision);
+        // A large checkout takes a while to measure.
+        let entry = tokio::task::block_in_place(|| self.store.publish(&key, scratch))?;
+        let checkout = Arc::new(Checkout::open(key.clone(), entry)?);
+        self.open.lock().insert(key, checkout.clone());
+        self.resolutions.set(want, &revision);
+        Ok(checkout)
+    }
+
     /// Better an old meaning than none, when the source is out of reach.
-    fn fall_back(&self, want: &Want, bust: bool, error: SourceError) -> Result<Found, SourceError> {
+    fn fall_back(
+        &self,
+        want: &Want,
+        bust: bool,
+        error: SourceError,
+    ) -> Result<Arc<Checkout>, SourceError> {
         let out_of_reach = match &error {
             SourceError::Failed(failure) => failure.code == FailureCode::Unreachable,
             SourceError::Deadline(_) => true,
@@ -127,7 +131,7 @@ impl Sources {
         {
             tracing::warn!(path = %want.path, %revision, %error, "the source is out of reach; the known revision is used");
             self.resolutions.extend(want, &revision);
-            return Ok(Found { checkout, fetched: true });
+            return Ok(checkout);
         }
         Err(error)
     }
@@ -173,9 +177,7 @@ impl Sources {
     /// Lets go of what is too old or too much. Reads the disk.
     pub fn purge(&self) -> u64 {
         let remaining = self.store.purge();
-        let left: std::collections::HashSet<String> =
-            self.store.all().into_iter().map(|(key, _)| key).collect();
-        self.open.lock().retain(|key, _| left.contains(key));
+        self.open.lock().retain(|key, _| self.store.has(key));
         self.resolutions.purge(self.keep);
         remaining
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::path::excerpt;
+
 /// The longest version text, in bytes.
 const MAX_BYTES: usize = 200;
 
@@ -16,7 +18,8 @@ pub struct Revision(String);
 /// A text that can be no version.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:.80?} is not a version: give a tag, a branch, a commit of 7 to 40 hex digits or a pseudo-version"
+    "{} is not a version: give a tag, a branch, a commit of 7 to 40 hex digits or a pseudo-version",
+    excerpt(.0)
 )]
 pub struct VersionError(String);
 

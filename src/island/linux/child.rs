@@ -94,8 +94,10 @@ impl Child<'_> {
 
 /// Undoes what the launcher's runtime set and a program would inherit.
 fn default_signals() -> nix::Result<()> {
-    // SAFETY: restoring a default disposition installs no handler.
-    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
+    for changed in [Signal::SIGPIPE, Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        // SAFETY: restoring a default disposition installs no handler.
+        unsafe { signal(changed, SigHandler::SigDfl) }?;
+    }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use nix::fcntl::{OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -81,6 +82,11 @@ pub(crate) fn run(server: OwnedFd) -> Result<(), String> {
     let (orders, _) = protocol::receive::<Orders>(server.as_raw_fd(), &mut buffer)
         .map_err(|e| text(&e))?
         .ok_or("the server went away")?;
+    // Whoever stops a service signals all its processes; this one ends when the server does.
+    for ignored in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        // SAFETY: ignoring a signal installs no handler.
+        unsafe { signal(ignored, SigHandler::SigIgn) }.map_err(|e| text(&e))?;
+    }
     let groups = orders.home.map(|home| home.open()).transpose().map_err(|e| text(&e))?;
     let proc = File::open("/proc").map_err(|e| text(&e))?.into();
     let filter = super::seccomp::compile().map_err(|e| text(&e))?;

@@ -94,6 +94,8 @@ impl Link {
             .arg0("sky-island-launcher")
             .arg("launcher")
             .env_clear()
+            // A signal to the server's group is for the server, which ends its islands in order.
+            .process_group(0)
             .stdin(Stdio::from(far))
             .stdout(Stdio::null())
             .spawn()

@@ -203,11 +203,31 @@ async fn wait(prepared: Prepared, unsent: Option<std::io::Error>) -> Result<Exit
     // The control socket closes on exec, so what it holds now was written by our own code.
     nix::fcntl::fcntl(&control, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))
         .map_err(|error| StartError::Descriptors(error.into()))?;
-    match (protocol::receive::<String>(control.as_raw_fd(), &mut Vec::new()), unsent) {
+    let receive = || protocol::receive::<String>(control.as_raw_fd(), &mut Vec::new());
+    let mut said = receive();
+    // A reset says that the program was never taken up; what the process said before lies behind it.
+    let reset = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
+    let never_taken = said.as_ref().is_err_and(reset);
+    if never_taken {
+        said = receive();
+    }
+    match (said, unsent) {
         (Ok(Some((reason, _))), _) => Err(StartError::Refused(reason)),
         (_, Some(error)) => Err(StartError::Descriptors(error)),
+        (_, None) if never_taken => Err(StartError::Refused("it ended before it began".into())),
         (_, None) => Ok(exit),
     }
+}
+
+/// What this host isolates and limits, found out without a backend: for a host on which none starts.
+pub(crate) fn findings() -> Vec<Finding> {
+    let home = Home::create();
+    let groups = home.as_ref().map(|_| ()).map_err(String::as_str);
+    let findings = probe::findings(groups);
+    if let Ok(home) = &home {
+        home.remove();
+    }
+    findings
 }
 
 impl Backend for Linux {

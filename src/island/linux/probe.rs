@@ -29,7 +29,7 @@ fn namespaces() -> Finding {
 
 fn user(root: bool) -> Finding {
     let (detail, remedy) = if root {
-        ("each island has a user id of its own", None)
+        ("each function has a user id of its own, and so have fetching and building", None)
     } else {
         (
             "all islands have your user id; namespaces alone keep them apart",
