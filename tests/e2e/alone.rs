@@ -8,6 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -22,6 +24,8 @@ use crate::world::{fixture, folder};
 
 /// How many clients call a new function at the same time.
 const CROWD: usize = 100;
+/// How many different calls of one package are new at the same time.
+const BUILDS: usize = 60;
 /// How many clients ask a server that runs one function at a time.
 const QUEUE: usize = 6;
 /// How much time a client's call may be late by, so that the first one is in before the others.
@@ -44,6 +48,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         alone("a restarted server answers a known call without its source", restart),
         alone("cache_bust sees a new commit, and calls without it do not", cache_bust),
         alone("an expired version is looked up, and built again only when it moved", expiry),
+        alone("sixty different new calls at once are all answered", many_builds),
+        alone("an interrupt of the server's whole group lets calls end", interrupt),
         alone("a full server answers 503 with Retry-After", busy),
     ]
 }
@@ -200,6 +206,42 @@ fn expiry() -> Result<(), String> {
     thread::sleep(EXPIRED);
     same(edition(&client.call(&which())?, "second edition")?, new.to_string())?;
     stop_without_a_trace(&own.server)
+}
+
+fn many_builds() -> Result<(), String> {
+    let own = Own::start(&["hello"], &Setup::new(&["git"]))?;
+    let client = &own.server.client;
+    edition(&client.call(&which())?, "first edition")?;
+    let answers = thread::scope(|scope| {
+        let ask = |number: usize| {
+            let call = json!({"url": HELLO, "call": format!("Greet(\"number {number}\")")});
+            scope.spawn(move || client.post(call.to_string().as_bytes()))
+        };
+        let clients: Vec<_> = (0..BUILDS).map(ask).collect();
+        let join = |client: thread::ScopedJoinHandle<'_, Result<Answer, String>>| {
+            client.join().unwrap_or_else(|_| Err("a client panicked".to_owned()))
+        };
+        clients.into_iter().map(join).collect::<Vec<_>>()
+    });
+    for (number, answer) in answers.into_iter().enumerate() {
+        same(answer?.data()?, json!({"data": format!("Hello, number {number}!")}))?;
+    }
+    stop_without_a_trace(&own.server)
+}
+
+fn interrupt() -> Result<(), String> {
+    let own = Own::start(&["faulty"], &Setup::new(&["git"]))?;
+    let client = &own.server.client;
+    let sleep = json!({"url": "example.test/faulty", "call": "Sleep(3 * time.Second)"});
+    same(client.call(&sleep)?.data()?, json!({"data": "slept"}))?;
+    let answer = thread::scope(|scope| {
+        let call = scope.spawn(|| client.post(sleep.to_string().as_bytes()));
+        thread::sleep(HEAD_START);
+        let group = Pid::from_raw(-own.server.pid().cast_signed());
+        kill(group, Signal::SIGINT).map_err(|e| e.to_string())?;
+        call.join().unwrap_or_else(|_| Err("a client panicked".to_owned()))
+    })?;
+    same(answer.data()?, json!({"data": "slept"}))
 }
 
 fn busy() -> Result<(), String> {

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -113,6 +114,8 @@ impl Server {
             .arg("serve")
             .arg("-c")
             .arg(&config)
+            // A group of its own, so that a test can signal all of it as a terminal does.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(output.try_clone().map_err(|e| e.to_string())?)
             .stderr(output)

@@ -58,6 +58,16 @@ fn bind(source: &Path, target: &str, writable: bool) -> Bind {
 }
 
 #[test]
+fn an_island_that_cannot_be_made_says_why_and_is_nobody_elses_fault() {
+    promise(|host| {
+        let missing = Path::new("/no/such/file");
+        let spec = tool(host, Purpose::Build, &["read"], vec![bind(missing, "/seen", false)]);
+        let error = host.runtime.block_on(host.islands.run(&spec)).unwrap_err().to_string();
+        assert!(error.contains("/no/such/file"), "{error}");
+    });
+}
+
+#[test]
 fn a_build_reaches_no_network_at_all() {
     promise(|host| {
         let offers = Offers::open();
