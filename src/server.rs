@@ -1,12 +1,11 @@
 //! The composition root: from a configuration to parts, from parts to a server, and the order of a stop.
 
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -269,41 +268,25 @@ pub async fn serve(
 
     let calls = TaskTracker::new();
     let app = App { invoker: parts.invoker.clone(), calls: calls.clone(), metrics };
-    // An answer is one small packet; waiting to fill it would only cost time.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
     let stopping = CancellationToken::new();
-    let served = axum::serve(listener, router(app))
-        .with_graceful_shutdown(stopping.clone().cancelled_owned())
-        .into_future();
-    tokio::pin!(served);
-    tokio::select! {
-        result = &mut served => report_listener(result),
-        () = stop => {}
-    }
+    let connections = crate::http::serve(listener, router(app), stopping.clone().cancelled_owned());
+    let served = tokio::spawn(connections);
+    stop.await;
     tracing::info!("stopping");
     stopping.cancel();
     calls.close();
     let rest = async {
-        // A client that never ends its request would hold its connection for ever.
-        tokio::join!(served, calls.wait()).0
+        // A connection that fails has nothing to say to anybody.
+        let _ = tokio::join!(served, calls.wait());
     };
-    match tokio::time::timeout(GRACE, rest).await {
-        Ok(result) => report_listener(result),
-        Err(_) => tracing::warn!(left = calls.len(), "what did not end in time is ended"),
+    if tokio::time::timeout(GRACE, rest).await.is_err() {
+        tracing::warn!(left = calls.len(), "what did not end in time is ended");
     }
     chores.cancel();
     background.close();
     background.wait().await;
     parts.close().await;
     Ok(())
-}
-
-fn report_listener(result: std::io::Result<()>) {
-    if let Err(error) = result {
-        tracing::error!(%error, "the listener failed");
-    }
 }
 
 async fn warm(builder: Arc<Builder>, wanted: bool) {

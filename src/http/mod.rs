@@ -3,6 +3,7 @@
 mod error;
 mod function;
 mod health;
+mod listen;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use axum::routing::{get, post};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use function::Success;
+pub use listen::serve;
 
 use crate::invoke::Invoker;
 use crate::metrics::Metrics;
