@@ -50,11 +50,12 @@ const SEALED: &str = "sealed";
 
 /// The key of a checkout. Packages of one module have checkouts of their own, for each has its own dependencies.
 pub(super) fn key(want: &Want, revision: &Revision) -> String {
-    let mut hash = Sha256::new();
-    hash.update(group(want));
-    hash.update([0]);
-    hash.update(revision.as_str());
-    short_hex(&hash.finalize())
+    format!("{}{}", key_prefix(want), short_hex(&Sha256::digest(revision.as_str())))
+}
+
+/// What the keys of all revisions of what is wanted begin with.
+pub(super) fn key_prefix(want: &Want) -> String {
+    format!("{}-", short_hex(&Sha256::digest(group(want))))
 }
 
 /// What all revisions of one package with the same further imports have in common.
@@ -256,6 +257,7 @@ mod tests {
         ];
         let different: std::collections::HashSet<_> = keys.iter().collect();
         assert_eq!(different.len(), keys.len());
-        assert!(keys.iter().all(|key| key.len() == 32));
+        assert!(keys[0].starts_with(&key_prefix(&want("a.b/c", &[]))));
+        assert!(!keys[2].starts_with(&key_prefix(&want("a.b/c", &[]))));
     }
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::checkout::{group, key};
+use super::checkout::{key, key_prefix};
 use super::fetch::Brought;
 use super::resolution::{Meaning, Resolutions};
 use super::{Checkout, FailureCode, Fetcher, Revision, SourceError, Want};
@@ -155,23 +155,16 @@ impl Sources {
         }
     }
 
-    /// The revisions of what is wanted that are on disk, found by the key that each would have.
+    /// The revisions of what is wanted that are on disk.
     fn revisions(&self, want: &Want) -> Vec<String> {
-        let wanted = group(want);
-        let on_disk = self.store.all();
+        let prefix = key_prefix(want);
         let meta = |path: &Path| {
             let bytes = std::fs::read(path.join("meta.json")).ok()?;
             serde_json::from_slice::<super::checkout::Meta>(&bytes).ok()
         };
-        on_disk
-            .iter()
-            .filter_map(|(_, entry)| meta(entry.path()))
-            .filter(|meta| {
-                let paths = std::iter::once(&meta.asked).chain(&meta.imports);
-                paths.map(String::as_str).collect::<Vec<_>>().join("\n") == wanted
-            })
-            .map(|meta| meta.fetched.revision)
-            .collect()
+        let all = self.store.all();
+        let wanted = all.iter().filter(|(key, _)| key.starts_with(&prefix));
+        wanted.filter_map(|(_, entry)| Some(meta(entry.path())?.fetched.revision)).collect()
     }
 
     /// Lets go of what is too old or too much. Reads the disk.
