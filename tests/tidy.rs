@@ -26,6 +26,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("call", &[]),
     ("flight", &[]),
     ("disk", &[]),
+    ("exec", &[]),
+    ("zfs", &["exec"]),
+    ("layout", &["zfs"]),
 ];
 
 struct Source {
@@ -121,8 +124,8 @@ fn each_part_uses_only_the_parts_below_it() {
 }
 
 #[test]
-fn processes_are_started_by_the_launchers_link_and_the_worker_alone() {
-    let allowed = ["island/linux/link.rs", "source/worker/gocmd.rs"];
+fn processes_are_started_where_host_commands_are_by_the_launchers_link_and_by_the_worker_alone() {
+    let allowed = ["exec/host.rs", "island/linux/link.rs", "source/worker/gocmd.rs"];
     assert_eq!(elsewhere("Command::new", &allowed), [""; 0]);
 }
 

@@ -1,0 +1,163 @@
+//! A command as a value, and what it leaves.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ExecError;
+
+/// How long a command may run unless it is told otherwise.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Bytes that a command may print, to stdout and to stderr each, unless it is told otherwise.
+const OUTPUT: u64 = 4 << 20;
+/// How much of a complaint goes into an error's text, in characters.
+const COMPLAINT: usize = 1000;
+
+/// A program with its arguments. It runs in `/`, with an environment of ours and an empty stdin.
+#[derive(Clone, Debug)]
+pub struct Command {
+    pub(super) program: OsString,
+    pub(super) args: Vec<OsString>,
+    pub(super) env: Vec<(OsString, OsString)>,
+    pub(super) stdin: Option<Arc<File>>,
+    pub(super) deadline: Duration,
+    pub(super) output: u64,
+}
+
+impl Command {
+    /// A program by its path, or by its name in the system's folders.
+    pub fn program(program: impl Into<OsString>) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            stdin: None,
+            deadline: DEADLINE,
+            output: OUTPUT,
+        }
+    }
+
+    /// With one more argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// With more arguments.
+    #[must_use]
+    pub fn args<T: Into<OsString>>(mut self, args: impl IntoIterator<Item = T>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// With one more variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Reading from this file. The file's offset is shared, so whoever holds the file sees how far the command has read.
+    #[must_use]
+    pub fn stdin(mut self, file: Arc<File>) -> Self {
+        self.stdin = Some(file);
+        self
+    }
+
+    /// With another deadline than a minute.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// With another limit than 4 MiB of stdout and as much of stderr.
+    #[must_use]
+    pub fn output(mut self, bytes: u64) -> Self {
+        self.output = bytes;
+        self
+    }
+
+    /// The program and its arguments.
+    pub fn vector(&self) -> Vec<&OsStr> {
+        std::iter::once(&self.program).chain(&self.args).map(OsString::as_os_str).collect()
+    }
+}
+
+/// As people read it: what holds a space or is empty stands in quotes. Never given to a shell.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, word) in self.vector().iter().enumerate() {
+            let word = word.to_string_lossy();
+            let space = if index == 0 { "" } else { " " };
+            if word.is_empty() || word.contains(char::is_whitespace) {
+                write!(f, "{space}{word:?}")?;
+            } else {
+                write!(f, "{space}{word}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a command left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Its exit status; none after a signal.
+    pub code: Option<i32>,
+    /// What it wrote to stdout; bytes that are no text are replaced.
+    pub stdout: String,
+    /// What it wrote to stderr.
+    pub stderr: String,
+}
+
+impl Output {
+    /// The output of a command that ended well, or the failure.
+    pub fn success(self, command: &Command) -> Result<String, ExecError> {
+        if self.code == Some(0) {
+            return Ok(self.stdout);
+        }
+        Err(ExecError::Failed { command: command.to_string(), output: self })
+    }
+
+    pub(super) fn ending(&self) -> String {
+        self.code.map_or("a signal".to_owned(), |code| format!("status {code}"))
+    }
+
+    /// The last words, on one line.
+    pub(super) fn complaint(&self) -> String {
+        let text = [&self.stderr, &self.stdout].into_iter().find(|text| !text.trim().is_empty());
+        let Some(text) = text else { return "it said nothing".to_owned() };
+        let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        lines.join("; ").chars().take(COMPLAINT).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_reads_as_one_would_type_it() {
+        let command = Command::program("zfs").args(["create", "tank/a b", ""]);
+        assert_eq!(command.to_string(), r#"zfs create "tank/a b" """#);
+    }
+
+    #[test]
+    fn a_failure_says_what_was_run_and_what_it_said() {
+        let command = Command::program("zfs").args(["list", "nope"]);
+        let output = Output {
+            code: Some(1),
+            stdout: String::new(),
+            stderr: "cannot open 'nope':\n  dataset does not exist\n".into(),
+        };
+        let error = output.success(&command).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`zfs list nope` ended with status 1: cannot open 'nope':; dataset does not exist"
+        );
+    }
+}
