@@ -10,10 +10,13 @@
 
 mod backend;
 mod id;
+mod link;
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;
 mod run;
+mod slots;
 mod spec;
+mod wire;
 
 pub use backend::{Backend, Exit, Finding, Options, StartError, Started, Stdio, choose, findings};
 pub use id::IslandId;

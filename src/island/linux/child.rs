@@ -17,9 +17,10 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocma
 use seccompiler::BpfProgramRef;
 
 use super::cgroup::Group;
-use super::protocol::{self, Go, Prepare};
+use super::protocol::Prepare;
 use super::root::{Sources, failed, mount_tmp};
 use super::{confine, sys};
+use crate::island::wire::{self, Go, Incoming};
 
 /// The exit status of a process that never became its program; the control socket holds the reason.
 const NOT_STARTED: i32 = 125;
@@ -42,7 +43,7 @@ impl Child<'_> {
         let control = self.control.as_raw_fd();
         if let Err(reason) = self.become_island() {
             // The server reads the reason when it sees the exit; if it is gone, so is the need.
-            let _ = protocol::send(control, &reason, &[]);
+            let _ = wire::send(control, &reason, &[]);
         }
         sys::exit_now(NOT_STARTED)
     }
@@ -53,8 +54,8 @@ impl Child<'_> {
         // Nothing of the island exists yet, so all of it will be counted.
         self.group.map_or(Ok(()), Group::join).map_err(failed("join the cgroup"))?;
         let rules = self.settle()?;
-        let mut buffer = Vec::new();
-        let message = protocol::receive::<Go>(self.control.as_raw_fd(), &mut buffer)
+        let message = Incoming::default()
+            .next::<Go>(self.control.as_raw_fd())
             .map_err(failed("receive the program"))?;
         // The server no longer wants this island.
         let Some((go, fds)) = message else { sys::exit_now(0) };

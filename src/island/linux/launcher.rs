@@ -27,11 +27,12 @@ use seccompiler::BpfProgram;
 use serde::{Deserialize, Serialize};
 
 use crate::island::Exit;
+use crate::island::wire::{self, Event, Incoming};
 
 use super::cgroup::{Group, Groups, Home};
 use super::child::Child;
 use super::confine::NOBODY;
-use super::protocol::{self, Event, Prepare, Request};
+use super::protocol::Prepare;
 use super::root;
 use super::sys::{self, Forked};
 
@@ -56,6 +57,8 @@ pub(crate) enum Place {
     Functions { zones: Option<PathBuf> },
 }
 
+type Request = wire::Request<Prepare>;
+
 struct Launcher {
     server: OwnedFd,
     /// The host's /proc, held because the functions' root has none.
@@ -78,8 +81,9 @@ struct Island {
 /// Runs a launcher until the server goes away. `server` is the socket that it shares with the server.
 pub(crate) fn run(server: OwnedFd) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let mut buffer = Vec::new();
-    let (orders, _) = protocol::receive::<Orders>(server.as_raw_fd(), &mut buffer)
+    let mut incoming = Incoming::default();
+    let (orders, _) = incoming
+        .next::<Orders>(server.as_raw_fd())
         .map_err(|e| text(&e))?
         .ok_or("the server went away")?;
     // Whoever stops a service signals all its processes; this one ends when the server does.
@@ -103,7 +107,7 @@ pub(crate) fn run(server: OwnedFd) -> Result<(), String> {
         launcher.enter_functions_root(zones)?;
     }
     launcher.send(&Event::Ready);
-    launcher.serve(&mut buffer);
+    launcher.serve(&mut incoming);
     launcher.end();
     Ok(())
 }
@@ -126,22 +130,34 @@ impl Launcher {
         root::enter_function_root(zones.as_deref())
     }
 
-    fn serve(&mut self, buffer: &mut Vec<u8>) {
+    fn serve(&mut self, incoming: &mut Incoming) {
+        // Requests may have come in together with the orders.
+        if !self.take_requests(incoming) {
+            return;
+        }
         loop {
             let Ok(ready) = self.wait() else { return };
             for id in ready.ended {
                 self.reap(&id);
             }
-            if !ready.request {
-                continue;
+            if ready.request && !self.take_requests(incoming) {
+                return;
             }
-            match protocol::receive::<Request>(self.server.as_raw_fd(), buffer) {
+        }
+    }
+
+    /// Handles all requests that have come in; false once the server has gone away.
+    fn take_requests(&mut self, incoming: &mut Incoming) -> bool {
+        loop {
+            match incoming.next_now::<Request>(self.server.as_raw_fd()) {
                 Ok(Some((request, fds))) => self.handle(request, fds),
-                Ok(None) => return,
-                // A message that cannot be read concerns one island; the server's wait for it has a limit.
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return,
+                Ok(None) => return false,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return true,
+                    // A message that cannot be read concerns one island; the server's wait for it has a limit.
+                    io::ErrorKind::InvalidData | io::ErrorKind::Interrupted => {}
+                    _ => return false,
+                },
             }
         }
     }
@@ -280,7 +296,7 @@ impl Launcher {
 
     fn send(&self, event: &Event) {
         // A failure means that the server is gone, which the next receive sees.
-        let _ = protocol::send(self.server.as_raw_fd(), event, &[]);
+        let _ = wire::send(self.server.as_raw_fd(), event, &[]);
     }
 
     /// Leaves nothing behind.

@@ -13,12 +13,10 @@ mod cgroup;
 mod child;
 mod confine;
 pub(crate) mod launcher;
-mod link;
 mod probe;
 mod protocol;
 mod root;
 mod seccomp;
-mod slots;
 mod sys;
 mod tools;
 
@@ -32,10 +30,11 @@ use tokio::sync::oneshot;
 
 use self::cgroup::Home;
 use self::launcher::{Orders, Place};
-use self::link::Link;
-use self::protocol::{Bounds, Go, Prepare, Request};
-use self::slots::{Slot, Slots};
+use self::protocol::{Bounds, Prepare};
 use super::backend::{BoxFuture, Options};
+use super::link::Launch;
+use super::slots::{Slot, Slots};
+use super::wire::{self, Go, Incoming};
 use super::{
     Backend, Exit, Finding, IslandId, Limits, Program, Purpose, Rights, Spec, StartError, Started,
     Stdio, ToolRights,
@@ -46,6 +45,8 @@ const OPEN_FILES: u64 = 1024;
 /// How often, and how long, the removal of the server's groups is tried.
 const HOME_RETRIES: usize = 200;
 const HOME_RETRY: std::time::Duration = std::time::Duration::from_millis(5);
+
+type Link = super::link::Link<Prepare>;
 
 /// The backend; see the module.
 pub(crate) struct Linux {
@@ -70,11 +71,13 @@ struct Prepared {
 impl Linux {
     pub(crate) async fn start(options: Options) -> Result<Arc<Self>, StartError> {
         let home = Home::create();
-        let orders = |place| Orders { place, home: home.as_ref().ok().cloned() };
-        let zones = options.zones.clone();
-        let host = Link::start(options.launcher.clone(), orders(Place::Host)).await?;
+        let launch = |place| {
+            let orders = Orders { place, home: home.as_ref().ok().cloned() };
+            Launch::new(options.launcher.clone(), &orders)
+        };
+        let host = Link::start(launch(Place::Host)?).await?;
         let functions =
-            Link::start(options.launcher.clone(), orders(Place::Functions { zones })).await?;
+            Link::start(launch(Place::Functions { zones: options.zones.clone() })?).await?;
         let backend = Arc::new_cyclic(|me| Self {
             host,
             functions,
@@ -123,7 +126,7 @@ impl Linux {
             background: tool.background,
             root: Some(tools::root(tool)),
         };
-        if !protocol::fits(&prepare) {
+        if !wire::fits(&prepare) {
             return Err(StartError::Refused("it has too many files of the host to show".into()));
         }
         prepare_by(&self.host, prepare, None)
@@ -162,7 +165,7 @@ impl Linux {
         let fds = [&stdio.stdin, &stdio.stdout, &stdio.stderr].map(AsRawFd::as_raw_fd);
         let fds: Vec<_> = fds.into_iter().chain(file.map(|fd| fd.as_raw_fd())).collect();
         // An island that failed to settle has closed its end; its exit, awaited below, tells why.
-        let sent = protocol::send(prepared.control.as_raw_fd(), &go, &fds);
+        let sent = wire::send(prepared.control.as_raw_fd(), &go, &fds);
         if let Err(error) = &sent {
             tracing::debug!(island = %prepared.id, %error, "the program could not be sent");
         }
@@ -181,11 +184,11 @@ impl Linux {
 }
 
 fn prepare_by(link: &Link, prepare: Prepare, slot: Option<Slot>) -> Result<Prepared, StartError> {
-    let (control, far) = protocol::pair().map_err(StartError::Descriptors)?;
+    let (control, far) = wire::pair().map_err(StartError::Descriptors)?;
     let Some(id) = IslandId::parse(&prepare.id) else {
         return Err(StartError::Refused(format!("{} is no island's name", prepare.id)));
     };
-    let exit = link.prepare(&id, Request::Prepare(Box::new(prepare)), far, slot)?;
+    let exit = link.prepare(&id, prepare, vec![far], slot)?;
     Ok(Prepared { id, control, exit })
 }
 
@@ -203,13 +206,13 @@ async fn wait(prepared: Prepared, unsent: Option<std::io::Error>) -> Result<Exit
     // The control socket closes on exec, so what it holds now was written by our own code.
     nix::fcntl::fcntl(&control, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))
         .map_err(|error| StartError::Descriptors(error.into()))?;
-    let receive = || protocol::receive::<String>(control.as_raw_fd(), &mut Vec::new());
-    let mut said = receive();
+    let mut incoming = Incoming::default();
+    let mut said = incoming.next::<String>(control.as_raw_fd());
     // A reset says that the program was never taken up; what the process said before lies behind it.
     let reset = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
     let never_taken = said.as_ref().is_err_and(reset);
     if never_taken {
-        said = receive();
+        said = incoming.next(control.as_raw_fd());
     }
     match (said, unsent) {
         (Ok(Some((reason, _))), _) => Err(StartError::Refused(reason)),

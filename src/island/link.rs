@@ -16,29 +16,46 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::launcher::Orders;
-use super::protocol::{self, Event, Request};
+use serde::Serialize;
+
 use super::slots::Slot;
-use crate::island::{Exit, IslandId, StartError};
+use super::wire::{self, Event, Incoming, Outgoing, Request};
+use super::{Exit, IslandId, StartError};
 
 /// How long a launcher may take to build its root.
 const READY_WAIT: Duration = Duration::from_secs(10);
 /// How long a launcher may take to end its islands when the server stops.
 const END_WAIT: Duration = Duration::from_secs(5);
 
-pub(crate) struct Link {
+/// How a launcher is started.
+pub(crate) struct Launch {
     /// Our own program, which is a launcher when it is told to be.
     program: PathBuf,
-    orders: Orders,
-    /// Held while a launcher is being started.
-    launching: Mutex<()>,
-    state: Arc<Mutex<State>>,
+    orders: serde_json::Value,
 }
 
-#[derive(Default)]
-struct State {
+impl Launch {
+    /// A launcher that is given these orders.
+    pub(crate) fn new(program: PathBuf, orders: &impl Serialize) -> Result<Self, StartError> {
+        let orders = serde_json::to_value(orders).map_err(|e| StartError::Launcher(e.to_string()));
+        Ok(Self { program, orders: orders? })
+    }
+}
+
+/// A launcher, of islands that `P` describes.
+pub(crate) struct Link<P> {
+    launch: Launch,
+    /// Held while a launcher is being started.
+    launching: Mutex<()>,
+    state: Arc<Mutex<State<P>>>,
+}
+
+/// A request with the descriptors that go with it.
+type Message<P> = (Request<P>, Vec<OwnedFd>);
+
+struct State<P> {
     /// None while there is no launcher. Bounded by the islands alive: each sends its start and at most a few kills.
-    requests: Option<mpsc::UnboundedSender<(Request, Option<OwnedFd>)>>,
+    requests: Option<mpsc::UnboundedSender<Message<P>>>,
     process: Option<Child>,
     /// The islands of the present launcher.
     waiting: HashMap<String, Waiter>,
@@ -54,7 +71,14 @@ struct Waiter {
     _slot: Option<Slot>,
 }
 
-impl State {
+impl<P> Default for State<P> {
+    fn default() -> Self {
+        let waiting = HashMap::new();
+        Self { requests: None, process: None, waiting, generation: 0, closed: false }
+    }
+}
+
+impl<P> State<P> {
     /// Tells everybody that the launcher is gone.
     fn forget(&mut self) {
         self.requests = None;
@@ -64,12 +88,12 @@ impl State {
     }
 }
 
-impl Link {
+impl<P: Serialize + Send + Sync + 'static> Link<P> {
     /// Starts a launcher and waits until it has built its root.
-    pub(crate) async fn start(program: PathBuf, orders: Orders) -> Result<Self, StartError> {
+    pub(crate) async fn start(launch: Launch) -> Result<Self, StartError> {
         let (launching, state) = (Mutex::default(), Arc::default());
-        let link = Self { program, orders, launching, state };
-        let ready = link.launch()?;
+        let link = Self { launch, launching, state };
+        let ready = link.start_launcher()?;
         match timeout(READY_WAIT, ready).await {
             Ok(Ok(())) => Ok(link),
             Ok(Err(_)) => Err(link.failure("it ended while it was starting")),
@@ -87,10 +111,10 @@ impl Link {
     }
 
     /// Starts the process. What it has to say about a failure goes to our stderr.
-    fn launch(&self) -> Result<oneshot::Receiver<()>, StartError> {
+    fn start_launcher(&self) -> Result<oneshot::Receiver<()>, StartError> {
         let refused = |error: std::io::Error| StartError::Launcher(error.to_string());
-        let (near, far) = protocol::pair().map_err(refused)?;
-        let process = Command::new(&self.program)
+        let (near, far) = wire::pair().map_err(refused)?;
+        let process = Command::new(&self.launch.program)
             .arg0("sky-island-launcher")
             .arg("launcher")
             .env_clear()
@@ -100,7 +124,7 @@ impl Link {
             .stdout(Stdio::null())
             .spawn()
             .map_err(refused)?;
-        protocol::send(near.as_raw_fd(), &self.orders, &[]).map_err(refused)?;
+        wire::send(near.as_raw_fd(), &self.launch.orders, &[]).map_err(refused)?;
         let flags = nix::fcntl::OFlag::O_NONBLOCK;
         nix::fcntl::fcntl(&near, nix::fcntl::FcntlArg::F_SETFL(flags))
             .map_err(|e| refused(e.into()))?;
@@ -132,7 +156,7 @@ impl Link {
             state.closed || state.requests.as_ref().is_some_and(|requests| !requests.is_closed())
         };
         if !usable {
-            self.launch()?;
+            self.start_launcher()?;
         }
         Ok(())
     }
@@ -141,13 +165,13 @@ impl Link {
     pub(crate) fn prepare(
         &self,
         id: &IslandId,
-        request: Request,
-        control: OwnedFd,
+        prepare: P,
+        fds: Vec<OwnedFd>,
         slot: Option<Slot>,
     ) -> Result<oneshot::Receiver<Result<Exit, String>>, StartError> {
         let (sender, exit) = oneshot::channel();
         let waiter = Waiter { sender, _slot: slot };
-        let mut message = (request, Some(control));
+        let mut message = (Request::Prepare(Box::new(prepare)), fds);
         for attempt in 0..2 {
             let mut state = self.state.lock();
             if let Some(requests) = &state.requests {
@@ -173,7 +197,7 @@ impl Link {
         let request = Request::Kill { id: id.to_string() };
         if let Some(requests) = &self.state.lock().requests {
             // If the launcher is gone its islands have gone with it.
-            let _ = requests.send((request, None));
+            let _ = requests.send((request, Vec::new()));
         }
     }
 
@@ -203,13 +227,15 @@ impl Link {
 }
 
 /// Passes requests on until there can be no more, then shuts the socket, which ends the launcher.
-async fn write_requests(
+async fn write_requests<P: Serialize>(
     socket: Arc<AsyncFd<OwnedFd>>,
-    mut requests: mpsc::UnboundedReceiver<(Request, Option<OwnedFd>)>,
+    mut requests: mpsc::UnboundedReceiver<Message<P>>,
 ) {
-    while let Some((request, control)) = requests.recv().await {
-        let fds: Vec<_> = control.iter().map(AsRawFd::as_raw_fd).collect();
-        let send = |socket: &OwnedFd| protocol::send(socket.as_raw_fd(), &request, &fds);
+    while let Some((request, fds)) = requests.recv().await {
+        let fds: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        // Whoever prepares an island has seen that its message fits.
+        let Ok(mut outgoing) = Outgoing::new(&request, &fds) else { continue };
+        let send = |socket: &OwnedFd| outgoing.advance(socket.as_raw_fd());
         if socket.async_io(tokio::io::Interest::WRITABLE, send).await.is_err() {
             break;
         }
@@ -218,17 +244,16 @@ async fn write_requests(
     let _ = nix::sys::socket::shutdown(socket.as_raw_fd(), how);
 }
 
-async fn read_events(
+async fn read_events<P>(
     socket: Arc<AsyncFd<OwnedFd>>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<State<P>>>,
     generation: u64,
     ready: oneshot::Sender<()>,
 ) {
     let mut ready = Some(ready);
-    let mut buffer = Vec::new();
+    let mut incoming = Incoming::default();
     loop {
-        let receive =
-            |socket: &OwnedFd| protocol::receive::<Event>(socket.as_raw_fd(), &mut buffer);
+        let receive = |socket: &OwnedFd| incoming.next::<Event>(socket.as_raw_fd());
         let result = socket.async_io(tokio::io::Interest::READABLE, receive).await;
         let (id, end) = match result {
             Ok(Some((Event::Ready, _))) => {

@@ -8,31 +8,31 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::island::Purpose;
+use super::Purpose;
 
 /// The first id; a range that no distribution's users or containers are given by default.
 const FIRST: u32 = 1_398_341_632;
 /// Ids of function islands start here.
 const FUNCTIONS: u32 = FIRST + 16;
 
-pub(super) struct Slots {
+pub(crate) struct Slots {
     root: bool,
     taken: Mutex<BTreeSet<u32>>,
 }
 
 /// One island's hold on an id.
-pub(super) struct Slot {
+pub(crate) struct Slot {
     slots: Arc<Slots>,
     number: u32,
 }
 
 impl Slots {
-    pub(super) fn new(root: bool) -> Arc<Self> {
+    pub(crate) fn new(root: bool) -> Arc<Self> {
         Arc::new(Self { root, taken: Mutex::default() })
     }
 
     /// The lowest free id; none where there is nothing to give.
-    pub(super) fn take(self: &Arc<Self>) -> Option<Slot> {
+    pub(crate) fn take(self: &Arc<Self>) -> Option<Slot> {
         if !self.root {
             return None;
         }
@@ -43,7 +43,7 @@ impl Slots {
     }
 
     /// The id of a tool's islands, which own what they leave on disk.
-    pub(super) fn tool_id(&self, purpose: Purpose) -> Option<u32> {
+    pub(crate) fn tool_id(&self, purpose: Purpose) -> Option<u32> {
         let number = match purpose {
             Purpose::Fetch => 1,
             Purpose::Build => 2,
@@ -53,7 +53,7 @@ impl Slots {
 }
 
 impl Slot {
-    pub(super) fn host_id(&self) -> u32 {
+    pub(crate) fn host_id(&self) -> u32 {
         FUNCTIONS + self.number
     }
 }
