@@ -50,6 +50,15 @@ where
         landed.clone().ok_or(Lost)
     }
 
+    /// Resolves when no work is under way for `key`, at once where there is none.
+    pub async fn landed(&self, key: &K) {
+        let running = self.running.lock().get(key).cloned();
+        if let Some(mut result) = running {
+            // Work that panicked has ended too.
+            let _ = result.wait_for(Option::is_some).await;
+        }
+    }
+
     fn take_off<F>(&self, key: K, sender: watch::Sender<Option<T>>, work: F)
     where
         F: Future<Output = T> + Send + 'static,
@@ -110,6 +119,24 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(5), leaver).await.is_err());
         assert_eq!(flights.join("key", || async { 8 }).await.unwrap(), 7);
         assert_eq!(flights.join("key", || async { 9 }).await.unwrap(), 9);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_the_landing_sees_the_work_done() {
+        let flights = Flights::<&str, u32>::default();
+        flights.landed(&"key").await;
+        let done = Arc::new(AtomicU32::new(0));
+        let work = || {
+            let done = done.clone();
+            async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                done.fetch_add(1, Ordering::Relaxed)
+            }
+        };
+        let leaver = tokio::time::timeout(Duration::from_millis(1), flights.join("key", work));
+        assert!(leaver.await.is_err());
+        flights.landed(&"key").await;
+        assert_eq!(done.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]

@@ -21,7 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("build", &["call", "flight", "island", "source", "store"]),
     ("source", &["flight", "island", "store"]),
     ("store", &["disk"]),
-    ("island", &["disk"]),
+    ("island", &["disk", "flight", "layout", "zfs"]),
     ("state", &[]),
     ("call", &[]),
     ("flight", &[]),

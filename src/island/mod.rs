@@ -9,6 +9,7 @@
 //! inside runs any more; a wait that is dropped kills its island.
 
 mod backend;
+pub mod freebsd;
 mod id;
 mod link;
 #[cfg(target_os = "linux")]

@@ -65,6 +65,12 @@ pub(super) fn parse(text: &str) -> Vec<Dataset> {
     text.lines().filter_map(line).collect()
 }
 
+/// The names on the lines that [`parse`] leaves out.
+pub(super) fn foreign(text: &str) -> Vec<String> {
+    let names = text.lines().filter(|text| line(text).is_none());
+    names.map(|text| text.split('\t').next().unwrap_or(text).to_owned()).collect()
+}
+
 fn line(text: &str) -> Option<Dataset> {
     let fields: Vec<&str> = text.split('\t').collect();
     let [name, kind, used, available, mountpoint, origin] = fields[..] else { return None };
@@ -99,5 +105,6 @@ mod tests {
         assert_eq!(found[1].snapshot().unwrap().as_str(), "zroot/jails/rel@p1");
         assert_eq!(found[2].origin.as_ref(), found[1].snapshot());
         assert_eq!((found[2].mountpoint.as_ref(), found[1].available), (None, None));
+        assert_eq!(foreign(text), ["zroot/with space"]);
     }
 }

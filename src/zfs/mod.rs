@@ -166,6 +166,19 @@ impl Zfs {
         self.listed(root, &command).await
     }
 
+    /// As [`Zfs::tree`], with the names of what lies there and is none of ours to handle, because of a space for example.
+    pub async fn survey(
+        &self,
+        root: &DatasetName,
+    ) -> Result<(Vec<Dataset>, Vec<String>), ZfsError> {
+        let command = list::command().arg("-r").arg(root.as_str());
+        match self.run("list", root.as_str(), &command).await {
+            Ok(text) => Ok((list::parse(&text), list::foreign(&text))),
+            Err(error) if error.why == Why::Missing => Ok((Vec::new(), Vec::new())),
+            Err(error) => Err(error),
+        }
+    }
+
     /// One dataset, where it exists.
     pub async fn find(&self, name: &DatasetName) -> Result<Option<Dataset>, ZfsError> {
         let found = self.listed(name, &list::command().arg(name.as_str())).await?;
