@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+mod host;
 mod limits;
 mod network;
 mod units;

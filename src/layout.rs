@@ -65,9 +65,24 @@ impl Release {
         Ok(Self(text.to_owned()))
     }
 
+    /// The release that a kernel says it is, with or without the number of its last patch: `15.1-RELEASE-p3`.
+    pub fn of_kernel(text: &str) -> Result<Self, LayoutError> {
+        let text = text.trim();
+        let patched = text.rsplit_once("-p").filter(|(_, patch)| {
+            !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        Self::parse(patched.map_or(text, |(release, _)| release))
+    }
+
     /// The release itself.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Its two numbers.
+    pub fn numbers(&self) -> (u32, u32) {
+        let mut numbers = self.0.split(['.', '-']).map(|part| part.parse().unwrap_or_default());
+        (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
     }
 }
 
@@ -247,6 +262,23 @@ mod tests {
         ];
         for bad in bad {
             assert!(Release::parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(Release::parse("14.3-RELEASE").unwrap().numbers(), (14, 3));
+    }
+
+    #[test]
+    fn a_kernels_release_is_read_without_its_patch() {
+        let table = [
+            ("15.1-RELEASE-p3\n", "15.1-RELEASE"),
+            ("14.3-RELEASE-p12", "14.3-RELEASE"),
+            ("15.1-STABLE", "15.1-STABLE"),
+            ("15.0-PRERELEASE", "15.0-PRERELEASE"),
+        ];
+        for (kernel, release) in table {
+            assert_eq!(Release::of_kernel(kernel).unwrap().as_str(), release);
+        }
+        for bad in ["6.1.0-18-amd64", "15.1-RELEASE-p", "15.1-RELEASE-px", ""] {
+            assert!(Release::of_kernel(bad).is_err(), "{bad}");
         }
     }
 }

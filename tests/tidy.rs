@@ -14,7 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "server",
         &["build", "config", "http", "invoke", "island", "metrics", "source", "state", "store"],
     ),
-    ("config", &["island", "source"]),
+    ("config", &["island", "layout", "source"]),
     ("http", &["invoke", "metrics"]),
     ("metrics", &["invoke"]),
     ("invoke", &["build", "call", "island", "source"]),

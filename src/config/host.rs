@@ -1,0 +1,68 @@
+//! What the configuration says about a FreeBSD host: where everything lies on it.
+
+use super::Config;
+use crate::layout::{Layout, LayoutError, Release};
+
+/// The dataset below which ours lie, unless another is named: the pool that FreeBSD's installer makes.
+const DATASET: &str = "zroot";
+
+impl Config {
+    /// Where the datasets and folders lie. Without `release` it is the running kernel's, which a base system must not
+    /// be newer than.
+    ///
+    /// Fails for a name that is none, and without `release` where the kernel is not FreeBSD's.
+    pub fn layout(&self) -> Result<Layout, LayoutError> {
+        let release = match &self.release {
+            Some(release) => Release::parse(release)?,
+            None => Release::of_kernel(&kernel())?,
+        };
+        let dataset = self.filesystem.zfs_dataset.as_deref().unwrap_or(DATASET);
+        Layout::new(dataset, self.jails.base_jail_dir.as_deref(), release)
+    }
+}
+
+/// What uname(3) says the release is; empty where it says nothing.
+fn kernel() -> String {
+    nix::sys::utsname::uname()
+        .map(|names| names.release().to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn layout(text: &str) -> Result<Layout, LayoutError> {
+        serde_json::from_str::<Config>(text).unwrap().layout()
+    }
+
+    #[test]
+    fn the_layout_is_that_of_the_keys_of_2017() {
+        let text = r#"{"release": "15.1-RELEASE", "filesystem": {"zfs_dataset": "tank/si"},
+            "jails": {"base_jail_dir": "/jails"}}"#;
+        let layout = layout(text).unwrap();
+        assert_eq!(layout.base_snapshot().as_str(), "tank/si/jails/releases/15.1-RELEASE@p1");
+        assert_eq!(layout.folder(), Path::new("/jails"));
+    }
+
+    #[test]
+    fn without_keys_it_is_the_installers_pool() {
+        let layout = layout(r#"{"release": "15.1-RELEASE"}"#).unwrap();
+        assert_eq!(layout.jails().as_str(), "zroot/jails");
+        assert_eq!(layout.folder(), Path::new("/zroot/jails"));
+    }
+
+    #[test]
+    fn without_a_release_it_is_the_kernels() {
+        let found = layout("{}").map(|layout| layout.release().clone());
+        assert_eq!(found.is_ok(), cfg!(target_os = "freebsd"), "{found:?}");
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_refused_by_its_key() {
+        let bad = r#"{"release": "15.1-RELEASE", "filesystem": {"zfs_dataset": "z@x"}}"#;
+        assert!(layout(bad).unwrap_err().to_string().contains("zfs_dataset"));
+        assert!(layout(r#"{"release": "lucid"}"#).unwrap_err().to_string().contains("release"));
+    }
+}
