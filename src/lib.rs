@@ -13,6 +13,7 @@ pub mod invoke;
 pub mod island;
 pub mod layout;
 pub mod metrics;
+pub mod net;
 pub mod server;
 pub mod source;
 pub mod state;

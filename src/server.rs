@@ -18,6 +18,7 @@ use crate::http::{App, router};
 use crate::invoke::{Capacity, Invoker};
 use crate::island::{Backend, Islands, Limits, Options, StartError, choose};
 use crate::metrics::Metrics;
+use crate::net::Pools;
 use crate::source::{Fetcher, SourceError, Sources, SourcesOptions};
 use crate::state::{State, StateError};
 use crate::store::{Store, StoreError, Trash};
@@ -96,11 +97,13 @@ impl Parts {
         let program = std::env::current_exe().map_err(StartupError::Program)?;
         let state = State::open(config.state_dir())?;
         let trash = Arc::new(Trash::open(state.path()).map_err(StartupError::Disk)?);
+        let pools = Pools::new(config.network.pools());
         let options = Options {
             launcher: "/proc/self/exe".into(),
             zones: toolchain.zones(),
             function: config.function_limits(),
             ahead: config.limits.islands_ahead,
+            pools: pools.clone(),
         };
         let backend = choose(options).await?;
         let islands = Islands::new(backend.clone());
@@ -118,6 +121,7 @@ impl Parts {
             sources.clone(),
             builder.clone(),
             parts.islands.clone(),
+            pools,
             config.function_limits(),
             Capacity {
                 calls: config.limits.calls,

@@ -9,24 +9,28 @@ const MAX_LINES: usize = 400;
 
 /// Each part of the library, and the parts that it may use.
 const EDGES: &[(&str, &[&str])] = &[
-    ("cli", &["build", "config", "http", "invoke", "island", "server", "source", "state"]),
+    ("cli", &["build", "config", "http", "invoke", "island", "net", "server", "source", "state"]),
     (
         "server",
-        &["build", "config", "http", "invoke", "island", "metrics", "source", "state", "store"],
+        &[
+            "build", "config", "http", "invoke", "island", "layout", "metrics", "net", "source",
+            "state", "store",
+        ],
     ),
-    ("config", &["island", "layout", "source"]),
+    ("config", &["island", "layout", "net", "source"]),
     ("http", &["invoke", "metrics"]),
     ("metrics", &["invoke"]),
-    ("invoke", &["build", "call", "island", "source"]),
+    ("invoke", &["build", "call", "island", "net", "source"]),
     ("build", &["call", "flight", "island", "source", "store"]),
     ("source", &["flight", "island", "store"]),
     ("store", &["disk"]),
-    ("island", &["disk", "flight", "layout", "zfs"]),
+    ("island", &["disk", "exec", "flight", "layout", "net", "zfs"]),
     ("state", &[]),
     ("call", &[]),
     ("flight", &[]),
     ("disk", &[]),
     ("exec", &[]),
+    ("net", &["exec"]),
     ("zfs", &["exec"]),
     ("layout", &["zfs"]),
 ];

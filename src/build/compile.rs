@@ -167,6 +167,7 @@ impl Compiler {
             folder,
             stdin: Vec::new(),
             limits,
+            address: None,
         };
         let outcome = self.islands.run(&spec).await?;
         let program = scratch.path().join("out").join(PROGRAM);

@@ -10,6 +10,7 @@ use crate::island::{
     Backend, Ending, Finding, Islands, Limits, Options, Program, Purpose, Rights, Spec, ToolRights,
     choose,
 };
+use crate::net::Pools;
 
 pub(super) fn run(config: Config) -> ExitCode {
     start_log("warn");
@@ -40,7 +41,13 @@ pub(super) fn init(config: Config) -> ExitCode {
 async fn find(config: &Config) -> Vec<Finding> {
     let mut findings = vec![toolchain(config), state(config)];
     let function = config.function_limits();
-    let options = Options { launcher: "/proc/self/exe".into(), zones: None, function, ahead: 0 };
+    let options = Options {
+        launcher: "/proc/self/exe".into(),
+        zones: None,
+        function,
+        ahead: 0,
+        pools: Pools::new(config.network.pools()),
+    };
     match choose(options).await {
         Ok(backend) => {
             findings.extend(backend.findings());
@@ -81,6 +88,7 @@ async fn trial(backend: std::sync::Arc<dyn Backend>) -> Finding {
         folder: "/".into(),
         stdin: Vec::new(),
         limits,
+        address: None,
     };
     let began = Instant::now();
     let result = Islands::new(backend).run(&spec).await;

@@ -45,7 +45,7 @@ fn status(code: Code) -> StatusCode {
         | Code::Module
         | Code::SourceSize => StatusCode::UNPROCESSABLE_ENTITY,
         Code::Source => StatusCode::BAD_GATEWAY,
-        Code::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Busy | Code::NoAddress => StatusCode::SERVICE_UNAVAILABLE,
         Code::Deadline => StatusCode::GATEWAY_TIMEOUT,
         Code::NoNetwork => StatusCode::NOT_IMPLEMENTED,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,

@@ -143,7 +143,9 @@ codes! {
     Busy "busy" Busy "Busy",
     /// A deadline passed.
     Deadline "deadline" Function "Deadline passed",
-    /// There is no network to lend.
+    /// All addresses are in use.
+    NoAddress "no_address" Busy "No address free",
+    /// Islands can have no address here.
     NoNetwork "no_network" Caller "No network",
     /// Our fault.
     Internal "internal" Ours "Internal Server Error",
@@ -230,6 +232,12 @@ pub(super) fn of_build(error: Arc<BuildError>) -> Failure {
         BuildError::Busy => new(Code::Busy, error.to_string()),
         _ => Failure::internal(Stage::Build, error),
     }
+}
+
+/// Why islands have no addresses here is for the caller too: only an operator can change it.
+pub(super) fn of_network(why: String) -> Failure {
+    let detail = format!("this server lends no addresses ({why}); leave ip4 away");
+    Failure::new(Code::NoNetwork, Stage::Start, detail)
 }
 
 pub(super) fn of_start(error: StartError) -> Failure {

@@ -14,13 +14,19 @@ pub use request::{Form, Invocation};
 
 use crate::build::{Builder, Wanted};
 use crate::island::{Ending, Islands, Limits, Outcome, Spec};
+use crate::net::{Lease, Pools};
 use crate::source::{Revision, Sources};
+
+/// How long a call that finds no address free waits for one of an island that has just ended. One that is in use for
+/// longer is not waited for.
+const RETURN_WAIT: Duration = Duration::from_millis(500);
 
 /// Runs calls.
 pub struct Invoker {
     sources: Arc<Sources>,
     builder: Arc<Builder>,
     islands: Islands,
+    pools: Pools,
     limits: Limits,
     /// Calls in the server at once.
     admission: Semaphore,
@@ -83,12 +89,13 @@ impl Invoker {
         sources: Arc<Sources>,
         builder: Arc<Builder>,
         islands: Islands,
+        pools: Pools,
         limits: Limits,
         capacity: Capacity,
     ) -> Self {
         let Capacity { calls, running, wait } = capacity;
         let (admission, running) = (Semaphore::new(calls), Semaphore::new(running));
-        Self { sources, builder, islands, limits, admission, running, wait }
+        Self { sources, builder, islands, pools, limits, admission, running, wait }
     }
 
     /// Runs one call. `times` is filled as far as it gets.
@@ -101,8 +108,7 @@ impl Invoker {
             ));
         };
         if call.ip4 {
-            let detail = "this server has no addresses to lend; leave ip4 away";
-            return Err(Failure::new(Code::NoNetwork, Stage::Start, detail));
+            self.islands.backend().network().map_err(fault::of_network)?;
         }
         let began = Instant::now();
         let found = self.sources.find(&call.want, call.cache_bust).await;
@@ -123,10 +129,19 @@ impl Invoker {
             let detail = format!("no function ended within {:?} to make room", self.wait);
             return Err(Failure::new(Code::Busy, Stage::Queue, detail));
         };
-        let spec = Spec::function(artifact.program(), self.limits.clone());
+        let mut spec = Spec::function(artifact.program(), self.limits.clone());
+        if call.ip4 {
+            spec.address = Some(Arc::new(self.lease().await?));
+        }
         let outcome = self.islands.run(&spec).await.map_err(fault::of_start)?;
         (times.start, times.run) = (outcome.start, outcome.run);
         self.reply(outcome, revision)
+    }
+
+    /// An address, for a call whose turn it is: nobody who waits for a turn keeps one from others.
+    async fn lease(&self) -> Result<Lease, Failure> {
+        let lease = self.pools.lease_within(self.pools.family(), RETURN_WAIT).await;
+        lease.map_err(|none| Failure::new(Code::NoAddress, Stage::Start, none.to_string()))
     }
 
     fn reply(&self, outcome: Outcome, revision: Revision) -> Result<Reply, Failure> {

@@ -30,6 +30,9 @@ pub trait Backend: Send + Sync {
     /// The host's user and group id behind a tool's user, where it is not the server's own.
     fn owner(&self, purpose: Purpose) -> Option<u32>;
 
+    /// Whether islands can have addresses, or why not, for whoever asked for one.
+    fn network(&self) -> Result<(), String>;
+
     /// What this host isolates and limits, and what it does not.
     fn findings(&self) -> Vec<Finding>;
 
@@ -133,4 +136,6 @@ pub struct Options {
     pub function: super::Limits,
     /// How many function islands are made ahead.
     pub ahead: usize,
+    /// The addresses that islands may have.
+    pub pools: crate::net::Pools,
 }

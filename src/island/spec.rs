@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::net::Lease;
+
 /// One island to run.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -22,6 +24,9 @@ pub struct Spec {
     pub stdin: Vec<u8>,
     /// What it may use.
     pub limits: Limits,
+    /// The address that a function has; none for no network at all. The backend keeps the lease until nothing of the
+    /// address is left in the system, however the island ends.
+    pub address: Option<Arc<Lease>>,
 }
 
 /// The program of an island.
@@ -36,7 +41,7 @@ pub enum Program {
 /// The two kinds of island.
 #[derive(Clone, Debug)]
 pub enum Rights {
-    /// A stranger's function: an empty read-only root, a private /tmp, no network.
+    /// A stranger's function: an empty read-only root, a private /tmp, no network but the one of its address.
     Function,
     /// A tool of ours or of the host that handles a stranger's bytes.
     Tool(ToolRights),
@@ -134,6 +139,7 @@ impl Spec {
             folder: "/tmp".to_owned(),
             stdin: Vec::new(),
             limits,
+            address: None,
         }
     }
 }

@@ -185,6 +185,7 @@ impl Fetcher {
             folder: "/tmp".into(),
             stdin,
             limits,
+            address: None,
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sky_island::island::{Backend, Islands, Limits, Options, Outcome, Spec, choose};
+use sky_island::net::Pools;
 
 use super::again;
 
@@ -146,6 +147,7 @@ impl Host {
             zones: Some(kit.join(ZONES)).filter(|path| path.exists()),
             function: limits(),
             ahead,
+            pools: Pools::default(),
         };
         let backend = match runtime.block_on(choose(options)) {
             Ok(backend) => backend,

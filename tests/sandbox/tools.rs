@@ -50,6 +50,7 @@ fn tool(host: &Host, purpose: Purpose, deed: &[&str], binds: Vec<Bind>) -> Spec 
         folder: "/".into(),
         stdin: Vec::new(),
         limits: limits(),
+        address: None,
     }
 }
 

@@ -257,6 +257,10 @@ impl Backend for Linux {
         self.slots.tool_id(purpose)
     }
 
+    fn network(&self) -> Result<(), String> {
+        Err("no pools of addresses are configured".into())
+    }
+
     fn findings(&self) -> Vec<Finding> {
         probe::findings(self.home.as_ref().map(|_| ()).map_err(String::as_str))
     }
