@@ -85,6 +85,10 @@ pub struct Jails {
     pub build_timeout: Span,
     /// The deadline of a run.
     pub exec_timeout: Span,
+    /// Whether to refuse a FreeBSD host whose kernel does not count resources, instead of leaving them without limits.
+    pub require_limits: bool,
+    /// The address space that a Go program which does nothing reserves on FreeBSD, on top of which memory is limited.
+    pub address_space: Bytes,
 }
 
 impl Default for Jails {
@@ -97,6 +101,8 @@ impl Default for Jails {
             monitoring_addr: None,
             build_timeout: Span::seconds(60),
             exec_timeout: Span::seconds(5),
+            require_limits: false,
+            address_space: Bytes::mib(1170),
         }
     }
 }

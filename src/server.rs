@@ -16,9 +16,9 @@ use crate::build::{
 use crate::config::Config;
 use crate::http::{App, router};
 use crate::invoke::{Capacity, Invoker};
-use crate::island::{Backend, Islands, Limits, Options, StartError, choose};
+use crate::island::{Backend, Islands, Limits, StartError, choose};
+use crate::layout::LayoutError;
 use crate::metrics::Metrics;
-use crate::net::Pools;
 use crate::source::{Fetcher, SourceError, Sources, SourcesOptions};
 use crate::state::{State, StateError};
 use crate::store::{Store, StoreError, Trash};
@@ -56,6 +56,9 @@ pub enum StartupError {
     /// The toolchain.
     #[error(transparent)]
     Toolchain(#[from] ToolchainError),
+    /// Where everything lies.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     /// The islands.
     #[error("no islands can be made here; `sky-island check` says more")]
     Islands(#[from] StartError),
@@ -93,18 +96,12 @@ pub struct Parts {
 impl Parts {
     /// Opens the state directory, starts the backend and puts the rest on top of them.
     pub async fn assemble(config: &Config) -> Result<Self, StartupError> {
-        let toolchain = Toolchain::find(config.go.command.as_deref())?;
+        let toolchain = Toolchain::find(config.go_command().as_deref())?;
         let program = std::env::current_exe().map_err(StartupError::Program)?;
         let state = State::open(config.state_dir())?;
         let trash = Arc::new(Trash::open(state.path()).map_err(StartupError::Disk)?);
-        let pools = Pools::new(config.network.pools());
-        let options = Options {
-            launcher: "/proc/self/exe".into(),
-            zones: toolchain.zones(),
-            function: config.function_limits(),
-            ahead: config.limits.islands_ahead,
-            pools: pools.clone(),
-        };
+        let options = config.island_options(toolchain.zones(), config.limits.islands_ahead)?;
+        let pools = options.pools.clone();
         let backend = choose(options).await?;
         let islands = Islands::new(backend.clone());
         let parts = Assembly {

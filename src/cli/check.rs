@@ -10,7 +10,6 @@ use crate::island::{
     Backend, Ending, Finding, Islands, Limits, Options, Program, Purpose, Rights, Spec, ToolRights,
     choose,
 };
-use crate::net::Pools;
 
 pub(super) fn run(config: Config) -> ExitCode {
     start_log("warn");
@@ -40,15 +39,14 @@ pub(super) fn init(config: Config) -> ExitCode {
 
 async fn find(config: &Config) -> Vec<Finding> {
     let mut findings = vec![toolchain(config), state(config)];
-    let function = config.function_limits();
-    let options = Options {
-        launcher: "/proc/self/exe".into(),
-        zones: None,
-        function,
-        ahead: 0,
-        pools: Pools::new(config.network.pools()),
+    let options = match config.island_options(None, 0) {
+        Ok(options) => unswept(options),
+        Err(error) => {
+            findings.push(no_islands(&error, "correct the configuration"));
+            return findings;
+        }
     };
-    match choose(options).await {
+    match choose(options.clone()).await {
         Ok(backend) => {
             findings.extend(backend.findings());
             findings.push(trial(backend.clone()).await);
@@ -56,16 +54,24 @@ async fn find(config: &Config) -> Vec<Finding> {
         }
         Err(error) => {
             complain(&error);
-            findings.extend(crate::island::findings());
-            findings.push(Finding {
-                name: "islands",
-                detail: error.to_string(),
-                remedy: Some("see the findings above, or run as root".into()),
-                required: true,
-            });
+            findings.extend(crate::island::findings(&options).await);
+            findings.push(no_islands(&error, "see the findings above, or run as root"));
         }
     }
     findings
+}
+
+/// A server may be running, whose islands are not to be swept away.
+fn unswept(mut options: Options) -> Options {
+    if let Some(jails) = &mut options.jails {
+        jails.sweep = false;
+    }
+    options
+}
+
+fn no_islands(error: &dyn std::error::Error, remedy: &str) -> Finding {
+    let (detail, remedy) = (error.to_string(), Some(remedy.to_owned()));
+    Finding { name: "islands", detail, remedy, required: true }
 }
 
 /// Makes one island and runs a program of the host on it.
@@ -82,7 +88,7 @@ async fn trial(backend: std::sync::Arc<dyn Backend>) -> Finding {
     };
     let spec = Spec {
         rights: Rights::Tool(rights),
-        program: Program::Path("/bin/true".into()),
+        program: Program::Path("/usr/bin/true".into()),
         args: vec!["true".into()],
         env: Vec::new(),
         folder: "/".into(),
@@ -104,7 +110,7 @@ async fn trial(backend: std::sync::Arc<dyn Backend>) -> Finding {
 }
 
 fn toolchain(config: &Config) -> Finding {
-    let (detail, remedy) = match Toolchain::find(config.go.command.as_deref()) {
+    let (detail, remedy) = match Toolchain::find(config.go_command().as_deref()) {
         Ok(found) => (format!("Go {} at {}", found.version(), found.goroot().display()), None),
         Err(error) => (error.to_string(), Some("install Go, or set go.command".to_owned())),
     };

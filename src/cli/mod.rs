@@ -3,6 +3,7 @@
 mod call;
 mod check;
 mod serve;
+mod sweep;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +55,9 @@ enum Command {
     /// Say what this host can isolate and limit, and what to do about the rest.
     #[command(after_help = "Example:\n  sky-island check")]
     Check(ConfigArgs),
+    /// Give back what a crash left behind: jails, mounts, datasets, addresses.
+    #[command(after_help = "Example:\n  sky-island sweep -c config.json")]
+    Sweep(ConfigArgs),
     /// Be a launcher of islands, on a socket that is stdin.
     #[command(hide = true)]
     Launcher,
@@ -81,6 +85,7 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(args)) => with_config(args.config.as_deref(), serve::run),
         Some(Command::Call(args)) => call::run(args),
         Some(Command::Check(args)) => with_config(args.config.as_deref(), check::run),
+        Some(Command::Sweep(args)) => with_config(args.config.as_deref(), sweep::run),
         None if cli.init => with_config(cli.config.as_deref(), check::init),
         None if cli.config.is_some() => with_config(cli.config.as_deref(), serve::run),
         None => {

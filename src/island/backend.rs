@@ -33,6 +33,9 @@ pub trait Backend: Send + Sync {
     /// Whether islands can have addresses, or why not, for whoever asked for one.
     fn network(&self) -> Result<(), String>;
 
+    /// Whether a spec may have an overlay.
+    fn overlays(&self) -> bool;
+
     /// What this host isolates and limits, and what it does not.
     fn findings(&self) -> Vec<Finding>;
 
@@ -100,7 +103,7 @@ pub struct Finding {
     pub required: bool,
 }
 
-/// Chooses the backend of this host. `zones` is Go's archive of time zones.
+/// Chooses the backend of this host.
 pub async fn choose(options: Options) -> Result<Arc<dyn Backend>, StartError> {
     #[cfg(target_os = "linux")]
     {
@@ -108,20 +111,20 @@ pub async fn choose(options: Options) -> Result<Arc<dyn Backend>, StartError> {
     }
     #[cfg(not(target_os = "linux"))]
     {
-        let _ = options;
-        Err(StartError::Unsupported("it has no backend for this operating system yet".into()))
+        Ok(super::freebsd::FreeBsd::start(options).await?)
     }
 }
 
 /// What this host isolates and limits, where no backend could be started to say so.
-pub fn findings() -> Vec<Finding> {
+pub async fn findings(options: &Options) -> Vec<Finding> {
     #[cfg(target_os = "linux")]
     {
+        let _ = options;
         super::linux::findings()
     }
     #[cfg(not(target_os = "linux"))]
     {
-        Vec::new()
+        super::freebsd::findings(options).await
     }
 }
 
@@ -136,6 +139,23 @@ pub struct Options {
     pub function: super::Limits,
     /// How many function islands are made ahead.
     pub ahead: usize,
+    /// FreeBSD's datasets; elsewhere there are none.
+    pub jails: Option<Jails>,
     /// The addresses that islands may have.
     pub pools: crate::net::Pools,
+}
+
+/// What the backend of a FreeBSD host needs to know.
+#[derive(Clone, Debug)]
+pub struct Jails {
+    /// Where everything lies.
+    pub layout: crate::layout::Layout,
+    /// Where the aliases are remembered that are on interfaces.
+    pub ledger: std::path::PathBuf,
+    /// Whether to refuse a host that cannot limit everything.
+    pub require_limits: bool,
+    /// Bytes of address space of a Go program that does nothing.
+    pub address_space: u64,
+    /// Whether to give back what an earlier start left. Only whoever holds the state directory may.
+    pub sweep: bool,
 }

@@ -2,8 +2,7 @@
 //!
 //! [`Islands`] is what the rest of the program uses: it starts an island for a [`Spec`], gives it its input, reads
 //! bounded output until its process ends or a limit is met, and hands back an [`Outcome`]. Below it lies the seam to
-//! the operating system, the small trait [`Backend`]: namespaces on Linux; jails on FreeBSD take their place behind
-//! it.
+//! the operating system, the small trait [`Backend`]: namespaces on Linux, jails on FreeBSD.
 //!
 //! What must always hold: an island serves one use and is destroyed after it; its end is reported only when nothing
 //! inside runs any more; a wait that is dropped kills its island.
@@ -19,7 +18,10 @@ mod slots;
 mod spec;
 mod wire;
 
-pub use backend::{Backend, Exit, Finding, Options, StartError, Started, Stdio, choose, findings};
+pub use backend::{
+    Backend, Exit, Finding, Jails, Options, StartError, Started, Stdio, choose, findings,
+};
+pub use freebsd::{Swept, sweep};
 pub use id::IslandId;
 pub use run::{Ending, Islands, Outcome};
 pub use spec::{Bind, Disk, Limits, Overlay, Program, Purpose, Rights, Spec, ToolRights};
@@ -27,11 +29,14 @@ pub use spec::{Bind, Disk, Limits, Overlay, Program, Purpose, Rights, Spec, Tool
 /// Is a launcher of islands until the server goes away: the hidden subcommand `launcher`, whose stdin is the socket.
 pub fn run_launcher() -> std::process::ExitCode {
     #[cfg(target_os = "linux")]
-    {
-        if let Err(error) = linux::launcher::run_on_stdin() {
+    let ended = linux::launcher::run_on_stdin();
+    #[cfg(target_os = "freebsd")]
+    let ended = freebsd::launcher::run_on_stdin();
+    match ended {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
             eprintln!("sky-island launcher: {error}");
-            return std::process::ExitCode::FAILURE;
+            std::process::ExitCode::FAILURE
         }
     }
-    std::process::ExitCode::SUCCESS
 }

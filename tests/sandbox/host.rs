@@ -148,6 +148,7 @@ impl Host {
             function: limits(),
             ahead,
             pools: Pools::default(),
+            jails: None,
         };
         let backend = match runtime.block_on(choose(options)) {
             Ok(backend) => backend,

@@ -1,8 +1,241 @@
-//! Islands as jails: each one's root is a ZFS clone.
+//! Islands as jails: each one's root is a ZFS clone, and everything that it had is given back by a janitor.
+//!
+//! ```text
+//! server ──zfs, mount, rctl, ifconfig──▶ root, devices, limits, address
+//!   │ ────Prepare──▶ launcher ──jail_set, fork, jail_attach──▶ first process of the island
+//!   │ ◀───Event─────     │ (parent of all islands; removes each one's jail at its end)
+//!   └───────────Go, descriptors (control socket)──────▶ exec
+//! ```
 //!
 //! What must always hold: what builds argument vectors and reads text has no `cfg` and is tested everywhere; only what
-//! needs FreeBSD's own system calls is compiled for it alone.
+//! needs FreeBSD's own system calls (launcher, child, sys) is compiled for it alone. Whatever is made for an island is in
+//! its estate before it is made, and the estate goes to the janitor however the island ends.
 
+#[cfg(target_os = "freebsd")]
+mod child;
 pub mod chore;
+pub mod devices;
+mod estate;
+mod host;
+pub mod jails;
 pub mod janitor;
+#[cfg(target_os = "freebsd")]
+pub(crate) mod launcher;
+pub mod mounts;
+pub mod params;
+pub mod plan;
+mod probe;
+pub mod protocol;
+pub mod rules;
 pub mod storage;
+mod sweep;
+#[cfg(target_os = "freebsd")]
+mod sys;
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use self::estate::Estate;
+use self::host::Host;
+use self::janitor::Janitor;
+use self::plan::Plan;
+use self::storage::FUNCTION_PROGRAM;
+use super::backend::{BoxFuture, Options};
+use super::wire::{Go, Incoming, Outgoing};
+use super::{
+    Backend, Exit, Finding, IslandId, Program, Purpose, Rights, Spec, StartError, Started, Stdio,
+};
+
+pub use sweep::{Swept, sweep};
+
+/// How long the end of the server waits for everything to be given back; the next start finds the rest.
+const CLOSE_WAIT: Duration = Duration::from_secs(20);
+
+/// The backend; see the module.
+pub struct FreeBsd {
+    host: Arc<Host>,
+    janitor: Arc<Janitor<IslandId>>,
+    findings: Vec<Finding>,
+    network: Result<(), String>,
+    closing: AtomicBool,
+}
+
+/// An island's estate in the hands of somebody who uses the island. It goes to the janitor in the end.
+struct Holding {
+    estate: Option<Estate>,
+    host: Arc<Host>,
+    janitor: Arc<Janitor<IslandId>>,
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        if let Some(estate) = self.estate.take() {
+            self.janitor.give(estate.id.clone(), estate.chore(self.host.clone()));
+        }
+    }
+}
+
+impl FreeBsd {
+    /// Sees that the host is prepared, gives back what an earlier start left, and starts the launcher.
+    pub async fn start(options: Options) -> Result<Arc<Self>, StartError> {
+        let (host, findings) = Host::open(&options).await?;
+        let janitor = Arc::new(Janitor::new());
+        let host = Arc::new(host);
+        if options.jails.as_ref().is_some_and(|jails| jails.sweep) {
+            sweep::reconcile(&host, &janitor).await?;
+        }
+        let network = match options.pools.pools().is_empty() {
+            true => Err("no pool of addresses is configured".to_owned()),
+            false => Ok(()),
+        };
+        Ok(Arc::new(Self { host, janitor, findings, network, closing: AtomicBool::new(false) }))
+    }
+
+    async fn start_island(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
+        if self.closing.load(Ordering::Relaxed) {
+            return Err(StartError::Launcher("it is closed".into()));
+        }
+        let lease = spec.address.clone();
+        let plan = plan::plan(spec, self.host.base, lease.as_ref().map(|lease| lease.address()))?;
+        let id = IslandId::mint();
+        let mut holding = Holding {
+            estate: Some(Estate::new(id.clone())),
+            host: self.host.clone(),
+            janitor: self.janitor.clone(),
+        };
+        let made = self.make(&plan, spec, lease, &mut holding).await?;
+        // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
+        let control = unsafe { AsyncFd::register(made) }
+            .map_err(|error| StartError::Descriptors(error.into()))?;
+        let unsent = send(&control, spec, &stdio).await.err();
+        drop(stdio);
+        let exit = Box::pin(async move { ended(holding, control, unsent).await });
+        Ok(Started { id, exit })
+    }
+
+    async fn make(
+        &self,
+        plan: &Plan,
+        spec: &Spec,
+        lease: Option<Arc<crate::net::Lease>>,
+        holding: &mut Holding,
+    ) -> Result<OwnedFd, StartError> {
+        let Some(estate) = &mut holding.estate else {
+            return Err(host::refused("its estate was given away"));
+        };
+        let user = self.user(spec, estate)?;
+        let control = self.host.make(plan, &spec.limits, user, lease, estate).await?;
+        let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
+        nix::fcntl::fcntl(&control, flags).map_err(|e| StartError::Descriptors(e.into()))?;
+        Ok(control)
+    }
+
+    /// The user of an island: a function's is its own until all is given back.
+    fn user(&self, spec: &Spec, estate: &mut Estate) -> Result<u32, StartError> {
+        let user = match &spec.rights {
+            Rights::Function => {
+                estate._user = self.host.users.take();
+                estate._user.as_ref().map(|slot| slot.host_id())
+            }
+            Rights::Tool(tool) => self.owner(tool.purpose),
+        };
+        user.ok_or_else(|| StartError::Unsupported("only root can make jails; run as root".into()))
+    }
+}
+
+/// Tells an island what to become.
+async fn send(control: &AsyncFd<OwnedFd>, spec: &Spec, stdio: &Stdio) -> std::io::Result<()> {
+    let function = matches!(spec.rights, Rights::Function);
+    let (program, file) = match &spec.program {
+        // Its root is made with it.
+        Program::File(_) if function => (Some(FUNCTION_PROGRAM.to_owned()), None),
+        Program::File(file) => (None, Some(file.as_raw_fd())),
+        Program::Path(path) => (Some(path.clone()), None),
+    };
+    let go =
+        Go { program, args: spec.args.clone(), env: spec.env.clone(), folder: spec.folder.clone() };
+    let fds = [&stdio.stdin, &stdio.stdout, &stdio.stderr].map(AsRawFd::as_raw_fd);
+    let fds: Vec<_> = fds.into_iter().chain(file).collect();
+    let mut outgoing = Outgoing::new(&go, &fds)?;
+    control.async_io(Interest::WRITABLE, |socket| outgoing.advance(socket.as_raw_fd())).await
+}
+
+/// Waits for the end of an island and tells a program's end from a failure to become it.
+async fn ended(
+    mut holding: Holding,
+    control: AsyncFd<OwnedFd>,
+    unsent: Option<std::io::Error>,
+) -> Result<Exit, StartError> {
+    let Some(estate) = &mut holding.estate else {
+        return Err(host::refused("its estate was given away"));
+    };
+    let exit = estate.end().await?;
+    if exit.code == Some(0) && unsent.is_none() {
+        return Ok(exit);
+    }
+    // The control socket closes on exec, so what it holds now was written by our own code.
+    match (Incoming::default().next_now::<String>(control.get_ref().as_raw_fd()), unsent) {
+        (Ok(Some((reason, _))), _) => Err(StartError::Refused(reason)),
+        (_, Some(error)) => Err(StartError::Descriptors(error)),
+        (_, None) => Ok(exit),
+    }
+}
+
+impl Backend for FreeBsd {
+    fn start<'a>(
+        &'a self,
+        spec: &'a Spec,
+        stdio: Stdio,
+    ) -> BoxFuture<'a, Result<Started, StartError>> {
+        Box::pin(self.start_island(spec, stdio))
+    }
+
+    fn kill(&self, id: &IslandId) {
+        self.host.link.kill(id);
+    }
+
+    fn list(&self) -> Vec<IslandId> {
+        let mut all = self.host.link.list();
+        all.extend(self.janitor.list());
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    fn owner(&self, purpose: Purpose) -> Option<u32> {
+        self.host.users.tool_id(purpose)
+    }
+
+    fn overlays(&self) -> bool {
+        false
+    }
+
+    fn network(&self) -> Result<(), String> {
+        self.network.clone()
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        self.findings.clone()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.closing.store(true, Ordering::Relaxed);
+            self.host.link.close().await;
+            let left = self.janitor.drain(CLOSE_WAIT).await;
+            if !left.is_empty() {
+                tracing::warn!(?left, "the next start gives back what is still busy");
+            }
+        })
+    }
+}
+
+/// What this host isolates and limits, found out without a backend.
+pub async fn findings(options: &Options) -> Vec<Finding> {
+    probe::findings(&crate::exec::Host, options).await
+}

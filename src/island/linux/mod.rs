@@ -261,6 +261,10 @@ impl Backend for Linux {
         Err("no pools of addresses are configured".into())
     }
 
+    fn overlays(&self) -> bool {
+        true
+    }
+
     fn findings(&self) -> Vec<Finding> {
         probe::findings(self.home.as_ref().map(|_| ()).map_err(String::as_str))
     }

@@ -55,8 +55,8 @@ impl Storage {
     /// Destroys what [`Storage::leftovers`] listed. Answers what is still there; the next try may find it free.
     pub async fn sweep(self: &Arc<Self>, leftovers: &Leftovers) -> Vec<DatasetName> {
         let mut all = JoinSet::new();
-        for island in leftovers.islands.iter().cloned() {
-            let me = self.clone();
+        for island in &leftovers.islands {
+            let (me, island) = (self.clone(), island.clone());
             all.spawn(async move { (me.root_of(&island).dataset, me.destroy(&island).await) });
         }
         let mut stay = Vec::new();

@@ -1,0 +1,205 @@
+//! What islands are made with on this host: its commands, storage, launcher, users, and what its kernel can do; and the
+//! making of one, step by step.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::super::link::{Launch, Link};
+use super::super::slots::Slots;
+use super::super::{Exit, Finding, IslandId, Limits, StartError, wire};
+use super::estate::Estate;
+use super::mounts::{self, Writers};
+use super::plan::{self, Plan, Root};
+use super::protocol::Prepare;
+use super::storage::Storage;
+use super::{devices, jails, params, probe, rules};
+use crate::exec::{Command, Executor, Shared};
+use crate::island::backend::Options;
+use crate::net::{Lease, Ledger, Pools, alias};
+use crate::zfs::Zfs;
+
+/// A host that islands can be made on.
+pub struct Host {
+    pub(super) exec: Shared,
+    pub(super) storage: Arc<Storage>,
+    /// The folder that all roots lie in.
+    pub(super) run: PathBuf,
+    pub(super) link: Link<Prepare>,
+    pub(super) users: Arc<Slots>,
+    pub(super) writers: Writers,
+    /// What a jail can be allowed.
+    pub(super) permissions: Vec<String>,
+    /// Whether the kernel counts resources.
+    pub(super) counts: bool,
+    /// Processors of the host.
+    pub(super) processors: u64,
+    /// Bytes of address space of a Go program that does nothing.
+    pub(super) base: u64,
+    pub(super) pools: Pools,
+    pub(super) ledger: Ledger,
+}
+
+/// The socket on which an island is told what to become.
+type Control = std::os::fd::OwnedFd;
+
+impl Host {
+    /// Sees that the host is prepared, and starts the launcher.
+    pub(super) async fn open(options: &Options) -> Result<(Self, Vec<Finding>), StartError> {
+        let exec: Shared = Arc::new(crate::exec::Host);
+        let findings = probe::findings(&*exec, options).await;
+        let missing = findings.iter().find(|finding| finding.required && finding.remedy.is_some());
+        if let Some(Finding { name, detail, remedy, .. }) = missing {
+            let remedy = remedy.as_deref().unwrap_or_default();
+            return Err(StartError::Unsupported(format!("{name}: {detail}; {remedy}")));
+        }
+        let Some(jails) = &options.jails else {
+            return Err(StartError::Unsupported("no dataset is configured".into()));
+        };
+        probe::load_modules(&*exec).await.map_err(refused)?;
+        devices::prepare(&*exec).await?;
+        let run = jails.layout.folder_of(&jails.layout.run());
+        let launch = Launch::new(options.launcher.clone(), &serde_json::Value::Null)?;
+        let host = Self {
+            storage: Storage::new(Zfs::new(exec.clone()), jails.layout.clone()),
+            run: run.ok_or_else(|| refused("the islands' folder is none of ours"))?,
+            link: Link::start(launch).await?,
+            users: Slots::new(nix::unistd::geteuid().is_root()),
+            writers: Writers::default(),
+            permissions: params::permissions(&*exec).await?,
+            counts: rules::enabled(&*exec).await,
+            processors: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
+            base: jails.address_space,
+            pools: options.pools.clone(),
+            ledger: ledger(&*exec, &jails.ledger).await?,
+            exec,
+        };
+        Ok((host, findings))
+    }
+
+    /// Removes the aliases that an earlier start left, and sets aside the addresses that others have.
+    pub(super) async fn reconcile_addresses(&self) -> Result<(), StartError> {
+        let others = jails::addresses(&*self.exec).await.map_err(refused)?;
+        let done = alias::reconcile(&*self.exec, &self.ledger, &self.pools, others).await;
+        done.map_err(refused)
+    }
+
+    /// Makes an island up to the moment when it waits to be told what to become. Each step is in `estate` before it is
+    /// taken.
+    pub(super) async fn make(
+        &self,
+        plan: &Plan,
+        limits: &Limits,
+        user: u32,
+        lease: Option<Arc<Lease>>,
+        estate: &mut Estate,
+    ) -> Result<Control, StartError> {
+        let id = estate.id.clone();
+        let exec = &*self.exec;
+        let writing = self.writers.take(plan.writes()).map_err(|folder| {
+            StartError::Refused(format!("another island may write {}", folder.display()))
+        })?;
+        estate._writing = Some(writing);
+        estate.root = true;
+        let root = self.root(&id, plan).await?;
+        for (at, mount) in &plan.mounts {
+            let at = root.join(at.strip_prefix("/").unwrap_or(at));
+            estate.mounts.push(at.clone());
+            mounts::mount(exec, mount, &at).await.map_err(refused)?;
+        }
+        if self.counts {
+            estate.rules = true;
+            let wanted =
+                rules::rules(&id, limits, plan::OPEN_FILES, plan.function, self.processors);
+            rules::add(exec, &wanted).await.map_err(refused)?;
+        }
+        if let Some(lease) = lease {
+            estate.lease = Some(lease.clone());
+            lease.assign(id.as_str());
+            alias::put(exec, &self.ledger, &lease).await.map_err(refused)?;
+        }
+        self.prepare(&id, plan, user, &root, estate)
+    }
+
+    async fn root(&self, id: &IslandId, plan: &Plan) -> Result<PathBuf, StartError> {
+        let root = match &plan.root {
+            Root::Function(program) => self.storage.function_root(id, program).await,
+            Root::Tool(pieces) => {
+                let pieces = pieces.clone();
+                let add = move |root: &Path| plan::add_pieces(root, &pieces);
+                self.storage.tool_root(id, add).await
+            }
+        };
+        Ok(root.map_err(refused)?.folder)
+    }
+
+    fn prepare(
+        &self,
+        id: &IslandId,
+        plan: &Plan,
+        user: u32,
+        root: &Path,
+        estate: &mut Estate,
+    ) -> Result<Control, StartError> {
+        let root = root.to_str().ok_or_else(|| refused("its root has no name in UTF-8"))?;
+        let jail = params::parameters(id, root, devices::RULESET, plan.reach, &self.permissions);
+        let prepare = Prepare {
+            id: id.to_string(),
+            jail,
+            last: params::last_denial(id),
+            user,
+            bounds: plan.bounds,
+            memory: plan.memory,
+            background: plan.background,
+        };
+        if !wire::fits(&prepare) {
+            return Err(refused("its jail has too many parameters"));
+        }
+        let (control, far) = wire::pair().map_err(StartError::Descriptors)?;
+        estate.jail = true;
+        estate.exit = Some(self.link.prepare(id, prepare, vec![far], None)?);
+        Ok(control)
+    }
+}
+
+impl Estate {
+    /// Waits for the end of the island.
+    pub(super) async fn end(&mut self) -> Result<Exit, StartError> {
+        let Some(exit) = &mut self.exit else {
+            return Err(refused("its end was waited for twice"));
+        };
+        let ended = exit.await;
+        self.exit = None;
+        match ended {
+            Ok(Ok(exit)) => {
+                self.jail = false;
+                Ok(exit)
+            }
+            Ok(Err(error)) => Err(StartError::Refused(error)),
+            Err(_) => Err(StartError::Launcher("it forgot an island".into())),
+        }
+    }
+}
+
+/// Where the aliases are remembered that were added since this host was booted.
+async fn ledger(exec: &dyn Executor, path: &Path) -> Result<Ledger, StartError> {
+    let command = Command::program("sysctl").args(["-n", "kern.boottime"]);
+    let output = exec.run(&command).await.and_then(|output| output.success(&command));
+    let boot = output.map_err(refused)?;
+    Ledger::open(path.to_owned(), boot.trim()).map_err(refused)
+}
+
+/// An error with its causes, as the reason why an island cannot be made.
+pub(super) fn refused(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StartError {
+    StartError::Refused(chain(&*error.into()))
+}
+
+/// An error with its causes, on one line.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,114 @@
+//! rctl(8): limits on a whole jail, by its name, before there is one.
+//!
+//! What must always hold: rules are added before the jail is made and removed after it is gone, by us, for nobody else
+//! does. They count only where `kern.racct.enable` is 1.
+
+use super::super::{IslandId, Limits};
+use crate::exec::{Command, ExecError, Executor};
+
+/// Descriptors that all processes of an island may have open together, for each that one may have.
+const SHARED_FILES: u64 = 4;
+/// What rctl says of a kernel that does not count resources.
+const OFF: &str = "RACCT/RCTL";
+
+/// The rules of one island. `processors` is how many the host has; a function leaves one of them to the server.
+pub fn rules(
+    id: &IslandId,
+    limits: &Limits,
+    files: u64,
+    function: bool,
+    processors: u64,
+) -> Vec<String> {
+    let mut rules = vec![
+        ("maxproc", "deny", limits.processes),
+        ("nthr", "deny", limits.processes),
+        ("openfiles", "deny", files * SHARED_FILES),
+        // Seen about a second late: the net below the limit of each process's address space.
+        ("memoryuse", "sigkill", limits.memory),
+    ];
+    if function {
+        rules.push(("pcpu", "deny", 100 * processors.saturating_sub(1).max(1)));
+    }
+    let rule = |(resource, action, amount)| format!("jail:{id}:{resource}:{action}={amount}");
+    rules.into_iter().map(rule).collect()
+}
+
+/// Adds rules.
+pub async fn add(exec: &dyn Executor, rules: &[String]) -> Result<(), ExecError> {
+    let command = Command::program("rctl").arg("-a").args(rules);
+    exec.run(&command).await?.success(&command).map(|_| ())
+}
+
+/// Removes all rules of an island; that there are none is no error.
+pub async fn remove(exec: &dyn Executor, id: &IslandId) -> Result<(), ExecError> {
+    let command = Command::program("rctl").args(["-r".to_owned(), format!("jail:{id}")]);
+    let output = exec.run(&command).await?;
+    let nothing = output.stderr.contains("No such process") || output.stderr.contains(OFF);
+    if nothing { Ok(()) } else { output.success(&command).map(|_| ()) }
+}
+
+/// Whether this kernel counts resources.
+pub async fn enabled(exec: &dyn Executor) -> bool {
+    let command = Command::program("sysctl").args(["-n", "kern.racct.enable"]);
+    let output = exec.run(&command).await.and_then(|output| output.success(&command));
+    output.is_ok_and(|text| text.trim() == "1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::Script;
+    use std::time::Duration;
+
+    fn id() -> IslandId {
+        IslandId::parse("si_0123abcd_1").unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_functions_rules_go_on_in_one_command_and_off_in_one() {
+        let limits = Limits {
+            deadline: Duration::from_secs(1),
+            memory: 64 << 20,
+            processes: 20,
+            output: 0,
+            tmp: 0,
+            disk: None,
+        };
+        let script = Script::new()
+            .quiet(
+                "rctl -a jail:si_0123abcd_1:maxproc:deny=20 jail:si_0123abcd_1:nthr:deny=20 \
+                 jail:si_0123abcd_1:openfiles:deny=256 jail:si_0123abcd_1:memoryuse:sigkill=67108864 \
+                 jail:si_0123abcd_1:pcpu:deny=100",
+            )
+            .quiet("rctl -r jail:si_0123abcd_1");
+        add(&script, &rules(&id(), &limits, 64, true, 2)).await.unwrap();
+        remove(&script, &id()).await.unwrap();
+        assert!(
+            rules(&id(), &limits, 64, true, 1).contains(&"jail:si_0123abcd_1:pcpu:deny=100".into())
+        );
+        assert!(!rules(&id(), &limits, 64, false, 8).iter().any(|rule| rule.contains("pcpu")));
+    }
+
+    #[tokio::test]
+    async fn rules_that_are_not_there_are_removed() {
+        let missing = "rctl: failed to remove rule 'jail:si_0123abcd_1': No such process\n";
+        let off =
+            "rctl: RACCT/RCTL present, but disabled; enable using kern.racct.enable=1 tunable\n";
+        let refused = "rctl: failed to remove rule 'jail:si_0123abcd_1': Operation not permitted\n";
+        for (said, good) in [(missing, true), (off, true), (refused, false)] {
+            let script = Script::new().expect("rctl -r jail:si_0123abcd_1", 1, "", said);
+            assert_eq!(remove(&script, &id()).await.is_ok(), good, "{said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_kernel_says_whether_it_counts() {
+        for (answer, expected) in [("1\n", true), ("0\n", false)] {
+            let script = Script::new().expect("sysctl -n kern.racct.enable", 0, answer, "");
+            assert_eq!(enabled(&script).await, expected);
+        }
+        let unknown = "sysctl: unknown oid 'kern.racct.enable'\n";
+        let script = Script::new().expect("sysctl -n kern.racct.enable", 1, "", unknown);
+        assert!(!enabled(&script).await);
+    }
+}

@@ -1,0 +1,223 @@
+//! FreeBSD's own system calls, each in a safe wrapper.
+
+use std::ffi::{CString, c_int, c_void};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+use super::params::{Param, Value};
+use super::protocol::Bounds;
+
+/// Room for what the kernel has to say about a parameter.
+const COMPLAINT: usize = 256;
+
+/// Makes a jail and returns its number.
+pub(super) fn create_jail(params: &[Param]) -> Result<c_int, String> {
+    jail_set(params, libc::JAIL_CREATE)
+}
+
+/// Changes a jail, which the parameters name.
+pub(super) fn update_jail(params: &[Param]) -> Result<(), String> {
+    jail_set(params, libc::JAIL_UPDATE).map(|_| ())
+}
+
+fn jail_set(params: &[Param], flags: c_int) -> Result<c_int, String> {
+    let mut complaint = vec![0u8; COMPLAINT];
+    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = params.iter().map(encode).collect();
+    let mut iov = Vec::with_capacity(2 * pairs.len() + 2);
+    for (name, value) in &mut pairs {
+        iov.push(slice(name));
+        iov.push(slice(value));
+    }
+    let mut name = b"errmsg\0".to_vec();
+    iov.push(slice(&mut name));
+    iov.push(slice(&mut complaint));
+    // SAFETY: each iovec points at a vector that lives until the call returns, with that vector's length; an empty value
+    // is a null pointer of length 0, as a parameter without a value is written.
+    let jid = unsafe { libc::jail_set(iov.as_mut_ptr(), iov.len() as _, flags) };
+    if jid >= 0 {
+        return Ok(jid);
+    }
+    let error = io::Error::last_os_error();
+    let end = complaint.iter().position(|byte| *byte == 0).unwrap_or(0);
+    let said = String::from_utf8_lossy(&complaint[..end]);
+    Err(if said.is_empty() { format!("jail_set: {error}") } else { format!("jail_set: {said}") })
+}
+
+fn slice(bytes: &mut Vec<u8>) -> libc::iovec {
+    let base = if bytes.is_empty() { std::ptr::null_mut() } else { bytes.as_mut_ptr() };
+    libc::iovec { iov_base: base.cast::<c_void>(), iov_len: bytes.len() }
+}
+
+fn encode(param: &Param) -> (Vec<u8>, Vec<u8>) {
+    let text = |text: &str| text.bytes().chain([0]).collect::<Vec<u8>>();
+    let address = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let value = match &param.value {
+        Value::Flag => Vec::new(),
+        Value::Number(number) => number.to_ne_bytes().to_vec(),
+        Value::Text(value) => text(value),
+        Value::Address4(value) => address((*value).into()),
+        Value::Address6(value) => address((*value).into()),
+    };
+    (text(&param.name), value)
+}
+
+/// Removes a jail, and kills what runs in it. One that is gone is no error.
+pub(super) fn remove_jail(jid: c_int) {
+    // SAFETY: takes a number alone.
+    unsafe { libc::jail_remove(jid) };
+}
+
+/// Moves this process into a jail. No folder may be open.
+pub(super) fn attach(jid: c_int) -> io::Result<()> {
+    // SAFETY: takes a number alone.
+    check(unsafe { libc::jail_attach(jid) })
+}
+
+/// Whether nothing is left of a jail, not even a dying one.
+pub(super) fn is_gone(jid: c_int) -> bool {
+    let (mut name, mut value) = (b"jid\0".to_vec(), jid.to_ne_bytes().to_vec());
+    let mut iov = [slice(&mut name), slice(&mut value)];
+    // SAFETY: both iovecs point at vectors that live until the call returns.
+    unsafe { libc::jail_get(iov.as_mut_ptr(), iov.len() as _, libc::JAIL_DYING) < 0 }
+}
+
+/// Whether any process of the host is in a jail.
+pub(super) fn has_processes(jid: c_int) -> io::Result<bool> {
+    let mib = [libc::CTL_KERN, libc::KERN_PROC, libc::KERN_PROC_PROC];
+    // Processes come and go between the two calls, so there is room for more.
+    for _ in 0..8 {
+        let mut length = 0;
+        // SAFETY: with no buffer the kernel writes the length alone.
+        check(unsafe {
+            libc::sysctl(mib.as_ptr(), 3, std::ptr::null_mut(), &mut length, std::ptr::null(), 0)
+        })?;
+        let count = length / size_of::<libc::kinfo_proc>() + 64;
+        let mut found: Vec<libc::kinfo_proc> = Vec::with_capacity(count);
+        let mut length = count * size_of::<libc::kinfo_proc>();
+        // SAFETY: the buffer has room for `length` bytes, and the kernel writes no more.
+        let done = unsafe {
+            libc::sysctl(
+                mib.as_ptr(),
+                3,
+                found.as_mut_ptr().cast(),
+                &mut length,
+                std::ptr::null(),
+                0,
+            )
+        };
+        match check(done) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => continue,
+            other => other?,
+        }
+        // SAFETY: the kernel filled as many whole entries, which are plain numbers and pointers.
+        unsafe { found.set_len(length / size_of::<libc::kinfo_proc>()) };
+        return Ok(found.iter().any(|process| process.ki_jid == jid));
+    }
+    Err(io::ErrorKind::OutOfMemory.into())
+}
+
+/// How a child ended, and the most memory it had at once, in bytes.
+pub(super) fn reap(pid: libc::pid_t) -> io::Result<Option<(c_int, u64)>> {
+    let mut status = 0;
+    // SAFETY: an all-zero rusage is a valid one.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are valid for the call.
+    let found = unsafe { libc::wait4(pid, &mut status, libc::WNOHANG, &mut usage) };
+    check(found)?;
+    Ok((found == pid).then_some((status, usage.ru_maxrss as u64 * 1024)))
+}
+
+/// Closes all descriptors from 3 on but these.
+pub(super) fn close_all_but(keep: &mut [RawFd]) {
+    keep.sort_unstable();
+    let mut from = 3;
+    for fd in keep.iter().copied().filter(|fd| *fd >= 3) {
+        if from < fd {
+            // SAFETY: the caller never returns to code that owns these descriptors.
+            unsafe { libc::close_range(from as _, (fd - 1) as _, 0) };
+        }
+        from = fd + 1;
+    }
+    // SAFETY: as above.
+    unsafe { libc::closefrom(from) };
+}
+
+/// Has this process killed when its parent ends.
+pub(super) fn die_with_parent() -> io::Result<()> {
+    let mut signal: c_int = libc::SIGKILL;
+    // SAFETY: the argument of this command is a pointer to an int.
+    check(unsafe {
+        libc::procctl(libc::P_PID, 0, libc::PROC_PDEATHSIG_CTL, (&raw mut signal).cast())
+    })
+}
+
+/// Takes the limits of an island's processes.
+pub(super) fn limit(bounds: &Bounds) -> io::Result<()> {
+    set_limit(libc::RLIMIT_AS, bounds.address_space)?;
+    set_limit(libc::RLIMIT_NOFILE, bounds.files)?;
+    set_limit(libc::RLIMIT_FSIZE, bounds.file_size)?;
+    for none in [libc::RLIMIT_CORE, libc::RLIMIT_MEMLOCK, libc::RLIMIT_NPTS] {
+        set_limit(none, 0)?;
+    }
+    bounds.processes.map_or(Ok(()), |count| set_limit(libc::RLIMIT_NPROC, count))
+}
+
+fn set_limit(resource: c_int, value: u64) -> io::Result<()> {
+    let value = libc::rlim_t::try_from(value).unwrap_or(libc::rlim_t::MAX);
+    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    // SAFETY: the pointer is valid for the call.
+    check(unsafe { libc::setrlimit(resource, &limit) })
+}
+
+/// Yields to whoever wants the processor.
+pub(super) fn yield_processor() -> io::Result<()> {
+    // SAFETY: takes numbers alone.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 20) })
+}
+
+/// Becomes a user without groups but its own, in a session of its own.
+pub(super) fn become_user(user: u32) -> io::Result<()> {
+    // SAFETY: these take numbers and valid pointers; a group list of one entry is that long.
+    unsafe {
+        check(libc::setsid())?;
+        check(libc::setlogin(c"nobody".as_ptr()))?;
+        check(libc::setgroups(1, &user))?;
+        check(libc::setresgid(user, user, user))?;
+        check(libc::setresuid(user, user, user))
+    }
+}
+
+/// Becomes a program: an open one, or the one at a path. Returns only when that fails.
+pub(super) fn exec(
+    file: Option<BorrowedFd<'_>>,
+    path: &CString,
+    args: &[CString],
+    env: &[CString],
+) -> io::Error {
+    let vector = |texts: &[CString]| -> Vec<*const libc::c_char> {
+        texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (args, env) = (vector(args), vector(env));
+    // SAFETY: both vectors end with a null pointer, and their texts live until the call, which returns on failure alone.
+    unsafe {
+        match file {
+            Some(file) => libc::fexecve(file.as_raw_fd(), args.as_ptr(), env.as_ptr()),
+            None => libc::execve(path.as_ptr(), args.as_ptr(), env.as_ptr()),
+        };
+    }
+    io::Error::last_os_error()
+}
+
+/// Ends this process without running anything of the parent that it was copied from.
+pub(super) fn exit_now(status: c_int) -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(status) }
+}
+
+fn check(result: c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
