@@ -3,7 +3,7 @@
 
 TOOLS = sh scripts/with-tools.sh
 
-.PHONY: all build demo run test lint bench clean
+.PHONY: all build demo run test test-freebsd lint bench clean
 
 all: build
 
@@ -18,6 +18,10 @@ run: build
 
 test:
 	@$(TOOLS) sh scripts/test.sh
+
+# The promises of islands on a FreeBSD host that init has prepared; elsewhere it says that it needs one.
+test-freebsd:
+	@sh scripts/test-freebsd.sh
 
 lint:
 	@$(TOOLS) sh scripts/lint.sh

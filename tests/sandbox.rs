@@ -1,14 +1,19 @@
-//! The promises of a sandbox, one test each, for whatever backend this host has. A stranger's program, compiled from
-//! `fixtures/hostile`, tries to break them. All of it runs twice where the suite is root: as root and as an ordinary
-//! user. What a host or a user cannot be given is printed, and never passed over in silence.
+//! The promises of a sandbox on Linux, one test each. A stranger's program, compiled from `fixtures/hostile`, tries to
+//! break them. All of it runs twice where the suite is root: as root and as an ordinary user. What a host or a user
+//! cannot be given is printed, and never passed over in silence. `sandbox_freebsd.rs` holds the same for FreeBSD.
 
+#[cfg(not(target_os = "freebsd"))]
 mod sandbox {
     mod again;
     mod endings;
     mod files;
     mod host;
+    mod kit;
     mod lifecycle;
     mod limits;
+    mod linux;
+    mod offers;
+    mod platform;
     mod rights;
     mod surroundings;
     mod system;
@@ -19,8 +24,28 @@ mod sandbox {
         if again::is_second_user() || !nix::unistd::geteuid().is_root() {
             return;
         }
-        if host::kit().is_some() {
+        if kit::kit().is_some() {
             again::run_as_ordinary_user();
         }
     }
+
+    #[test]
+    fn freebsd_is_held_to_the_same_promises() {
+        let modules = |text: &'static str| {
+            let lines =
+                text.lines().filter_map(|line| line.trim().strip_prefix("mod ")?.strip_suffix(';'));
+            lines.filter(|name| !["linux", "freebsd"].contains(name)).collect::<Vec<_>>()
+        };
+        let (own, freebsd) = (include_str!("sandbox.rs"), include_str!("sandbox_freebsd.rs"));
+        assert!(modules(own).len() > 10);
+        assert_eq!(modules(own), modules(freebsd));
+    }
+}
+
+#[cfg(target_os = "freebsd")]
+#[test]
+fn the_promises_of_linux() {
+    use std::io::Write;
+    // Past the capture of a test's output, so that it is seen.
+    let _ = writeln!(std::io::stderr(), "skipped: this is a FreeBSD host; see make test-freebsd");
 }

@@ -4,7 +4,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 use std::sync::{Mutex, Once};
 
-use super::host::{KIT, SUITE, kit, say};
+use super::host::{not_given, say};
+use super::kit::{KIT, SUITE, kit};
+use super::platform;
 
 /// Set, to a test's name, in a process that runs that test alone.
 const ALONE: &str = "SKY_ISLAND_SUITE_ALONE";
@@ -23,9 +25,7 @@ pub fn is_second_user() -> bool {
 
 /// Runs one test in a process of its own and fails if it fails.
 pub fn run_alone(name: &str) {
-    let mut command = suite();
-    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(ALONE, name);
-    let output = command.output().expect("the suite runs again");
+    let output = output_alone(name, &[]);
     let text = text(&output);
     assert!(output.status.success() && text.contains("1 passed"), "{name}, alone:\n{text}");
     for line in text.lines().filter(|line| line.starts_with("NOT GIVEN")) {
@@ -33,8 +33,18 @@ pub fn run_alone(name: &str) {
     }
 }
 
+/// Runs one test in a process of its own and hands back what it leaves, however it ended.
+pub fn output_alone(name: &str, env: &[(&str, &str)]) -> Output {
+    let mut command = suite();
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(ALONE, name);
+    command.envs(env.iter().copied()).output().expect("the suite runs again")
+}
+
 /// Runs all tests as an ordinary user and fails if one of them fails.
 pub fn run_as_ordinary_user() {
+    if let Err(why) = platform::ORDINARY_USERS {
+        return not_given("islands of an ordinary user", why);
+    }
     let mut command = suite();
     command.uid(THROWAWAY).gid(THROWAWAY).env(USER, "1").current_dir("/");
     // What the environment says of our own home is nothing to that user.
@@ -62,7 +72,7 @@ fn suite() -> Command {
     command
 }
 
-fn text(output: &Output) -> String {
+pub fn text(output: &Output) -> String {
     let both = [&output.stdout[..], &output.stderr[..]].concat();
     String::from_utf8_lossy(&both).into_owned()
 }

@@ -2,7 +2,7 @@
 
 use sky_island::island::Ending;
 
-use super::host::{not_given, promise};
+use super::host::promise;
 
 #[test]
 fn a_functions_own_status_and_words_reach_the_caller() {
@@ -30,9 +30,6 @@ fn a_panic_reaches_the_caller_with_its_text() {
 #[test]
 fn the_signal_that_a_function_died_of_reaches_the_caller() {
     promise(|host| {
-        if !cfg!(target_os = "linux") {
-            return not_given("a fault by raw calls", "the program has it for Linux only");
-        }
         let outcome = host.run(&host.function(&["die-of-a-fault"]));
         assert_eq!(outcome.ending, Ending::Signaled(libc::SIGSEGV));
     });

@@ -1,37 +1,28 @@
-//! What the suite runs on: the stranger's program, a backend, and the two users.
+//! What a test runs on: a backend, of its process or of its own, and islands on it.
 
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::{Arc, Once};
+use std::time::{Duration, Instant};
 
+use parking_lot::RwLock;
 use sky_island::island::{Backend, Islands, Limits, Options, Outcome, Spec, choose};
 use sky_island::net::Pools;
 
-use super::again;
+use super::kit::{LAUNCHER, PROGRAM, ZONES, kit};
+use super::{again, platform};
 
 /// Everything that a test needs to run islands.
 pub struct Host {
     pub islands: Islands,
     pub backend: Arc<dyn Backend>,
     pub runtime: tokio::runtime::Runtime,
+    /// The addresses that the backend can put in place.
+    #[cfg_attr(not(target_os = "freebsd"), allow(dead_code))]
+    pub pools: Pools,
     program: Arc<File>,
 }
-
-/// The stranger's program and the files beside it; made once for all processes of the suite.
-struct Kit {
-    folder: PathBuf,
-}
-
-/// A folder that the suite's other processes find these things in.
-pub const KIT: &str = "SKY_ISLAND_SUITE_KIT";
-pub const PROGRAM: &str = "hostile";
-pub const LAUNCHER: &str = "sky-island";
-pub const SUITE: &str = "suite";
-const ZONES: &str = "zoneinfo.zip";
 
 /// Says something past the capture of the test's output, so that it is seen when the test passes as well.
 pub fn say(text: impl std::fmt::Display) {
@@ -44,91 +35,69 @@ pub fn not_given(promise: &str, why: impl std::fmt::Display) {
     say(format_args!("NOT GIVEN to user {user}: {promise}: {why}"));
 }
 
-/// The backend that the tests of this process share.
-static SHARED: OnceLock<Option<Host>> = OnceLock::new();
+/// The backend that the tests of this process share: not made yet, not to be had, or there.
+static SHARED: RwLock<Option<Option<Host>>> = RwLock::new(None);
 
 /// Runs a test of one promise on the backend that the tests of this process share.
 pub fn promise(test: impl FnOnce(&Host)) {
-    let shared = SHARED.get_or_init(|| {
-        let host = Host::start(0);
-        again::at_exit(|| SHARED.get().into_iter().flatten().for_each(Host::close));
-        host
-    });
-    if let Some(host) = shared {
-        test(host);
+    loop {
+        let shared = SHARED.read();
+        match &*shared {
+            Some(Some(host)) => return test(host),
+            Some(None) => return,
+            None => drop(shared),
+        }
+        let mut shared = SHARED.write();
+        if shared.is_none() {
+            *shared = Some(Host::start(0));
+            static ONCE: Once = Once::new();
+            ONCE.call_once(|| {
+                again::at_exit(|| SHARED.read().iter().flatten().for_each(Host::close))
+            });
+        }
     }
 }
 
 /// Runs a test in a process of its own, which it can look at from outside: `name` is the test's.
 pub fn alone(name: &str, ahead: usize, test: impl FnOnce(&Host)) {
-    if !again::is_alone(name) {
-        if kit().is_some() {
-            again::run_alone(name);
+    alone_without_backend(name, || {
+        if let Some(host) = Host::start(ahead) {
+            test(&host);
+            host.close();
         }
-        return;
+    });
+}
+
+/// The same, and the test makes its backends itself.
+pub fn alone_without_backend(name: &str, test: impl FnOnce()) {
+    if again::is_alone(name) {
+        return test();
     }
-    if let Some(host) = Host::start(ahead) {
-        test(&host);
+    if kit().is_some() {
+        let _turn = platform::ONE_BACKEND_AT_A_TIME.then(give_way);
+        again::run_alone(name);
+    }
+}
+
+/// Closes the backend of this process, and lets nobody make another one until the guard goes.
+fn give_way() -> impl Drop {
+    let mut shared = SHARED.write();
+    if let Some(Some(host)) = shared.take() {
         host.close();
     }
+    shared
 }
 
-/// The folder with the program and the launcher in it, or none, with the reason said.
-pub fn kit() -> Option<&'static Path> {
-    static KIT_MADE: OnceLock<Option<Kit>> = OnceLock::new();
-    KIT_MADE.get_or_init(Kit::find_or_make).as_ref().map(|kit| kit.folder.as_path())
-}
-
-impl Kit {
-    fn find_or_make() -> Option<Self> {
-        if let Some(folder) = std::env::var_os(KIT) {
-            return Some(Self { folder: folder.into() });
-        }
-        let goroot = match Command::new("go").args(["env", "GOROOT"]).output() {
-            Ok(output) => PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()),
-            Err(error) => {
-                say(format_args!("skipped: the go command cannot be run ({error})"));
-                return None;
-            }
-        };
-        let folder = tempfile::Builder::new()
-            .prefix("sky-island-suite-")
-            .permissions(std::fs::Permissions::from_mode(0o755))
-            .tempdir()
-            .expect("a temporary folder can be made")
-            .keep();
-        again::at_exit(|| {
-            if let Some(kit) = kit() {
-                let _ = std::fs::remove_dir_all(kit);
-            }
-        });
-        let built = Command::new("go")
-            .args(["build", "-trimpath", "-o"])
-            .arg(folder.join(PROGRAM))
-            .arg(".")
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hostile"))
-            .envs([
-                ("CGO_ENABLED", "0"),
-                ("GOWORK", "off"),
-                ("GOFLAGS", ""),
-                ("GOTOOLCHAIN", "local"),
-            ])
-            .status()
-            .expect("go build runs");
-        assert!(built.success(), "the stranger's program builds");
-        let own = std::env::current_exe().expect("this process has a program");
-        copy(Path::new(env!("CARGO_BIN_EXE_sky-island")), &folder.join(LAUNCHER));
-        copy(&own, &folder.join(SUITE));
-        let zones = goroot.join("lib/time").join(ZONES);
-        if zones.exists() {
-            copy(&zones, &folder.join(ZONES));
-        }
-        Some(Self { folder })
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::copy(from, to).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
+/// What the backend is told, here and nowhere else. `platform` knows what else there is to tell of a prepared host.
+fn options(kit: &Path, ahead: usize) -> Options {
+    platform::options(Options {
+        launcher: kit.join(LAUNCHER),
+        zones: Some(kit.join(ZONES)).filter(|path| path.exists()),
+        function: limits(),
+        ahead,
+        pools: Pools::default(),
+        jails: None,
+    })
 }
 
 impl Host {
@@ -142,24 +111,20 @@ impl Host {
     pub fn start_on(runtime: &mut tokio::runtime::Builder, ahead: usize) -> Option<Self> {
         let kit = kit()?;
         let runtime = runtime.enable_all().build().expect("a runtime");
-        let options = Options {
-            launcher: kit.join(LAUNCHER),
-            zones: Some(kit.join(ZONES)).filter(|path| path.exists()),
-            function: limits(),
-            ahead,
-            pools: Pools::default(),
-            jails: None,
-        };
+        let options = options(kit, ahead);
+        let pools = options.pools.clone();
         let backend = match runtime.block_on(choose(options)) {
             Ok(backend) => backend,
             Err(error) => {
+                assert!(!platform::must_start(), "the host is prepared, and yet: {error}");
                 let findings = "`sky-island check` says what is missing";
                 not_given("any island at all", format_args!("{error}; {findings}"));
                 return None;
             }
         };
         let program = Arc::new(File::open(kit.join(PROGRAM)).expect("the program"));
-        Some(Self { islands: Islands::new(backend.clone()), backend, runtime, program })
+        let islands = Islands::new(backend.clone());
+        Some(Self { islands, backend, runtime, pools, program })
     }
 
     /// Gives back what the host made for this backend.
@@ -168,7 +133,7 @@ impl Host {
     }
 
     pub fn has_zones(&self) -> bool {
-        kit().is_some_and(|kit| kit.join(ZONES).exists())
+        platform::has_zones(kit().is_some_and(|kit| kit.join(ZONES).exists()))
     }
 
     /// Why this host does not give something, by the finding's name; none where it does.
@@ -215,7 +180,7 @@ pub fn read<T: serde::de::DeserializeOwned>(outcome: &Outcome) -> T {
 /// Limits under which an honest deed has room; a test narrows what it is about.
 pub fn limits() -> Limits {
     Limits {
-        deadline: Duration::from_secs(20),
+        deadline: platform::DEADLINE,
         memory: 192 << 20,
         processes: 32,
         output: 1 << 20,
@@ -226,10 +191,9 @@ pub fn limits() -> Limits {
 
 /// Waits until something becomes true; what a host does in its own time has no moment to be asserted at.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    const PATIENCE: Duration = Duration::from_secs(10);
-    let until = std::time::Instant::now() + PATIENCE;
+    let until = Instant::now() + platform::PATIENCE;
     while !holds() {
-        assert!(std::time::Instant::now() < until, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < until, "not within {:?}: {what}", platform::PATIENCE);
         std::thread::sleep(Duration::from_millis(5));
     }
 }

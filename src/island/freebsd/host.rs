@@ -108,8 +108,7 @@ impl Host {
         }
         if self.counts {
             estate.rules = true;
-            let wanted =
-                rules::rules(&id, limits, plan::OPEN_FILES, plan.function, self.processors);
+            let wanted = rules::rules(&id, plan, limits.processes, self.processors);
             rules::add(exec, &wanted).await.map_err(refused)?;
         }
         if let Some(lease) = lease {

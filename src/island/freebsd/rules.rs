@@ -3,7 +3,8 @@
 //! What must always hold: rules are added before the jail is made and removed after it is gone, by us, for nobody else
 //! does. They count only where `kern.racct.enable` is 1.
 
-use super::super::{IslandId, Limits};
+use super::super::IslandId;
+use super::plan::Plan;
 use crate::exec::{Command, ExecError, Executor};
 
 /// Descriptors that all processes of an island may have open together, for each that one may have.
@@ -12,22 +13,18 @@ const SHARED_FILES: u64 = 4;
 const OFF: &str = "RACCT/RCTL";
 
 /// The rules of one island. `processors` is how many the host has; a function leaves one of them to the server.
-pub fn rules(
-    id: &IslandId,
-    limits: &Limits,
-    files: u64,
-    function: bool,
-    processors: u64,
-) -> Vec<String> {
+pub fn rules(id: &IslandId, plan: &Plan, processes: u64, processors: u64) -> Vec<String> {
     let mut rules = vec![
-        ("maxproc", "deny", limits.processes),
-        ("nthr", "deny", limits.processes),
-        ("openfiles", "deny", files * SHARED_FILES),
+        ("maxproc", "deny", processes),
+        ("nthr", "deny", processes),
+        ("openfiles", "deny", plan.bounds.files * SHARED_FILES),
         // Seen about a second late: the net below the limit of each process's address space.
-        ("memoryuse", "sigkill", limits.memory),
+        ("memoryuse", "sigkill", plan.memory),
     ];
-    if function {
+    if plan.function {
         rules.push(("pcpu", "deny", 100 * processors.saturating_sub(1).max(1)));
+        // Memory that no process maps is in nobody's address space, but it is reserved like all other.
+        rules.push(("swapuse", "deny", plan.bounds.address_space));
     }
     let rule = |(resource, action, amount)| format!("jail:{id}:{resource}:{action}={amount}");
     rules.into_iter().map(rule).collect()
@@ -58,35 +55,46 @@ pub async fn enabled(exec: &dyn Executor) -> bool {
 mod tests {
     use super::*;
     use crate::exec::Script;
-    use std::time::Duration;
+    use crate::island::freebsd::params::Reach;
+    use crate::island::freebsd::plan::Root;
+    use crate::island::freebsd::protocol::Bounds;
 
     fn id() -> IslandId {
         IslandId::parse("si_0123abcd_1").unwrap()
     }
 
+    fn plan(function: bool) -> Plan {
+        let bounds = Bounds { address_space: 1 << 30, processes: None, files: 64, file_size: 1 };
+        Plan {
+            root: Root::Tool(Vec::new()),
+            mounts: Vec::new(),
+            reach: Reach::Nothing,
+            bounds,
+            memory: 64 << 20,
+            function,
+            background: false,
+        }
+    }
+
     #[tokio::test]
     async fn a_functions_rules_go_on_in_one_command_and_off_in_one() {
-        let limits = Limits {
-            deadline: Duration::from_secs(1),
-            memory: 64 << 20,
-            processes: 20,
-            output: 0,
-            tmp: 0,
-            disk: None,
-        };
         let script = Script::new()
             .quiet(
                 "rctl -a jail:si_0123abcd_1:maxproc:deny=20 jail:si_0123abcd_1:nthr:deny=20 \
                  jail:si_0123abcd_1:openfiles:deny=256 jail:si_0123abcd_1:memoryuse:sigkill=67108864 \
-                 jail:si_0123abcd_1:pcpu:deny=100",
+                 jail:si_0123abcd_1:pcpu:deny=100 jail:si_0123abcd_1:swapuse:deny=1073741824",
             )
             .quiet("rctl -r jail:si_0123abcd_1");
-        add(&script, &rules(&id(), &limits, 64, true, 2)).await.unwrap();
+        add(&script, &rules(&id(), &plan(true), 20, 2)).await.unwrap();
         remove(&script, &id()).await.unwrap();
-        assert!(
-            rules(&id(), &limits, 64, true, 1).contains(&"jail:si_0123abcd_1:pcpu:deny=100".into())
-        );
-        assert!(!rules(&id(), &limits, 64, false, 8).iter().any(|rule| rule.contains("pcpu")));
+        let of_one_processor = rules(&id(), &plan(true), 20, 1);
+        assert!(of_one_processor.contains(&"jail:si_0123abcd_1:pcpu:deny=100".into()));
+    }
+
+    #[test]
+    fn a_tool_may_use_all_processors_and_reserve_what_its_processes_want() {
+        let rules = rules(&id(), &plan(false), 20, 8);
+        assert!(!rules.iter().any(|rule| rule.contains("pcpu") || rule.contains("swapuse")));
     }
 
     #[tokio::test]

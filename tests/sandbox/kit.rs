@@ -1,0 +1,92 @@
+//! What the suite is made of besides itself: the stranger's program, the launcher, the archive of time zones. Made once
+//! for all processes of the suite, in a folder that each of them finds.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use super::host::say;
+use super::{again, platform};
+
+/// A folder that the suite's other processes find these things in.
+pub const KIT: &str = "SKY_ISLAND_SUITE_KIT";
+pub const PROGRAM: &str = "hostile";
+pub const LAUNCHER: &str = "sky-island";
+pub const SUITE: &str = "suite";
+pub const ZONES: &str = "zoneinfo.zip";
+
+/// The folder with the program and the launcher in it, or none, with the reason said.
+pub fn kit() -> Option<&'static Path> {
+    static KIT_MADE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    KIT_MADE.get_or_init(find_or_make).as_deref()
+}
+
+fn find_or_make() -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os(KIT) {
+        return Some(folder.into());
+    }
+    if let Err(why) = platform::is_ready() {
+        say(format_args!("skipped: {why}"));
+        return None;
+    }
+    let goroot = match Command::new(platform::go()).args(["env", "GOROOT"]).output() {
+        Ok(output) => PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()),
+        Err(error) => {
+            say(format_args!("skipped: the go command cannot be run ({error})"));
+            return None;
+        }
+    };
+    let folder = tempfile::Builder::new()
+        .prefix("sky-island-suite-")
+        .permissions(std::fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .expect("a temporary folder can be made")
+        .keep();
+    again::at_exit(|| {
+        if let Some(kit) = kit() {
+            let _ = std::fs::remove_dir_all(kit);
+        }
+    });
+    build(&platform::go(), &folder.join(PROGRAM), &[]);
+    let own = std::env::current_exe().expect("this process has a program");
+    copy(Path::new(env!("CARGO_BIN_EXE_sky-island")), &folder.join(LAUNCHER));
+    copy(&own, &folder.join(SUITE));
+    let zones = goroot.join("lib/time").join(ZONES);
+    if zones.exists() {
+        copy(&zones, &folder.join(ZONES));
+    }
+    Some(folder)
+}
+
+/// Builds the stranger's program.
+fn build(go: &Path, output: &Path, target: &[(&str, &str)]) {
+    let built = Command::new(go)
+        .args(["build", "-trimpath", "-o"])
+        .arg(output)
+        .arg(".")
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hostile"))
+        .envs([("CGO_ENABLED", "0"), ("GOWORK", "off"), ("GOFLAGS", ""), ("GOTOOLCHAIN", "local")])
+        .envs(target.iter().copied())
+        .output()
+        .expect("go build runs");
+    let complaint = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "the stranger's program for {target:?}: {complaint}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::copy(from, to).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
+}
+
+#[test]
+fn the_strangers_program_builds_for_each_system() {
+    if again::is_second_user() || kit().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for os in ["linux", "freebsd"] {
+        for arch in ["amd64", "arm64"] {
+            build(&platform::go(), &folder.path().join(os), &[("GOOS", os), ("GOARCH", arch)]);
+        }
+    }
+}
