@@ -1,9 +1,12 @@
 //! `sky-island check`: what this host can and cannot do, line by line, with the remedy.
 
+use std::fmt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::{complain, runtime, start_log, status};
+use clap::Args;
+
+use super::{ConfigArgs, complain, runtime, start_log, status, with_config};
 use crate::build::Toolchain;
 use crate::config::Config;
 use crate::island::{
@@ -11,30 +14,72 @@ use crate::island::{
     choose,
 };
 
-pub(super) fn run(config: Config) -> ExitCode {
-    start_log("warn");
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print only what is required and missing.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub(super) fn run(args: &CheckArgs) -> ExitCode {
+    with_config(args.config.config.as_deref(), |config| check(&config, args.quiet))
+}
+
+fn check(config: &Config, quiet: bool) -> ExitCode {
+    start_log(if quiet { "error" } else { "warn" });
     let Some(runtime) = runtime() else { return ExitCode::from(status::OURS) };
-    let findings = runtime.block_on(find(&config));
-    let mut bad = false;
-    for finding in &findings {
-        let mark = match (&finding.remedy, finding.required) {
-            (None, _) => "ok",
-            (Some(_), false) => "weak",
-            (Some(_), true) => "BAD",
-        };
-        bad |= mark == "BAD";
-        println!("{mark:4} {}: {}", finding.name, finding.detail);
-        if let Some(remedy) = &finding.remedy {
-            println!("       remedy: {remedy}");
-        }
+    let findings = runtime.block_on(find(config));
+    let report = Report { findings: &findings, quiet };
+    print!("{report}");
+    if report.is_bad() { ExitCode::from(status::OURS) } else { ExitCode::SUCCESS }
+}
+
+/// What was found, as it is printed.
+struct Report<'a> {
+    findings: &'a [Finding],
+    /// Whether what is well, or only weak, goes unsaid.
+    quiet: bool,
+}
+
+impl Report<'_> {
+    fn is_bad(&self) -> bool {
+        self.findings.iter().any(|finding| mark(finding) == BAD)
     }
-    if bad { ExitCode::from(status::OURS) } else { ExitCode::SUCCESS }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in self.findings {
+            let mark = mark(finding);
+            if self.quiet && mark != BAD {
+                continue;
+            }
+            writeln!(f, "{mark:4} {}: {}", finding.name, finding.detail)?;
+            if let Some(remedy) = &finding.remedy {
+                writeln!(f, "       remedy: {remedy}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The mark of what is required and missing.
+const BAD: &str = "BAD";
+
+fn mark(finding: &Finding) -> &'static str {
+    match (&finding.remedy, finding.required) {
+        (None, _) => "ok",
+        (Some(_), false) => "weak",
+        (Some(_), true) => BAD,
+    }
 }
 
 /// `-i`, as in 2017.
 pub(super) fn init(config: Config) -> ExitCode {
     println!("A FreeBSD host is prepared by init; this host needs no preparation. What it can do:");
-    run(config)
+    check(&config, false)
 }
 
 async fn find(config: &Config) -> Vec<Finding> {
@@ -120,10 +165,35 @@ fn toolchain(config: &Config) -> Finding {
 fn state(config: &Config) -> Finding {
     let path = config.state_dir();
     let made = std::fs::create_dir_all(&path).and_then(|()| {
-        let probe = path.join(".check");
+        let probe = path.join(format!(".check-{}", std::process::id()));
         std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(probe))
     });
     let remedy =
         made.err().map(|error| format!("set state_dir to a folder that can be written ({error})"));
     Finding { name: "state", detail: path.display().to_string(), remedy, required: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(name: &'static str, remedy: Option<&str>, required: bool) -> Finding {
+        Finding { name, detail: "detail".into(), remedy: remedy.map(Into::into), required }
+    }
+
+    #[test]
+    fn quietly_only_what_is_required_and_missing_is_said() {
+        let mut findings = vec![
+            finding("namespaces", None, true),
+            finding("files", Some("a newer kernel"), false),
+        ];
+        let well = Report { findings: &findings, quiet: true };
+        assert_eq!((well.to_string().as_str(), well.is_bad()), ("", false));
+        let aloud = Report { findings: &findings, quiet: false }.to_string();
+        assert!(aloud.contains("ok   namespaces") && aloud.contains("weak files"), "{aloud}");
+        findings.push(finding("toolchain", Some("install Go"), true));
+        let bad = Report { findings: &findings, quiet: true };
+        assert_eq!(bad.to_string(), "BAD  toolchain: detail\n       remedy: install Go\n");
+        assert!(bad.is_bad());
+    }
 }

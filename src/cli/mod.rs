@@ -54,7 +54,7 @@ enum Command {
     Call(call::CallArgs),
     /// Say what this host can isolate and limit, and what to do about the rest.
     #[command(after_help = "Example:\n  sky-island check")]
-    Check(ConfigArgs),
+    Check(check::CheckArgs),
     /// Give back what a crash left behind: jails, mounts, datasets, addresses.
     #[command(after_help = "Example:\n  sky-island sweep -c config.json")]
     Sweep(ConfigArgs),
@@ -84,7 +84,7 @@ pub fn main() -> ExitCode {
         Some(Command::FetchWorker) => worker::run(),
         Some(Command::Serve(args)) => with_config(args.config.as_deref(), serve::run),
         Some(Command::Call(args)) => call::run(args),
-        Some(Command::Check(args)) => with_config(args.config.as_deref(), check::run),
+        Some(Command::Check(args)) => check::run(&args),
         Some(Command::Sweep(args)) => with_config(args.config.as_deref(), sweep::run),
         None if cli.init => with_config(cli.config.as_deref(), check::init),
         None if cli.config.is_some() => with_config(cli.config.as_deref(), serve::run),
