@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -272,7 +273,9 @@ pub async fn serve(
     let stopping = CancellationToken::new();
     let connections = crate::http::serve(listener, router(app), stopping.clone().cancelled_owned());
     let served = tokio::spawn(connections);
+    tell_manager(NotifyState::Ready);
     stop.await;
+    tell_manager(NotifyState::Stopping);
     tracing::info!("stopping");
     stopping.cancel();
     calls.close();
@@ -288,6 +291,13 @@ pub async fn serve(
     background.wait().await;
     parts.close().await;
     Ok(())
+}
+
+/// Tells the service manager, where one has started us and listens (sd_notify(3)).
+fn tell_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager cannot be told how the server is");
+    }
 }
 
 async fn warm(builder: Arc<Builder>, wanted: bool) {
