@@ -1,14 +1,20 @@
 # Works with GNU make and BSD make. `make demo` shows the main job, `make test` runs every test; both first install what
-# is missing, and say so. All recipes go through scripts/with-tools.sh, which finds or installs compiler, Rust and Go.
+# is missing, and say so. What compiles goes through scripts/with-tools.sh, which finds or installs compiler, Rust and Go.
+# `make install` and `make deinstall` obey PREFIX and DESTDIR, and OS (FreeBSD or Linux) where it is not this host's.
 
 TOOLS = sh scripts/with-tools.sh
+PREFIX ?= /usr/local
+INSTALL = PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" OS="$(OS)" PROGRAM="$(PROGRAM)" MAKE="$(MAKE)" sh scripts/install.sh
 
-.PHONY: all build demo run test test-freebsd lint bench clean
+.PHONY: all build demo run test test-freebsd lint bench freebsd clean install deinstall
 
 all: build
 
+# The program is dated by its last build, be it that nothing had to be compiled: `make install` looks whether it is older
+# than its source.
 build:
 	@$(TOOLS) cargo build --release --locked
+	@touch -c target/release/sky-island
 
 demo: build
 	@$(TOOLS) sh scripts/demo.sh
@@ -29,5 +35,14 @@ lint:
 bench:
 	@$(TOOLS) cargo bench --locked --bench cached_call
 
+freebsd:
+	@$(TOOLS) sh scripts/freebsd.sh
+
 clean:
 	rm -rf target
+
+install:
+	@$(INSTALL) install
+
+deinstall:
+	@$(INSTALL) deinstall

@@ -1,7 +1,12 @@
 #!/bin/sh
-# Format, lints as errors for Linux and FreeBSD, and what may be linked in.
+# Format, shell scripts, lints as errors for Linux and FreeBSD, and what may be linked in.
 set -eu
 cargo fmt --check
+if command -v shellcheck >/dev/null 2>&1; then
+    shellcheck scripts/*.sh rc.d/sky_island tests/service/rc.subr
+else
+    echo "sky-island: the shell scripts were not checked: there is no shellcheck here" >&2
+fi
 cargo clippy --locked --all-targets -- -D warnings
 if ! cargo deny --version >/dev/null 2>&1; then
     echo "sky-island: installing cargo-deny from its source" >&2

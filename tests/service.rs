@@ -1,0 +1,11 @@
+//! The server as a service: what is installed for it, what its rc.d script would run, how it hears and tells its
+//! manager. FreeBSD's parts are tested wherever there is a shell; a tool that this host lacks is printed.
+
+mod service {
+    mod host;
+    mod install;
+    mod manager;
+    mod manual;
+    mod rc;
+    mod scripts;
+}
