@@ -6,7 +6,7 @@ TOOLS = sh scripts/with-tools.sh
 PREFIX ?= /usr/local
 INSTALL = PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" OS="$(OS)" PROGRAM="$(PROGRAM)" MAKE="$(MAKE)" sh scripts/install.sh
 
-.PHONY: all build demo run test test-freebsd lint bench freebsd clean install deinstall
+.PHONY: all build demo run test test-freebsd test-zfs lint bench freebsd clean install deinstall
 
 all: build
 
@@ -28,6 +28,10 @@ test:
 # The promises of islands on a FreeBSD host that init has prepared; elsewhere it says that it needs one.
 test-freebsd:
 	@sh scripts/test-freebsd.sh
+
+# The storage of FreeBSD's islands on a real pool: this host's, or a small guest's where one is at hand.
+test-zfs:
+	@$(TOOLS) sh scripts/test-zfs.sh
 
 lint:
 	@$(TOOLS) sh scripts/lint.sh

@@ -70,7 +70,7 @@ impl Why {
                 Self::Other
             };
         };
-        const TEXTS: [(&str, Why); 15] = [
+        const TEXTS: [(&str, Why); 16] = [
             ("dataset already exists", Why::Exists),
             ("snapshot has dependent clones", Why::Depended),
             ("filesystem has children", Why::Depended),
@@ -79,6 +79,7 @@ impl Why {
             ("is busy", Why::Busy),
             ("does not exist", Why::Missing),
             ("no such pool", Why::Missing),
+            ("could not find any snapshots to destroy", Why::Missing),
             ("permission denied", Why::Denied),
             ("Permission denied", Why::Denied),
             ("out of space", Why::Full),
@@ -260,6 +261,7 @@ mod tests {
             ("cannot create 'z/a': parent does not exist", Why::Missing),
             ("cannot open 'z/a': dataset does not exist", Why::Missing),
             ("cannot open 'z': no such pool", Why::Missing),
+            ("could not find any snapshots to destroy; check snapshot names.", Why::Missing),
             ("cannot unmount '/z/a': pool or dataset is busy", Why::Busy),
             ("cannot destroy 'z/a': dataset is busy", Why::Busy),
             (
