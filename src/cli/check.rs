@@ -13,6 +13,7 @@ use crate::island::{
     Backend, Ending, Finding, Islands, Limits, Options, Program, Purpose, Rights, Spec, ToolRights,
     choose,
 };
+use crate::net::Pools;
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -91,6 +92,8 @@ async fn find(config: &Config) -> Vec<Finding> {
             return findings;
         }
     };
+    // A server may be using them; `addresses` looks without touching.
+    findings.extend(crate::island::addresses(&Pools::new(config.network.pools())).await);
     match choose(options.clone()).await {
         Ok(backend) => {
             findings.extend(backend.findings());
@@ -106,8 +109,9 @@ async fn find(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// A server may be running, whose islands are not to be swept away.
+/// A server may be running, whose islands and addresses are not to be touched.
 fn unswept(mut options: Options) -> Options {
+    options.pools = Pools::default();
     if let Some(jails) = &mut options.jails {
         jails.sweep = false;
     }

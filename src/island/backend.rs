@@ -128,6 +128,18 @@ pub async fn findings(options: &Options) -> Vec<Finding> {
     }
 }
 
+/// What this host can do about addresses, with nothing changed on it; none where no pool is configured.
+pub async fn addresses(pools: &crate::net::Pools) -> Option<Finding> {
+    #[cfg(target_os = "linux")]
+    {
+        super::linux::network::finding(pools).await
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        super::freebsd::addresses(pools).await
+    }
+}
+
 /// What a backend needs to know of the configuration.
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -19,7 +19,7 @@ mod spec;
 mod wire;
 
 pub use backend::{
-    Backend, Exit, Finding, Jails, Options, StartError, Started, Stdio, choose, findings,
+    Backend, Exit, Finding, Jails, Options, StartError, Started, Stdio, addresses, choose, findings,
 };
 pub use freebsd::{Swept, sweep};
 pub use id::IslandId;

@@ -89,13 +89,13 @@ fn give_way() -> impl Drop {
 }
 
 /// What the backend is told, here and nowhere else. `platform` knows what else there is to tell of a prepared host.
-fn options(kit: &Path, ahead: usize) -> Options {
+fn options(kit: &Path, ahead: usize, pools: Pools) -> Options {
     platform::options(Options {
         launcher: kit.join(LAUNCHER),
         zones: Some(kit.join(ZONES)).filter(|path| path.exists()),
         function: limits(),
         ahead,
-        pools: Pools::default(),
+        pools,
         jails: None,
     })
 }
@@ -109,9 +109,18 @@ impl Host {
 
     /// The same, on the runtime that is described.
     pub fn start_on(runtime: &mut tokio::runtime::Builder, ahead: usize) -> Option<Self> {
+        Self::start_with(runtime, ahead, Pools::default())
+    }
+
+    /// The same, with addresses to lend.
+    pub fn start_with(
+        runtime: &mut tokio::runtime::Builder,
+        ahead: usize,
+        pools: Pools,
+    ) -> Option<Self> {
         let kit = kit()?;
         let runtime = runtime.enable_all().build().expect("a runtime");
-        let options = options(kit, ahead);
+        let options = options(kit, ahead, pools);
         let pools = options.pools.clone();
         let backend = match runtime.block_on(choose(options)) {
             Ok(backend) => backend,

@@ -76,11 +76,12 @@ impl Host {
         Ok((host, findings))
     }
 
-    /// Removes the aliases that an earlier start left, and sets aside the addresses that others have.
-    pub(super) async fn reconcile_addresses(&self) -> Result<(), StartError> {
-        let others = jails::addresses(&*self.exec).await.map_err(refused)?;
+    /// Removes the aliases that an earlier start left, and sets aside the addresses that others have. The error says why
+    /// islands can have no addresses.
+    pub(super) async fn reconcile_addresses(&self) -> Result<(), String> {
+        let others = jails::addresses(&*self.exec).await.map_err(|error| chain(&error))?;
         let done = alias::reconcile(&*self.exec, &self.ledger, &self.pools, others).await;
-        done.map_err(refused)
+        done.map_err(|error| chain(&error))
     }
 
     /// Makes an island up to the moment when it waits to be told what to become. Each step is in `estate` before it is

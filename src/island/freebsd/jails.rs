@@ -37,9 +37,10 @@ pub async fn remove(exec: &dyn Executor, id: &IslandId) -> Result<(), ExecError>
     if gone { Ok(()) } else { output.success(&command).map(|_| ()) }
 }
 
-/// The addresses of all jails of this host, ours and others'.
+/// The addresses of all jails of this host, ours and others', those that are dying included.
 pub async fn addresses(exec: &dyn Executor) -> Result<Vec<IpAddr>, ExecError> {
-    let command = Command::program("jls").args(["--libxo=json", "-n", "ip4.addr", "ip6.addr"]);
+    let command =
+        Command::program("jls").args(["-d", "--libxo=json", "-n", "ip4.addr", "ip6.addr"]);
     let text = exec.run(&command).await?.success(&command)?;
     let jails: Vec<Addressed> = read(&text).map_err(|error| unreadable(&command, text, &error))?;
     let texts = jails.into_iter().flat_map(|jail| [jail.ip4, jail.ip6]).flatten();
@@ -153,7 +154,7 @@ mod tests {
         let text = r#"{"__version": "2", "jail-information": {"jail": [
             {"ip4.addr": ["10.0.2.77", "10.0.2.78"], "ip6.addr": []},
             {"ip4.addr": [], "ip6.addr": ["fe80::1%em0", "fd00::1"]}, {}]}}"#;
-        let script = Script::new().expect("jls --libxo=json -n ip4.addr ip6.addr", 0, text, "");
+        let script = Script::new().expect("jls -d --libxo=json -n ip4.addr ip6.addr", 0, text, "");
         let found = addresses(&script).await.unwrap();
         let found: Vec<_> = found.iter().map(IpAddr::to_string).collect();
         assert_eq!(found, ["10.0.2.77", "10.0.2.78", "fe80::1", "fd00::1"]);

@@ -53,6 +53,8 @@ use super::{
 
 pub use sweep::{Swept, sweep};
 
+/// How long the start of the server waits for what an earlier start left; the rest is given back meanwhile.
+const SWEEP_WAIT: Duration = Duration::from_secs(10);
 /// How long the end of the server waits for everything to be given back; the next start finds the rest.
 const CLOSE_WAIT: Duration = Duration::from_secs(20);
 
@@ -86,13 +88,16 @@ impl FreeBsd {
         let (host, findings) = Host::open(&options).await?;
         let janitor = Arc::new(Janitor::new());
         let host = Arc::new(host);
+        let mut network = Ok(());
         if options.jails.as_ref().is_some_and(|jails| jails.sweep) {
             sweep::reconcile(&host, &janitor).await?;
+            // Jails of an earlier start give their addresses up first.
+            janitor.drain(SWEEP_WAIT).await;
+            network = host.reconcile_addresses().await;
         }
-        let network = match options.pools.pools().is_empty() {
-            true => Err("no pool of addresses is configured".to_owned()),
-            false => Ok(()),
-        };
+        if options.pools.pools().is_empty() {
+            network = Err("no pool of addresses is configured".to_owned());
+        }
         Ok(Arc::new(Self { host, janitor, findings, network, closing: AtomicBool::new(false) }))
     }
 
@@ -233,6 +238,11 @@ impl Backend for FreeBsd {
             }
         })
     }
+}
+
+/// What this host can do about addresses, with nothing changed on it.
+pub async fn addresses(pools: &crate::net::Pools) -> Option<Finding> {
+    probe::addresses(&crate::exec::Host, pools).await
 }
 
 /// What this host isolates and limits, found out without a backend.

@@ -5,6 +5,7 @@ use super::rules;
 use crate::exec::{Command, Executor};
 use crate::island::backend::Options;
 use crate::layout::Layout;
+use crate::net::{Pools, ifconfig};
 use crate::zfs::{SnapshotName, Zfs};
 
 /// How resources come to be counted.
@@ -87,6 +88,29 @@ pub(super) fn limits(counts: bool, required: bool) -> Vec<Finding> {
         required,
     };
     table.map(finding).to_vec()
+}
+
+/// Whether the pools' interfaces are there, and what islands with an address reach; none where no pool is configured.
+pub(super) async fn addresses(exec: &dyn Executor, pools: &Pools) -> Option<Finding> {
+    let mut interfaces: Vec<_> =
+        pools.pools().iter().map(|pool| pool.interface().clone()).collect();
+    interfaces.sort();
+    interfaces.dedup();
+    interfaces.first()?;
+    for interface in &interfaces {
+        if let Err(error) = ifconfig::addresses(exec, interface).await {
+            let detail = format!("islands have none: {error}");
+            let remedy = Some("correct network.ip4 or network.pools".to_owned());
+            return Some(Finding { name: "addresses", detail, remedy, required: false });
+        }
+    }
+    // Whoever listens on all of the host's addresses is reached from a jail's as well, by way of lo0.
+    let detail = "islands with an address reach what listens on this host and what it routes to";
+    let remedy =
+        "a rule for pf(4), without `set skip on lo0`: block quick on lo0 from POOL to ! POOL";
+    let remedy = remedy.to_owned();
+    let remedy = Some(remedy);
+    Some(Finding { name: "addresses", detail: detail.into(), remedy, required: false })
 }
 
 /// Loads what a mount would need and may not load itself.

@@ -35,6 +35,7 @@ pub async fn sweep(options: &Options) -> Result<Swept, StartError> {
     let janitor = Arc::new(Janitor::new());
     let (found, foreign) = reconcile(&host, &janitor).await?;
     let busy = janitor.drain(WAIT).await;
+    host.reconcile_addresses().await.map_err(StartError::Refused)?;
     host.link.close().await;
     let gone = found.iter().filter(|id| !busy.contains(id)).map(IslandId::to_string).collect();
     let busy = busy.iter().map(IslandId::to_string).collect();
@@ -73,7 +74,6 @@ pub(super) async fn reconcile(
     for dataset in host.storage.sweep(&unfinished).await {
         tracing::warn!(%dataset, "this unfinished artifact cannot be destroyed yet");
     }
-    host.reconcile_addresses().await?;
     Ok((islands.into_iter().collect(), left.foreign))
 }
 

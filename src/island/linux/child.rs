@@ -17,8 +17,8 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocma
 use seccompiler::BpfProgramRef;
 
 use super::cgroup::Group;
-use super::protocol::Prepare;
-use super::root::{Sources, failed, mount_tmp};
+use super::protocol::{Network, Prepare};
+use super::root::{Sources, failed, mount_names, mount_tmp};
 use super::{confine, sys};
 use crate::island::wire::{self, Go, Incoming};
 
@@ -73,7 +73,7 @@ impl Child<'_> {
         confine::limit(&self.prepare.bounds, self.group.is_some()).map_err(failed("limits"))?;
         confine::drop_privileges().map_err(failed("drop privileges"))?;
         sys::close_all_from(3, &[self.control.as_raw_fd()]);
-        let rules = confine::file_rules(&writable, self.prepare.host_network)?;
+        let rules = confine::file_rules(&writable, self.prepare.network != Network::None)?;
         seccompiler::apply_filter(self.filter).map_err(|e| format!("seccomp: {e}"))?;
         Ok(rules)
     }
@@ -83,6 +83,9 @@ impl Child<'_> {
         let Some(root) = &self.prepare.root else {
             confine::become_nobody().map_err(failed("change the user"))?;
             mount_tmp(&self.prepare.bounds)?;
+            if let Network::Address { dns } = &self.prepare.network {
+                mount_names(dns)?;
+            }
             return Ok(vec!["/tmp".into()]);
         };
         let sources = Sources::open(root)?;

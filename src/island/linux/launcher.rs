@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, PipeWriter, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::{OFlag, openat};
@@ -32,7 +32,7 @@ use crate::island::wire::{self, Event, Incoming};
 use super::cgroup::{Group, Groups, Home};
 use super::child::Child;
 use super::confine::NOBODY;
-use super::protocol::Prepare;
+use super::protocol::{MADE, Network, Prepare};
 use super::root;
 use super::sys::{self, Forked};
 
@@ -53,8 +53,12 @@ pub(crate) struct Orders {
 pub(crate) enum Place {
     /// The host's, for the islands of tools.
     Host,
-    /// The functions' own, with these time zones.
-    Functions { zones: Option<PathBuf> },
+    /// The functions' own.
+    Functions {
+        zones: Option<PathBuf>,
+        /// Some of them have an address, and want names and certificates.
+        addresses: bool,
+    },
 }
 
 type Request = wire::Request<Prepare>;
@@ -103,8 +107,8 @@ pub(crate) fn run(server: OwnedFd) -> Result<(), String> {
         islands: HashMap::new(),
         ended: Vec::new(),
     };
-    if let Place::Functions { zones } = orders.place {
-        launcher.enter_functions_root(zones)?;
+    if let Place::Functions { zones, addresses } = orders.place {
+        launcher.enter_functions_root(zones.as_deref(), addresses)?;
     }
     launcher.send(&Event::Ready);
     launcher.serve(&mut incoming);
@@ -114,7 +118,11 @@ pub(crate) fn run(server: OwnedFd) -> Result<(), String> {
 
 impl Launcher {
     /// Takes a mount namespace of its own and, as an ordinary user, the user namespace that owns it.
-    fn enter_functions_root(&mut self, zones: Option<PathBuf>) -> Result<(), String> {
+    fn enter_functions_root(
+        &mut self,
+        zones: Option<&Path>,
+        addresses: bool,
+    ) -> Result<(), String> {
         let root = self.own_id == 0;
         let user = if root { CloneFlags::empty() } else { CloneFlags::CLONE_NEWUSER };
         let group = nix::unistd::getgid().as_raw();
@@ -127,7 +135,7 @@ impl Launcher {
                 .map_err(|e| format!("map the user: {e}"))?;
             self.own_id = 0;
         }
-        root::enter_function_root(zones.as_deref())
+        root::enter_function_root(zones, addresses)
     }
 
     fn serve(&mut self, incoming: &mut Incoming) {
@@ -233,14 +241,15 @@ impl Launcher {
     ) -> Result<(Pid, OwnedFd), String> {
         let (mapped, go_ahead) = io::pipe().map_err(|e| e.to_string())?;
         let into = group.and_then(Group::for_fork);
-        match sys::fork_into(namespaces(prepare), into).map_err(|e| format!("clone3: {e}"))? {
+        let flags = namespaces(prepare);
+        match sys::fork_into(flags, into).map_err(|e| format!("clone3: {e}"))? {
             Forked::Child => {
                 drop(go_ahead);
                 Child { prepare, control, group, mapped, filter: &self.filter }.run()
             }
             Forked::Parent { pid, pidfd } => {
                 let pid = Pid::from_raw(pid);
-                match self.release(prepare, pid, go_ahead) {
+                match self.release(prepare, pid, &control, go_ahead) {
                     Ok(()) => Ok((pid, pidfd)),
                     Err(error) => {
                         sys::kill_pidfd(pidfd.as_fd());
@@ -252,8 +261,14 @@ impl Launcher {
         }
     }
 
-    /// Writes the user mapping, then lets the new process go on.
-    fn release(&self, prepare: &Prepare, pid: Pid, mut go_ahead: PipeWriter) -> Result<(), String> {
+    /// Writes the user mapping and hands out the network, then lets the new process go on.
+    fn release(
+        &self,
+        prepare: &Prepare,
+        pid: Pid,
+        control: &OwnedFd,
+        mut go_ahead: PipeWriter,
+    ) -> Result<(), String> {
         let folder = openat(
             &self.proc,
             pid.to_string().as_str(),
@@ -270,6 +285,13 @@ impl Launcher {
         write(&folder, "gid_map", &format!("{NOBODY} {outside_group} 1"))?;
         // When the host runs out of memory, an island goes first.
         let _ = write(&folder, "oom_score_adj", "1000");
+        if matches!(prepare.network, Network::Address { .. }) {
+            // The process is our child and waits, so its number is nobody else's.
+            let net = openat(&folder, "ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+                .map_err(|e| format!("ns/net: {e}"))?;
+            wire::send(control.as_raw_fd(), &MADE, &[net.as_raw_fd()])
+                .map_err(|e| format!("hand the network out: {e}"))?;
+        }
         go_ahead.write_all(b"!").map_err(|e| format!("release: {e}"))
     }
 
@@ -331,7 +353,7 @@ fn namespaces(prepare: &Prepare) -> CloneFlags {
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWCGROUP;
-    if prepare.host_network { all } else { all | CloneFlags::CLONE_NEWNET }
+    if prepare.network == Network::Host { all } else { all | CloneFlags::CLONE_NEWNET }
 }
 
 fn write(folder: &OwnedFd, name: &str, text: &str) -> Result<(), String> {

@@ -13,6 +13,7 @@ mod cgroup;
 mod child;
 mod confine;
 pub(crate) mod launcher;
+pub(crate) mod network;
 mod probe;
 mod protocol;
 mod root;
@@ -21,16 +22,21 @@ mod sys;
 mod tools;
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use self::cgroup::Home;
 use self::launcher::{Orders, Place};
-use self::protocol::{Bounds, Prepare};
+use self::network::{Cable, Network};
+use self::protocol::{Bounds, MADE, Prepare};
 use super::backend::{BoxFuture, Options};
 use super::link::Launch;
 use super::slots::{Slot, Slots};
@@ -39,12 +45,16 @@ use super::{
     Backend, Exit, Finding, IslandId, Limits, Program, Purpose, Rights, Spec, StartError, Started,
     Stdio, ToolRights,
 };
+use crate::exec;
+use crate::net::Lease;
 
 /// Descriptors that a process of an island may have open.
 const OPEN_FILES: u64 = 1024;
 /// How often, and how long, the removal of the server's groups is tried.
 const HOME_RETRIES: usize = 200;
-const HOME_RETRY: std::time::Duration = std::time::Duration::from_millis(5);
+const HOME_RETRY: Duration = Duration::from_millis(5);
+/// How long a launcher may take to make an island with an address.
+const MADE_WAIT: Duration = Duration::from_secs(10);
 
 type Link = super::link::Link<Prepare>;
 
@@ -54,6 +64,7 @@ pub(crate) struct Linux {
     functions: Link,
     home: Result<Home, String>,
     slots: Arc<Slots>,
+    network: Result<Arc<Network>, String>,
     ahead: Mutex<VecDeque<Prepared>>,
     options: Options,
     closing: AtomicBool,
@@ -65,6 +76,8 @@ pub(crate) struct Linux {
 struct Prepared {
     id: IslandId,
     control: OwnedFd,
+    /// What has come in on `control`.
+    said: Incoming,
     exit: oneshot::Receiver<Result<Exit, String>>,
 }
 
@@ -76,13 +89,15 @@ impl Linux {
             Launch::new(options.launcher.clone(), &orders)
         };
         let host = Link::start(launch(Place::Host)?).await?;
-        let functions =
-            Link::start(launch(Place::Functions { zones: options.zones.clone() })?).await?;
+        let network = Network::open(Arc::new(exec::Host), &options.pools).await;
+        let (zones, addresses) = (options.zones.clone(), network.is_ok());
+        let functions = Link::start(launch(Place::Functions { zones, addresses })?).await?;
         let backend = Arc::new_cyclic(|me| Self {
             host,
             functions,
             home,
             slots: Slots::new(nix::unistd::getuid().is_root()),
+            network,
             ahead: Mutex::default(),
             options,
             closing: AtomicBool::new(false),
@@ -99,17 +114,24 @@ impl Linux {
                 return;
             }
             // The next call that finds none tries again, and reports what is wrong.
-            let Ok(prepared) = self.prepare_function(&self.options.function) else { return };
+            let nothing = protocol::Network::None;
+            let Ok(prepared) = self.prepare_function(&self.options.function, nothing) else {
+                return;
+            };
             self.ahead.lock().push_back(prepared);
         }
     }
 
-    fn prepare_function(&self, limits: &Limits) -> Result<Prepared, StartError> {
+    fn prepare_function(
+        &self,
+        limits: &Limits,
+        network: protocol::Network,
+    ) -> Result<Prepared, StartError> {
         let slot = self.slots.take();
         let prepare = Prepare {
             id: IslandId::mint().to_string(),
             host_id: slot.as_ref().map(Slot::host_id),
-            host_network: false,
+            network,
             bounds: bounds(limits, limits.tmp),
             background: false,
             root: None,
@@ -121,7 +143,10 @@ impl Linux {
         let prepare = Prepare {
             id: IslandId::mint().to_string(),
             host_id: self.owner(tool.purpose),
-            host_network: tool.purpose == Purpose::Fetch,
+            network: match tool.purpose {
+                Purpose::Fetch => protocol::Network::Host,
+                Purpose::Build => protocol::Network::None,
+            },
             bounds: bounds(limits, 0),
             background: tool.background,
             root: Some(tools::root(tool)),
@@ -144,13 +169,36 @@ impl Linux {
                 }
             }
         }
-        self.prepare_function(limits)
+        self.prepare_function(limits, protocol::Network::None)
     }
 
-    fn start_now(&self, spec: &Spec, stdio: &Stdio) -> Result<Started, StartError> {
-        let prepared = match &spec.rights {
-            Rights::Function => self.take_function(&spec.limits)?,
-            Rights::Tool(tool) => self.prepare_tool(tool, &spec.limits)?,
+    /// A new island with an address, which it has when this returns. None of those is made ahead.
+    async fn connect_function(
+        &self,
+        limits: &Limits,
+        lease: Arc<Lease>,
+    ) -> Result<(Prepared, Cable), StartError> {
+        let network = self.network.as_ref().map_err(|why| StartError::Unsupported(why.clone()))?;
+        let dns = lease.dns().to_vec();
+        let mut prepared = self.prepare_function(limits, protocol::Network::Address { dns })?;
+        let namespace = match timeout(MADE_WAIT, prepared.namespace()).await {
+            Ok(Ok(namespace)) => namespace,
+            Ok(Err(error)) => return Err(lost(prepared, error).await),
+            Err(_) => return Err(StartError::Refused(format!("not made within {MADE_WAIT:?}"))),
+        };
+        let cable = network.connect(lease, &prepared.id, namespace).await;
+        Ok((prepared, cable.map_err(StartError::Refused)?))
+    }
+
+    async fn start_now(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
+        let (prepared, cable) = match (&spec.rights, &spec.address) {
+            (Rights::Function, None) => (self.take_function(&spec.limits)?, None),
+            (Rights::Function, Some(lease)) => {
+                let connected = self.connect_function(&spec.limits, lease.clone());
+                let (prepared, cable) = connected.await?;
+                (prepared, Some(cable))
+            }
+            (Rights::Tool(tool), _) => (self.prepare_tool(tool, &spec.limits)?, None),
         };
         let (program, file) = match &spec.program {
             Program::File(file) => (None, Some(file.as_fd())),
@@ -174,6 +222,7 @@ impl Linux {
         let id = prepared.id.clone();
         let exit = Box::pin(async move {
             let result = wait(prepared, sent.err()).await;
+            drop(cable);
             if let (true, Some(me)) = (function, me.upgrade()) {
                 tokio::task::spawn(async move { me.refill() });
             }
@@ -189,12 +238,37 @@ fn prepare_by(link: &Link, prepare: Prepare, slot: Option<Slot>) -> Result<Prepa
         return Err(StartError::Refused(format!("{} is no island's name", prepare.id)));
     };
     let exit = link.prepare(&id, prepare, vec![far], slot)?;
-    Ok(Prepared { id, control, exit })
+    Ok(Prepared { id, control, said: Incoming::default(), exit })
+}
+
+impl Prepared {
+    /// The network namespace, which the launcher sends before the island goes on.
+    async fn namespace(&mut self) -> std::io::Result<OwnedFd> {
+        // SAFETY: the borrowed descriptor is `self.control`, open and the same for longer than the AsyncFd lives.
+        let control = unsafe { AsyncFd::register(self.control.as_fd()) }?;
+        let said = &mut self.said;
+        let mut receive = |socket: &BorrowedFd<'_>| said.next_now::<String>(socket.as_raw_fd());
+        match control.async_io(Interest::READABLE, &mut receive).await? {
+            Some((word, fds)) if word == MADE => {
+                fds.into_iter().next().ok_or_else(|| std::io::Error::other("it came without one"))
+            }
+            Some((reason, _)) => Err(std::io::Error::other(reason)),
+            None => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+/// Why an island never had a network, which its end tells.
+async fn lost(prepared: Prepared, error: std::io::Error) -> StartError {
+    match timeout(MADE_WAIT, wait(prepared, Some(error))).await {
+        Ok(Err(reason)) => reason,
+        _ => StartError::Refused("it ended before it had a network".into()),
+    }
 }
 
 /// Waits for the end of an island and tells a program's end from a failure to become it.
 async fn wait(prepared: Prepared, unsent: Option<std::io::Error>) -> Result<Exit, StartError> {
-    let Prepared { id: _, control, exit } = prepared;
+    let Prepared { id: _, control, said: mut incoming, exit } = prepared;
     let exit = match exit.await {
         Ok(Ok(exit)) => exit,
         Ok(Err(error)) => return Err(StartError::Refused(error)),
@@ -206,7 +280,6 @@ async fn wait(prepared: Prepared, unsent: Option<std::io::Error>) -> Result<Exit
     // The control socket closes on exec, so what it holds now was written by our own code.
     nix::fcntl::fcntl(&control, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))
         .map_err(|error| StartError::Descriptors(error.into()))?;
-    let mut incoming = Incoming::default();
     let mut said = incoming.next::<String>(control.as_raw_fd());
     // A reset says that the program was never taken up; what the process said before lies behind it.
     let reset = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
@@ -239,7 +312,7 @@ impl Backend for Linux {
         spec: &'a Spec,
         stdio: Stdio,
     ) -> BoxFuture<'a, Result<Started, StartError>> {
-        Box::pin(async move { self.start_now(spec, &stdio) })
+        Box::pin(self.start_now(spec, stdio))
     }
 
     fn kill(&self, id: &IslandId) {
@@ -258,7 +331,7 @@ impl Backend for Linux {
     }
 
     fn network(&self) -> Result<(), String> {
-        Err("no pools of addresses are configured".into())
+        self.network.as_ref().map(|_| ()).map_err(Clone::clone)
     }
 
     fn overlays(&self) -> bool {
@@ -266,7 +339,10 @@ impl Backend for Linux {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        probe::findings(self.home.as_ref().map(|_| ()).map_err(String::as_str))
+        let mut findings = probe::findings(self.home.as_ref().map(|_| ()).map_err(String::as_str));
+        let network = self.network.as_ref().map(|_| ()).map_err(String::as_str);
+        findings.extend(network::describe(&self.options.pools, network));
+        findings
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -274,6 +350,9 @@ impl Backend for Linux {
             self.closing.store(true, Ordering::Relaxed);
             self.ahead.lock().clear();
             tokio::join!(self.functions.close(), self.host.close());
+            if let Ok(network) = &self.network {
+                network.close().await;
+            }
             if let Ok(home) = &self.home {
                 // The groups of a launcher that was killed empty in the kernel's own time.
                 for _ in 0..HOME_RETRIES {

@@ -2,11 +2,17 @@
 //!
 //! Each island has a *control* socket of its own, whose far end travels to it with its [`Prepare`]: on it the server sends
 //! one [`Go`](crate::island::wire::Go) together with the descriptors to run on, and the island answers only when it
-//! fails. It closes on exec, so nothing that a stranger wrote ever holds it.
+//! fails. It closes on exec, so nothing that a stranger wrote ever holds it. Of an island with an address, the launcher
+//! says the first word there: [`MADE`], with the descriptor of the island's network namespace, before it lets the
+//! island go on.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+/// The message that brings an island's network namespace.
+pub(crate) const MADE: &str = "made";
 
 /// One island to make.
 #[derive(Debug, Serialize, Deserialize)]
@@ -14,13 +20,26 @@ pub(crate) struct Prepare {
     pub(crate) id: String,
     /// The host's user and group id behind the island's user; none where the server is not root.
     pub(crate) host_id: Option<u32>,
-    /// Share the host's network instead of having an empty one.
-    pub(crate) host_network: bool,
+    pub(crate) network: Network,
     pub(crate) bounds: Bounds,
     /// Yield to whoever wants the processor.
     pub(crate) background: bool,
     /// The root to build; none for the launcher's own empty one.
     pub(crate) root: Option<ToolRoot>,
+}
+
+/// What an island reaches.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Network {
+    /// Nothing: a network namespace in which not even loopback is up.
+    None,
+    /// What the host reaches.
+    Host,
+    /// A namespace of its own, in which the server puts an address before the program starts.
+    Address {
+        /// Name servers.
+        dns: Vec<IpAddr>,
+    },
 }
 
 /// What an island may use.

@@ -7,6 +7,7 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,17 @@ const SITE: &str = "/tmp";
 const DEVICES: [&str; 4] = ["null", "zero", "urandom", "random"];
 /// Where Go finds the time zones, in a function's root.
 pub(crate) const ZONES: &str = "/zoneinfo.zip";
+/// Where the name servers of an island with an address lie, in a folder of its own.
+const NAMES: &str = "/etc/island";
+const RESOLV: &str = "/etc/island/resolv.conf";
+/// The places where distributions keep the certificates that programs trust, as one file.
+const CERTIFICATES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
 /// The most files in a private /tmp.
 const TMP_FILES: u64 = 4096;
 
@@ -36,17 +48,38 @@ fn errno(what: impl std::fmt::Display) -> impl FnOnce(nix::Error) -> String {
     move |error| format!("{what}: {error}")
 }
 
-/// Moves this process into the root that all its functions share: empty but for the devices, an empty /tmp and the
-/// time zones. The caller has a mount namespace of its own.
-pub(crate) fn enter_function_root(zones: Option<&Path>) -> Step {
-    let mut binds = Vec::new();
-    binds.extend(zones.map(|source| BindMount {
+/// Moves this process into the root that all its functions share: empty but for the devices, an empty /tmp, the time
+/// zones and, where functions may have addresses, the certificates that the host trusts and what names need. The caller
+/// has a mount namespace of its own.
+pub(crate) fn enter_function_root(zones: Option<&Path>, addresses: bool) -> Step {
+    let show = |source: &Path, target: &str| BindMount {
         source: source.to_owned(),
-        target: ZONES.into(),
+        target: target.into(),
         writable: false,
-    }));
-    let root = ToolRoot { binds, links: Vec::new(), files: Vec::new(), overlay: None };
+    };
+    let mut root =
+        ToolRoot { binds: Vec::new(), links: Vec::new(), files: Vec::new(), overlay: None };
+    root.binds.extend(zones.map(|source| show(source, ZONES)));
+    if addresses {
+        let found = CERTIFICATES.iter().map(Path::new).find(|path| path.is_file());
+        root.binds.extend(found.map(|source| show(source, CERTIFICATES[0])));
+        root.files.push(("/etc/hosts".into(), "127.0.0.1 localhost\n::1 localhost\n".into()));
+        root.files.push((RESOLV.into(), String::new()));
+        root.links.push(("/etc/resolv.conf".into(), RESOLV.into()));
+    }
     Sources::open(&root)?.enter(&root)
+}
+
+/// Mounts a folder with an island's own name servers over the shared root's empty one.
+pub(crate) fn mount_names(dns: &[IpAddr]) -> Step {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let options = "size=64k,nr_inodes=8,mode=755";
+    mount(Some("names"), NAMES, Some("tmpfs"), flags, Some(options))
+        .map_err(errno("mount names"))?;
+    let servers: String = dns.iter().map(|server| format!("nameserver {server}\n")).collect();
+    fs::write(RESOLV, servers).map_err(failed(RESOLV))?;
+    let seal = Seal { read_only: true, no_devices: true, no_exec: true, recursive: false };
+    sys::seal_mount(c"/etc/island", seal).map_err(failed("seal the names"))
 }
 
 /// Mounts a private /tmp over the shared root's empty one.
@@ -117,6 +150,7 @@ impl Sources {
             bind(fd, &source.target, *folder, seal)?;
         }
         for (path, target) in &root.links {
+            parent_folder(path)?;
             symlink(target, site(path)).map_err(failed(path.display()))?;
         }
         for (path, contents) in &root.files {

@@ -26,6 +26,7 @@ pub(crate) fn compile() -> Result<BpfProgram, seccompiler::BackendError> {
     ])?);
     rules.insert(libc::SYS_prctl, prctl);
     rules.insert(libc::SYS_ioctl, one_of(1, IOCTL)?);
+    rules.insert(libc::SYS_setsockopt, socket_options()?);
     SeccompFilter::new(
         rules,
         SeccompAction::Errno(libc::ENOSYS as u32),
@@ -102,6 +103,26 @@ fn sockets() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     Ok(rules)
 }
 
+/// All but those by which a socket gets an address that its host does not have: of an island with an address, IPv6
+/// would even send with it.
+fn socket_options() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    const FOREIGN: [(i32, [i32; 2]); 2] = [
+        (libc::SOL_IP, [libc::IP_FREEBIND, libc::IP_TRANSPARENT]),
+        (libc::SOL_IPV6, [libc::IPV6_FREEBIND, libc::IPV6_TRANSPARENT]),
+    ];
+    let is_not = |argument, value: i32| {
+        let (length, operator) = (SeccompCmpArgLen::Dword, SeccompCmpOp::Ne);
+        SeccompCondition::new(argument, length, operator, value as u64)
+    };
+    let other = FOREIGN.iter().map(|(level, _)| is_not(1, *level)).collect::<Result<_, _>>()?;
+    let mut rules = vec![SeccompRule::new(other)?];
+    for (level, options) in FOREIGN {
+        let [one, two] = options.map(|option| is_not(2, option));
+        rules.push(SeccompRule::new(vec![is(1, level as u64)?, one?, two?])?);
+    }
+    Ok(rules)
+}
+
 fn without_bits(argument: u8, bits: u64) -> Result<SeccompRule, seccompiler::BackendError> {
     let operator = SeccompCmpOp::MaskedEq(bits);
     SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Qword, operator, 0)?])
@@ -160,7 +181,7 @@ const PLAIN: &[i64] = &[
     libc::SYS_pselect6,
     // sockets, whose families are limited above
     libc::SYS_bind, libc::SYS_connect, libc::SYS_listen, libc::SYS_accept, libc::SYS_accept4, libc::SYS_shutdown,
-    libc::SYS_getsockname, libc::SYS_getpeername, libc::SYS_getsockopt, libc::SYS_setsockopt, libc::SYS_sendto,
+    libc::SYS_getsockname, libc::SYS_getpeername, libc::SYS_getsockopt, libc::SYS_sendto,
     libc::SYS_recvfrom, libc::SYS_sendmsg, libc::SYS_recvmsg, libc::SYS_sendmmsg, libc::SYS_recvmmsg,
     // can only take away
     libc::SYS_landlock_create_ruleset, libc::SYS_landlock_add_rule, libc::SYS_landlock_restrict_self,

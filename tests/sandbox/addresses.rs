@@ -1,0 +1,261 @@
+//! What a function with an address may do with it. Every test has a network of its own, so the host's stays as it is.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, unshare};
+use serde::Deserialize;
+use sky_island::island::Spec;
+use sky_island::net::{Family, Interface, Lease, Pool, Pools, Settings};
+
+use super::again;
+use super::host::{Host, eventually, not_given, read};
+use super::kit::kit;
+
+const BRIDGE: &str = "si-suite0";
+/// Where the stranger listens.
+const PORT: u16 = 4100;
+/// How long a neighbour may take until it listens.
+const START: Duration = Duration::from_secs(10);
+
+#[derive(Deserialize)]
+struct Neighbour {
+    found: BTreeMap<String, bool>,
+    visitors: BTreeMap<String, bool>,
+}
+
+#[derive(Deserialize)]
+struct Names {
+    resolv: String,
+    hosts: String,
+    certificates: String,
+    write: String,
+}
+
+fn pools() -> Pools {
+    let pool = |network: &str, gateway: &str, dns: &[&str]| {
+        Pool::new(Settings {
+            interface: Interface::parse(BRIDGE).unwrap(),
+            network: network.parse().unwrap(),
+            span: None,
+            exclude: Vec::new(),
+            gateway: gateway.parse().ok(),
+            dns: dns.iter().map(|server| server.parse().unwrap()).collect(),
+        })
+    };
+    let four = pool("10.83.0.0/28", "10.83.0.1", &["10.83.0.1", "192.0.2.53"]).unwrap();
+    let six = pool("fd83::/112", "fd83::1", &[]).unwrap();
+    Pools::new(vec![four, six])
+}
+
+/// Runs a test in a process and a network of its own, on a backend with pools of both families.
+fn networked(name: &str, test: impl FnOnce(&Host, &Pools)) {
+    if !again::is_alone(name) {
+        if kit().is_some() {
+            again::run_alone(name);
+        }
+        return;
+    }
+    // Threads that this one starts, and their processes, have its network.
+    if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
+        return not_given("an address", format_args!("no network namespace: {error}"));
+    }
+    let pools = pools();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let Some(host) = Host::start_with(runtime.worker_threads(2), 1, pools.clone()) else { return };
+    if let Err(why) = host.backend.network() {
+        not_given("an address", why);
+    } else {
+        test(&host, &pools);
+    }
+    host.close();
+    assert!(!interfaces().iter().any(|name| name.starts_with("si")), "{:?}", interfaces());
+}
+
+/// The names of all interfaces of this network.
+fn interfaces() -> Vec<String> {
+    let printed = Command::new("ip").args(["-j", "link"]).output().expect("ip runs").stdout;
+    let found: Vec<BTreeMap<String, serde_json::Value>> = serde_json::from_slice(&printed).unwrap();
+    found.iter().filter_map(|it| Some(it.get("ifname")?.as_str()?.to_owned())).collect()
+}
+
+fn ports() -> usize {
+    interfaces().iter().filter(|name| name.starts_with("si") && *name != BRIDGE).count()
+}
+
+fn with(host: &Host, lease: &Arc<Lease>, deed: &[&str]) -> Spec {
+    let mut spec = host.function(deed);
+    spec.address = Some(lease.clone());
+    spec
+}
+
+#[test]
+fn a_function_has_exactly_the_address_that_it_was_lent() {
+    networked(
+        "sandbox::addresses::a_function_has_exactly_the_address_that_it_was_lent",
+        |host, pools| {
+            for family in [Family::V4, Family::V6] {
+                let lease = Arc::new(pools.lease(family).unwrap());
+                let gateway = SocketAddr::new(lease.gateway().unwrap(), 0);
+                let listener = std::net::TcpListener::bind(gateway).unwrap();
+                let to = listener.local_addr().unwrap().to_string();
+                let found: BTreeMap<String, String> =
+                    read(&host.run(&with(host, &lease, &["reach", "tcp", &to])));
+                assert_eq!(found.values().collect::<Vec<_>>(), ["done"]);
+                assert_eq!(listener.accept().unwrap().1.ip(), lease.address());
+                let outside = if family == Family::V4 { "192.0.2.1:9" } else { "[2001:db8::1]:9" };
+                let found: BTreeMap<String, String> =
+                    read(&host.run(&with(host, &lease, &["reach", "tcp", outside])));
+                assert!(found.values().all(|said| said != "done"), "{found:?}");
+            }
+            let without: BTreeMap<String, String> = host.ask(&["reach", "udp", "10.83.0.1:53"]);
+            assert!(without.values().all(|said| said.contains("unreachable")), "{without:?}");
+        },
+    );
+}
+
+#[test]
+fn a_function_cannot_change_its_address_or_send_by_another() {
+    networked(
+        "sandbox::addresses::a_function_cannot_change_its_address_or_send_by_another",
+        |host, pools| {
+            for (family, other) in [(Family::V4, "10.83.0.9"), (Family::V6, "fd83::9")] {
+                let lease = Arc::new(pools.lease(family).unwrap());
+                let found: BTreeMap<String, String> =
+                    read(&host.run(&with(host, &lease, &["change-address", other])));
+                assert!(found.len() >= 13, "{found:?}");
+                let done: Vec<_> = found.iter().filter(|(_, said)| *said == "done").collect();
+                assert!(done.is_empty(), "{done:?}");
+                assert_eq!(found["bind"], "cannot assign requested address");
+            }
+        },
+    );
+}
+
+#[test]
+fn two_functions_with_addresses_do_not_reach_each_other() {
+    networked(
+        "sandbox::addresses::two_functions_with_addresses_do_not_reach_each_other",
+        |host, pools| {
+            for family in [Family::V4, Family::V6] {
+                let lease = || Arc::new(pools.lease(family).unwrap());
+                let (one, two) = (lease(), lease());
+                let (of_one, of_two) = (one.address().to_string(), two.address().to_string());
+                let specs = [
+                    with(host, &one, &["neighbour", &of_two]),
+                    with(host, &two, &["neighbour", &of_one]),
+                ];
+                let visits = [one.address(), two.address()].map(|address| {
+                    std::thread::spawn(move || visit(SocketAddr::new(address, PORT)))
+                });
+                let [first, second] = &specs;
+                let both =
+                    async { tokio::join!(host.islands.run(first), host.islands.run(second)) };
+                let (first, second) = host.runtime.block_on(both);
+                for visit in visits {
+                    visit.join().expect("the host reaches both");
+                }
+                let gateway = one.gateway().unwrap().to_string();
+                for outcome in [first, second] {
+                    let found: Neighbour = read(&outcome.unwrap());
+                    assert!(found.found.is_empty(), "{:?}", found.found);
+                    // The host was there, so that a neighbour could have been.
+                    assert_eq!(found.visitors.keys().collect::<Vec<_>>(), [&gateway]);
+                }
+            }
+        },
+    );
+}
+
+/// Connects to a function as soon as it listens.
+fn visit(address: SocketAddr) {
+    let until = Instant::now() + START;
+    while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+        assert!(Instant::now() < until, "{address} was not there within {START:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let _ = UdpSocket::bind(any).unwrap().send_to(b"here", address);
+}
+
+#[test]
+fn a_function_with_an_address_has_names_and_certificates_and_cannot_change_them() {
+    const NAME: &str = "sandbox::addresses::a_function_with_an_address_has_names_and_certificates_and_cannot_change_them";
+    networked(NAME, |host, pools| {
+        let lease = Arc::new(pools.lease(Family::V4).unwrap());
+        let found: Names = read(&host.run(&with(host, &lease, &["names"])));
+        assert_eq!(found.resolv, "nameserver 10.83.0.1\nnameserver 192.0.2.53\n");
+        assert!(found.hosts.contains("127.0.0.1 localhost"), "{}", found.hosts);
+        assert!(found.write.contains("read-only"), "{}", found.write);
+        let bundle = std::path::Path::new("/etc/ssl/certs/ca-certificates.crt");
+        if bundle.exists() {
+            assert!(found.certificates.contains("BEGIN CERTIFICATE"), "{}", found.certificates);
+        } else {
+            not_given("certificates", "this host keeps none where this test looks");
+        }
+        let found: Names = host.ask(&["names"]);
+        assert_eq!(found.resolv, "");
+        let changed: Vec<String> = read(&host.run(&with(host, &lease, &["writable", "/tmp"])));
+        assert!(changed.is_empty(), "{changed:?}");
+        let files: BTreeMap<String, Vec<String>> =
+            host.ask(&["list", "/", "/etc", "/etc/ssl/certs"]);
+        let mut root = vec!["dev", "etc", "tmp"];
+        root.extend(host.has_zones().then_some("zoneinfo.zip"));
+        assert_eq!(files["/"], root);
+        assert!(
+            files["/etc"]
+                .iter()
+                .all(|it| ["hosts", "island", "resolv.conf", "ssl"].contains(&it.as_str()))
+        );
+        assert!(files["/etc/ssl/certs"].len() <= 1, "{files:?}");
+    });
+}
+
+#[test]
+fn an_address_comes_back_however_its_island_ends() {
+    networked(
+        "sandbox::addresses::an_address_comes_back_however_its_island_ends",
+        |host, pools| {
+            let free = |pools: &Pools| {
+                let listed = pools.list();
+                listed.iter().filter(|it| it.state == sky_island::net::State::Free).count()
+            };
+            let all = free(pools);
+            let lease = || Arc::new(pools.lease(Family::V4).unwrap());
+            let back = |what: &str| eventually(what, || free(pools) == all && ports() == 0);
+            let mut spec = with(host, &lease(), &["surroundings"]);
+            host.run(&spec);
+            assert_eq!(free(pools), all - 1, "whoever asked for the address still has it");
+            spec.address = None;
+            back("after a good end");
+            spec = with(host, &lease(), &["sleep", "60000"]);
+            spec.limits.deadline = Duration::from_millis(300);
+            host.run(&spec);
+            spec.address = None;
+            back("after its deadline");
+            for wait in [0, 1, 5, 20, 80, 400] {
+                let spec = with(host, &lease(), &["sleep", "60000"]);
+                let run = async {
+                    let _ =
+                        tokio::time::timeout(Duration::from_millis(wait), host.islands.run(&spec))
+                            .await;
+                };
+                host.runtime.block_on(run);
+                drop(spec);
+                back("after a wait that was dropped");
+            }
+            let bad = with(host, &lease(), &["surroundings"]);
+            let broken =
+                Spec { program: sky_island::island::Program::Path("/nothing".into()), ..bad };
+            assert!(host.runtime.block_on(host.islands.run(&broken)).is_err());
+            drop(broken);
+            back("after a program that is not there");
+            eventually("all islands ended but the one made ahead", || {
+                host.backend.list().len() <= 1
+            });
+        },
+    );
+}
