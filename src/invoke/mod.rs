@@ -64,7 +64,7 @@ pub struct Times {
     pub fetch: Duration,
     /// Finding the artifact, or waiting for it.
     pub build: Duration,
-    /// Until an island had been found and the program sent to it.
+    /// Until an address and an island had been found and the program sent to it.
     pub start: Duration,
     /// Until the island had ended.
     pub run: Duration,
@@ -131,10 +131,14 @@ impl Invoker {
         };
         let mut spec = Spec::function(artifact.program(), self.limits.clone());
         if call.ip4 {
-            spec.address = Some(Arc::new(self.lease().await?));
+            let began = Instant::now();
+            let lease = self.lease().await;
+            times.start = began.elapsed();
+            spec.address = Some(Arc::new(lease?));
         }
         let outcome = self.islands.run(&spec).await.map_err(fault::of_start)?;
-        (times.start, times.run) = (outcome.start, outcome.run);
+        times.start += outcome.start;
+        times.run = outcome.run;
         self.reply(outcome, revision)
     }
 

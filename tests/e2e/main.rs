@@ -5,6 +5,8 @@
 //! anything was left behind, and ends it. The program is `SKY_ISLAND_BIN`, or the one that Cargo
 //! built. `SKY_ISLAND_OFFLINE=1` leaves out what needs a module proxy.
 
+#[cfg(target_os = "linux")]
+mod addresses;
 mod alone;
 mod answers;
 mod calls;
@@ -16,6 +18,8 @@ mod failures;
 mod fixture_calls;
 mod git;
 mod git_http;
+#[cfg(target_os = "linux")]
+mod lab;
 mod leftovers;
 mod modules;
 mod problem;
@@ -124,6 +128,8 @@ fn suite() -> Result<Vec<Phase>, String> {
         Phase::new(&folder, "git from a folder", git::trials(&folder, "git from a folder")),
         Phase::new(&http, "git over HTTP", git::trials(&http, "git over HTTP")),
         Phase { tests: alone::trials(), ending: Vec::new() },
+        #[cfg(target_os = "linux")]
+        Phase { tests: addresses::trials()?, ending: Vec::new() },
     ])
 }
 

@@ -44,12 +44,15 @@ pub(crate) struct Setup {
     pub limits: Value,
     /// How long a version keeps its meaning.
     pub expiration: Option<&'static str>,
+    /// The addresses that it lends.
+    pub network: Value,
 }
 
 impl Setup {
     pub(crate) fn new(order: &[&'static str]) -> Self {
         let limits = json!({"queue_wait": "60s"});
-        Self { order: order.to_vec(), mirrors: Vec::new(), limits, expiration: None }
+        let (mirrors, network) = (Vec::new(), json!({}));
+        Self { order: order.to_vec(), mirrors, limits, expiration: None, network }
     }
 
     pub(crate) fn mirror(mut self, prefix: &str, target: impl Into<String>) -> Self {
@@ -67,6 +70,12 @@ impl Setup {
         self
     }
 
+    #[cfg(target_os = "linux")]
+    pub(crate) fn network(mut self, network: Value) -> Self {
+        self.network = network;
+        self
+    }
+
     /// Writes the configuration file of a server with this port into a folder.
     pub(crate) fn write(&self, folder: &Path, port: u16) -> io::Result<PathBuf> {
         let mirror =
@@ -78,6 +87,7 @@ impl Setup {
             "go": {"warm": false},
             "jails": {"cache_default_expiration": self.expiration.unwrap_or("8h")},
             "limits": self.limits,
+            "network": self.network,
             "sources": {
                 "order": self.order,
                 "mirrors": self.mirrors.iter().map(mirror).collect::<Vec<_>>(),

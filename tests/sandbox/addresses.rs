@@ -59,6 +59,9 @@ fn networked(name: &str, test: impl FnOnce(&Host, &Pools)) {
         }
         return;
     }
+    if !nix::unistd::geteuid().is_root() {
+        return none_for_an_ordinary_user();
+    }
     // Threads that this one starts, and their processes, have its network.
     if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
         return not_given("an address", format_args!("no network namespace: {error}"));
@@ -73,6 +76,15 @@ fn networked(name: &str, test: impl FnOnce(&Host, &Pools)) {
     }
     host.close();
     assert!(!interfaces().iter().any(|name| name.starts_with("si")), "{:?}", interfaces());
+}
+
+fn none_for_an_ordinary_user() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let Some(host) = Host::start_with(runtime.worker_threads(2), 0, pools()) else { return };
+    let why = host.backend.network().expect_err("an ordinary user changes no network");
+    host.close();
+    assert!(why.contains("root"), "{why}");
+    not_given("an address", why);
 }
 
 /// The names of all interfaces of this network.
@@ -106,6 +118,13 @@ fn a_function_has_exactly_the_address_that_it_was_lent() {
                     read(&host.run(&with(host, &lease, &["reach", "tcp", &to])));
                 assert_eq!(found.values().collect::<Vec<_>>(), ["done"]);
                 assert_eq!(listener.accept().unwrap().1.ip(), lease.address());
+                let other = if family == Family::V4 { "[fd83::1]:9" } else { "10.83.0.1:9" };
+                let found: BTreeMap<String, String> =
+                    read(&host.run(&with(host, &lease, &["reach", "tcp", other])));
+                // Refused would mean that the host was reached.
+                let away =
+                    |said: &String| said.contains("unreachable") || said.contains("cannot assign");
+                assert!(found.values().all(away), "{found:?}");
                 let outside = if family == Family::V4 { "192.0.2.1:9" } else { "[2001:db8::1]:9" };
                 let found: BTreeMap<String, String> =
                     read(&host.run(&with(host, &lease, &["reach", "tcp", outside])));

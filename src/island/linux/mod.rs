@@ -91,7 +91,14 @@ impl Linux {
         let host = Link::start(launch(Place::Host)?).await?;
         let network = Network::open(Arc::new(exec::Host), &options.pools).await;
         let (zones, addresses) = (options.zones.clone(), network.is_ok());
-        let functions = Link::start(launch(Place::Functions { zones, addresses })?).await?;
+        let functions = launch(Place::Functions { zones, addresses })?;
+        let functions = match (Link::start(functions).await, &network) {
+            (Err(error), Ok(network)) => {
+                network.close().await;
+                return Err(error);
+            }
+            (functions, _) => functions?,
+        };
         let backend = Arc::new_cyclic(|me| Self {
             host,
             functions,
