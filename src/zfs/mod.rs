@@ -161,6 +161,26 @@ impl Zfs {
         Ok((value != "-" && !value.is_empty()).then(|| value.to_owned()))
     }
 
+    /// The value of a property of a dataset and of each one below it, where it is set or inherited.
+    pub async fn get_all(
+        &self,
+        root: &DatasetName,
+        property: &str,
+    ) -> Result<Vec<(DatasetName, String)>, ZfsError> {
+        let options = ["-H", "-p", "-r", "-t", "filesystem", "-o", "name,value", property];
+        let command = zfs("get").args(options).arg(root.as_str());
+        let text = match self.run("get", root.as_str(), &command).await {
+            Ok(text) => text,
+            Err(error) if error.why == Why::Missing => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let lines = text.lines().filter_map(|line| line.split_once('\t'));
+        let named = lines
+            .filter(|(_, value)| *value != "-")
+            .filter_map(|(name, value)| Some((DatasetName::parse(name).ok()?, value.to_owned())));
+        Ok(named.collect())
+    }
+
     /// A dataset with everything below it, snapshots included, parents first; none where it does not exist.
     pub async fn tree(&self, root: &DatasetName) -> Result<Vec<Dataset>, ZfsError> {
         let command = list::command().arg("-r").arg(root.as_str());
@@ -311,12 +331,28 @@ mod tests {
             .expect(&format!("{list} z/a"), 1, "", missing)
             .expect(&format!("{list} -r z/a"), 1, "", missing)
             .expect("zfs list -H -o name -t snapshot z/a@p1", 1, "", missing)
-            .expect("zfs get -H -p -o value sky-island:made z/a", 0, "-\n", "");
+            .expect("zfs get -H -p -o value sky-island:made z/a", 0, "-\n", "")
+            .expect(
+                "zfs get -H -p -r -t filesystem -o name,value sky-island:made z/a",
+                1,
+                "",
+                missing,
+            )
+            .expect(
+                "zfs get -H -p -r -t filesystem -o name,value sky-island:made z",
+                0,
+                "z\t-\nz/a\tjails\nz/a/my data\tjails\nz/a/run\trun\n",
+                "",
+            );
         let zfs = Zfs::new(script.shared());
         let name = dataset("z/a");
         assert_eq!(zfs.find(&name).await.unwrap(), None);
         assert!(zfs.tree(&name).await.unwrap().is_empty());
         assert!(!zfs.has_snapshot(&name.at("p1").unwrap()).await.unwrap());
         assert_eq!(zfs.get(&name, "sky-island:made").await.unwrap(), None);
+        assert!(zfs.get_all(&name, "sky-island:made").await.unwrap().is_empty());
+        let found = zfs.get_all(&dataset("z"), "sky-island:made").await.unwrap();
+        let expected = [("z/a", "jails"), ("z/a/run", "run")];
+        assert_eq!(found, expected.map(|(name, value)| (dataset(name), value.to_owned())));
     }
 }
