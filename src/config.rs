@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 mod host;
+mod islands;
 mod limits;
 mod network;
 mod units;
@@ -18,6 +19,7 @@ pub use limits::Limits;
 pub use network::Network;
 pub use units::{Bytes, Span};
 
+use crate::init::{GoVersion, SetName, Sha256};
 use crate::source::{Mirror, Origin};
 
 /// The port that clients of 2017 know.
@@ -38,9 +40,21 @@ pub struct Config {
     /// The header that carries the token.
     pub admin_token_header: Option<String>,
     /// The Go release that `init` installs.
-    pub go_version: Option<String>,
+    pub go_version: Option<GoVersion>,
+    /// Where `init` downloads Go from; by default go.dev.
+    pub go_mirror: Option<crate::init::Mirror>,
+    /// An archive of Go on this host, which `init` uses instead.
+    pub go_tarball: Option<PathBuf>,
+    /// The SHA-256 sum of Go's archive; by default the one beside `go_tarball`, or the published one.
+    pub go_sha256: Option<Sha256>,
     /// Where `init` looks for the base system's archives.
     pub base_sys_pkg_dir: Option<PathBuf>,
+    /// The distribution sets of the base system; by default `base`.
+    pub base_packages: Option<Vec<SetName>>,
+    /// Where `init` downloads them from; by default the FreeBSD project's site.
+    pub release_mirror: Option<crate::init::Mirror>,
+    /// Whether `init` brings the release's updates into the base system.
+    pub freebsd_update: bool,
     /// FreeBSD's datasets.
     pub filesystem: Filesystem,
     /// The pool of addresses.
@@ -63,8 +77,8 @@ pub struct Config {
 pub struct Filesystem {
     /// The dataset below which all of ours lie.
     pub zfs_dataset: Option<String>,
-    /// Whether they are compressed.
-    pub compression: bool,
+    /// Whether they are compressed; by default as the dataset that they lie in is.
+    pub compression: Option<bool>,
 }
 
 /// Islands and caches, by their names of 2017.
@@ -210,6 +224,7 @@ impl Config {
             }
         }
         problems.extend(self.network.problems());
+        problems.extend(self.host_problems());
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
     }
 

@@ -9,6 +9,7 @@ mod disk;
 pub mod exec;
 pub mod flight;
 pub mod http;
+pub mod init;
 pub mod invoke;
 pub mod island;
 pub mod layout;

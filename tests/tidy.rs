@@ -9,7 +9,13 @@ const MAX_LINES: usize = 400;
 
 /// Each part of the library, and the parts that it may use.
 const EDGES: &[(&str, &[&str])] = &[
-    ("cli", &["build", "config", "http", "invoke", "island", "net", "server", "source", "state"]),
+    (
+        "cli",
+        &[
+            "build", "config", "exec", "http", "init", "invoke", "island", "net", "server",
+            "source", "state",
+        ],
+    ),
     (
         "server",
         &[
@@ -17,7 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "state", "store",
         ],
     ),
-    ("config", &["island", "layout", "net", "source"]),
+    ("config", &["init", "island", "layout", "net", "source"]),
     ("http", &["invoke", "metrics"]),
     ("metrics", &["invoke"]),
     ("invoke", &["build", "call", "island", "net", "source"]),
@@ -33,6 +39,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("net", &["exec"]),
     ("zfs", &["exec"]),
     ("layout", &["zfs"]),
+    ("init", &["exec", "layout", "state", "zfs"]),
 ];
 
 struct Source {

@@ -28,7 +28,7 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
     with_config(args.config.config.as_deref(), |config| check(&config, args.quiet))
 }
 
-fn check(config: &Config, quiet: bool) -> ExitCode {
+pub(super) fn check(config: &Config, quiet: bool) -> ExitCode {
     start_log(if quiet { "error" } else { "warn" });
     let Some(runtime) = runtime() else { return ExitCode::from(status::OURS) };
     let findings = runtime.block_on(find(config));
@@ -75,12 +75,6 @@ fn mark(finding: &Finding) -> &'static str {
         (Some(_), false) => "weak",
         (Some(_), true) => BAD,
     }
-}
-
-/// `-i`, as in 2017.
-pub(super) fn init(config: Config) -> ExitCode {
-    println!("A FreeBSD host is prepared by init; this host needs no preparation. What it can do:");
-    check(&config, false)
 }
 
 async fn find(config: &Config) -> Vec<Finding> {

@@ -2,6 +2,7 @@
 
 mod call;
 mod check;
+mod init;
 mod serve;
 mod sweep;
 mod worker;
@@ -58,6 +59,14 @@ enum Command {
     /// Give back what a crash left behind: jails, mounts, datasets, addresses.
     #[command(after_help = "Example:\n  sky-island sweep -c config.json")]
     Sweep(ConfigArgs),
+    /// Prepare this FreeBSD host: datasets, the base system, Go, the build jail. Can be run again at any time.
+    #[command(after_help = "Example:\n  sky-island init -c config.json")]
+    Init(ConfigArgs),
+    /// Remove all that init made on this FreeBSD host; without --yes, say what that is.
+    #[command(
+        after_help = "Example:\n  sky-island destroy -c config.json\n  sky-island destroy -c config.json --yes"
+    )]
+    Destroy(init::DestroyArgs),
     /// Be a launcher of islands, on a socket that is stdin.
     #[command(hide = true)]
     Launcher,
@@ -86,7 +95,9 @@ pub fn main() -> ExitCode {
         Some(Command::Call(args)) => call::run(args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Sweep(args)) => with_config(args.config.as_deref(), sweep::run),
-        None if cli.init => with_config(cli.config.as_deref(), check::init),
+        Some(Command::Init(args)) => with_config(args.config.as_deref(), init::run),
+        Some(Command::Destroy(args)) => init::destroy(args),
+        None if cli.init => with_config(cli.config.as_deref(), init::run),
         None if cli.config.is_some() => with_config(cli.config.as_deref(), serve::run),
         None => {
             let _ = <Cli as clap::CommandFactory>::command().print_help();
