@@ -226,12 +226,20 @@ impl Cable<'_> {
         let add = ["link", "add", "dev", port, "mtu", &mtu, "master", bridge, "up", "type", "veth"];
         let peer = ["peer", "name", INSIDE, "mtu", &mtu, "address", &self.port.hardware];
         run(exec, ip().args(add).args(peer).args(["netns", self.namespace])).await?;
+        // Each end has commands enough of its own. Neither is dropped when the other fails.
+        let (outside, inside) = tokio::join!(self.seclude(exec), self.configure(exec));
+        outside.and(inside)
+    }
+
+    /// The end on the bridge.
+    async fn seclude(&self, exec: &dyn Executor) -> Result<(), IprouteError> {
+        let (port, hardware) = (self.port.name.as_str(), &self.port.hardware);
         let alone = ["isolated", "on", "learning", "off", "flood", "off", "hairpin", "off"];
         let set = ["link", "set", "dev", port, "alias", self.mark, "type", "bridge_slave"];
         run(exec, ip().args(set).args(alone)).await?;
-        let entry = ["fdb", "replace", &self.port.hardware, "dev", port, "master", "static"];
+        let entry = ["fdb", "replace", hardware, "dev", port, "master", "static"];
         run(exec, Command::program("bridge").args(entry).deadline(DEADLINE)).await?;
-        self.configure(exec).await
+        Ok(())
     }
 
     /// The end in the namespace. Without addresses that IPv6 makes up by itself.
