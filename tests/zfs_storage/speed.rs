@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::bench::{Bench, program};
 
-const ISLANDS: usize = 10;
+const ISLANDS: usize = 8;
 /// Other tests run beside this one, so that one measurement may be a bad one.
 const TRIES: usize = 3;
 
