@@ -10,12 +10,14 @@ mod speed;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sky_island::island::IslandId;
-use sky_island::island::freebsd::chore::Estate;
+use sky_island::island::freebsd::chore::{Chore, Failed};
 use sky_island::island::freebsd::janitor::Janitor;
-use sky_island::island::freebsd::storage::FUNCTION_PROGRAM;
+use sky_island::island::freebsd::storage::{FUNCTION_PROGRAM, Storage};
 use sky_island::zfs::Why;
 
 use bench::{Bench, PAYLOAD, program};
@@ -194,10 +196,20 @@ async fn a_clone_that_is_mounted_nowhere_is_not_written_beside() {
 }
 
 /// What an island leaves here: its dataset.
-fn estate(bench: &Bench, island: &IslandId) -> Estate {
-    let (storage, island) = (bench.storage.clone(), island.clone());
-    Estate::new().then("its dataset", move || {
-        let (storage, island) = (storage.clone(), island.clone());
-        async move { storage.destroy(&island).await }
-    })
+struct Dataset {
+    storage: Arc<Storage>,
+    island: IslandId,
+}
+
+impl Chore for Dataset {
+    fn attempt(&mut self) -> Pin<Box<dyn Future<Output = Result<(), Failed>> + Send + '_>> {
+        Box::pin(async {
+            let destroyed = self.storage.destroy(&self.island).await;
+            destroyed.map_err(|error| Failed::new(error.to_string()))
+        })
+    }
+}
+
+fn estate(bench: &Bench, island: &IslandId) -> Dataset {
+    Dataset { storage: bench.storage.clone(), island: island.clone() }
 }

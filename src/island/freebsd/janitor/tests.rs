@@ -1,10 +1,11 @@
 //! The janitor against chores that fail in every pattern.
 
+use std::collections::VecDeque;
+use std::error::Error;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 
-use super::super::chore::Estate;
 use super::*;
 
 const FAST: Pace = Pace {
@@ -31,8 +32,8 @@ struct NotYet;
 type Log = Arc<Mutex<Vec<(usize, usize)>>>;
 
 /// A chore whose steps do these things before they succeed, and note their success.
-fn estate(chore: usize, steps: Vec<Vec<Act>>, log: &Log, under_way: &Arc<Peak>) -> Estate {
-    steps.into_iter().enumerate().fold(Estate::new(), |estate, (step, acts)| {
+fn estate(chore: usize, steps: Vec<Vec<Act>>, log: &Log, under_way: &Arc<Peak>) -> Steps {
+    steps.into_iter().enumerate().fold(Steps::new(), |estate, (step, acts)| {
         let mut acts = acts.into_iter();
         let (log, under_way) = (log.clone(), under_way.clone());
         estate.then("a step", move || {
@@ -120,35 +121,13 @@ proptest! {
 }
 
 #[tokio::test]
-async fn what_is_held_is_let_go_of_when_the_steps_before_are_done_and_no_sooner() {
-    struct Lease(Arc<AtomicU32>, Arc<AtomicU32>);
-    impl Drop for Lease {
-        fn drop(&mut self) {
-            self.1.store(self.0.load(Ordering::SeqCst), Ordering::SeqCst);
-        }
-    }
-    let (attempts, at_drop) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-    let count = attempts.clone();
-    let estate = Estate::new()
-        .then("the address", move || {
-            let attempt = count.fetch_add(1, Ordering::SeqCst) + 1;
-            async move { if attempt < 5 { Err(NotYet) } else { Ok(()) } }
-        })
-        .then_drop(Lease(attempts.clone(), at_drop.clone()));
-    let janitor = Janitor::with(FAST, 1);
-    janitor.give("island", estate);
-    assert!(janitor.drain(LONG).await.is_empty());
-    assert_eq!(at_drop.load(Ordering::SeqCst), 5);
-}
-
-#[tokio::test]
 async fn one_that_waits_takes_no_turn_from_the_others() {
     let janitor = Janitor::with(FAST, 1);
-    let stuck = Estate::new().then("stuck", || async { Err::<(), _>(NotYet) });
+    let stuck = Steps::new().then("stuck", || async { Err::<(), _>(NotYet) });
     janitor.give("stuck", stuck);
     tokio::time::sleep(Duration::from_millis(2)).await;
     for _ in 0..20 {
-        janitor.give("free", Estate::new().then("free", || async { Ok::<(), NotYet>(()) }));
+        janitor.give("free", Steps::new().then("free", || async { Ok::<(), NotYet>(()) }));
     }
     let mut left = janitor.inner.left.subscribe();
     tokio::time::timeout(LONG, left.wait_for(|left| *left == 1)).await.unwrap().unwrap();
@@ -163,12 +142,12 @@ async fn a_drain_tries_at_once_what_would_wait_and_tells_what_stays() {
     let count = attempts.clone();
     janitor.give(
         "second time",
-        Estate::new().then("a step", move || {
+        Steps::new().then("a step", move || {
             let attempt = count.fetch_add(1, Ordering::SeqCst);
             async move { if attempt == 0 { Err(NotYet) } else { Ok(()) } }
         }),
     );
-    janitor.give("never", Estate::new().then("never", || async { Err::<(), _>(NotYet) }));
+    janitor.give("never", Steps::new().then("never", || async { Err::<(), _>(NotYet) }));
     while attempts.load(Ordering::SeqCst) == 0 {
         tokio::task::yield_now().await;
     }
@@ -183,7 +162,7 @@ async fn a_drain_tries_at_once_what_would_wait_and_tells_what_stays() {
 fn a_chore_can_be_given_from_outside_of_the_runtime() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let janitor = runtime.block_on(async { Janitor::with(FAST, 1) });
-    janitor.give(1, Estate::new().then("a step", || async { Ok::<(), NotYet>(()) }));
+    janitor.give(1, Steps::new().then("a step", || async { Ok::<(), NotYet>(()) }));
     assert!(runtime.block_on(janitor.drain(LONG)).is_empty());
 }
 
@@ -207,7 +186,64 @@ async fn a_failure_is_told_with_the_step_and_all_its_causes() {
     #[error("destroy z/run/a: it is busy")]
     struct Outer(#[source] NotYet);
     let mut estate =
-        Estate::new().then("its dataset", || std::future::ready(Err::<(), _>(Outer(NotYet))));
+        Steps::new().then("its dataset", || std::future::ready(Err::<(), _>(Outer(NotYet))));
     let failed = estate.attempt().await.unwrap_err();
     assert_eq!(failed.to_string(), "its dataset: destroy z/run/a: it is busy: not yet");
+}
+
+/// A chore of steps in the order in which they are to be undone. A step is attempted when those before it
+/// are done. Each must be able to meet its own work half done, or done.
+#[derive(Default)]
+struct Steps {
+    steps: VecDeque<Step>,
+}
+
+type Step = Box<dyn FnMut() -> BoxFuture<'static, Result<(), Failed>> + Send>;
+
+impl Steps {
+    /// One without steps.
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// With one more step after the others. `what` names it in a failure: `destroying its dataset`.
+    #[must_use]
+    fn then<F, E>(
+        mut self,
+        what: &'static str,
+        mut attempt: impl FnMut() -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Error,
+    {
+        self.steps.push_back(Box::new(move || {
+            let attempt = attempt();
+            Box::pin(async move { attempt.await.map_err(|error| failed(what, &error)) })
+        }));
+        self
+    }
+}
+
+impl Chore for Steps {
+    fn attempt(&mut self) -> BoxFuture<'_, Result<(), Failed>> {
+        Box::pin(async move {
+            while let Some(step) = self.steps.front_mut() {
+                step().await?;
+                self.steps.pop_front();
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A step's error with its causes.
+fn failed(what: &str, error: &dyn Error) -> Failed {
+    let mut words = format!("{what}: {error}");
+    let mut next = error.source();
+    while let Some(cause) = next {
+        words = format!("{words}: {cause}");
+        next = cause.source();
+    }
+    Failed::new(words)
 }
