@@ -101,8 +101,9 @@ pub struct Jails {
     pub exec_timeout: Span,
     /// Whether to refuse a FreeBSD host whose kernel does not count resources, instead of leaving them without limits.
     pub require_limits: bool,
-    /// The address space that a Go program which does nothing reserves on FreeBSD, on top of which memory is limited.
-    pub address_space: Bytes,
+    /// The address space that a Go program which does nothing takes on FreeBSD, on top of which memory is limited; by
+    /// default it is measured.
+    pub address_space: Option<Bytes>,
 }
 
 impl Default for Jails {
@@ -116,7 +117,7 @@ impl Default for Jails {
             build_timeout: Span::seconds(60),
             exec_timeout: Span::seconds(5),
             require_limits: false,
-            address_space: Bytes::mib(1170),
+            address_space: None,
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
-use super::Config;
+use super::{Bytes, Config};
 use crate::island::{Jails, Options};
 use crate::layout::LayoutError;
 use crate::net::Pools;
 
 /// The file of the state directory in which aliases are remembered.
 const LEDGER: &str = "aliases";
+/// The folder of the state directory in which a program is compiled to be measured.
+const MEASURE: &str = "measure";
 
 impl Config {
     /// What a backend of islands needs to know. `zones` is Go's archive of time zones, `ahead` how many islands are made
@@ -33,7 +35,8 @@ impl Config {
             layout: self.layout()?,
             ledger: self.state_dir().join(LEDGER),
             require_limits: self.jails.require_limits,
-            address_space: self.jails.address_space.get(),
+            address_space: self.jails.address_space.map(Bytes::get),
+            scratch: self.state_dir().join(MEASURE),
             sweep: true,
         })
     }

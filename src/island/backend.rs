@@ -166,8 +166,10 @@ pub struct Jails {
     pub ledger: std::path::PathBuf,
     /// Whether to refuse a host that cannot limit everything.
     pub require_limits: bool,
-    /// Bytes of address space of a Go program that does nothing.
-    pub address_space: u64,
+    /// Bytes of address space of a Go program that does nothing; none to have it measured.
+    pub address_space: Option<u64>,
+    /// Our folder for what is made and removed again.
+    pub scratch: std::path::PathBuf,
     /// Whether to give back what an earlier start left. Only whoever holds the state directory may.
     pub sweep: bool,
 }

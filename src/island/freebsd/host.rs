@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::link::{Launch, Link};
 use super::super::slots::Slots;
@@ -12,9 +13,9 @@ use super::mounts::{self, Writers};
 use super::plan::{self, Plan, Root};
 use super::protocol::Prepare;
 use super::storage::Storage;
-use super::{devices, jails, params, probe, rules};
+use super::{devices, jails, measure, params, probe, rules};
 use crate::exec::{Command, Executor, Shared};
-use crate::island::backend::Options;
+use crate::island::backend::{Jails, Options};
 use crate::net::{Lease, Ledger, Pools, alias};
 use crate::zfs::Zfs;
 
@@ -34,7 +35,7 @@ pub struct Host {
     /// Processors of the host.
     pub(super) processors: u64,
     /// Bytes of address space of a Go program that does nothing.
-    pub(super) base: u64,
+    pub(super) base: AtomicU64,
     pub(super) pools: Pools,
     pub(super) ledger: Ledger,
 }
@@ -68,12 +69,29 @@ impl Host {
             permissions: params::permissions(&*exec).await?,
             counts: rules::enabled(&*exec).await,
             processors: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
-            base: jails.address_space,
+            base: AtomicU64::new(jails.address_space.unwrap_or(measure::UNMEASURED)),
             pools: options.pools.clone(),
             ledger: ledger(&*exec, &jails.ledger).await?,
             exec,
         };
         Ok((host, findings))
+    }
+
+    /// Takes what was measured of the toolchain, or measures it, which takes a while; until then islands have what one
+    /// was seen to take.
+    pub(super) async fn calibrate(&self, jails: &Jails) {
+        let zfs = Zfs::new(self.exec.clone());
+        let known = measure::known(&zfs, &jails.layout).await;
+        let found = match known {
+            Some(base) => Ok(base),
+            None => measure::measure(&*self.exec, &zfs, &jails.layout, &jails.scratch).await,
+        };
+        match found {
+            Ok(base) => self.base.store(base, Ordering::Relaxed),
+            Err(error) => {
+                tracing::warn!(%error, "the address space of an empty program is not known")
+            }
+        }
     }
 
     /// Removes the aliases that an earlier start left, and sets aside the addresses that others have. The error says why

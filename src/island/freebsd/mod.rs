@@ -21,6 +21,7 @@ pub mod jails;
 pub mod janitor;
 #[cfg(target_os = "freebsd")]
 pub(crate) mod launcher;
+mod measure;
 pub mod mounts;
 pub mod params;
 pub mod plan;
@@ -45,7 +46,7 @@ use self::host::Host;
 use self::janitor::Janitor;
 use self::plan::Plan;
 use self::storage::FUNCTION_PROGRAM;
-use super::backend::{BoxFuture, Options};
+use super::backend::{BoxFuture, Jails, Options};
 use super::wire::{Go, Incoming, Outgoing};
 use super::{
     Backend, Exit, Finding, IslandId, Program, Purpose, Rights, Spec, StartError, Started, Stdio,
@@ -98,6 +99,10 @@ impl FreeBsd {
         if options.pools.pools().is_empty() {
             network = Err("no pool of addresses is configured".to_owned());
         }
+        if let Some(jails @ Jails { address_space: None, sweep: true, .. }) = options.jails {
+            let host = host.clone();
+            tokio::spawn(async move { host.calibrate(&jails).await });
+        }
         Ok(Arc::new(Self { host, janitor, findings, network, closing: AtomicBool::new(false) }))
     }
 
@@ -106,7 +111,8 @@ impl FreeBsd {
             return Err(StartError::Launcher("it is closed".into()));
         }
         let lease = spec.address.clone();
-        let plan = plan::plan(spec, self.host.base, lease.as_ref().map(|lease| lease.address()))?;
+        let base = self.host.base.load(Ordering::Relaxed);
+        let plan = plan::plan(spec, base, lease.as_ref().map(|lease| lease.address()))?;
         let id = IslandId::mint();
         let mut holding = Holding {
             estate: Some(Estate::new(id.clone())),
