@@ -118,19 +118,22 @@ impl Compiler {
             }
         };
         let overlay = if layers.is_empty() {
-            let source = upper.clone();
-            binds.push(Bind { source, target: "/gocache".into(), writable: true });
+            binds.push(Bind { source: upper, target: "/gocache".into(), writable: true });
             None
         } else {
-            let (lower, upper) = (layers.to_vec(), upper.clone());
+            let lower = layers.to_vec();
             Some(Overlay { lower, upper, work, target: "/gocache".into() })
         };
+        // Not an overlay's work folder: what the kernel keeps there an ordinary user may not even look at.
+        let writable = binds.iter().filter(|bind| bind.writable).map(|bind| &bind.source);
+        let written = writable.chain(overlay.iter().map(|overlay| &overlay.upper));
+        let disk = Disk { folders: written.cloned().collect(), bytes: self.size };
         let mut args = vec!["go".to_owned(), "build".to_owned()];
         args.extend(FLAGS.map(str::to_owned));
         let mut limits = Limits {
             processes: PROCESSES,
             output: OUTPUT_BYTES,
-            disk: Some(Disk { folders: vec![scratch.path().to_owned(), upper], bytes: self.size }),
+            disk: Some(disk),
             ..self.limits.clone()
         };
         let background = matches!(job, Job::Packages { background: true, .. });
