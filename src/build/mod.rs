@@ -6,6 +6,7 @@
 
 mod artifact;
 mod builder;
+pub mod cacheprog;
 mod compile;
 mod diagnose;
 mod gocache;

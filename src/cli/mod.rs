@@ -1,5 +1,6 @@
 //! The command line.
 
+mod cache;
 mod call;
 mod check;
 mod init;
@@ -73,6 +74,9 @@ enum Command {
     /// Fetch what the job on stdin says; runs on an island.
     #[command(hide = true)]
     FetchWorker,
+    /// Answer the go command's questions for its build cache; runs on an island.
+    #[command(hide = true)]
+    CacheWorker(cache::CacheArgs),
 }
 
 #[derive(Args, Default)]
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Some(Command::Launcher) => crate::island::run_launcher(),
         Some(Command::FetchWorker) => worker::run(),
+        Some(Command::CacheWorker(args)) => cache::run(args),
         Some(Command::Serve(args)) => with_config(args.config.as_deref(), serve::run),
         Some(Command::Call(args)) => call::run(args),
         Some(Command::Check(args)) => check::run(&args),
