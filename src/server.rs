@@ -188,6 +188,7 @@ impl Assembly<'_> {
         let compiler = Compiler {
             islands: self.islands.clone(),
             trash: self.trash.clone(),
+            program: self.program.clone(),
             toolchain: self.toolchain.clone(),
             limits: tool_limits(self.config.build_deadline(), limits.build_memory.get()),
             size: limits.build_size.get(),

@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::cacheprog::SINCE_MINOR;
 use super::compile::{BuildError, Compiler, Job, Ran};
+use super::layering::Layering;
 use super::render::{self, Form};
 use super::{Artifact, Complaint, GoCache, artifact, diagnose, gocache};
 use crate::call::Call;
@@ -56,6 +58,13 @@ pub struct Wanted {
 impl Builder {
     /// A builder whose artifacts lie in a store.
     pub fn new(compiler: Compiler, cache: GoCache, options: BuilderOptions) -> Self {
+        if compiler.layering() == Layering::None {
+            tracing::warn!(
+                go = compiler.toolchain.version(),
+                "this Go cannot share compiled packages here, so each package compiles the standard library for itself; \
+                 Go 1.{SINCE_MINOR} or later can"
+            );
+        }
         Self {
             compiler,
             cache,
@@ -144,9 +153,11 @@ impl Builder {
         }
         let layers = self.cache.layers(&self.compiler).await?;
         let mut layers: Vec<_> = layers.iter().map(|entry| entry.path().join("upper")).collect();
-        // The first build of a checkout fills its own layer, which the kernel lets one mount at a time write; the later
-        // ones only read it.
-        let alone = match checkout.is_sealed() {
+        // The first build of a checkout fills its own layer, which one build at a time may write; the later ones only
+        // read it. Where nothing can be laid over it, all of them write it, one after the other.
+        let layered = self.compiler.layering() != Layering::None;
+        let sealed = || layered && checkout.is_sealed();
+        let alone = match sealed() {
             true => None,
             false => Some(
                 timeout(self.wait, checkout.building.lock()).await.map_err(|_| BuildError::Busy)?,
@@ -155,21 +166,25 @@ impl Builder {
         let permit = timeout(self.wait, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(BuildError::Busy) };
         let own = checkout.build_cache();
-        if checkout.is_sealed() {
+        if sealed() {
             drop(alone);
             layers.insert(0, own.join("upper"));
             let program = self.compile(wanted, &layers, None).await?;
             return self.keep(key, &program.program);
         }
-        let program = match self.compile(wanted, &layers, Some(&own)).await {
-            Err(BuildError::Size) => {
-                self.compiler.empty_cache(checkout).map_err(BuildError::Disk)?;
-                return Err(BuildError::Size);
+        let mut result = self.compile(wanted, &layers, Some(&own)).await;
+        if matches!(result, Err(BuildError::Size)) {
+            self.compiler.empty_cache(checkout).map_err(BuildError::Disk)?;
+            // Where all builds of a checkout write one layer, it may have been the earlier ones.
+            if !layered {
+                result = self.compile(wanted, &layers, Some(&own)).await;
             }
-            result => result?,
-        };
-        gocache::seal(own.join("upper")).await?;
-        checkout.seal().map_err(BuildError::Disk)?;
+        }
+        let program = result?;
+        if layered {
+            gocache::seal(own.join("upper")).await?;
+            checkout.seal().map_err(BuildError::Disk)?;
+        }
         self.keep(key, &program.program)
     }
 

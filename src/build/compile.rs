@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Complaint;
 use super::artifact::PROGRAM;
+use super::layering::{self, Layering};
+use super::{Complaint, diagnose};
 use crate::island::{
-    Bind, Disk, Ending, Islands, Limits, Outcome, Overlay, Program, Purpose, Rights, Spec,
-    StartError, ToolRights,
+    Bind, Disk, Ending, Islands, Limits, Outcome, Program, Purpose, Rights, Spec, StartError,
+    ToolRights,
 };
 use crate::source::Checkout;
 use crate::store::{StoreError, Trash};
@@ -30,6 +31,8 @@ pub struct Compiler {
     pub islands: Islands,
     /// Where scratch folders are made.
     pub trash: Arc<Trash>,
+    /// Our own program, which answers for the build cache where the kernel does not.
+    pub program: PathBuf,
     /// The toolchain.
     pub toolchain: super::Toolchain,
     /// What one build may use; `disk` and `output` are set for each.
@@ -92,6 +95,11 @@ impl Compiler {
         self.islands.backend().owner(Purpose::Build)
     }
 
+    /// How layers of the build cache are laid over each other here.
+    pub(super) fn layering(&self) -> Layering {
+        Layering::choose(self.islands.backend().overlays(), self.toolchain.minor())
+    }
+
     /// Runs the compiler. `layers` of the build cache lie below the folder `upper` in `cache`, which it may write; without
     /// one, what it caches goes when the job's scratch folder does, which the answer owns.
     pub(super) async fn run(
@@ -117,16 +125,12 @@ impl Compiler {
                 (make("upper")?, make("work")?)
             }
         };
-        let overlay = if layers.is_empty() {
-            binds.push(Bind { source: upper, target: "/gocache".into(), writable: true });
-            None
-        } else {
-            let lower = layers.to_vec();
-            Some(Overlay { lower, upper, work, target: "/gocache".into() })
-        };
+        let folders = layering::Folders { lower: layers, upper: &upper, work: &work };
+        let seen = layering::lay(self.layering(), &folders, &self.program);
+        binds.extend(seen.binds);
         // Not an overlay's work folder: what the kernel keeps there an ordinary user may not even look at.
         let writable = binds.iter().filter(|bind| bind.writable).map(|bind| &bind.source);
-        let written = writable.chain(overlay.iter().map(|overlay| &overlay.upper));
+        let written = writable.chain(seen.overlay.iter().map(|overlay| &overlay.upper));
         let disk = Disk { folders: written.cloned().collect(), bytes: self.size };
         let mut args = vec!["go".to_owned(), "build".to_owned()];
         args.extend(FLAGS.map(str::to_owned));
@@ -161,12 +165,12 @@ impl Compiler {
             rights: Rights::Tool(ToolRights {
                 purpose: Purpose::Build,
                 binds,
-                overlay,
+                overlay: seen.overlay,
                 background,
             }),
             program: Program::Path(self.toolchain.goroot().join("bin/go").display().to_string()),
             args,
-            env: self.environment(),
+            env: self.environment().into_iter().chain(seen.env).collect(),
             folder,
             stdin: Vec::new(),
             limits,
@@ -201,7 +205,6 @@ impl Compiler {
             "GO111MODULE=on",
             "XDG_CONFIG_HOME=/config",
             "GOMODCACHE=/checkout/deps",
-            "GOCACHE=/gocache",
             "GOPATH=/tmp/gopath",
             "GOTMPDIR=/tmp",
             "HOME=/tmp",
@@ -230,7 +233,8 @@ impl Ran {
     pub(super) fn complaint(&self) -> Option<String> {
         match self.outcome.ending {
             Ending::Exited(1 | 2) => {
-                Some(String::from_utf8_lossy(&self.outcome.stderr).into_owned())
+                let stderr = String::from_utf8_lossy(&self.outcome.stderr);
+                (!diagnose::is_of_the_cache(&stderr)).then(|| stderr.into_owned())
             }
             _ => None,
         }

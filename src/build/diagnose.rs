@@ -27,6 +27,14 @@ pub(super) fn read(stderr: &str, call: &Call) -> (Complaint, String) {
     (complaint, text)
 }
 
+/// Whether the go command complains of our own program, which answers for its build cache, and not of any source.
+pub(super) fn is_of_the_cache(stderr: &str) -> bool {
+    const BEGINNINGS: [&str; 3] =
+        ["GOCACHEPROG ", "error starting GOCACHEPROG ", "error reading JSON from GOCACHEPROG"];
+    let mut lines = stderr.lines().map(|line| line.strip_prefix("go: ").unwrap_or(line));
+    lines.any(|line| BEGINNINGS.iter().any(|beginning| line.starts_with(beginning)))
+}
+
 fn classify(text: &str, call: &Call) -> Complaint {
     let in_call: Vec<&str> = text.lines().filter(|line| line.starts_with("call:")).collect();
     let message = |line: &&str| line.splitn(4, ':').nth(3).unwrap_or("").trim().to_owned();
@@ -103,6 +111,19 @@ mod tests {
         ];
         for (stderr, expected) in table {
             assert_eq!(read(stderr, &call).0, expected, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn a_cache_that_fails_is_not_the_callers_fault() {
+        for (stderr, expected) in [
+            ("sky-island: x\nGOCACHEPROG exited pre-Close with 3 pending requests", true),
+            ("go: error starting GOCACHEPROG program \"/sky-island\": permission denied", true),
+            ("go: error reading JSON from GOCACHEPROG: invalid character 'x'", true),
+            ("call:1:1: undefined: GOCACHEPROG", false),
+            ("go: example.com/GOCACHEPROG@v1.0.0: missing go.sum entry", false),
+        ] {
+            assert_eq!(is_of_the_cache(stderr), expected, "{stderr}");
         }
     }
 

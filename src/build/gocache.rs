@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
 use super::compile::{BuildError, Compiler, Job};
+use super::layering::Layering;
 use crate::store::{Entry, Store};
 
 /// What every main.go needs, and what most calls name.
@@ -44,8 +45,12 @@ impl GoCache {
         Self { store, key, base: OnceCell::new() }
     }
 
-    /// The finished layers, the topmost first. Makes the base layer when there is none yet.
+    /// The finished layers, the topmost first; none where they cannot be laid over each other. Makes the base layer when
+    /// there is none yet.
     pub(super) async fn layers(&self, compiler: &Compiler) -> Result<Vec<Arc<Entry>>, BuildError> {
+        if compiler.layering() == Layering::None {
+            return Ok(Vec::new());
+        }
         let base = self.base.get_or_try_init(|| self.find_or_make(compiler, "base")).await?;
         let std = self.store.get(&self.name("std"));
         Ok(std.into_iter().chain([base.clone()]).collect())
@@ -53,7 +58,9 @@ impl GoCache {
 
     /// Makes the layer of all other packages of the standard library, when there is none yet.
     pub async fn warm(&self, compiler: &Compiler) -> Result<(), BuildError> {
-        self.layers(compiler).await?;
+        if self.layers(compiler).await?.is_empty() {
+            return Ok(());
+        }
         self.find_or_make(compiler, "std").await.map(|_| ())
     }
 

@@ -10,6 +10,7 @@ pub mod cacheprog;
 mod compile;
 mod diagnose;
 mod gocache;
+mod layering;
 mod render;
 mod stdlib;
 mod toolchain;

@@ -33,7 +33,7 @@ pub trait Backend: Send + Sync {
     /// Whether islands can have addresses, or why not, for whoever asked for one.
     fn network(&self) -> Result<(), String>;
 
-    /// Whether a spec may have an overlay.
+    /// Whether a spec may have an [`Overlay`](super::Overlay).
     fn overlays(&self) -> bool;
 
     /// What this host isolates and limits, and what it does not.

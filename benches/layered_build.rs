@@ -1,0 +1,59 @@
+//! What a build costs whose layers of the Go build cache are laid over each other by the kernel, and by the program that
+//! the go command asks, measured in turns in one run: the first build of a package, and those after it.
+//!
+//! Set `BENCH_BUILDS` for another number of rounds, `BENCH_STD=1` to make the layer of the whole standard library as
+//! well, once each way, and `SKY_ISLAND_BIN` for another program on the islands.
+
+#[path = "../tests/build_cache/house.rs"]
+mod house;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::time::{Duration, Instant};
+
+use house::{Site, Way};
+
+/// Rounds, unless it is said otherwise.
+const ROUNDS: usize = 15;
+const WAYS: [(&str, Way); 2] = [("mount", Way::Mount), ("program", Way::Program)];
+
+fn median(times: &mut [Duration]) -> f64 {
+    times.sort();
+    times[times.len() / 2].as_secs_f64() * 1000.0
+}
+
+fn main() {
+    let rounds = std::env::var("BENCH_BUILDS").ok().and_then(|text| text.parse().ok());
+    let rounds = rounds.unwrap_or(ROUNDS);
+    let site = Site::prepare_quiet().expect("islands");
+    let mut first: [Vec<Duration>; 2] = Default::default();
+    let mut later: [Vec<Duration>; 2] = Default::default();
+    for round in 0..rounds {
+        for (index, (_, way)) in WAYS.into_iter().enumerate() {
+            let house = site.house(way);
+            house.fetch();
+            for (number, times) in [&mut first, &mut later].into_iter().enumerate() {
+                let began = Instant::now();
+                house.build(&format!("Add({number}, {round})"));
+                times[index].push(began.elapsed());
+            }
+        }
+    }
+    println!("{:28} {:>9} {:>9} {:>7}", "milliseconds, medians", WAYS[0].0, WAYS[1].0, "ratio");
+    for (name, times) in
+        [("first build of a package", &mut first), ("each one after it", &mut later)]
+    {
+        let [mount, program] = [0, 1].map(|index| median(&mut times[index]));
+        println!("{name:28} {mount:9.1} {program:9.1} {:7.2}", program / mount);
+    }
+    if std::env::var_os("BENCH_STD").is_some_and(|value| value == "1") {
+        let [mount, program] = WAYS.map(|(_, way)| {
+            let house = site.house(way);
+            let began = Instant::now();
+            house.warm();
+            began.elapsed().as_secs_f64() * 1000.0
+        });
+        println!("{:28} {mount:9.1} {program:9.1} {:7.2}", "the standard library", program / mount);
+    }
+    site.close();
+}

@@ -1,0 +1,361 @@
+//! Servers' state directories, each with a builder whose islands have a kernel that lays folders over each other, or
+//! are told that theirs does not. The test and the bench use a part of it each.
+#![allow(dead_code, unreachable_pub)]
+
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sky_island::build::{
+    Artifact, BuildError, Builder, BuilderOptions, Compiler, GoCache, Toolchain, Wanted,
+};
+use sky_island::call::Call;
+use sky_island::island::{Backend, Ending, Islands, Limits, Options, Spec, choose};
+use sky_island::source::{
+    Checkout, Fetcher, ImportPath, Mirror, Origin, Sources, SourcesOptions, Want,
+};
+use sky_island::store::{Store, Trash};
+use tokio::runtime::Runtime;
+
+#[path = "watched.rs"]
+mod watched;
+
+use crate::support::git_repo::BareRepo;
+use watched::Watched;
+
+const PATH: &str = "example.com/m";
+const PROGRAM: &str = "sky-island";
+const GO_MOD: &str = "module example.com/m\n\ngo 1.21\n";
+const SOURCE: &str = r#"package m
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+func Add(a, b int) int { return a + b }
+
+func Quiet() { fmt.Print("said") }
+
+func Encoded(text string) string {
+	data, _ := json.Marshal(text)
+	return string(data)
+}
+"#;
+/// Bytes that a build or a fetch may leave, where that is not what is tried.
+const ROOM: u64 = 1 << 30;
+/// No wait in these tests comes near this.
+const LONG: Duration = Duration::from_secs(600);
+
+/// What lays the layers over each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Mount,
+    Program,
+}
+
+/// What a house has.
+pub struct Setup {
+    pub way: Way,
+    pub toolchain: Toolchain,
+    /// What answers for the build cache on an island.
+    pub program: PathBuf,
+    /// Bytes that a build may leave.
+    pub size: u64,
+}
+
+/// What all houses share: a backend, a repository, our own program, and layers made before the first test.
+pub struct Site {
+    folder: Folder,
+    runtime: Runtime,
+    backend: Arc<dyn Backend>,
+    toolchain: Toolchain,
+    overheard: bool,
+}
+
+impl Site {
+    /// A site with the base layer made, or why there is none. Its go commands say what they do.
+    pub fn prepare() -> Result<Self, String> {
+        Self::with(true)
+    }
+
+    /// The same, where they say no more than they must.
+    pub fn prepare_quiet() -> Result<Self, String> {
+        Self::with(false)
+    }
+
+    fn with(overheard: bool) -> Result<Self, String> {
+        let toolchain = Toolchain::find(None).map_err(|e| e.to_string())?;
+        let folder = Folder::new();
+        let built = std::env::var_os("SKY_ISLAND_BIN")
+            .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_sky-island")), PathBuf::from);
+        let program = folder.path().join(PROGRAM);
+        fs::copy(built, &program).expect("our own program is copied");
+        let repository = BareRepo::create(&folder.path().join("git/m.git"));
+        repository.commit("master", &[("go.mod", GO_MOD), ("m.go", SOURCE)]);
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
+        let options = Options {
+            launcher: program,
+            zones: None,
+            function: limits(),
+            ahead: 0,
+            pools: Default::default(),
+            jails: None,
+        };
+        let backend = runtime.block_on(choose(options)).map_err(|e| e.to_string())?;
+        let site = Self { folder, runtime, backend, toolchain, overheard };
+        // The first build of all makes the layer that the others begin with.
+        let first = site.open(site.template(), site.setup(Way::Mount));
+        first.build("Add(1, 1)");
+        Ok(site)
+    }
+
+    /// Gives back what the host made for the backend.
+    pub fn close(&self) {
+        self.runtime.block_on(self.backend.close());
+    }
+
+    pub fn toolchain(&self) -> &Toolchain {
+        &self.toolchain
+    }
+
+    /// Our own program, where any user can run it.
+    pub fn program(&self) -> PathBuf {
+        self.folder.path().join(PROGRAM)
+    }
+
+    /// A copy of another program in the same place.
+    pub fn adopt(&self, program: &Path) -> PathBuf {
+        let copy = self.folder.path().join("suite");
+        fs::copy(program, &copy).expect("a copy");
+        copy
+    }
+
+    fn template(&self) -> PathBuf {
+        self.folder.path().join("template")
+    }
+
+    /// What is usual in a house.
+    pub fn setup(&self, way: Way) -> Setup {
+        let (toolchain, program) = (self.toolchain.clone(), self.program());
+        Setup { way, toolchain, program, size: ROOM }
+    }
+
+    pub fn house(&self, way: Way) -> House<'_> {
+        self.furnish(self.setup(way))
+    }
+
+    /// A new house, which has the base layer already.
+    pub fn furnish(&self, setup: Setup) -> House<'_> {
+        let state = Folder::new();
+        copy(&self.template().join("gocache"), state.path());
+        let mut house = self.open(state.path().to_owned(), setup);
+        house.folder = Some(state);
+        house
+    }
+
+    fn open(&self, state: PathBuf, setup: Setup) -> House<'_> {
+        let Setup { way, toolchain, program, size } = setup;
+        fs::create_dir_all(&state).expect("a state directory");
+        let overlays = way == Way::Mount && self.backend.overlays();
+        let watched = Arc::new(Watched::new(self.backend.clone(), overlays, self.overheard));
+        let islands = Islands::new(watched.clone());
+        let trash = Arc::new(Trash::open(&state).expect("scratch and trash"));
+        let store =
+            |name| Store::open(state.join(name), trash.clone(), u64::MAX, LONG).expect(name);
+        let mirror = Mirror {
+            prefix: "example.com".into(),
+            target: self.folder.path().join("git").to_str().expect("a path").into(),
+        };
+        let fetcher = Fetcher {
+            islands: islands.clone(),
+            trash: trash.clone(),
+            program: self.program(),
+            goroot: self.toolchain.goroot().into(),
+            env: vec!["GOPROXY=off".into(), "GOSUMDB=off".into()],
+            certificates: Vec::new(),
+            origins: vec![Origin::Git],
+            mirrors: vec![mirror],
+            limits: limits(),
+            size: ROOM,
+        };
+        let options = SourcesOptions {
+            state: &state,
+            size: u64::MAX,
+            expiration: LONG,
+            keep: LONG,
+            fetches: 2,
+            wait: LONG,
+        };
+        let sources = Arc::new(Sources::open(fetcher, &options).expect("the sources"));
+        let compiler = Compiler {
+            islands: islands.clone(),
+            trash: trash.clone(),
+            program,
+            toolchain: toolchain.clone(),
+            limits: limits(),
+            size,
+        };
+        let cache = GoCache::new(store("gocache"), &toolchain);
+        let options = BuilderOptions { store: store("artifacts"), builds: 2, wait: LONG };
+        let builder = Arc::new(Builder::new(compiler, cache, options));
+        House { site: self, folder: None, state, watched, islands, sources, builder }
+    }
+
+    /// This toolchain, as far as anybody can see one of a release whose go command asks no program.
+    pub fn old_toolchain(&self) -> Toolchain {
+        let goroot = self.folder.path().join("old");
+        fs::create_dir(&goroot).expect("a folder");
+        for name in ["bin", "pkg", "src", "lib", "go.env"] {
+            copy(&self.toolchain.goroot().join(name), &goroot);
+        }
+        fs::write(goroot.join("VERSION"), "go1.23.9\n").expect("a version");
+        Toolchain::find(Some(&goroot.join("bin/go"))).expect("a toolchain")
+    }
+}
+
+/// A state directory and what works in it.
+pub struct House<'a> {
+    site: &'a Site,
+    folder: Option<Folder>,
+    state: PathBuf,
+    watched: Arc<Watched>,
+    islands: Islands,
+    sources: Arc<Sources>,
+    builder: Arc<Builder>,
+}
+
+impl House<'_> {
+    /// The same state directory, with what is usual.
+    pub fn reopened(mut self, way: Way) -> Self {
+        let folder = self.folder.take();
+        let (site, state) = (self.site, self.state.clone());
+        drop(self);
+        House { folder, ..site.open(state, site.setup(way)) }
+    }
+
+    pub fn state(&self, name: &str) -> PathBuf {
+        self.state.join(name)
+    }
+
+    /// Has the package fetched, for those who measure builds.
+    pub fn fetch(&self) {
+        self.site.runtime.block_on(checkout(&self.sources));
+    }
+
+    /// Has the layer of the whole standard library made.
+    pub fn warm(&self) {
+        self.site.runtime.block_on(self.builder.warm()).expect("the standard library");
+    }
+
+    pub fn build(&self, call: &str) -> Arc<Artifact> {
+        self.try_build(call).unwrap_or_else(|error| panic!("{call}: {error:?}"))
+    }
+
+    pub fn try_build(&self, call: &str) -> Result<Arc<Artifact>, Arc<BuildError>> {
+        self.site.runtime.block_on(find(self.sources.clone(), self.builder.clone(), call))
+    }
+
+    /// Builds all of them at the same time.
+    pub fn build_all(&self, calls: &[String]) -> Vec<Arc<Artifact>> {
+        self.site.runtime.block_on(async {
+            let start = |call: &String| {
+                let (sources, builder, call) =
+                    (self.sources.clone(), self.builder.clone(), call.clone());
+                tokio::spawn(async move { find(sources, builder, &call).await })
+            };
+            let started: Vec<_> = calls.iter().map(start).collect();
+            let mut built = Vec::new();
+            for flight in started {
+                built.push(flight.await.expect("a build").expect("an artifact"));
+            }
+            built
+        })
+    }
+
+    /// What a program prints.
+    pub fn run(&self, artifact: &Artifact) -> String {
+        let spec = Spec::function(artifact.program(), limits());
+        let outcome = self.site.runtime.block_on(self.islands.run(&spec)).expect("an island");
+        assert_eq!(outcome.ending, Ending::Exited(0));
+        String::from_utf8(outcome.stdout).expect("text")
+    }
+
+    /// The packages that were compiled since the last look.
+    pub fn compiled(&self) -> Vec<String> {
+        let text = self.watched.said();
+        let compiles = text.lines().filter(|line| line.contains("/compile -o "));
+        let package = |line: &str| line.split(" -p ").nth(1)?.split(' ').next().map(str::to_owned);
+        compiles.filter_map(package).collect()
+    }
+}
+
+async fn find(
+    sources: Arc<Sources>,
+    builder: Arc<Builder>,
+    call: &str,
+) -> Result<Arc<Artifact>, Arc<BuildError>> {
+    let checkout = checkout(&sources).await;
+    let call = Arc::new(Call::parse(call).expect("a call"));
+    builder.find(&Wanted { checkout, call, imports: Vec::new() }, false).await
+}
+
+async fn checkout(sources: &Arc<Sources>) -> Arc<Checkout> {
+    let path = ImportPath::parse(PATH).expect("a path");
+    let want = Want { path, version: None, imports: Vec::new() };
+    sources.find(&want, false).await.expect("a checkout")
+}
+
+/// The whole program.
+pub fn bytes(artifact: &Artifact) -> Vec<u8> {
+    let file = artifact.program();
+    let mut bytes = vec![0; file.metadata().expect("metadata").len() as usize];
+    file.read_exact_at(&mut bytes, 0).expect("the program");
+    bytes
+}
+
+/// Limits under which an honest build, fetch or function has room.
+fn limits() -> Limits {
+    Limits {
+        deadline: Duration::from_secs(300),
+        memory: 1 << 30,
+        processes: 256,
+        output: 1 << 20,
+        tmp: 8 << 20,
+        disk: None,
+    }
+}
+
+/// A folder that islands of another user can read, and that goes with this value.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let readable = fs::Permissions::from_mode(0o755);
+        let mut builder = tempfile::Builder::new();
+        let made = builder.prefix("sky-build-cache-").permissions(readable).tempdir();
+        Self(made.expect("a temporary folder"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A mount leaves folders that not even their owner may look into.
+        let opened = Command::new("chmod").args(["-R", "u+rwx"]).arg(self.path()).status();
+        assert!(opened.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+/// Copies with owners and times.
+fn copy(from: &Path, into: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(into).status();
+    assert!(copied.is_ok_and(|status| status.success()), "{}", from.display());
+}

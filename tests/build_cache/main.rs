@@ -1,0 +1,249 @@
+//! The Go build cache in layers, laid over each other by the kernel and by the program that a go command asks: both
+//! must make the same of the same, and neither may change a layer below.
+
+mod house;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use house::{Setup, Site, Way};
+use libtest_mimic::{Arguments, Trial};
+use sha2::{Digest, Sha256};
+use sky_island::build::BuildError;
+use sky_island::build::cacheprog::SINCE_MINOR;
+
+const WAYS: [Way; 2] = [Way::Mount, Way::Program];
+/// A user id that belongs to nobody.
+const THROWAWAY: u32 = 61_358;
+/// A build may leave this many bytes where that is what is tried: less than the package needs.
+const LITTLE: u64 = 1 << 20;
+const ONCE: &str = "what an earlier call compiled is not compiled again";
+/// What a toolchain that is old itself can be tried for.
+const OLD: &str = "an old go command builds in the checkout's own cache";
+const TESTS: [(&str, fn(&Site)); 10] = [
+    ("the same calls are the same programs both ways", same),
+    (ONCE, once),
+    ("layers made one way serve the other", other_way),
+    ("a build changes nothing in the layers below its own", unchanged),
+    ("a damaged layer is compiled again", damaged),
+    ("many new calls at once share the layers", crowd),
+    ("a build that fills the disk leaves an empty layer", full),
+    ("a cache program that fails is nobody's fault but ours", broken),
+    (OLD, old),
+    ("an ordinary user's second build finds the first one's work as well", as_another),
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    if arguments.list {
+        let trials = TESTS.map(|(name, _)| Trial::test(name, || Ok(())));
+        return libtest_mimic::run(&arguments, trials.into()).exit_code();
+    }
+    let site = match Site::prepare() {
+        Ok(site) => Arc::new(site),
+        Err(why) => {
+            eprintln!("NOT GIVEN: any build on an island: {why}");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let asks = site.toolchain().minor() >= SINCE_MINOR;
+    if !asks {
+        eprintln!("NOT GIVEN: layers without a mount: they need Go 1.{SINCE_MINOR} or later");
+    }
+    let trial = |(name, test): (&str, fn(&Site))| {
+        let site = site.clone();
+        let trial = Trial::test(name, move || {
+            test(&site);
+            Ok(())
+        });
+        trial.with_ignored_flag(!asks && name != OLD)
+    };
+    let conclusion = libtest_mimic::run(&arguments, TESTS.map(trial).into());
+    site.close();
+    conclusion.exit_code()
+}
+
+/// A call for each form of main.go, and for packages of the library that no other layer has.
+const CALLS: [(&str, &str); 4] = [
+    ("Add(40, 2)", "42"),
+    ("Quiet()", "said"),
+    ("Encoded(\"<\")", "\"\\u003c\""),
+    ("m.Add(strings.Count(\"cheese\", \"e\"), 0)", "3"),
+];
+
+fn same(site: &Site) {
+    let (by_mount, by_program) = (site.house(Way::Mount), site.house(Way::Program));
+    for (call, answer) in CALLS {
+        let (one, other) = (by_mount.build(call), by_program.build(call));
+        assert_eq!(by_mount.run(&one), answer, "{call}");
+        assert_eq!(by_program.run(&other), answer, "{call}");
+        assert!(house::bytes(&one) == house::bytes(&other), "{call}: the programs differ");
+    }
+}
+
+fn once(site: &Site) {
+    for way in WAYS {
+        let house = site.house(way);
+        house.build("Add(1, 1)");
+        let first = house.compiled();
+        for package in ["main", "example.com/m", "encoding/json"] {
+            assert!(first.iter().any(|name| name == package), "{way:?} {package}: {first:?}");
+        }
+        assert!(!first.iter().any(|name| name == "fmt"), "{way:?}: the base layer has fmt");
+        house.build("Add(1, 2)");
+        assert_eq!(house.compiled(), ["main"], "{way:?}");
+    }
+}
+
+fn other_way(site: &Site) {
+    for (first, second) in [(Way::Mount, Way::Program), (Way::Program, Way::Mount)] {
+        let house = site.house(first);
+        house.build("Add(1, 1)");
+        let house = house.reopened(second);
+        let artifact = house.build("Add(1, 2)");
+        assert_eq!(house.compiled(), ["main"], "{first:?} and then {second:?}");
+        assert_eq!(house.run(&artifact), "3");
+    }
+}
+
+fn unchanged(site: &Site) {
+    for way in WAYS {
+        let house = site.house(way);
+        let base = listing(&house.state("gocache"));
+        assert!(base.len() > 100, "{way:?}: {} files", base.len());
+        house.build("Add(1, 1)");
+        assert!(listing(&house.state("gocache")) == base, "{way:?}: the first build");
+        let own = listing(&house.state("checkouts"));
+        house.build("Add(1, 2)");
+        assert!(listing(&house.state("gocache")) == base, "{way:?}: the second build");
+        assert!(listing(&house.state("checkouts")) == own, "{way:?}: the checkout's own layer");
+    }
+}
+
+fn damaged(site: &Site) {
+    let damages: [(&str, fn(&Path)); 3] = [
+        ("entries cut short", |file| {
+            if file.to_str().unwrap().ends_with("-a") {
+                fs::write(file, "v1 ").unwrap();
+            }
+        }),
+        ("outputs cut short", |file| {
+            if file.to_str().unwrap().ends_with("-d") {
+                fs::write(file, "").unwrap();
+            }
+        }),
+        ("no files at all", |file| fs::remove_file(file).unwrap()),
+    ];
+    for (what, damage) in damages {
+        let house = site.house(Way::Program);
+        house.build("Add(1, 1)");
+        for layer in [house.state("gocache"), house.state("checkouts")] {
+            listing(&layer).keys().filter(|file| is_cached(file)).for_each(|file| damage(file));
+        }
+        house.compiled();
+        let artifact = house.build("Add(1, 2)");
+        let compiled = house.compiled();
+        assert!(compiled.iter().any(|name| name == "fmt"), "{what}: {compiled:?}");
+        assert_eq!(house.run(&artifact), "3", "{what}");
+    }
+}
+
+fn crowd(site: &Site) {
+    let house = site.house(Way::Program);
+    let calls: Vec<String> = (0..6).map(|n| format!("Add({n}, 100)")).collect();
+    for (n, artifact) in house.build_all(&calls).into_iter().enumerate() {
+        assert_eq!(house.run(&artifact), format!("{}", n + 100));
+    }
+    let compiled = house.compiled();
+    let packages = compiled.iter().filter(|name| *name == "example.com/m").count();
+    assert_eq!(packages, 1, "{compiled:?}");
+}
+
+fn full(site: &Site) {
+    for way in WAYS {
+        let house = site.furnish(Setup { size: LITTLE, ..site.setup(way) });
+        let error = house.try_build("Add(1, 1)").err().expect("a megabyte is too little");
+        assert!(matches!(*error, BuildError::Size), "{way:?}: {error:?}");
+        let mut left = listing(&house.state("checkouts"));
+        left.retain(|file, _| is_cached(file));
+        assert!(left.is_empty(), "{way:?}: {:?}", left.keys());
+        let house = house.reopened(way);
+        let artifact = house.build("Add(1, 1)");
+        assert_eq!(house.run(&artifact), "2");
+    }
+}
+
+fn broken(site: &Site) {
+    for program in ["/usr/bin/false", "/bin/cat", "/etc/passwd"] {
+        let house = site.furnish(Setup { program: program.into(), ..site.setup(Way::Program) });
+        let error = house.try_build("Add(1, 1)").err().expect("there is no cache");
+        assert!(matches!(*error, BuildError::Broke(_)), "{program}: {error:?}");
+    }
+}
+
+fn old(site: &Site) {
+    let toolchain = site.old_toolchain();
+    let house = site.furnish(Setup { toolchain, ..site.setup(Way::Program) });
+    let artifact = house.build("Add(1, 1)");
+    assert_eq!(house.run(&artifact), "2");
+    assert!(house.compiled().iter().any(|name| name == "fmt"), "there is no layer below");
+    let artifact = house.build("Add(1, 2)");
+    assert_eq!(house.run(&artifact), "3");
+    assert_eq!(house.compiled(), ["main"]);
+}
+
+fn as_another(site: &Site) {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let (suite, program) = (site.adopt(&std::env::current_exe().unwrap()), site.program());
+    let mut command = Command::new(suite);
+    command.args(["--exact", ONCE]).env("SKY_ISLAND_BIN", program);
+    // What the environment says of our own home is nothing to that user.
+    command.env_remove("HOME").env_remove("TMPDIR").current_dir("/");
+    let output = command.uid(THROWAWAY).gid(THROWAWAY).output().unwrap();
+    let text = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+    if let Some(line) = text.lines().find(|line| line.starts_with("NOT GIVEN")) {
+        eprintln!("{line} (to an ordinary user)");
+        return;
+    }
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+fn is_cached(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.ends_with("-a") || name.ends_with("-d")
+}
+
+/// The files below a folder: what is in each, when it was written, and what may be done with it.
+fn listing(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime, u32)> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let (path, metadata) = entry.map(|e| (e.path(), e.metadata().unwrap())).unwrap();
+            if path.ends_with("cache/work") {
+                // What the kernel keeps there is no layer.
+                continue;
+            }
+            if metadata.is_dir() {
+                folders.push(path);
+            } else if metadata.is_file() {
+                let hash = Sha256::digest(fs::read(&path).unwrap()).to_vec();
+                let written = metadata.modified().unwrap();
+                found.insert(path, (hash, written, metadata.permissions().mode()));
+            } else {
+                panic!("{} is no file", path.display());
+            }
+        }
+    }
+    found
+}

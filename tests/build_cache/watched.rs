@@ -1,0 +1,93 @@
+//! A host's backend with its own answers and with ears, for tests.
+
+use std::fs::File;
+use std::future::Future;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use sky_island::island::{Backend, Finding, IslandId, Purpose, Spec, StartError, Started, Stdio};
+
+/// A host's backend, which may be said to lay no folders over each other, and whose go commands say what they do.
+pub struct Watched {
+    host: Arc<dyn Backend>,
+    overlays: bool,
+    overheard: bool,
+    stderr: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Watched {
+    pub fn new(host: Arc<dyn Backend>, overlays: bool, overheard: bool) -> Self {
+        Self { host, overlays, overheard, stderr: Arc::default() }
+    }
+
+    /// What the go commands have said since the last look.
+    pub fn said(&self) -> String {
+        let text = std::mem::take(&mut *self.stderr.lock().expect("no panic"));
+        String::from_utf8(text).expect("text")
+    }
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl Backend for Watched {
+    fn start<'a>(
+        &'a self,
+        spec: &'a Spec,
+        stdio: Stdio,
+    ) -> BoxFuture<'a, Result<Started, StartError>> {
+        // The compiler of a program is told to say what it does, and somebody listens in on it.
+        if !self.overheard || !spec.args.iter().any(|arg| arg == "-overlay=/job/overlay.json") {
+            return self.host.start(spec, stdio);
+        }
+        let mut spec = spec.clone();
+        spec.args.insert(2, "-x".into());
+        let stderr = overhear(stdio.stderr, self.stderr.clone());
+        let stdio = Stdio { stderr, ..stdio };
+        Box::pin(async move { self.host.start(&spec, stdio).await })
+    }
+
+    fn kill(&self, id: &IslandId) {
+        self.host.kill(id);
+    }
+
+    fn list(&self) -> Vec<IslandId> {
+        self.host.list()
+    }
+
+    fn owner(&self, purpose: Purpose) -> Option<u32> {
+        self.host.owner(purpose)
+    }
+
+    fn network(&self) -> Result<(), String> {
+        self.host.network()
+    }
+
+    fn overlays(&self) -> bool {
+        self.overlays
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        self.host.findings()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.host.close()
+    }
+}
+
+/// A descriptor whose bytes are noted and then go where they would have gone.
+fn overhear(to: OwnedFd, noted: Arc<Mutex<Vec<u8>>>) -> OwnedFd {
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let mut to = File::from(to);
+    std::thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(length @ 1..) = reader.read(&mut piece) {
+            noted.lock().expect("no panic").extend_from_slice(&piece[..length]);
+            // Whoever does not read any more has an outcome already.
+            let _ = to.write_all(&piece[..length]);
+        }
+    });
+    writer.into()
+}
