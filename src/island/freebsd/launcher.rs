@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
-use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::unistd::{ForkResult, fork};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
+use nix::unistd::{ForkResult, Pid, fork};
 
 use super::super::Exit;
 use super::super::wire::{self, Event, Incoming, Request};
@@ -188,6 +188,8 @@ impl Launcher {
             // The process ends when its jail does, and is reported like any other; the reason is on its control socket
             // only if it was its own, so this one is said here.
             eprintln!("sky-island launcher: {}: {error}", prepare.id);
+            // It may not be in its jail yet. It is not waited for before this, so the number is still its own.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             sys::remove_jail(jid);
         }
         Ok(())
@@ -213,7 +215,12 @@ impl Launcher {
                 let island = &self.islands[&id];
                 exit(status, !island.killed && peak >= island.memory / 2)
             }
-            Ok(None) => return,
+            Ok(None) => {
+                // The kernel tells of a process that is on its way out while it is watched at once, before it can be
+                // waited for, and tells no second time: watch it again.
+                let _ = self.watch(pid as usize, EventFilter::EVFILT_PROC);
+                return;
+            }
             Err(_) => Exit { code: None, signal: None, oom: false },
         };
         let Some(island) = self.islands.remove(&id) else { return };

@@ -8,6 +8,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use super::params::{Param, Value};
 use super::protocol::Bounds;
 
+/// KINFO_PROC_SIZE of user.h: the kernel's entries and ours are of one size.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<libc::kinfo_proc>() == 1088);
+
 /// Room for what the kernel has to say about a parameter.
 const COMPLAINT: usize = 256;
 
