@@ -97,7 +97,8 @@ impl Host {
     /// Removes the aliases that an earlier start left, and sets aside the addresses that others have. The error says why
     /// islands can have no addresses.
     pub(super) async fn reconcile_addresses(&self) -> Result<(), String> {
-        let others = jails::addresses(&*self.exec).await.map_err(|error| chain(&error))?;
+        let others =
+            jails::addresses(&*self.exec, &self.run).await.map_err(|error| chain(&error))?;
         let done = alias::reconcile(&*self.exec, &self.ledger, &self.pools, others).await;
         done.map_err(|error| chain(&error))
     }

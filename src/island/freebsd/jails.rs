@@ -31,19 +31,28 @@ pub async fn list(exec: &dyn Executor, run: &Path) -> Result<Vec<Jail>, ExecErro
 
 /// Removes a jail, and with it whatever runs in it; one that is gone is no error.
 pub async fn remove(exec: &dyn Executor, id: &IslandId) -> Result<(), ExecError> {
-    let command = Command::program("jail").args(["-r", id.as_str()]);
+    // In its capital form it reads no jail.conf(5), whose mistakes and commands are not for our jails.
+    let command = Command::program("jail").args(["-R", id.as_str()]);
     let output = exec.run(&command).await?;
     let gone = output.stderr.contains("not found") || output.stderr.contains("No such process");
     if gone { Ok(()) } else { output.success(&command).map(|_| ()) }
 }
 
-/// The addresses of all jails of this host, ours and others', those that are dying included.
-pub async fn addresses(exec: &dyn Executor) -> Result<Vec<IpAddr>, ExecError> {
-    let command =
-        Command::program("jls").args(["-d", "--libxo=json", "-n", "ip4.addr", "ip6.addr"]);
+/// The addresses of the jails of others, whose roots do not lie below a folder. Ours are on their way out when this is
+/// asked, and their addresses are not somebody else's for that.
+pub async fn addresses(exec: &dyn Executor, run: &Path) -> Result<Vec<IpAddr>, ExecError> {
+    let command = Command::program("jls").args([
+        "--libxo=json",
+        "-n",
+        "name",
+        "path",
+        "ip4.addr",
+        "ip6.addr",
+    ]);
     let text = exec.run(&command).await?.success(&command)?;
     let jails: Vec<Addressed> = read(&text).map_err(|error| unreadable(&command, text, &error))?;
-    let texts = jails.into_iter().flat_map(|jail| [jail.ip4, jail.ip6]).flatten();
+    let others = jails.into_iter().filter(|jail| !is_ours(&jail.name, &jail.path, run));
+    let texts = others.flat_map(|jail| [jail.ip4, jail.ip6]).flatten();
     Ok(texts.filter_map(|text| text.split('%').next()?.parse().ok()).collect())
 }
 
@@ -62,6 +71,8 @@ struct Information<T> {
 
 #[derive(Deserialize)]
 struct Addressed {
+    name: String,
+    path: PathBuf,
     #[serde(rename = "ip4.addr", default)]
     ip4: Vec<String>,
     #[serde(rename = "ip6.addr", default)]
@@ -90,13 +101,20 @@ impl Default for Dying {
     }
 }
 
+fn is_ours(name: &str, path: &Path, run: &Path) -> bool {
+    IslandId::parse(name).is_some() && path.starts_with(run) && path != run
+}
+
 fn ours(jail: Listed, run: &Path) -> Option<Jail> {
+    if !is_ours(&jail.name, &jail.path, run) {
+        return None;
+    }
     let id = IslandId::parse(&jail.name)?;
     let dying = match jail.dying {
         Dying::Bool(dying) => dying,
         Dying::Text(text) => text == "true",
     };
-    (jail.path.starts_with(run) && jail.path != run).then_some(Jail { id, dying })
+    Some(Jail { id, dying })
 }
 
 fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<Vec<T>, serde_json::Error> {
@@ -150,12 +168,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_addresses_of_all_jails_are_found() {
+    async fn the_addresses_of_the_jails_of_others_are_found() {
         let text = r#"{"__version": "2", "jail-information": {"jail": [
-            {"ip4.addr": ["10.0.2.77", "10.0.2.78"], "ip6.addr": []},
-            {"ip4.addr": [], "ip6.addr": ["fe80::1%em0", "fd00::1"]}, {}]}}"#;
-        let script = Script::new().expect("jls -d --libxo=json -n ip4.addr ip6.addr", 0, text, "");
-        let found = addresses(&script).await.unwrap();
+            {"name":"www","path":"/jails/www", "ip4.addr": ["10.0.2.77", "10.0.2.78"], "ip6.addr": []},
+            {"name":"4","path":"/", "ip4.addr": [], "ip6.addr": ["fe80::1%em0", "fd00::1"]},
+            {"name":"si_0123abcd_1","path":"/zroot/jails/run/si_0123abcd_1", "ip4.addr": ["10.0.2.79"]},
+            {"name":"5","path":"/"}]}}"#;
+        let script =
+            Script::new().expect("jls --libxo=json -n name path ip4.addr ip6.addr", 0, text, "");
+        let found = addresses(&script, Path::new(RUN)).await.unwrap();
         let found: Vec<_> = found.iter().map(IpAddr::to_string).collect();
         assert_eq!(found, ["10.0.2.77", "10.0.2.78", "fe80::1", "fd00::1"]);
     }
@@ -166,7 +187,7 @@ mod tests {
         let gone = "jail: \"si_0123abcd_1\" not found\n";
         let denied = "jail: jail_remove: Operation not permitted\n";
         for (said, good) in [(gone, true), (denied, false)] {
-            let script = Script::new().expect("jail -r si_0123abcd_1", 1, "", said);
+            let script = Script::new().expect("jail -R si_0123abcd_1", 1, "", said);
             assert_eq!(remove(&script, &id).await.is_ok(), good);
         }
     }
