@@ -14,7 +14,7 @@ use super::plan::{self, Plan, Root};
 use super::protocol::Prepare;
 use super::storage::Storage;
 use super::{devices, jails, measure, params, probe, rules};
-use crate::exec::{Command, Executor, Shared};
+use crate::exec::{Command, ExecError, Executor, Shared};
 use crate::island::backend::{Jails, Options};
 use crate::net::{Lease, Ledger, Pools, alias};
 use crate::zfs::Zfs;
@@ -201,10 +201,22 @@ impl Estate {
 
 /// Where the aliases are remembered that were added since this host was booted.
 async fn ledger(exec: &dyn Executor, path: &Path) -> Result<Ledger, StartError> {
-    let command = Command::program("sysctl").args(["-n", "kern.boottime"]);
-    let output = exec.run(&command).await.and_then(|output| output.success(&command));
-    let boot = output.map_err(refused)?;
+    let boot = boot(exec).await.map_err(refused)?;
     Ledger::open(path.to_owned(), boot.trim()).map_err(refused)
+}
+
+/// What differs from one start of this host to the next. The time of the start does, but it also changes when the clock
+/// is set, so it only stands in where a kernel has nothing better. -x prints what is no text in hexadecimal digits.
+async fn boot(exec: &dyn Executor) -> Result<String, ExecError> {
+    let number = Command::program("sysctl").args(["-n", "-x", "kern.boot_id"]);
+    let output = exec.run(&number).await.and_then(|output| output.success(&number));
+    match output {
+        Ok(text) if text.contains("Dump:0x") => Ok(text),
+        _ => {
+            let time = Command::program("sysctl").args(["-n", "kern.boottime"]);
+            exec.run(&time).await?.success(&time)
+        }
+    }
 }
 
 /// An error with its causes, as the reason why an island cannot be made.
@@ -221,4 +233,23 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::Script;
+
+    #[tokio::test]
+    async fn a_start_of_the_host_is_known_by_a_number_that_no_clock_changes() {
+        let number = "Format: Length:16 Dump:0x2f1d8c0be1a94c6a9d3e0f5a7b6c8d9e\n";
+        let asked = "sysctl -n -x kern.boot_id";
+        let script = Script::new().expect(asked, 0, number, "");
+        assert_eq!(boot(&script).await.unwrap(), number);
+        let unknown = "sysctl: unknown oid 'kern.boot_id'\n";
+        let time = "{ sec = 1763700000, usec = 5 } Fri Nov 21 04:40:00 2025\n";
+        let script = Script::new().expect(asked, 1, "", unknown);
+        let script = script.expect("sysctl -n kern.boottime", 0, time, "");
+        assert_eq!(boot(&script).await.unwrap(), time);
+    }
 }
