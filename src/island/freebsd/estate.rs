@@ -84,7 +84,14 @@ impl Estate {
             self.rules = false;
         }
         if self.root {
-            host.storage.destroy(&self.id).await.map_err(|error| chain(&error))?;
+            if let Err(error) = host.storage.destroy(&self.id).await {
+                // A mount(8) that was killed may have mounted after it was looked for.
+                let root = host.storage.root_of(&self.id).folder;
+                let mut found = mounts::below(exec, &root).await.map_err(text)?;
+                found.reverse();
+                self.mounts = found;
+                return Err(chain(&error));
+            }
             self.root = false;
         }
         if let Some(lease) = &self.lease {
