@@ -17,6 +17,9 @@ pub const OPEN_FILES: u64 = 1024;
 /// Files of a tool's own: a go command that keeps no statistics of itself.
 const FILES: [(&str, &str); 1] = [("/config/go/telemetry/mode", "off\n")];
 
+/// Files of the host that resolving names reads and the base system has not, or has as it came. A fetch is given a copy.
+const NAMES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
+
 /// What is made for one island.
 #[derive(Debug)]
 pub struct Plan {
@@ -126,6 +129,10 @@ impl Plan {
 fn pieces(tool: &ToolRights, mounts: &mut Vec<(PathBuf, Mount)>) -> Result<Vec<Piece>, StartError> {
     let mut pieces: Vec<_> =
         FILES.iter().map(|(target, text)| Piece::Text { target: target.into(), text }).collect();
+    if tool.purpose == Purpose::Fetch {
+        let there = NAMES.map(PathBuf::from).into_iter().filter(|file| file.is_file());
+        pieces.extend(there.map(|file| Piece::Copy { source: file.clone(), target: file }));
+    }
     for Bind { source, target, writable } in &tool.binds {
         let refused = |why: String| {
             StartError::Refused(format!("{} cannot be shown: {why}", source.display()))
