@@ -8,6 +8,7 @@ use super::super::link::{Launch, Link};
 use super::super::slots::Slots;
 use super::super::{Exit, Finding, IslandId, Limits, StartError, wire};
 use super::estate::Estate;
+use super::ground::Ground;
 use super::mounts::{self, Writers};
 use super::plan::{self, Plan, Root};
 use super::protocol::Prepare;
@@ -44,9 +45,12 @@ type Control = std::os::fd::OwnedFd;
 
 impl Host {
     /// Sees that the host is prepared, and starts the launcher.
-    pub(super) async fn open(options: &Options) -> Result<(Self, Vec<Finding>), StartError> {
-        let exec: Shared = Arc::new(crate::exec::Host);
-        let findings = probe::findings(&*exec, options).await;
+    pub(super) async fn open(
+        options: &Options,
+        ground: Ground,
+    ) -> Result<(Self, Vec<Finding>), StartError> {
+        let findings = probe::findings(&ground, options).await;
+        let Ground { exec, root, open } = ground;
         let missing = findings.iter().find(|finding| finding.required && finding.remedy.is_some());
         if let Some(Finding { name, detail, remedy, .. }) = missing {
             let remedy = remedy.as_deref().unwrap_or_default();
@@ -60,10 +64,10 @@ impl Host {
         let run = jails.layout.folder_of(&jails.layout.run());
         let launch = Launch::new(options.launcher.clone(), &serde_json::Value::Null)?;
         let host = Self {
-            storage: Storage::new(Zfs::new(exec.clone()), jails.layout.clone()),
+            storage: Storage::opened_by(Zfs::new(exec.clone()), jails.layout.clone(), open),
             run: run.ok_or_else(|| refused("the islands' folder is none of ours"))?,
             link: Link::start(launch).await?,
-            users: Slots::new(nix::unistd::geteuid().is_root()),
+            users: Slots::new(root),
             writers: Writers::default(),
             permissions: params::permissions(&*exec).await?,
             counts: rules::enabled(&*exec).await,

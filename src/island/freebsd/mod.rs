@@ -16,6 +16,7 @@ mod child;
 pub mod chore;
 pub mod devices;
 mod estate;
+mod ground;
 mod host;
 pub mod jails;
 pub mod janitor;
@@ -51,7 +52,8 @@ use super::{
     Backend, Exit, Finding, IslandId, Program, Purpose, Rights, Spec, StartError, Started, Stdio,
 };
 
-pub use sweep::{Swept, sweep};
+pub use ground::Ground;
+pub use sweep::{Swept, sweep, sweep_on};
 
 /// How long the end of the server waits for everything to be given back; the next start finds the rest.
 const CLOSE_WAIT: Duration = Duration::from_secs(20);
@@ -83,7 +85,12 @@ impl Drop for Holding {
 impl FreeBsd {
     /// Sees that the host is prepared, gives back what an earlier start left, and starts the launcher.
     pub async fn start(options: Options) -> Result<Arc<Self>, StartError> {
-        let (host, findings) = Host::open(&options).await?;
+        Self::start_on(options, Ground::host()).await
+    }
+
+    /// The same on another ground than this host.
+    pub async fn start_on(options: Options, ground: Ground) -> Result<Arc<Self>, StartError> {
+        let (host, findings) = Host::open(&options, ground).await?;
         let janitor = Arc::new(Janitor::new());
         let host = Arc::new(host);
         if options.jails.as_ref().is_some_and(|jails| jails.sweep) {
@@ -237,5 +244,5 @@ impl Backend for FreeBsd {
 
 /// What this host isolates and limits, found out without a backend.
 pub async fn findings(options: &Options) -> Vec<Finding> {
-    probe::findings(&crate::exec::Host, options).await
+    probe::findings(&Ground::host(), options).await
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::super::{IslandId, StartError};
 use super::estate::Estate;
+use super::ground::Ground;
 use super::host::{Host, refused};
 use super::janitor::Janitor;
 use super::{jails, mounts};
@@ -30,7 +31,12 @@ pub struct Swept {
 
 /// Gives back what earlier starts left, on a host on which no server runs.
 pub async fn sweep(options: &Options) -> Result<Swept, StartError> {
-    let (host, _) = Host::open(options).await?;
+    sweep_on(options, Ground::host()).await
+}
+
+/// The same on another ground than this host.
+pub async fn sweep_on(options: &Options, ground: Ground) -> Result<Swept, StartError> {
+    let (host, _) = Host::open(options, ground).await?;
     let host = Arc::new(host);
     let janitor = Arc::new(Janitor::new());
     let (found, foreign) = reconcile(&host, &janitor).await?;
