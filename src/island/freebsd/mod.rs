@@ -17,6 +17,7 @@ pub mod chore;
 pub mod devices;
 mod estate;
 mod ground;
+mod holding;
 mod host;
 pub mod jails;
 pub mod janitor;
@@ -35,16 +36,16 @@ mod sys;
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, timeout_at};
 
 use self::estate::Estate;
+use self::holding::{Holding, Holdings};
 use self::host::Host;
 use self::janitor::Janitor;
-use self::plan::Plan;
 use self::storage::FUNCTION_PROGRAM;
 use super::backend::{BoxFuture, Options};
 use super::wire::{Go, Incoming, Outgoing};
@@ -64,22 +65,7 @@ pub struct FreeBsd {
     janitor: Arc<Janitor<IslandId>>,
     findings: Vec<Finding>,
     network: Result<(), String>,
-    closing: AtomicBool,
-}
-
-/// An island's estate in the hands of somebody who uses the island. It goes to the janitor in the end.
-struct Holding {
-    estate: Option<Estate>,
-    host: Arc<Host>,
-    janitor: Arc<Janitor<IslandId>>,
-}
-
-impl Drop for Holding {
-    fn drop(&mut self) {
-        if let Some(estate) = self.estate.take() {
-            self.janitor.give(estate.id.clone(), estate.chore(self.host.clone()));
-        }
-    }
+    holdings: Arc<Holdings>,
 }
 
 impl FreeBsd {
@@ -100,22 +86,19 @@ impl FreeBsd {
             true => Err("no pool of addresses is configured".to_owned()),
             false => Ok(()),
         };
-        Ok(Arc::new(Self { host, janitor, findings, network, closing: AtomicBool::new(false) }))
+        let holdings = Holdings::new(host.clone(), janitor.clone());
+        Ok(Arc::new(Self { host, janitor, findings, network, holdings }))
     }
 
     async fn start_island(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
-        if self.closing.load(Ordering::Relaxed) {
-            return Err(StartError::Launcher("it is closed".into()));
-        }
         let lease = spec.address.clone();
         let plan = plan::plan(spec, self.host.base, lease.as_ref().map(|lease| lease.address()))?;
         let id = IslandId::mint();
-        let mut holding = Holding {
-            estate: Some(Estate::new(id.clone())),
-            host: self.host.clone(),
-            janitor: self.janitor.clone(),
-        };
-        let made = self.make(&plan, spec, lease, &mut holding).await?;
+        let mut estate = Estate::new(id.clone());
+        let user = self.user(spec, &mut estate)?;
+        let holding = self.holdings.hold(estate)?;
+        let making = holding.make(plan, spec.limits.clone(), user, lease);
+        let (holding, made) = making.await?;
         // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
         let control = unsafe { AsyncFd::register(made) }
             .map_err(|error| StartError::Descriptors(error.into()))?;
@@ -123,23 +106,6 @@ impl FreeBsd {
         drop(stdio);
         let exit = Box::pin(async move { ended(holding, control, unsent).await });
         Ok(Started { id, exit })
-    }
-
-    async fn make(
-        &self,
-        plan: &Plan,
-        spec: &Spec,
-        lease: Option<Arc<crate::net::Lease>>,
-        holding: &mut Holding,
-    ) -> Result<OwnedFd, StartError> {
-        let Some(estate) = &mut holding.estate else {
-            return Err(host::refused("its estate was given away"));
-        };
-        let user = self.user(spec, estate)?;
-        let control = self.host.make(plan, &spec.limits, user, lease, estate).await?;
-        let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
-        nix::fcntl::fcntl(&control, flags).map_err(|e| StartError::Descriptors(e.into()))?;
-        Ok(control)
     }
 
     /// The user of an island: a function's is its own until all is given back.
@@ -178,10 +144,7 @@ async fn ended(
     control: AsyncFd<OwnedFd>,
     unsent: Option<std::io::Error>,
 ) -> Result<Exit, StartError> {
-    let Some(estate) = &mut holding.estate else {
-        return Err(host::refused("its estate was given away"));
-    };
-    let exit = estate.end().await?;
+    let exit = holding.end().await?;
     if exit.code == Some(0) && unsent.is_none() {
         return Ok(exit);
     }
@@ -208,6 +171,7 @@ impl Backend for FreeBsd {
 
     fn list(&self) -> Vec<IslandId> {
         let mut all = self.host.link.list();
+        all.extend(self.holdings.list());
         all.extend(self.janitor.list());
         all.sort();
         all.dedup();
@@ -232,9 +196,12 @@ impl Backend for FreeBsd {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            self.closing.store(true, Ordering::Relaxed);
+            self.holdings.close();
             self.host.link.close().await;
-            let left = self.janitor.drain(CLOSE_WAIT).await;
+            let until = Instant::now() + CLOSE_WAIT;
+            // Whoever waits for an island has heard of its end by now, and is about to let it go.
+            let _ = timeout_at(until, self.holdings.given()).await;
+            let left = self.janitor.drain(until.saturating_duration_since(Instant::now())).await;
             if !left.is_empty() {
                 tracing::warn!(?left, "the next start gives back what is still busy");
             }
