@@ -97,8 +97,9 @@ impl FreeBsd {
         let mut estate = Estate::new(id.clone());
         let user = self.user(spec, &mut estate)?;
         let holding = self.holdings.hold(estate)?;
-        let making = holding.make(plan, spec.limits.clone(), user, lease);
-        let (holding, made) = making.await?;
+        // In a task of its own, for a command that is cut off may do its work after that was undone.
+        let making = tokio::spawn(holding.make(plan, spec.limits.clone(), user, lease));
+        let (holding, made) = making.await.map_err(host::refused)??;
         // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
         let control = unsafe { AsyncFd::register(made) }
             .map_err(|error| StartError::Descriptors(error.into()))?;
