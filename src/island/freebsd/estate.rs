@@ -39,8 +39,8 @@ pub struct Estate {
     pub(super) lease: Option<Arc<Lease>>,
     /// Given up with all the rest.
     pub(super) _user: Option<Slot>,
-    /// Given up with all the rest.
-    pub(super) _writing: Option<Writing>,
+    /// The folders that it may write; others may as soon as nothing of it runs any more.
+    pub(super) writing: Option<Writing>,
 }
 
 impl Estate {
@@ -55,7 +55,7 @@ impl Estate {
             root: false,
             lease: None,
             _user: None,
-            _writing: None,
+            writing: None,
         }
     }
 
@@ -75,6 +75,7 @@ impl Estate {
             jails::remove(exec, &self.id).await.map_err(text)?;
             self.jail = false;
         }
+        self.writing = None;
         while let Some(at) = self.mounts.last() {
             mounts::unmount(exec, at).await.map_err(text)?;
             self.mounts.pop();

@@ -102,7 +102,7 @@ impl Host {
         let writing = self.writers.take(plan.writes()).map_err(|folder| {
             StartError::Refused(format!("another island may write {}", folder.display()))
         })?;
-        estate._writing = Some(writing);
+        estate.writing = Some(writing);
         estate.root = true;
         let root = self.root(&id, plan).await?;
         for (at, mount) in &plan.mounts {
@@ -176,6 +176,8 @@ impl Estate {
         match ended {
             Ok(Ok(exit)) => {
                 self.jail = false;
+                // Before anybody hears of the end, who may have the next island write the same folder.
+                self.writing = None;
                 Ok(exit)
             }
             Ok(Err(error)) => Err(StartError::Refused(error)),
