@@ -60,8 +60,9 @@ impl Estate {
     }
 
     /// An island of an earlier start, of which anything may be left.
-    pub(super) fn leftover(id: IslandId, mounts: Vec<PathBuf>) -> Self {
-        Self { jail: true, rules: true, root: true, mounts, ..Self::new(id) }
+    pub(super) fn leftover(id: IslandId, mounts: Vec<PathBuf>, lease: Option<Lease>) -> Self {
+        let lease = lease.map(Arc::new);
+        Self { jail: true, rules: true, root: true, mounts, lease, ..Self::new(id) }
     }
 
     /// Undoes what is left to undo, the last made first. To be called again after a failure, which says what was busy.

@@ -1,6 +1,7 @@
 //! What islands are made with on this host: its commands, storage, launcher, users, and what its kernel can do; and the
 //! making of one, step by step.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::mounts::{self, Writers};
 use super::plan::{self, Plan, Root};
 use super::protocol::Prepare;
 use super::storage::Storage;
-use super::{devices, jails, params, probe, rules};
+use super::{devices, params, probe, rules};
 use crate::exec::{Command, Executor, Shared};
 use crate::island::backend::Options;
 use crate::net::{Lease, Ledger, Pools, alias};
@@ -80,9 +81,9 @@ impl Host {
         Ok((host, findings))
     }
 
-    /// Removes the aliases that an earlier start left, and sets aside the addresses that others have.
-    pub(super) async fn reconcile_addresses(&self) -> Result<(), StartError> {
-        let others = jails::addresses(&*self.exec).await.map_err(refused)?;
+    /// Removes the aliases that an earlier start left, and sets aside the addresses that the host and `others` have. What
+    /// is lent already is left alone.
+    pub(super) async fn reconcile_addresses(&self, others: Vec<IpAddr>) -> Result<(), StartError> {
         let done = alias::reconcile(&*self.exec, &self.ledger, &self.pools, others).await;
         done.map_err(refused)
     }

@@ -69,17 +69,22 @@ pub(super) async fn reconcile(
     for foreign in &left.foreign {
         tracing::warn!(dataset = %foreign, "this is not ours and stays; it is in the way of our own");
     }
+    let addresses = jails::addresses(exec, &host.run).await.map_err(refused)?;
     for id in &islands {
+        // Nobody else may have its address before it is gone.
+        let own = addresses.ours.iter().filter(|(of, _)| of == id);
+        let lease = own.filter_map(|(_, address)| host.pools.lease_again(*address)).next();
+        lease.iter().for_each(|lease| lease.assign(id.as_str()));
         // The last one mounted comes first in the list, and is to be the last one here.
         let of_island = mounted.iter().rev().filter(|at| island_of(at).as_ref() == Some(id));
-        let estate = Estate::leftover(id.clone(), of_island.cloned().collect());
+        let estate = Estate::leftover(id.clone(), of_island.cloned().collect(), lease);
         janitor.give(id.clone(), estate.chore(host.clone()));
     }
     let unfinished = storage_leftovers(&left);
     for dataset in host.storage.sweep(&unfinished).await {
         tracing::warn!(%dataset, "this unfinished artifact cannot be destroyed yet");
     }
-    host.reconcile_addresses().await?;
+    host.reconcile_addresses(addresses.others).await?;
     Ok((islands.into_iter().collect(), left.foreign))
 }
 
