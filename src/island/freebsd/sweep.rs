@@ -13,6 +13,7 @@ use super::ground::Ground;
 use super::host::{Host, refused};
 use super::janitor::Janitor;
 use super::{jails, mounts};
+use crate::exec::Executor;
 use crate::island::backend::Options;
 
 /// How long a sweep waits for what is busy.
@@ -60,6 +61,7 @@ pub(super) async fn reconcile(
         let below = at.strip_prefix(&host.run).ok()?;
         IslandId::parse(below.components().next()?.as_os_str().to_str()?)
     };
+    end(exec, &jails).await;
     let mut islands: BTreeSet<IslandId> = left.islands.iter().cloned().collect();
     islands.extend(jails.into_iter().map(|jail| jail.id));
     islands.extend(mounted.iter().filter_map(|at| island_of(at)));
@@ -86,6 +88,15 @@ pub(super) async fn reconcile(
     }
     host.reconcile_addresses(addresses.others).await?;
     Ok((islands.into_iter().collect(), left.foreign))
+}
+
+/// Ends what still runs, for new islands get the same users. What fails is tried again with all the rest.
+async fn end(exec: &dyn Executor, jails: &[jails::Jail]) {
+    for jail in jails.iter().filter(|jail| !jail.dying) {
+        if let Err(error) = jails::remove(exec, &jail.id).await {
+            tracing::warn!(id = %jail.id, %error, "this jail of an earlier start cannot be ended yet");
+        }
+    }
 }
 
 /// The islands' roots go with their islands, so what is left for storage are artifacts.
