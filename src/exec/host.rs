@@ -1,6 +1,7 @@
 //! Commands run for real.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Child;
@@ -9,6 +10,8 @@ use super::{Command, ExecError, Executor, Output};
 
 /// Where the system keeps its programs, on FreeBSD and on Linux.
 const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin";
+/// How long a command that was killed may take to end; one that waits for a disk cannot before that answers.
+const KILL_WAIT: Duration = Duration::from_secs(30);
 
 /// Runs commands on this host. Needs a tokio runtime.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,13 +28,16 @@ impl Executor for Host {
 
 async fn run(command: &Command) -> Result<Output, ExecError> {
     let start = |source| ExecError::Start { command: command.to_string(), source };
-    let child = spawn(command).map_err(start)?;
-    match tokio::time::timeout(command.deadline, finish(command, child)).await {
-        Ok(result) => result,
-        Err(_) => {
-            Err(ExecError::Deadline { command: command.to_string(), deadline: command.deadline })
-        }
+    let mut child = spawn(command).map_err(start)?;
+    let result = tokio::time::timeout(command.deadline, finish(command, &mut child)).await;
+    let result = result.unwrap_or_else(|_| {
+        Err(ExecError::Deadline { command: command.to_string(), deadline: command.deadline })
+    });
+    if result.is_err() {
+        // What it does after this would come after it was undone.
+        let _ = tokio::time::timeout(KILL_WAIT, child.kill()).await;
     }
+    result
 }
 
 fn spawn(command: &Command) -> std::io::Result<Child> {
@@ -53,14 +59,13 @@ fn spawn(command: &Command) -> std::io::Result<Child> {
         .spawn()
 }
 
-async fn finish(command: &Command, mut child: Child) -> Result<Output, ExecError> {
+async fn finish(command: &Command, child: &mut Child) -> Result<Output, ExecError> {
     let start = |source| ExecError::Start { command: command.to_string(), source };
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let read = async {
         tokio::try_join!(collect(stdout, command.output), collect(stderr, command.output))
     };
     let Ok((stdout, stderr)) = read.await else {
-        // The child is killed when it is dropped.
         return Err(ExecError::Output { command: command.to_string(), limit: command.output });
     };
     let status = child.wait().await.map_err(start)?;
@@ -85,7 +90,7 @@ mod tests {
     use super::*;
     use std::io::{Seek, Write};
     use std::sync::Arc;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     fn sh(text: &str) -> Command {
         Command::program("sh").args(["-c", text])
@@ -114,6 +119,20 @@ mod tests {
         let error = Host.run(&command).await.unwrap_err();
         assert!(matches!(error, ExecError::Deadline { .. }), "{error}");
         assert!(began.elapsed() < Duration::from_secs(20));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_was_killed_has_ended_when_that_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        for text in ["exec sleep 30", "exec yes"] {
+            let text = format!("echo $$ > {}; {text}", file.display());
+            let command = sh(&text).deadline(Duration::from_millis(200)).output(1000);
+            Host.run(&command).await.unwrap_err();
+            let pid: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+            let found = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None);
+            assert_eq!(found, Err(nix::errno::Errno::ESRCH), "{text}");
+        }
     }
 
     #[tokio::test]

@@ -16,7 +16,8 @@ pub(crate) mod linux;
 mod run;
 mod slots;
 mod spec;
-mod wire;
+#[doc(hidden)]
+pub mod wire;
 
 pub use backend::{
     Backend, Exit, Finding, Jails, Options, StartError, Started, Stdio, addresses, choose, findings,

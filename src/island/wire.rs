@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::Exit;
 
 /// The largest message, in bytes. The longest are a worker's argument list and a tool root's mounts.
-pub(crate) const MESSAGE_BYTES: usize = 128 * 1024;
+pub const MESSAGE_BYTES: usize = 128 * 1024;
 /// The most descriptors that one message carries: stdin, stdout, stderr and an artifact.
 const MESSAGE_FDS: usize = 4;
 /// Before each message: how many bytes it has, and how many descriptors, as two numbers of four bytes.
@@ -23,7 +23,7 @@ const HEAD: usize = 8;
 
 /// Server to launcher.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Request<P> {
+pub enum Request<P> {
     /// Make an island; its descriptors come with the message.
     Prepare(Box<P>),
     /// Kill everything in an island. An id that is gone is no error.
@@ -32,7 +32,7 @@ pub(crate) enum Request<P> {
 
 /// Launcher to server.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Event {
+pub enum Event {
     /// The launcher has built its root and waits for requests.
     Ready,
     /// The island's first process has ended, and with it everything inside.
@@ -43,34 +43,34 @@ pub(crate) enum Event {
 
 /// What an island is to become, and with which words.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Go {
+pub struct Go {
     /// A path on the island; none when the program comes as a descriptor.
-    pub(crate) program: Option<String>,
-    pub(crate) args: Vec<String>,
+    pub program: Option<String>,
+    pub args: Vec<String>,
     /// `NAME=value`.
-    pub(crate) env: Vec<String>,
-    pub(crate) folder: String,
+    pub env: Vec<String>,
+    pub folder: String,
 }
 
 /// Both ends of a new socket.
-pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
     let flags = SockFlag::SOCK_CLOEXEC;
     Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?)
 }
 
 /// Whether a message is short enough to be sent.
-pub(crate) fn fits<T: Serialize>(message: &T) -> bool {
+pub fn fits<T: Serialize>(message: &T) -> bool {
     serde_json::to_vec(message).is_ok_and(|bytes| bytes.len() <= MESSAGE_BYTES)
 }
 
 /// Sends one message with its descriptors on a socket that blocks.
-pub(crate) fn send<T: Serialize>(socket: RawFd, message: &T, fds: &[RawFd]) -> io::Result<()> {
+pub fn send<T: Serialize>(socket: RawFd, message: &T, fds: &[RawFd]) -> io::Result<()> {
     Outgoing::new(message, fds)?.advance(socket)
 }
 
 /// A message on its way out.
-pub(crate) struct Outgoing {
+pub struct Outgoing {
     bytes: Vec<u8>,
     sent: usize,
     fds: Vec<RawFd>,
@@ -78,7 +78,7 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// `fds` stay open until all is sent.
-    pub(crate) fn new<T: Serialize>(message: &T, fds: &[RawFd]) -> io::Result<Self> {
+    pub fn new<T: Serialize>(message: &T, fds: &[RawFd]) -> io::Result<Self> {
         let mut bytes = vec![0; HEAD];
         serde_json::to_writer(&mut bytes, message)?;
         let length = bytes.len() - HEAD;
@@ -91,7 +91,7 @@ impl Outgoing {
     }
 
     /// Sends what the socket takes, and keeps the rest for the next time when it would block.
-    pub(crate) fn advance(&mut self, socket: RawFd) -> io::Result<()> {
+    pub fn advance(&mut self, socket: RawFd) -> io::Result<()> {
         use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
         while self.sent < self.bytes.len() {
             let iov = [io::IoSlice::new(&self.bytes[self.sent..])];
@@ -113,7 +113,7 @@ impl Outgoing {
 
 /// What has come in on a socket and was not taken yet.
 #[derive(Default)]
-pub(crate) struct Incoming {
+pub struct Incoming {
     bytes: Vec<u8>,
     fds: VecDeque<OwnedFd>,
 }
@@ -121,7 +121,7 @@ pub(crate) struct Incoming {
 impl Incoming {
     /// The next message with its descriptors; none once the far end is closed. Blocks or not as the socket does; what
     /// came before it would block is kept.
-    pub(crate) fn next<T: DeserializeOwned>(
+    pub fn next<T: DeserializeOwned>(
         &mut self,
         socket: RawFd,
     ) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
@@ -129,7 +129,7 @@ impl Incoming {
     }
 
     /// The same, never blocking.
-    pub(crate) fn next_now<T: DeserializeOwned>(
+    pub fn next_now<T: DeserializeOwned>(
         &mut self,
         socket: RawFd,
     ) -> io::Result<Option<(T, Vec<OwnedFd>)>> {

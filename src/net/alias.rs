@@ -40,14 +40,15 @@ pub async fn take(exec: &dyn Executor, ledger: &Ledger, alias: &Alias) -> Result
 /// Puts pools and interfaces in step at start: removes what a crash left of ours, then sets aside what others have, on
 /// the pools' interfaces and in `jails`, which are the addresses of jails that are not ours.
 ///
-/// Our own jails of the last run are gone before this, for their addresses are removed.
+/// What is lent is left alone: a jail of the last run that is still going has it, and whoever holds the lease calls
+/// [`take`].
 pub async fn reconcile(
     exec: &dyn Executor,
     ledger: &Ledger,
     pools: &Pools,
     jails: impl IntoIterator<Item = IpAddr>,
 ) -> Result<(), AliasError> {
-    for alias in ledger.aliases() {
+    for alias in ledger.aliases().into_iter().filter(|it| !pools.is_lent(it.address)) {
         take(exec, ledger, &alias).await?;
     }
     let mut interfaces: Vec<_> = pools.pools().iter().map(|pool| pool.interface()).collect();
@@ -56,7 +57,7 @@ pub async fn reconcile(
     for interface in interfaces {
         let found = ifconfig::addresses(exec, interface).await;
         let found = found.map_err(|error| AliasError::Interface(interface.clone(), error))?;
-        found.iter().for_each(|found| {
+        found.iter().filter(|found| !pools.is_lent(found.address)).for_each(|found| {
             pools.mark_foreign(found.address);
         });
     }
@@ -126,6 +127,20 @@ mod tests {
         let foreign = pools.list().into_iter().filter(|it| it.state == State::Foreign);
         let foreign: Vec<_> = foreign.map(|it| it.address.to_string()).collect();
         assert_eq!(foreign, ["10.9.0.3", "10.9.0.4"]);
+    }
+
+    #[tokio::test]
+    async fn a_start_leaves_what_is_lent_to_whoever_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, pools) = (ledger(&folder), pools());
+        let lease = pools.lease(Family::V4).unwrap();
+        ledger.add(&Alias::of(&lease)).unwrap();
+        let listed = "em1: flags=8843<UP>\n\tinet 10.9.0.1/32 broadcast 10.9.0.1\n";
+        let script = Script::new().expect("ifconfig -f inet:cidr,inet6:cidr em1", 0, listed, "");
+        reconcile(&script, &ledger, &pools, []).await.unwrap();
+        assert_eq!(ledger.aliases(), [Alias::of(&lease)]);
+        drop(lease);
+        assert!(pools.list().iter().all(|it| it.state == State::Free));
     }
 
     #[tokio::test]

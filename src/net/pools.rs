@@ -100,7 +100,21 @@ impl Pools {
         Ok(Lease { pools: self.clone(), pool: self.inner.pools[index].clone(), address })
     }
 
-    /// The same, but waits so long for one to be returned.
+    /// Lends this very address, which something of an earlier start has still; none where it cannot be lent.
+    pub fn lease_again(&self, address: IpAddr) -> Option<Lease> {
+        let mut table = self.inner.table.lock();
+        let index = table.entries.get(&address).filter(|entry| entry.can_be_lent())?.pool;
+        table.change(address, |entry| entry.leased = Some(None))?;
+        Some(Lease { pools: self.clone(), pool: self.inner.pools[index].clone(), address })
+    }
+
+    /// Whether an address is lent at the moment.
+    pub fn is_lent(&self, address: IpAddr) -> bool {
+        let table = self.inner.table.lock();
+        table.entries.get(&address).is_some_and(|entry| entry.leased.is_some())
+    }
+
+    /// The same as [`Pools::lease`], but waits so long for one to be returned.
     pub async fn lease_within(&self, family: Family, wait: Duration) -> Result<Lease, NoAddress> {
         let until = tokio::time::Instant::now() + wait;
         loop {
@@ -188,6 +202,20 @@ mod tests {
         drop(one);
         let two = pools.lease(Family::V4).unwrap();
         assert_eq!(two.address(), ip("10.9.0.2"));
+        assert_eq!(pools.lease(Family::V4).unwrap().address(), ip("10.9.0.1"));
+    }
+
+    #[test]
+    fn an_address_that_an_earlier_start_left_is_lent_until_it_is_returned() {
+        let pools = pools(&["10.9.0.0/30"]);
+        let left = pools.lease_again(ip("10.9.0.1")).unwrap();
+        assert!(pools.is_lent(ip("10.9.0.1")) && pools.lease_again(ip("10.9.0.1")).is_none());
+        assert_eq!(pools.lease(Family::V4).unwrap().address(), ip("10.9.0.2"));
+        pools.mark_foreign(ip("10.9.0.2"));
+        assert!(pools.lease_again(ip("10.9.0.2")).is_none());
+        assert!(pools.lease_again(ip("10.1.1.1")).is_none());
+        drop(left);
+        assert!(!pools.is_lent(ip("10.9.0.1")));
         assert_eq!(pools.lease(Family::V4).unwrap().address(), ip("10.9.0.1"));
     }
 

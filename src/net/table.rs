@@ -42,7 +42,7 @@ pub enum State {
 }
 
 impl Entry {
-    fn can_be_lent(&self) -> bool {
+    pub(super) fn can_be_lent(&self) -> bool {
         self.leased.is_none() && !self.withdrawn && !self.foreign
     }
 

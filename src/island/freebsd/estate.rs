@@ -39,8 +39,8 @@ pub struct Estate {
     pub(super) lease: Option<Arc<Lease>>,
     /// Given up with all the rest.
     pub(super) _user: Option<Slot>,
-    /// Given up with all the rest.
-    pub(super) _writing: Option<Writing>,
+    /// The folders that it may write; others may as soon as nothing of it runs any more.
+    pub(super) writing: Option<Writing>,
 }
 
 impl Estate {
@@ -55,13 +55,14 @@ impl Estate {
             root: false,
             lease: None,
             _user: None,
-            _writing: None,
+            writing: None,
         }
     }
 
     /// An island of an earlier start, of which anything may be left.
-    pub(super) fn leftover(id: IslandId, mounts: Vec<PathBuf>) -> Self {
-        Self { jail: true, rules: true, root: true, mounts, ..Self::new(id) }
+    pub(super) fn leftover(id: IslandId, mounts: Vec<PathBuf>, lease: Option<Lease>) -> Self {
+        let lease = lease.map(Arc::new);
+        Self { jail: true, rules: true, root: true, mounts, lease, ..Self::new(id) }
     }
 
     /// Undoes what is left to undo, the last made first. To be called again after a failure, which says what was busy.
@@ -75,6 +76,7 @@ impl Estate {
             jails::remove(exec, &self.id).await.map_err(text)?;
             self.jail = false;
         }
+        self.writing = None;
         while let Some(at) = self.mounts.last() {
             mounts::unmount(exec, at).await.map_err(text)?;
             self.mounts.pop();

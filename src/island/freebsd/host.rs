@@ -1,6 +1,7 @@
 //! What islands are made with on this host: its commands, storage, launcher, users, and what its kernel can do; and the
 //! making of one, step by step.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,11 +10,12 @@ use super::super::link::{Launch, Link};
 use super::super::slots::Slots;
 use super::super::{Exit, Finding, IslandId, Limits, StartError, wire};
 use super::estate::Estate;
+use super::ground::Ground;
 use super::mounts::{self, Writers};
 use super::plan::{self, Plan, Root};
 use super::protocol::Prepare;
 use super::storage::Storage;
-use super::{devices, jails, measure, params, probe, rules};
+use super::{devices, measure, params, probe, rules};
 use crate::exec::{Command, ExecError, Executor, Shared};
 use crate::island::backend::{Jails, Options};
 use crate::net::{Lease, Ledger, Pools, alias};
@@ -45,9 +47,12 @@ type Control = std::os::fd::OwnedFd;
 
 impl Host {
     /// Sees that the host is prepared, and starts the launcher.
-    pub(super) async fn open(options: &Options) -> Result<(Self, Vec<Finding>), StartError> {
-        let exec: Shared = Arc::new(crate::exec::Host);
-        let findings = probe::findings(&*exec, options).await;
+    pub(super) async fn open(
+        options: &Options,
+        ground: Ground,
+    ) -> Result<(Self, Vec<Finding>), StartError> {
+        let findings = probe::findings(&ground, options).await;
+        let Ground { exec, root, open } = ground;
         let missing = findings.iter().find(|finding| finding.required && finding.remedy.is_some());
         if let Some(Finding { name, detail, remedy, .. }) = missing {
             let remedy = remedy.as_deref().unwrap_or_default();
@@ -59,12 +64,14 @@ impl Host {
         probe::load_modules(&*exec).await.map_err(refused)?;
         devices::prepare(&*exec).await?;
         let run = jails.layout.folder_of(&jails.layout.run());
+        let run = run.ok_or_else(|| refused("the islands' folder is none of ours"))?;
         let launch = Launch::new(options.launcher.clone(), &serde_json::Value::Null)?;
         let host = Self {
-            storage: Storage::new(Zfs::new(exec.clone()), jails.layout.clone()),
-            run: run.ok_or_else(|| refused("the islands' folder is none of ours"))?,
+            storage: Storage::opened_by(Zfs::new(exec.clone()), jails.layout.clone(), open),
+            // The kernel tells of jails and mounts by their real paths.
+            run: run.canonicalize().unwrap_or(run),
             link: Link::start(launch).await?,
-            users: Slots::new(nix::unistd::geteuid().is_root()),
+            users: Slots::new(root),
             writers: Writers::default(),
             permissions: params::permissions(&*exec).await?,
             counts: rules::enabled(&*exec).await,
@@ -94,11 +101,9 @@ impl Host {
         }
     }
 
-    /// Removes the aliases that an earlier start left, and sets aside the addresses that others have. The error says why
-    /// islands can have no addresses.
-    pub(super) async fn reconcile_addresses(&self) -> Result<(), String> {
-        let others =
-            jails::addresses(&*self.exec, &self.run).await.map_err(|error| chain(&error))?;
+    /// Removes the aliases that an earlier start left, and sets aside the addresses that the host and `others` have. What
+    /// is lent already is left alone. The error says why islands can have no addresses.
+    pub(super) async fn reconcile_addresses(&self, others: Vec<IpAddr>) -> Result<(), String> {
         let done = alias::reconcile(&*self.exec, &self.ledger, &self.pools, others).await;
         done.map_err(|error| chain(&error))
     }
@@ -118,7 +123,7 @@ impl Host {
         let writing = self.writers.take(plan.writes()).map_err(|folder| {
             StartError::Refused(format!("another island may write {}", folder.display()))
         })?;
-        estate._writing = Some(writing);
+        estate.writing = Some(writing);
         estate.root = true;
         let root = self.root(&id, plan).await?;
         for (at, mount) in &plan.mounts {
@@ -128,7 +133,7 @@ impl Host {
         }
         if self.counts {
             estate.rules = true;
-            let wanted = rules::rules(&id, plan, limits.processes, self.processors);
+            let wanted = rules::rules(&id, plan, limits, self.processors);
             rules::add(exec, &wanted).await.map_err(refused)?;
         }
         if let Some(lease) = lease {
@@ -191,6 +196,8 @@ impl Estate {
         match ended {
             Ok(Ok(exit)) => {
                 self.jail = false;
+                // Before anybody hears of the end, who may have the next island write the same folder.
+                self.writing = None;
                 Ok(exit)
             }
             Ok(Err(error)) => Err(StartError::Refused(error)),

@@ -38,22 +38,33 @@ pub async fn remove(exec: &dyn Executor, id: &IslandId) -> Result<(), ExecError>
     if gone { Ok(()) } else { output.success(&command).map(|_| ()) }
 }
 
-/// The addresses of the jails of others, whose roots do not lie below a folder. Ours are on their way out when this is
-/// asked, and their addresses are not somebody else's for that.
-pub async fn addresses(exec: &dyn Executor, run: &Path) -> Result<Vec<IpAddr>, ExecError> {
-    let command = Command::program("jls").args([
-        "--libxo=json",
-        "-n",
-        "name",
-        "path",
-        "ip4.addr",
-        "ip6.addr",
-    ]);
+/// The addresses that jails of this host have.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// Those of ours, the dying ones included.
+    pub ours: Vec<(IslandId, IpAddr)>,
+    /// Those of others that live.
+    pub others: Vec<IpAddr>,
+}
+
+/// The addresses of all jails, told apart by whether their roots lie below a folder as ours do.
+pub async fn addresses(exec: &dyn Executor, run: &Path) -> Result<Addresses, ExecError> {
+    let asked = ["-d", "--libxo=json", "-n", "name", "path", "dying", "ip4.addr", "ip6.addr"];
+    let command = Command::program("jls").args(asked);
     let text = exec.run(&command).await?.success(&command)?;
-    let jails: Vec<Addressed> = read(&text).map_err(|error| unreadable(&command, text, &error))?;
-    let others = jails.into_iter().filter(|jail| !is_ours(&jail.name, &jail.path, run));
-    let texts = others.flat_map(|jail| [jail.ip4, jail.ip6]).flatten();
-    Ok(texts.filter_map(|text| text.split('%').next()?.parse().ok()).collect())
+    let listed: Vec<Addressed> = read(&text).map_err(|error| unreadable(&command, text, &error))?;
+    let mut found = Addresses::default();
+    for Addressed { jail, ip4, ip6 } in listed {
+        let texts = ip4.into_iter().chain(ip6);
+        let addresses = texts.filter_map(|text| text.split('%').next()?.parse().ok());
+        let living = !jail.dying.is();
+        match ours(jail, run) {
+            Some(jail) => found.ours.extend(addresses.map(|address| (jail.id.clone(), address))),
+            None if living => found.others.extend(addresses),
+            None => {}
+        }
+    }
+    Ok(found)
 }
 
 #[derive(Deserialize)]
@@ -71,8 +82,8 @@ struct Information<T> {
 
 #[derive(Deserialize)]
 struct Addressed {
-    name: String,
-    path: PathBuf,
+    #[serde(flatten)]
+    jail: Listed,
     #[serde(rename = "ip4.addr", default)]
     ip4: Vec<String>,
     #[serde(rename = "ip6.addr", default)]
@@ -101,20 +112,19 @@ impl Default for Dying {
     }
 }
 
-fn is_ours(name: &str, path: &Path, run: &Path) -> bool {
-    IslandId::parse(name).is_some() && path.starts_with(run) && path != run
+impl Dying {
+    fn is(&self) -> bool {
+        match self {
+            Self::Bool(dying) => *dying,
+            Self::Text(text) => text == "true",
+        }
+    }
 }
 
 fn ours(jail: Listed, run: &Path) -> Option<Jail> {
-    if !is_ours(&jail.name, &jail.path, run) {
-        return None;
-    }
     let id = IslandId::parse(&jail.name)?;
-    let dying = match jail.dying {
-        Dying::Bool(dying) => dying,
-        Dying::Text(text) => text == "true",
-    };
-    Some(Jail { id, dying })
+    let dying = jail.dying.is();
+    (jail.path.starts_with(run) && jail.path != run).then_some(Jail { id, dying })
 }
 
 fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<Vec<T>, serde_json::Error> {
@@ -168,17 +178,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_addresses_of_the_jails_of_others_are_found() {
+    async fn the_addresses_of_all_jails_are_found_and_whose_they_are() {
         let text = r#"{"__version": "2", "jail-information": {"jail": [
-            {"name":"www","path":"/jails/www", "ip4.addr": ["10.0.2.77", "10.0.2.78"], "ip6.addr": []},
-            {"name":"4","path":"/", "ip4.addr": [], "ip6.addr": ["fe80::1%em0", "fd00::1"]},
-            {"name":"si_0123abcd_1","path":"/zroot/jails/run/si_0123abcd_1", "ip4.addr": ["10.0.2.79"]},
-            {"name":"5","path":"/"}]}}"#;
-        let script =
-            Script::new().expect("jls --libxo=json -n name path ip4.addr ip6.addr", 0, text, "");
+            {"name":"www","path":"/www","dying":false,"ip4.addr":["10.0.2.77","10.0.2.78"],"ip6.addr":[]},
+            {"name":"six","path":"/six","dying":false,"ip4.addr":[],"ip6.addr":["fe80::1%em0","fd00::1"]},
+            {"name":"old","path":"/old","dying":true,"ip4.addr":["10.0.2.79"],"ip6.addr":[]},
+            {"name":"si_0123abcd_1","path":"/zroot/jails/run/si_0123abcd_1","dying":true,"ip4.addr":["10.0.2.80"]},
+            {"name":"si_0123abcd_2","path":"/zroot/jails/run/si_0123abcd_2","dying":false}]}}"#;
+        let asked = "jls -d --libxo=json -n name path dying ip4.addr ip6.addr";
+        let script = Script::new().expect(asked, 0, text, "");
         let found = addresses(&script, Path::new(RUN)).await.unwrap();
-        let found: Vec<_> = found.iter().map(IpAddr::to_string).collect();
-        assert_eq!(found, ["10.0.2.77", "10.0.2.78", "fe80::1", "fd00::1"]);
+        let ours: Vec<_> = found.ours.iter().map(|(id, it)| format!("{id} {it}")).collect();
+        assert_eq!(ours, ["si_0123abcd_1 10.0.2.80"]);
+        let others: Vec<_> = found.others.iter().map(IpAddr::to_string).collect();
+        assert_eq!(others, ["10.0.2.77", "10.0.2.78", "fe80::1", "fd00::1"]);
     }
 
     #[tokio::test]

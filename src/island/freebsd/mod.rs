@@ -16,6 +16,8 @@ mod child;
 pub mod chore;
 pub mod devices;
 mod estate;
+mod ground;
+mod holding;
 mod host;
 pub mod jails;
 pub mod janitor;
@@ -35,16 +37,17 @@ mod sys;
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, timeout_at};
 
 use self::estate::Estate;
+use self::holding::{Holding, Holdings};
 use self::host::Host;
 use self::janitor::Janitor;
-use self::plan::Plan;
 use self::storage::FUNCTION_PROGRAM;
 use super::backend::{BoxFuture, Jails, Options};
 use super::wire::{Go, Incoming, Outgoing};
@@ -52,10 +55,9 @@ use super::{
     Backend, Exit, Finding, IslandId, Program, Purpose, Rights, Spec, StartError, Started, Stdio,
 };
 
-pub use sweep::{Swept, sweep};
+pub use ground::Ground;
+pub use sweep::{Swept, sweep, sweep_on};
 
-/// How long the start of the server waits for what an earlier start left; the rest is given back meanwhile.
-const SWEEP_WAIT: Duration = Duration::from_secs(10);
 /// How long the end of the server waits for everything to be given back; the next start finds the rest.
 const CLOSE_WAIT: Duration = Duration::from_secs(20);
 
@@ -65,36 +67,23 @@ pub struct FreeBsd {
     janitor: Arc<Janitor<IslandId>>,
     findings: Vec<Finding>,
     network: Result<(), String>,
-    closing: AtomicBool,
-}
-
-/// An island's estate in the hands of somebody who uses the island. It goes to the janitor in the end.
-struct Holding {
-    estate: Option<Estate>,
-    host: Arc<Host>,
-    janitor: Arc<Janitor<IslandId>>,
-}
-
-impl Drop for Holding {
-    fn drop(&mut self) {
-        if let Some(estate) = self.estate.take() {
-            self.janitor.give(estate.id.clone(), estate.chore(self.host.clone()));
-        }
-    }
+    holdings: Arc<Holdings>,
 }
 
 impl FreeBsd {
     /// Sees that the host is prepared, gives back what an earlier start left, and starts the launcher.
     pub async fn start(options: Options) -> Result<Arc<Self>, StartError> {
-        let (host, findings) = Host::open(&options).await?;
+        Self::start_on(options, Ground::host()).await
+    }
+
+    /// The same on another ground than this host.
+    pub async fn start_on(options: Options, ground: Ground) -> Result<Arc<Self>, StartError> {
+        let (host, findings) = Host::open(&options, ground).await?;
         let janitor = Arc::new(Janitor::new());
         let host = Arc::new(host);
         let mut network = Ok(());
         if options.jails.as_ref().is_some_and(|jails| jails.sweep) {
-            sweep::reconcile(&host, &janitor).await?;
-            // Jails of an earlier start give their addresses up first.
-            janitor.drain(SWEEP_WAIT).await;
-            network = host.reconcile_addresses().await;
+            network = sweep::reconcile(&host, &janitor).await?.network;
         }
         if options.pools.pools().is_empty() {
             network = Err("no pool of addresses is configured".to_owned());
@@ -103,23 +92,21 @@ impl FreeBsd {
             let host = host.clone();
             tokio::spawn(async move { host.calibrate(&jails).await });
         }
-        Ok(Arc::new(Self { host, janitor, findings, network, closing: AtomicBool::new(false) }))
+        let holdings = Holdings::new(host.clone(), janitor.clone());
+        Ok(Arc::new(Self { host, janitor, findings, network, holdings }))
     }
 
     async fn start_island(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
-        if self.closing.load(Ordering::Relaxed) {
-            return Err(StartError::Launcher("it is closed".into()));
-        }
         let lease = spec.address.clone();
         let base = self.host.base.load(Ordering::Relaxed);
         let plan = plan::plan(spec, base, lease.as_ref().map(|lease| lease.address()))?;
         let id = IslandId::mint();
-        let mut holding = Holding {
-            estate: Some(Estate::new(id.clone())),
-            host: self.host.clone(),
-            janitor: self.janitor.clone(),
-        };
-        let made = self.make(&plan, spec, lease, &mut holding).await?;
+        let mut estate = Estate::new(id.clone());
+        let user = self.user(spec, &mut estate)?;
+        let holding = self.holdings.hold(estate)?;
+        // In a task of its own, for a command that is cut off may do its work after that was undone.
+        let making = tokio::spawn(holding.make(plan, spec.limits.clone(), user, lease));
+        let (holding, made) = making.await.map_err(host::refused)??;
         // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
         let control = unsafe { AsyncFd::register(made) }
             .map_err(|error| StartError::Descriptors(error.into()))?;
@@ -127,23 +114,6 @@ impl FreeBsd {
         drop(stdio);
         let exit = Box::pin(async move { ended(holding, control, unsent).await });
         Ok(Started { id, exit })
-    }
-
-    async fn make(
-        &self,
-        plan: &Plan,
-        spec: &Spec,
-        lease: Option<Arc<crate::net::Lease>>,
-        holding: &mut Holding,
-    ) -> Result<OwnedFd, StartError> {
-        let Some(estate) = &mut holding.estate else {
-            return Err(host::refused("its estate was given away"));
-        };
-        let user = self.user(spec, estate)?;
-        let control = self.host.make(plan, &spec.limits, user, lease, estate).await?;
-        let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
-        nix::fcntl::fcntl(&control, flags).map_err(|e| StartError::Descriptors(e.into()))?;
-        Ok(control)
     }
 
     /// The user of an island: a function's is its own until all is given back.
@@ -182,10 +152,7 @@ async fn ended(
     control: AsyncFd<OwnedFd>,
     unsent: Option<std::io::Error>,
 ) -> Result<Exit, StartError> {
-    let Some(estate) = &mut holding.estate else {
-        return Err(host::refused("its estate was given away"));
-    };
-    let exit = estate.end().await?;
+    let exit = holding.end().await?;
     if exit.code == Some(0) && unsent.is_none() {
         return Ok(exit);
     }
@@ -212,6 +179,7 @@ impl Backend for FreeBsd {
 
     fn list(&self) -> Vec<IslandId> {
         let mut all = self.host.link.list();
+        all.extend(self.holdings.list());
         all.extend(self.janitor.list());
         all.sort();
         all.dedup();
@@ -236,9 +204,12 @@ impl Backend for FreeBsd {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            self.closing.store(true, Ordering::Relaxed);
+            self.holdings.close();
             self.host.link.close().await;
-            let left = self.janitor.drain(CLOSE_WAIT).await;
+            let until = Instant::now() + CLOSE_WAIT;
+            // Whoever waits for an island has heard of its end by now, and is about to let it go.
+            let _ = timeout_at(until, self.holdings.given()).await;
+            let left = self.janitor.drain(until.saturating_duration_since(Instant::now())).await;
             if !left.is_empty() {
                 tracing::warn!(?left, "the next start gives back what is still busy");
             }
@@ -253,5 +224,5 @@ pub async fn addresses(pools: &crate::net::Pools) -> Option<Finding> {
 
 /// What this host isolates and limits, found out without a backend.
 pub async fn findings(options: &Options) -> Vec<Finding> {
-    probe::findings(&crate::exec::Host, options).await
+    probe::findings(&Ground::host(), options).await
 }

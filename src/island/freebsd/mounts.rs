@@ -1,7 +1,7 @@
 //! mount(8) and umount(8): what is mounted in an island's root, and that it is unmounted.
 //!
 //! What must always hold: whatever is mounted is known to somebody who unmounts it, for a jail's end leaves it; a folder
-//! that one island may write is mounted in no other at the time (see [`Writers`]).
+//! that a living island may write is mounted in no other (see [`Writers`]).
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,9 @@
 //! What this host isolates and limits, and whether it was prepared.
 
 use super::super::Finding;
+use super::ground::Ground;
 use super::rules;
-use crate::exec::{Command, Executor};
+use crate::exec::{Command, Executor, Shared};
 use crate::island::backend::Options;
 use crate::layout::Layout;
 use crate::net::{Pools, ifconfig};
@@ -13,10 +14,11 @@ const ENABLE: &str = "put kern.racct.enable=1 into /boot/loader.conf and restart
 const INIT: &str = "run `sky-island init`";
 
 /// Everything that `check` says of a FreeBSD host.
-pub(super) async fn findings(exec: &dyn Executor, options: &Options) -> Vec<Finding> {
-    let mut findings = vec![privilege()];
+pub(super) async fn findings(ground: &Ground, options: &Options) -> Vec<Finding> {
+    let exec = &*ground.exec;
+    let mut findings = vec![privilege(ground.root)];
     match &options.jails {
-        Some(jails) => findings.extend(prepared(&jails.layout).await),
+        Some(jails) => findings.extend(prepared(&ground.exec, &jails.layout).await),
         None => findings.push(Finding {
             name: "datasets",
             detail: "no dataset is configured".into(),
@@ -30,16 +32,15 @@ pub(super) async fn findings(exec: &dyn Executor, options: &Options) -> Vec<Find
     findings
 }
 
-fn privilege() -> Finding {
-    let root = nix::unistd::geteuid().is_root();
+fn privilege(root: bool) -> Finding {
     let detail = if root { "root makes jails" } else { "an ordinary user makes no jails" };
     let remedy = (!root).then(|| "run as root".to_owned());
     Finding { name: "privilege", detail: detail.into(), remedy, required: true }
 }
 
 /// Whether init has finished.
-async fn prepared(layout: &Layout) -> Vec<Finding> {
-    let zfs = Zfs::new(std::sync::Arc::new(crate::exec::Host));
+async fn prepared(exec: &Shared, layout: &Layout) -> Vec<Finding> {
+    let zfs = Zfs::new(exec.clone());
     let base = snapshot(&zfs, "base system", layout.base_snapshot()).await;
     vec![base, snapshot(&zfs, "build jail", layout.build_snapshot()).await]
 }
@@ -79,7 +80,7 @@ pub(super) fn limits(counts: bool, required: bool) -> Vec<Finding> {
             "RLIMIT_NOFILE for each process, rctl openfiles for all together",
             "RLIMIT_NOFILE for each process; many processes together have no limit",
         ),
-        ("processor limit", "rctl pcpu: one processor is left to the server", "none"),
+        ("processor limit", "rctl cputime: one processor is left to the server", "none"),
     ];
     let finding = |(name, with, without): (&'static str, &str, &str)| Finding {
         name,

@@ -3,7 +3,7 @@
 //! What must always hold: rules are added before the jail is made and removed after it is gone, by us, for nobody else
 //! does. They count only where `kern.racct.enable` is 1.
 
-use super::super::IslandId;
+use super::super::{IslandId, Limits};
 use super::plan::Plan;
 use crate::exec::{Command, ExecError, Executor};
 
@@ -13,16 +13,20 @@ const SHARED_FILES: u64 = 4;
 const OFF: &str = "RACCT/RCTL";
 
 /// The rules of one island. `processors` is how many the host has; a function leaves one of them to the server.
-pub fn rules(id: &IslandId, plan: &Plan, processes: u64, processors: u64) -> Vec<String> {
+///
+/// Processor time is bounded as a sum until the deadline, and not as a rate: a process that `pcpu` slows down sleeps in the
+/// kernel where not even a kill wakes it.
+pub fn rules(id: &IslandId, plan: &Plan, limits: &Limits, processors: u64) -> Vec<String> {
     let mut rules = vec![
-        ("maxproc", "deny", processes),
-        ("nthr", "deny", processes),
+        ("maxproc", "deny", limits.processes),
+        ("nthr", "deny", limits.processes),
         ("openfiles", "deny", plan.bounds.files * SHARED_FILES),
         // Seen about a second late: the net below the limit of each process's address space.
         ("memoryuse", "sigkill", plan.memory),
     ];
     if plan.function {
-        rules.push(("pcpu", "deny", 100 * processors.saturating_sub(1).max(1)));
+        let seconds = limits.deadline.as_secs() + 1;
+        rules.push(("cputime", "sigkill", seconds * processors.saturating_sub(1).max(1)));
         // Memory that no process maps is in nobody's address space, but it is reserved like all other.
         rules.push(("swapuse", "deny", plan.bounds.address_space));
     }
@@ -58,6 +62,7 @@ mod tests {
     use crate::island::freebsd::params::Reach;
     use crate::island::freebsd::plan::Root;
     use crate::island::freebsd::protocol::Bounds;
+    use std::time::Duration;
 
     fn id() -> IslandId {
         IslandId::parse("si_0123abcd_1").unwrap()
@@ -76,25 +81,36 @@ mod tests {
         }
     }
 
+    fn limits() -> Limits {
+        Limits {
+            deadline: Duration::from_secs(5),
+            memory: 64 << 20,
+            processes: 20,
+            output: 0,
+            tmp: 0,
+            disk: None,
+        }
+    }
+
     #[tokio::test]
     async fn a_functions_rules_go_on_in_one_command_and_off_in_one() {
         let script = Script::new()
             .quiet(
                 "rctl -a jail:si_0123abcd_1:maxproc:deny=20 jail:si_0123abcd_1:nthr:deny=20 \
                  jail:si_0123abcd_1:openfiles:deny=256 jail:si_0123abcd_1:memoryuse:sigkill=67108864 \
-                 jail:si_0123abcd_1:pcpu:deny=100 jail:si_0123abcd_1:swapuse:deny=1073741824",
+                 jail:si_0123abcd_1:cputime:sigkill=6 jail:si_0123abcd_1:swapuse:deny=1073741824",
             )
             .quiet("rctl -r jail:si_0123abcd_1");
-        add(&script, &rules(&id(), &plan(true), 20, 2)).await.unwrap();
+        add(&script, &rules(&id(), &plan(true), &limits(), 2)).await.unwrap();
         remove(&script, &id()).await.unwrap();
-        let of_one_processor = rules(&id(), &plan(true), 20, 1);
-        assert!(of_one_processor.contains(&"jail:si_0123abcd_1:pcpu:deny=100".into()));
+        let of_one_processor = rules(&id(), &plan(true), &limits(), 1);
+        assert!(of_one_processor.contains(&"jail:si_0123abcd_1:cputime:sigkill=6".into()));
     }
 
     #[test]
     fn a_tool_may_use_all_processors_and_reserve_what_its_processes_want() {
-        let rules = rules(&id(), &plan(false), 20, 8);
-        assert!(!rules.iter().any(|rule| rule.contains("pcpu") || rule.contains("swapuse")));
+        let rules = rules(&id(), &plan(false), &limits(), 8);
+        assert!(!rules.iter().any(|rule| rule.contains("cputime") || rule.contains("swapuse")));
     }
 
     #[tokio::test]

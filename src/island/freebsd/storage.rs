@@ -14,6 +14,7 @@ mod leftovers;
 mod pool;
 mod shelf;
 
+pub use folder::{Open, open_mounted};
 pub use leftovers::Leftovers;
 
 use std::fs::File;
@@ -22,7 +23,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use artifacts::Artifacts;
-use folder::Open;
 use pool::Pool;
 
 use crate::flight::{Flights, Lost};
@@ -86,7 +86,12 @@ pub enum StorageError {
 impl Storage {
     /// The storage of the datasets that init has made.
     pub fn new(zfs: Zfs, layout: Layout) -> Arc<Self> {
-        Self::opening(zfs, layout, folder::open_mounted, artifacts::LIMIT)
+        Self::opened_by(zfs, layout, open_mounted)
+    }
+
+    /// The same, where clones are opened in another way.
+    pub(super) fn opened_by(zfs: Zfs, layout: Layout, open: Open) -> Arc<Self> {
+        Self::opening(zfs, layout, open, artifacts::LIMIT)
     }
 
     fn opening(zfs: Zfs, layout: Layout, open: Open, limit: usize) -> Arc<Self> {

@@ -1,39 +1,38 @@
 //! How much of the processors a function gets.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use sky_island::island::Ending;
 
 use super::super::host::{not_given, promise};
-use super::super::system;
-use super::while_it_runs;
 
-/// How long it is watched.
-const WATCH: Duration = Duration::from_secs(8);
-/// The kernel looks once a second, and lets go of what it held back.
-const SLACK: f64 = 1.5;
+/// A deadline long enough for the kernel, which looks once a second.
+const DEADLINE: Duration = Duration::from_secs(6);
+/// With more processors than this the deadline comes before the sum of their time.
+const MOST: usize = 5;
 
 #[test]
 fn a_function_uses_no_more_of_the_processors_than_it_may() {
     promise(|host| {
         let processors = std::thread::available_parallelism().unwrap().get();
-        let spinning = host.function(&["spin-in-threads", &format!("{processors}")]);
-        while_it_runs(host, spinning, |running| {
-            let name = running.jail.name();
-            let percent = system::rules()
-                .into_iter()
-                .find(|rule| rule.jail == name && rule.resource == "pcpu" && rule.action == "deny")
-                .unwrap_or_else(|| panic!("no rule about pcpu for {name}"))
-                .amount;
-            let may = percent as f64 / 100.0 * SLACK;
-            if may >= processors as f64 {
-                let why = format!("{processors} are too few to see a limit of {percent}%");
-                return not_given("a measured limit on processors", why);
-            }
-            let (begin, before) = (Instant::now(), system::processor_seconds(&name));
-            std::thread::sleep(WATCH);
-            let used = (system::processor_seconds(&name) - before) as f64;
-            // Seconds are told in whole numbers.
-            let most = begin.elapsed().as_secs_f64() * may + 1.0;
-            assert!(used <= most, "{used} s of at most {most} s");
-        });
+        if !(2..=MOST).contains(&processors) {
+            let why = format!("{processors} processors: the deadline is the limit");
+            return not_given("a measured limit on processors", why);
+        }
+        // One processor is left to the server, so spinning on all of them ends before the deadline.
+        let mut spec = host.function(&["spin-in-threads", &format!("{processors}")]);
+        spec.limits.deadline = DEADLINE;
+        assert_eq!(host.run(&spec).ending, Ending::Signaled(libc::SIGKILL));
+    });
+}
+
+#[test]
+fn a_function_that_spins_is_ended_at_its_deadline_and_not_much_later() {
+    promise(|host| {
+        let mut spec = host.function(&["spin-in-threads", "1"]);
+        spec.limits.deadline = Duration::from_secs(2);
+        let outcome = host.run(&spec);
+        assert_eq!(outcome.ending, Ending::Deadline);
+        assert!(outcome.run < Duration::from_secs(6), "{:?}", outcome.run);
     });
 }

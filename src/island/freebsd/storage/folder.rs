@@ -20,10 +20,10 @@ pub(super) const PROGRAM: &str = "function";
 const MODE: u32 = 0o555;
 
 /// How a clone's folder is opened; [`open_mounted`] but for tests without ZFS.
-pub(super) type Open = fn(&Path) -> io::Result<File>;
+pub type Open = fn(&Path) -> io::Result<File>;
 
 /// Opens the folder of a clone, and refuses one that is not mounted: it lies on the file system of the folder above.
-pub(super) fn open_mounted(folder: &Path) -> io::Result<File> {
+pub fn open_mounted(folder: &Path) -> io::Result<File> {
     let opened = open(folder)?;
     let above = folder.join("..").metadata()?;
     if opened.metadata()?.dev() == above.dev() {

@@ -1,0 +1,212 @@
+//! What the caller of an island hears and sees, and what two islands may not share.
+
+use std::fs;
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use sky_island::island::{Backend, Ending, StartError};
+use sky_island::net::State;
+
+use crate::lab::{Lab, bind, runtime};
+use crate::launcher::{CONNECTS, REFUSES};
+use crate::{prison, trials};
+
+pub fn trials() -> Vec<Trial> {
+    trials![
+        a_functions_answer_status_signal_and_complaints_reach_the_caller,
+        a_program_that_cannot_be_executed_is_our_fault_and_says_why,
+        a_tool_sees_the_folders_and_files_that_it_was_given,
+        an_island_has_devices_a_tmp_and_its_rules_while_it_runs,
+        an_address_is_there_for_the_jail_and_is_lent_again_when_the_jail_is_gone,
+        an_address_stays_lent_while_its_jail_is_dying,
+        no_two_islands_write_one_folder_and_the_next_one_may_at_once,
+        what_a_program_was_once_copied_for_is_not_copied_again,
+    ]
+}
+
+fn a_functions_answer_status_signal_and_complaints_reach_the_caller() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        let table = [
+            (&["out=a", "out=b", "err=c"][..], Ending::Exited(0), "ab", "c"),
+            (&["out=half", "exit=3"], Ending::Exited(3), "half", ""),
+            (
+                &["err=fatal error: runtime: out of memory", "exit=2"],
+                Ending::Memory,
+                "",
+                "fatal error: runtime: out of memory",
+            ),
+            (&["signal=11"], Ending::Signaled(11), "", ""),
+            (&["cat"], Ending::Exited(0), "given", ""),
+        ];
+        for (deeds, ending, stdout, stderr) in table {
+            let mut spec = lab.function(deeds);
+            spec.stdin = b"given".to_vec();
+            let outcome = bench.run(&spec).await.unwrap();
+            assert_eq!(outcome.ending, ending, "{deeds:?}");
+            assert_eq!(String::from_utf8_lossy(&outcome.stdout), stdout, "{deeds:?}");
+            assert_eq!(String::from_utf8_lossy(&outcome.stderr), stderr, "{deeds:?}");
+        }
+        lab.at_rest(&bench, "five functions").await;
+    });
+}
+
+fn a_program_that_cannot_be_executed_is_our_fault_and_says_why() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        let error = bench.run(&lab.function(&[REFUSES])).await.unwrap_err();
+        assert!(
+            matches!(&error, StartError::Refused(why) if why.contains("Exec format error")),
+            "{error}"
+        );
+        lab.at_rest(&bench, "a program that cannot be executed").await;
+    });
+}
+
+fn a_tool_sees_the_folders_and_files_that_it_was_given() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        let (source, out) = (lab.folder("source"), lab.folder("out"));
+        fs::write(source.join("main.go"), "package main").unwrap();
+        fs::write(lab.path("job"), "a job").unwrap();
+        let binds = vec![
+            bind(source, "/src", false),
+            bind(out.clone(), "/out", true),
+            bind(lab.path("job"), "/given/job", false),
+        ];
+        let deeds = ["read=/src/main.go", "out= and ", "read=/given/job", "write=/out/made"];
+        let outcome = bench.run(&lab.tool(binds, &deeds)).await.unwrap();
+        assert_eq!(outcome.ending, Ending::Exited(0), "{outcome:?}");
+        assert_eq!(String::from_utf8_lossy(&outcome.stdout), "package main and a job");
+        assert_eq!(fs::read_to_string(out.join("made")).unwrap(), "written");
+        lab.at_rest(&bench, "a tool").await;
+        let log = lab.host.log().join("\n");
+        for part in ["nullfs -o ro,nosuid", "nullfs -o rw,nosuid", "zfs set readonly=on"] {
+            assert!(log.contains(part), "{part} in {log}");
+        }
+    });
+}
+
+fn an_island_has_devices_a_tmp_and_its_rules_while_it_runs() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        let spec = lab.function(&["sleep=0.2"]);
+        let before = lab.picture();
+        let look = async {
+            while lab.prison.processes().is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            lab.picture()
+        };
+        let (outcome, during) = tokio::join!(bench.run(&spec), look);
+        assert_eq!(outcome.unwrap().ending, Ending::Exited(0));
+        let new: Vec<_> = during.iter().filter(|line| !before.contains(line)).collect();
+        let has = |part: &str| new.iter().any(|line| line.contains(part));
+        for part in [
+            "devfs",
+            "tmpfs",
+            "maxproc:deny=20",
+            "nthr",
+            "openfiles",
+            "memoryuse:sigkill",
+            "cputime",
+            "process",
+        ] {
+            assert!(has(part), "{part} in {new:#?}");
+        }
+        lab.at_rest(&bench, "a function that was looked at").await;
+    });
+}
+
+fn an_address_is_there_for_the_jail_and_is_lent_again_when_the_jail_is_gone() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let mut spec = lab.function(&["out=x"]);
+            spec.address = bench.lease();
+            let address = spec.address.as_ref().unwrap().address().to_string();
+            bench.run(&spec).await.unwrap();
+            drop(spec);
+            lab.at_rest(&bench, "a function with an address").await;
+            assert_eq!(
+                lab.prison.noted().pop().unwrap().1.addresses,
+                std::slice::from_ref(&address)
+            );
+            seen.push(address);
+        }
+        // Each is lent in its turn, and the two that others have are not.
+        assert_eq!(seen, ["10.9.0.1", "10.9.0.4", "10.9.0.5"]);
+    });
+}
+
+fn an_address_stays_lent_while_its_jail_is_dying() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        let mut spec = lab.function(&[CONNECTS]);
+        spec.address = bench.lease();
+        bench.run(&spec).await.unwrap();
+        drop(spec);
+        let mut dying = 0;
+        loop {
+            // In this order, for a jail that was dying a moment ago may be gone now.
+            let lent = bench.pools.list().iter().any(|it| matches!(it.state, State::Leased { .. }));
+            let jails = lab.prison.list();
+            if lent {
+                dying += usize::from(jails.iter().any(|(.., dying)| *dying));
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                continue;
+            }
+            assert!(!jails.iter().any(|(.., dying)| *dying), "{jails:?}");
+            break;
+        }
+        assert!(dying > 5, "the jail was dying for {:?}", prison::DYING);
+        lab.at_rest(&bench, "a jail with a connection").await;
+    });
+}
+
+fn no_two_islands_write_one_folder_and_the_next_one_may_at_once() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        let binds = || vec![bind(lab.folder("cache"), "/cache", true)];
+        let (long, short) = (lab.tool(binds(), &["sleep=0.3"]), lab.tool(binds(), &["out=x"]));
+        let second = async {
+            while lab.prison.processes().is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            bench.run(&short).await
+        };
+        let (first, second) = tokio::join!(bench.run(&long), second);
+        assert_eq!(first.unwrap().ending, Ending::Exited(0));
+        let error = second.unwrap_err().to_string();
+        assert!(error.contains("another island may write") && error.contains("cache"), "{error}");
+        // As two tries of one build follow each other.
+        for turn in 0..5 {
+            let outcome = bench.run(&short).await;
+            assert!(outcome.is_ok(), "turn {turn}: {outcome:?}");
+        }
+        lab.at_rest(&bench, "islands with one folder").await;
+        assert!(bench.backend.list().is_empty());
+    });
+}
+
+fn what_a_program_was_once_copied_for_is_not_copied_again() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        bench.run(&lab.new_function(1, &["out=x"])).await.unwrap();
+        lab.at_rest(&bench, "the first call").await;
+        let first = lab.host.count();
+        bench.run(&lab.new_function(1, &["out=x"])).await.unwrap();
+        lab.at_rest(&bench, "the second call").await;
+        let clones = lab.log_since(first).iter().filter(|it| it.starts_with("zfs clone")).count();
+        assert_eq!(clones, 1, "{:?}", lab.log_since(first));
+    });
+}

@@ -1,0 +1,243 @@
+//! The server ends at any step of an island's life without giving anything back; the next start does.
+
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sky_island::island::freebsd::sweep_on;
+use sky_island::island::{Backend, Spec};
+use sky_island::net::State;
+
+use crate::host::Fault;
+use crate::lab::{Bench, Lab, bind, runtime};
+use crate::launcher::CONNECTS;
+use crate::prison::runs;
+use crate::trials;
+
+/// More commands than any island takes.
+const MOST: usize = 60;
+
+pub fn trials() -> Vec<Trial> {
+    trials![
+        a_start_gives_back_what_a_crash_left_of_a_function_at_any_command,
+        a_start_gives_back_what_a_crash_left_of_a_tool_at_any_command,
+        a_start_gives_back_islands_that_ran_and_loses_no_address,
+        an_address_of_a_jail_that_is_dying_is_not_lent_by_the_next_start,
+        a_sweep_gives_back_islands_that_ran_and_says_which,
+        a_start_that_may_not_sweep_touches_nothing,
+        a_start_that_crashed_while_it_swept_is_swept_itself,
+    ]
+}
+
+/// Which processes a crash takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Crash {
+    /// The server; the launcher ends its islands by itself.
+    Server,
+    /// The launcher as well; its islands go on.
+    Both,
+}
+
+/// Runs a call on a backend that ends when `until` has come, and waits until it is gone.
+fn crashes<F: Future<Output = ()>>(
+    lab: &Lab,
+    crash: Crash,
+    specs: impl FnOnce(&Bench) -> Vec<Spec>,
+    until: impl FnOnce() -> F,
+) {
+    let server = runtime();
+    server.block_on(async {
+        let bench = lab.start().await;
+        for spec in specs(&bench) {
+            let islands = bench.islands.clone();
+            tokio::spawn(async move { islands.run(&spec).await });
+        }
+        until().await;
+    });
+    let launcher = lab.prison.launcher();
+    if crash == Crash::Both {
+        kill(Pid::from_raw(launcher), Signal::SIGKILL).unwrap();
+    }
+    lab.host.let_late_work_be_done(false);
+    server.shutdown_timeout(Duration::from_secs(5));
+    lab.host.let_late_work_be_done(true);
+    lab.host.forget_faults();
+}
+
+/// A start after a crash leaves nothing, and works.
+fn starts_again(lab: &Lab, what: &str) {
+    runtime().block_on(async {
+        let bench = lab.start().await;
+        lab.at_rest(&bench, what).await;
+        lab.next_works(&bench, what).await;
+        no_address_is_lost(&bench, what);
+        bench.backend.close().await;
+    });
+}
+
+fn no_address_is_lost(bench: &Bench, what: &str) {
+    let pools = bench.pools.list();
+    let lost = pools.iter().filter(|it| it.state == State::Foreign);
+    let lost: Vec<_> = lost.map(|it| it.address.to_string()).collect();
+    assert_eq!(lost, ["10.9.0.2", "10.9.0.3"], "{what}");
+}
+
+fn at_any_command(make: impl Fn(&Lab, &Bench, usize) -> Spec) {
+    let lab = Lab::new();
+    for fault in [Fault::Stops, Fault::StopsAfterwards] {
+        for crash in [Crash::Server, Crash::Both] {
+            let mut number = 0;
+            loop {
+                let what = format!("{fault:?} at {number}, {crash:?}");
+                let reached = std::cell::Cell::new(true);
+                let specs = |bench: &Bench| {
+                    lab.host.fault(number, fault);
+                    vec![make(&lab, bench, number)]
+                };
+                let nth = || async {
+                    // Where it has fewer commands, it comes to rest.
+                    let first = lab.host.count();
+                    let stopped = lab.host.stopped();
+                    let rest = lab.host_at_rest_after(first);
+                    tokio::select! { () = stopped => {}, () = rest => reached.set(false) }
+                };
+                crashes(&lab, crash, specs, nth);
+                starts_again(&lab, &what);
+                if !reached.get() {
+                    assert!(number > 5, "only {number} commands");
+                    break;
+                }
+                number += 1;
+                assert!(number < MOST, "more than {MOST} commands");
+            }
+        }
+    }
+}
+
+fn a_start_gives_back_what_a_crash_left_of_a_function_at_any_command() {
+    at_any_command(|lab, bench, number| {
+        let mut spec = lab.new_function(number, &["out=x"]);
+        spec.address = bench.lease();
+        spec
+    });
+}
+
+fn a_start_gives_back_what_a_crash_left_of_a_tool_at_any_command() {
+    at_any_command(|lab, _, _| {
+        let binds =
+            vec![bind(lab.folder("src"), "/src", false), bind(lab.folder("out"), "/out", true)];
+        lab.tool(binds, &["out=x"])
+    });
+}
+
+/// Six islands of both kinds, with addresses, which run until they are ended.
+fn six(lab: &Lab, bench: &Bench) -> Vec<Spec> {
+    let make = |number: usize| match number % 3 {
+        0 => lab.tool(vec![bind(lab.folder(&number.to_string()), "/out", true)], &["sleep=30"]),
+        one_or_two => {
+            let deeds = [&["sleep=30"][..], &[CONNECTS, "sleep=30"]][one_or_two - 1];
+            let mut spec = lab.function(deeds);
+            spec.address = bench.lease();
+            spec
+        }
+    };
+    (0..6).map(make).collect()
+}
+
+async fn six_run(lab: &Lab) {
+    while lab.prison.processes().len() < 6 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn a_start_gives_back_islands_that_ran_and_loses_no_address() {
+    let lab = Lab::new();
+    for crash in [Crash::Server, Crash::Both] {
+        for turn in 0..3 {
+            crashes(&lab, crash, |bench| six(&lab, bench), || six_run(&lab));
+            starts_again(&lab, &format!("{crash:?}, turn {turn}"));
+        }
+    }
+}
+
+fn an_address_of_a_jail_that_is_dying_is_not_lent_by_the_next_start() {
+    let lab = Lab::new();
+    crashes(&lab, Crash::Both, |bench| six(&lab, bench), || six_run(&lab));
+    runtime().block_on(async {
+        let bench = lab.start().await;
+        assert_eq!(lab.prison.processes(), [0; 0], "they would share their users with new islands");
+        // All addresses that are free are taken, again and again, while jails of the crash are there.
+        let mut calls = Vec::new();
+        for _ in 0..8 {
+            let mut spec = lab.function(&["out=x"]);
+            spec.address = bench.lease();
+            calls.push(bench.islands.run(&spec).await.map(|_| ()));
+        }
+        assert!(calls.iter().all(Result::is_ok), "{calls:?}");
+        lab.at_rest(&bench, "calls while old jails are dying").await;
+        no_address_is_lost(&bench, "calls while old jails are dying");
+    });
+}
+
+fn a_sweep_gives_back_islands_that_ran_and_says_which() {
+    let lab = Lab::new();
+    crashes(&lab, Crash::Both, |bench| six(&lab, bench), || six_run(&lab));
+    let left: Vec<String> = lab.prison.noted().into_iter().map(|(name, _)| name).collect();
+    runtime().block_on(async {
+        let mut swept = sweep_on(&lab.options(), lab.ground()).await.unwrap();
+        lab.is_at_rest("a sweep");
+        swept.gone.sort();
+        let mut expected = left;
+        expected.sort();
+        assert_eq!(swept.gone, expected);
+        assert!(swept.busy.is_empty(), "{swept:?}");
+        swept.foreign.sort();
+        assert_eq!(swept.foreign, ["zroot/jails/run/with space", "zroot/jails/run/www"]);
+        assert!(!runs(lab.prison.launcher()));
+    });
+}
+
+fn a_start_that_may_not_sweep_touches_nothing() {
+    let lab = Lab::new();
+    crashes(&lab, Crash::Both, |bench| six(&lab, bench), || six_run(&lab));
+    let before = lab.picture();
+    runtime().block_on(async {
+        let mut options = lab.options();
+        options.jails.as_mut().unwrap().sweep = false;
+        let bench = lab.try_start(options).await.unwrap();
+        bench.backend.close().await;
+    });
+    assert_eq!(lab.picture(), before);
+    starts_again(&lab, "a start that may sweep");
+}
+
+fn a_start_that_crashed_while_it_swept_is_swept_itself() {
+    let lab = Lab::new();
+    for number in 0.. {
+        crashes(&lab, Crash::Both, |bench| six(&lab, bench), || six_run(&lab));
+        let first = lab.host.count();
+        let server = runtime();
+        let stops = server.block_on(async {
+            lab.host.fault(number, Fault::StopsAfterwards);
+            let start = lab.try_start(lab.options());
+            tokio::select! {
+                () = lab.host.stopped() => true,
+                _ = start => {
+                    let rest = lab.host_at_rest_after(first);
+                    tokio::select! { () = lab.host.stopped() => true, () = rest => false }
+                }
+            }
+        });
+        lab.host.let_late_work_be_done(false);
+        server.shutdown_timeout(Duration::from_secs(5));
+        lab.host.let_late_work_be_done(true);
+        lab.host.forget_faults();
+        starts_again(&lab, &format!("a sweep that stopped at {number}"));
+        if !stops {
+            assert!(number > 20, "only {number} commands");
+            return;
+        }
+        assert!(number < 5 * MOST, "more than {} commands", 5 * MOST);
+    }
+}

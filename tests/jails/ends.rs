@@ -1,0 +1,210 @@
+//! Every way in which an island, the launcher or the backend can end, and that nothing is left of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sky_island::island::{Backend, Ending, Spec, Stdio};
+
+use crate::lab::{Bench, Lab, bind, runtime};
+use crate::launcher::{CONNECTS, REFUSES};
+use crate::prison::{Order, runs};
+use crate::trials;
+
+pub fn trials() -> Vec<Trial> {
+    trials![
+        nothing_is_left_of_a_function_however_it_ends,
+        nothing_is_left_of_a_tool_however_it_ends,
+        nothing_is_left_when_the_launcher_refuses_or_ends_at_any_time,
+        a_launcher_that_was_killed_between_calls_is_started_again,
+        close_ends_the_islands_that_run_and_gives_everything_back,
+        close_gives_back_islands_that_are_being_made,
+        close_waits_for_whoever_has_not_heard_of_an_islands_end,
+        a_closed_backend_makes_no_island,
+        a_backend_that_is_dropped_without_being_closed_gives_back_what_has_ended,
+    ]
+}
+
+/// Runs a spec to an end that is expected, and looks at what is left.
+async fn ends(lab: &Lab, bench: &Bench, mut spec: Spec, expected: Option<Ending>, what: &str) {
+    if matches!(spec.rights, sky_island::island::Rights::Function) {
+        spec.address = bench.lease();
+    }
+    let ending = bench.run(&spec).await.map(|outcome| outcome.ending);
+    assert_eq!(ending.as_ref().ok(), expected.as_ref(), "{what}: {ending:?}");
+    drop(spec);
+    lab.at_rest(bench, what).await;
+    lab.next_works(bench, what).await;
+}
+
+const WAYS: [(&[&str], Option<Ending>); 9] = [
+    (&["out=x"], Some(Ending::Exited(0))),
+    (&["err=panic: boom", "exit=2"], Some(Ending::Exited(2))),
+    (&["signal=6"], Some(Ending::Signaled(6))),
+    (&["signal=9"], Some(Ending::Signaled(9))),
+    (&["sleep=30"], Some(Ending::Deadline)),
+    (&["spam"], Some(Ending::Output)),
+    (&[REFUSES], None),
+    (&[CONNECTS, "out=x"], Some(Ending::Exited(0))),
+    (&[CONNECTS, "sleep=30"], Some(Ending::Deadline)),
+];
+
+fn nothing_is_left_of_a_function_however_it_ends() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        for (deeds, expected) in WAYS {
+            let mut spec = lab.function(deeds);
+            shorten(&mut spec);
+            ends(&lab, &bench, spec, expected, &format!("{deeds:?}")).await;
+        }
+    });
+}
+
+fn nothing_is_left_of_a_tool_however_it_ends() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        let binds =
+            || vec![bind(lab.folder("src"), "/src", false), bind(lab.folder("out"), "/out", true)];
+        for (deeds, expected) in WAYS {
+            let mut spec = lab.tool(binds(), deeds);
+            shorten(&mut spec);
+            ends(&lab, &bench, spec, expected, &format!("{deeds:?}")).await;
+        }
+        let missing = lab.tool(vec![bind(lab.path("none"), "/none", false)], &["out=x"]);
+        ends(&lab, &bench, missing, None, "a folder that is not there").await;
+    });
+}
+
+fn shorten(spec: &mut Spec) {
+    if spec.args.iter().any(|deed| deed.starts_with("sleep")) {
+        spec.limits.deadline = Duration::from_millis(100);
+    }
+}
+
+fn nothing_is_left_when_the_launcher_refuses_or_ends_at_any_time() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        for order in [Order::Refuse, Order::EndBefore, Order::EndAfter, Order::EndWhile] {
+            for deeds in [&["sleep=30"][..], &[CONNECTS, "sleep=30"], &["out=x"]] {
+                lab.prison.order(order);
+                ends(&lab, &bench, lab.function(deeds), None, &format!("{order:?} {deeds:?}"))
+                    .await;
+            }
+        }
+    });
+}
+
+fn a_launcher_that_was_killed_between_calls_is_started_again() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        let first = lab.prison.launcher();
+        kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
+        // The call right after it may find it gone or not; none is left of either.
+        let _ = bench.run(&lab.function(&["out=x"])).await;
+        lab.at_rest(&bench, "the call after the launcher's end").await;
+        lab.next_works(&bench, "the launcher's end").await;
+        assert_ne!(lab.prison.launcher(), first);
+    });
+}
+
+fn close_ends_the_islands_that_run_and_gives_everything_back() {
+    // With one thread, nobody has heard of an island's end before close waits for that.
+    let alone = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    alone.block_on(async {
+        let lab = Lab::new();
+        let bench = Arc::new(lab.start().await);
+        let mut calls = Vec::new();
+        for number in 0..6 {
+            let mut spec = match number % 3 {
+                0 => lab.function(&["sleep=30"]),
+                1 => lab.function(&[CONNECTS, "sleep=30"]),
+                _ => lab
+                    .tool(vec![bind(lab.folder(&number.to_string()), "/out", true)], &["sleep=30"]),
+            };
+            spec.address = if number % 3 == 2 { None } else { bench.lease() };
+            let bench = bench.clone();
+            calls.push(tokio::spawn(async move { bench.run(&spec).await.map(|_| ()) }));
+        }
+        while lab.prison.processes().len() < 6 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        bench.backend.close().await;
+        // Not a moment later: the process is about to end.
+        lab.is_at_rest("close has returned");
+        assert!(!runs(lab.prison.launcher()));
+        for call in calls {
+            let _ = call.await.unwrap();
+        }
+        lab.at_rest(&bench, "close").await;
+    });
+}
+
+fn close_gives_back_islands_that_are_being_made() {
+    runtime().block_on(async {
+        for number in 1..8 {
+            let lab = Lab::new();
+            let bench = Arc::new(lab.start().await);
+            let mut spec = lab.function(&["sleep=30"]);
+            spec.address = bench.lease();
+            lab.host.slow(Duration::from_millis(10));
+            let nth = lab.host.count() + number;
+            let call = {
+                let bench = bench.clone();
+                tokio::spawn(async move { bench.run(&spec).await.map(|_| ()) })
+            };
+            lab.host.begun(nth).await;
+            bench.backend.close().await;
+            lab.is_at_rest(&format!("close at command {number}"));
+            assert!(call.await.unwrap().is_err());
+        }
+    });
+}
+
+fn close_waits_for_whoever_has_not_heard_of_an_islands_end() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        let null = || std::fs::File::options().read(true).write(true).open("/dev/null").unwrap();
+        let stdio = Stdio { stdin: null().into(), stdout: null().into(), stderr: null().into() };
+        let spec = lab.function(&["sleep=30"]);
+        let started = bench.backend.start(&spec, stdio).await.unwrap();
+        let busy = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            drop(started);
+        };
+        tokio::join!(bench.backend.close(), busy);
+        lab.is_at_rest("close has returned");
+    });
+}
+
+fn a_closed_backend_makes_no_island() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        bench.run(&lab.function(&["out=x"])).await.unwrap();
+        bench.backend.close().await;
+        let error = bench.run(&lab.function(&["out=x"])).await.unwrap_err();
+        assert!(error.to_string().contains("closed"), "{error}");
+        lab.at_rest(&bench, "a closed backend").await;
+        bench.backend.close().await;
+    });
+}
+
+fn a_backend_that_is_dropped_without_being_closed_gives_back_what_has_ended() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        let mut spec = lab.function(&["sleep=30"]);
+        spec.address = bench.lease();
+        let run = tokio::time::timeout(Duration::from_millis(100), bench.islands.run(&spec));
+        assert!(run.await.is_err());
+        drop((bench, spec));
+        lab.host_at_rest("a backend that was dropped").await;
+    });
+}

@@ -1,0 +1,325 @@
+//! A model host that was prepared, with things of others on it, and the backend that runs there.
+//!
+//! What must always hold: what the host looks like at rest is what it looked like before the first island.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sky_island::island::freebsd::{FreeBsd, Ground};
+use sky_island::island::{
+    Backend, Bind, Ending, Islands, Jails, Limits, Options, Outcome, Program, Purpose, Rights,
+    Spec, StartError, ToolRights,
+};
+use sky_island::layout::{Layout, Release};
+use sky_island::net::{Family, Interface, Lease, Pools, Settings, State};
+use tokio::runtime::Runtime;
+
+use crate::host::{Host, Mounted, Pool, System};
+use crate::prison::{Jail, Prison};
+
+/// What the programs of the model do.
+const PROGRAM: &str = r#"
+for deed; do
+    case $deed in
+    out=*) printf %s "${deed#out=}" ;;
+    err=*) printf %s "${deed#err=}" >&2 ;;
+    exit=*) exit "${deed#exit=}" ;;
+    signal=*) kill -"${deed#signal=}" $$ ;;
+    sleep=*) sleep "${deed#sleep=}" ;;
+    spam) while :; do printf %4096s x; done ;;
+    cat) cat ;;
+    read=*) cat "$ROOT${deed#read=}" ;;
+    write=*) printf written > "$ROOT${deed#write=}" ;;
+    esac
+done
+"#;
+/// The first function's user; whoever is alone has it.
+pub const FIRST_USER: u32 = 1_398_341_648;
+/// How long a host may take to be at rest.
+const REST: Duration = Duration::from_secs(10);
+/// How long an answer may take that does not wait for a deadline.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Lab {
+    folder: tempfile::TempDir,
+    pub host: Host,
+    pub prison: Prison,
+    program: Arc<File>,
+    before: Vec<String>,
+}
+
+/// The backend in a lab.
+pub struct Bench {
+    pub backend: Arc<FreeBsd>,
+    pub islands: Islands,
+    pub pools: Pools,
+}
+
+/// A runtime of its own.
+pub fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+pub fn limits() -> Limits {
+    Limits {
+        deadline: PATIENCE,
+        memory: 64 << 20,
+        processes: 20,
+        output: 1 << 20,
+        tmp: 1 << 20,
+        disk: None,
+    }
+}
+
+fn script(text: &str) -> Arc<File> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    Arc::new(file)
+}
+
+/// On the model nothing is mounted, but a clone's folder is there exactly as long as the clone.
+fn open(folder: &Path) -> io::Result<File> {
+    File::options().read(true).custom_flags(libc::O_DIRECTORY).open(folder)
+}
+
+impl Lab {
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("si-jails-").tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let prison = Prison::create(&at("prison")).unwrap();
+        let mut pool = Pool::new("zroot/jails", &at("jails"), &at("snapshots"));
+        for name in ["releases", "artifacts", "run"] {
+            pool.add(&format!("zroot/jails/{name}"));
+        }
+        for name in ["releases/15.1-RELEASE", "build"] {
+            let root = pool.add(&format!("zroot/jails/{name}"));
+            ["dev", "tmp", "bin"].iter().for_each(|name| fs::create_dir(root.join(name)).unwrap());
+            fs::write(root.join("bin/tool"), PROGRAM).unwrap();
+            pool.snapshot(&format!("zroot/jails/{name}@p1"));
+        }
+        let mut system = System::new(pool, prison.clone(), at("jails/run"));
+        others(&mut system, &at("others"));
+        write_launcher(&at("launcher"), &at("prison"));
+        let program = script(PROGRAM);
+        let mut lab = Self { folder, host: Host::new(system), prison, program, before: Vec::new() };
+        lab.before = lab.picture();
+        lab
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A folder to show to tools.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.path(name);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    pub fn ground(&self) -> Ground {
+        Ground { exec: Arc::new(self.host.clone()), root: true, open }
+    }
+
+    pub fn options(&self) -> Options {
+        let settings = Settings {
+            interface: Interface::parse("em1").unwrap(),
+            network: "10.9.0.0/27".parse().unwrap(),
+            span: None,
+            exclude: Vec::new(),
+            gateway: None,
+            dns: Vec::new(),
+        };
+        let release = Release::parse("15.1-RELEASE").unwrap();
+        Options {
+            launcher: self.path("launcher"),
+            zones: None,
+            function: limits(),
+            ahead: 0,
+            jails: Some(Jails {
+                layout: Layout::new("zroot", Some(&self.path("jails")), release).unwrap(),
+                ledger: self.path("aliases"),
+                require_limits: false,
+                address_space: Some(1 << 30),
+                scratch: "/nowhere".into(),
+                sweep: true,
+            }),
+            pools: Pools::new(vec![sky_island::net::Pool::new(settings).unwrap()]),
+        }
+    }
+
+    pub async fn try_start(&self, options: Options) -> Result<Bench, StartError> {
+        let pools = options.pools.clone();
+        let backend = FreeBsd::start_on(options, self.ground()).await?;
+        Ok(Bench { islands: Islands::new(backend.clone()), backend, pools })
+    }
+
+    pub async fn start(&self) -> Bench {
+        self.try_start(self.options()).await.unwrap()
+    }
+
+    /// A function that does these deeds.
+    pub fn function(&self, deeds: &[&str]) -> Spec {
+        with(Spec::function(self.program.clone(), limits()), deeds)
+    }
+
+    /// The same with a program that nobody has called before.
+    pub fn new_function(&self, number: usize, deeds: &[&str]) -> Spec {
+        with(Spec::function(script(&format!("{PROGRAM}# {number}\n")), limits()), deeds)
+    }
+
+    /// A tool that does these deeds and sees these folders.
+    pub fn tool(&self, binds: Vec<Bind>, deeds: &[&str]) -> Spec {
+        let rights =
+            ToolRights { purpose: Purpose::Build, binds, overlay: None, background: false };
+        let tool = Spec {
+            rights: Rights::Tool(rights),
+            program: Program::Path("/bin/tool".to_owned()),
+            ..Spec::function(self.program.clone(), limits())
+        };
+        with(tool, deeds)
+    }
+
+    /// The commands since the first ones.
+    pub fn log_since(&self, first: usize) -> Vec<String> {
+        self.host.log().split_off(first)
+    }
+
+    /// All that there is on the host.
+    pub fn picture(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.host.system(|system| {
+            let run = "zroot/jails/run";
+            let datasets = system.pool.datasets.keys().filter(|name| name.starts_with(run));
+            let mounts = system.mounts.iter().map(|mount| format!("{mount:?}"));
+            let aliases = system.addresses.iter().map(|it| format!("{it:?}"));
+            let datasets = datasets.cloned().chain(mounts).chain(aliases);
+            datasets.chain(system.rules.iter().cloned()).collect()
+        });
+        let jails = self.prison.list().into_iter();
+        lines.extend(jails.map(|(name, jail, dying)| format!("{name} {jail:?} dying {dying}")));
+        lines.extend(self.prison.processes().iter().map(|pid| format!("process {pid}")));
+        let folder = fs::read_dir(self.path("jails/run")).unwrap().flatten();
+        lines.extend(folder.map(|entry| entry.path().display().to_string()));
+        let ledger = fs::read_to_string(self.path("aliases")).unwrap_or_default();
+        lines.extend(ledger.lines().skip(1).map(|line| format!("ledger {line}")));
+        lines.extend(self.prison.complaints().lines().map(|line| format!("complaint: {line}")));
+        lines.sort();
+        lines
+    }
+
+    /// Waits until nothing is left of any island.
+    pub async fn at_rest(&self, bench: &Bench, what: &str) {
+        self.host_at_rest(what).await;
+        let until = Instant::now() + REST;
+        let busy = || {
+            let leased =
+                bench.pools.list().into_iter().filter(|it| !matches!(it.state, State::Free));
+            let leased =
+                leased.filter(|it| !["10.9.0.2", "10.9.0.3"].contains(&&*it.address.to_string()));
+            let listed = bench.backend.list().into_iter().map(|id| id.to_string());
+            listed
+                .chain(leased.map(|it| format!("{} {:?}", it.address, it.state)))
+                .collect::<Vec<_>>()
+        };
+        while !busy().is_empty() {
+            assert!(Instant::now() < until, "{what}: {:?} are not given back", busy());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // Nothing comes later either.
+        assert_eq!(self.picture(), self.before, "{what}");
+    }
+
+    /// Nothing is left at this very moment.
+    pub fn is_at_rest(&self, what: &str) {
+        assert_eq!(self.picture(), self.before, "{what}");
+    }
+
+    /// Resolves when commands have been sent since, and the host is at rest and no more come for a while.
+    pub async fn host_at_rest_after(&self, first: usize) {
+        const QUIET: Duration = Duration::from_millis(100);
+        let (mut count, mut since) = (first, Instant::now());
+        while count == first || since.elapsed() < QUIET || self.picture() != self.before {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            if self.host.count() != count {
+                (count, since) = (self.host.count(), Instant::now());
+            }
+        }
+    }
+
+    /// Waits until the host looks as it did before the first island.
+    pub async fn host_at_rest(&self, what: &str) {
+        let until = Instant::now() + REST;
+        while self.picture() != self.before {
+            if Instant::now() > until {
+                let left = self.picture();
+                let extra: Vec<_> = left.iter().filter(|it| !self.before.contains(it)).collect();
+                let lost: Vec<_> = self.before.iter().filter(|it| !left.contains(it)).collect();
+                panic!("{what}: left: {extra:#?}, lost: {lost:#?}, after {:#?}", self.host.log());
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// The next call works, and has the first user, for nobody else has one any more.
+    pub async fn next_works(&self, bench: &Bench, what: &str) {
+        let outcome = bench.run(&self.function(&["out=next"])).await;
+        let outcome = outcome.unwrap_or_else(|error| panic!("{what}: the next call: {error}"));
+        assert_eq!((outcome.ending, &*outcome.stdout), (Ending::Exited(0), &b"next"[..]), "{what}");
+        let (_, jail) = self.prison.noted().pop().unwrap();
+        assert_eq!(jail.user, FIRST_USER, "{what}");
+        self.at_rest(bench, &format!("{what}, and the next call")).await;
+    }
+}
+
+impl Bench {
+    pub fn lease(&self) -> Option<Arc<Lease>> {
+        Some(Arc::new(self.pools.lease(Family::V4).unwrap()))
+    }
+
+    /// Runs an island, which is not to take longer than tests have patience.
+    pub async fn run(&self, spec: &Spec) -> Result<Outcome, StartError> {
+        let run = tokio::time::timeout(PATIENCE * 2, self.islands.run(spec));
+        run.await.expect("the island ends")
+    }
+}
+
+fn with(mut spec: Spec, deeds: &[&str]) -> Spec {
+    spec.args.extend(deeds.iter().map(|deed| (*deed).to_owned()));
+    spec
+}
+
+pub fn bind(source: PathBuf, target: &str, writable: bool) -> Bind {
+    Bind { source, target: target.into(), writable }
+}
+
+/// What others have on this host, some of it where only ours should be, and none of it ours to touch.
+fn others(system: &mut System, folder: &Path) {
+    system.pool.add("zroot/jails/run/www");
+    system.pool.add("zroot/jails/run/with space");
+    let at = system.run.join("www/dev");
+    fs::create_dir(&at).unwrap();
+    let (kind, source) = ("devfs".to_owned(), "devfs".to_owned());
+    system.mounts.push(Mounted { kind, source, at, options: "ruleset=4".into() });
+    fs::create_dir_all(folder).unwrap();
+    let jail =
+        |path: PathBuf, address: &str| Jail { path, addresses: vec![address.into()], user: 0 };
+    system.prison.make("www", &jail(system.run.join("www"), "10.9.0.3")).unwrap();
+    // It has the name of an island, but of one of another server.
+    system.prison.make("si_0123abcd_9", &jail(folder.to_owned(), "10.0.2.16")).unwrap();
+    system.rules.push("jail:www:maxproc:deny=5".into());
+    system.addresses.insert("em0".into(), vec!["10.0.2.15".into(), "10.0.2.16".into()]);
+    system.addresses.insert("em1".into(), vec!["10.9.0.2".into(), "10.9.0.3".into()]);
+    system.say_addresses();
+}
+
+/// A launcher is this program again, told where the jails are.
+fn write_launcher(at: &Path, prison: &Path) {
+    let own = std::env::current_exe().unwrap();
+    let text = format!("#!/bin/sh\nexec '{}' \"$1\" '{}'\n", own.display(), prison.display());
+    fs::write(at, text).unwrap();
+    fs::set_permissions(at, fs::Permissions::from_mode(0o755)).unwrap();
+}

@@ -1,0 +1,193 @@
+//! A launcher for the model: the same conversation as FreeBSD's, with files for jails and groups of processes in them.
+//!
+//! What must always hold: an island's end is reported when its jail was removed and none of its processes is left; when
+//! the server goes away all islands end, and then this process.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use sky_island::island::Exit;
+use sky_island::island::freebsd::params::Value;
+use sky_island::island::freebsd::protocol::Prepare;
+use sky_island::island::wire::{self, Event, Go, Incoming, Request};
+
+use crate::prison::{Jail, Order, Prison};
+
+/// How often an island that waits for its program looks whether its jail is still there.
+const LOOK: Duration = Duration::from_millis(1);
+/// As FreeBSD's launcher: the status of a process that never became its program.
+const NOT_STARTED: i32 = 125;
+/// An argument that makes the island say a reason, and end.
+pub const REFUSES: &str = "refuses";
+/// An argument that makes the island have had a connection.
+pub const CONNECTS: &str = "connects";
+
+struct Launcher {
+    server: Mutex<OwnedFd>,
+    prison: Prison,
+}
+
+/// Runs until the server goes away.
+pub fn main(prison: &Path) -> ExitCode {
+    // Closed on exec, or a program would keep it open when this process has ended.
+    let server = io::stdin().as_fd().try_clone_to_owned().unwrap();
+    let socket = server.as_raw_fd();
+    let launcher = Arc::new(Launcher { server: Mutex::new(server), prison: Prison::at(prison) });
+    let mut incoming = Incoming::default();
+    incoming.next::<serde_json::Value>(socket).unwrap();
+    launcher.prison.say_launcher();
+    launcher.send(&Event::Ready);
+    let mut islands: HashMap<String, JoinHandle<()>> = HashMap::new();
+    while let Ok(Some((request, fds))) = incoming.next::<Request<Prepare>>(socket) {
+        match request {
+            Request::Kill { id } => {
+                if islands.contains_key(&id) {
+                    launcher.prison.remove(&id);
+                }
+            }
+            Request::Prepare(prepare) => {
+                let control = fds.into_iter().next().unwrap();
+                match launcher.prepare(&prepare, control) {
+                    Ok(island) => drop(islands.insert(prepare.id, island)),
+                    Err(error) => launcher.send(&Event::Failed { id: prepare.id, error }),
+                }
+            }
+        }
+    }
+    for (id, island) in islands {
+        launcher.prison.remove(&id);
+        let _ = island.join();
+    }
+    ExitCode::SUCCESS
+}
+
+impl Launcher {
+    fn send(&self, event: &Event) {
+        let _ = wire::send(self.server.lock().unwrap().as_raw_fd(), event, &[]);
+    }
+
+    fn prepare(
+        self: &Arc<Self>,
+        prepare: &Prepare,
+        control: OwnedFd,
+    ) -> Result<JoinHandle<()>, String> {
+        let order = self.prison.ordered();
+        match order {
+            Some(Order::Refuse) => return Err("jail_set: Resource temporarily unavailable".into()),
+            Some(Order::EndBefore) => die(),
+            _ => {}
+        }
+        let jail = jail(prepare);
+        self.prison.look_at(&prepare.id, &jail);
+        self.prison.make(&prepare.id, &jail)?;
+        self.prison.note(&prepare.id, &jail);
+        if order == Some(Order::EndAfter) {
+            die();
+        }
+        let (me, id) = (self.clone(), prepare.id.clone());
+        Ok(std::thread::spawn(move || {
+            let exit = me.live(&id, &jail.path, control, order);
+            me.prison.end_processes(&id);
+            me.prison.remove(&id);
+            me.send(&Event::Exited { id, exit });
+        }))
+    }
+
+    /// An island from its making to its end.
+    fn live(&self, id: &str, root: &Path, control: OwnedFd, order: Option<Order>) -> Exit {
+        let killed = Exit { code: None, signal: Some(libc::SIGKILL), oom: false };
+        let left = |code| Exit { code: Some(code), signal: None, oom: false };
+        let mut incoming = Incoming::default();
+        let (go, fds) = loop {
+            match incoming.next_now::<Go>(control.as_raw_fd()) {
+                Ok(Some(message)) => break message,
+                // The server no longer wants it.
+                Ok(None) => return left(0),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return left(NOT_STARTED),
+            }
+            if !self.prison.exists(id) {
+                return killed;
+            }
+            std::thread::sleep(LOOK);
+        };
+        let has = |deed: &str| go.args.iter().any(|arg| arg == deed);
+        if has(CONNECTS) {
+            self.prison.connected(id);
+        }
+        let started = if has(REFUSES) {
+            Err("exec function: Exec format error".into())
+        } else {
+            start(&go, fds, root)
+        };
+        let mut child = match started {
+            Ok(child) => child,
+            Err(reason) => {
+                let _ = wire::send(control.as_raw_fd(), &reason, &[]);
+                return left(NOT_STARTED);
+            }
+        };
+        drop(control);
+        self.prison.enter(id, child.id() as i32);
+        if order == Some(Order::EndWhile) {
+            die();
+        }
+        if !self.prison.exists(id) {
+            self.prison.end_processes(id);
+        }
+        let status = child.wait().unwrap();
+        Exit { code: status.code(), signal: status.signal(), oom: false }
+    }
+}
+
+/// Ends as a crash would, its islands' processes left as they are.
+fn die() -> ! {
+    let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
+    unreachable!("nobody survives that")
+}
+
+fn jail(prepare: &Prepare) -> Jail {
+    let mut jail = Jail { path: PathBuf::new(), addresses: Vec::new(), user: prepare.user };
+    for param in &prepare.jail {
+        match (&*param.name, &param.value) {
+            ("name", Value::Text(name)) => assert_eq!(*name, prepare.id),
+            ("path", Value::Text(path)) => jail.path = path.into(),
+            (_, Value::Address4(address)) => jail.addresses.push(address.to_string()),
+            (_, Value::Address6(address)) => jail.addresses.push(address.to_string()),
+            _ => {}
+        }
+    }
+    jail
+}
+
+/// The programs of the model are scripts, which a shell reads; they lie where the real ones would.
+fn start(go: &Go, fds: Vec<OwnedFd>, root: &Path) -> Result<Child, String> {
+    let mut fds = fds.into_iter();
+    let mut stream = || fds.next().ok_or("the program came without its descriptors");
+    let (stdin, stdout, stderr) = (stream()?, stream()?, stream()?);
+    let below = |path: &str| root.join(path.trim_start_matches('/'));
+    let program = below(go.program.as_deref().ok_or("the model runs no program of a descriptor")?);
+    File::open(&program).map_err(|error| format!("exec {}: {error}", program.display()))?;
+    Command::new("/bin/sh")
+        .arg(program)
+        .args(&go.args[1..])
+        .env_clear()
+        .envs(go.env.iter().filter_map(|pair| pair.split_once('=')))
+        .env("PATH", "/bin:/usr/bin")
+        .env("ROOT", root)
+        .current_dir(below(&go.folder))
+        .process_group(0)
+        .stdin(stdin)
+        .stdout(stdout)
+        .stderr(stderr)
+        .spawn()
+        .map_err(|error| format!("exec: {error}"))
+}

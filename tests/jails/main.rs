@@ -1,0 +1,46 @@
+//! The FreeBSD backend, whole, on a model of a host: nothing is left and nothing is lost, whatever goes wrong and when.
+//!
+//! The model keeps a FreeBSD 15 host's rules in memory and in a folder; this program is its launcher as well. It needs
+//! neither FreeBSD nor root, so it runs with all other tests.
+
+mod answers;
+mod crashes;
+mod crowd;
+mod drops;
+mod ends;
+mod faults;
+mod host;
+mod lab;
+mod launcher;
+mod prison;
+mod starts;
+
+use std::process::ExitCode;
+
+/// Makes trials of functions, by their names as sentences.
+macro_rules! trials {
+    ($($test:ident),+ $(,)?) => {
+        vec![$(libtest_mimic::Trial::test(stringify!($test), || { $test(); Ok(()) })),+]
+    };
+}
+use trials;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    if let [_, word, prison] = &*words
+        && word == "launcher"
+    {
+        return launcher::main(prison.as_ref());
+    }
+    let all = [
+        answers::trials(),
+        ends::trials(),
+        faults::trials(),
+        drops::trials(),
+        crashes::trials(),
+        crowd::trials(),
+        starts::trials(),
+    ];
+    let arguments = libtest_mimic::Arguments::from_args();
+    libtest_mimic::run(&arguments, all.into_iter().flatten().collect()).exit_code()
+}

@@ -1,0 +1,124 @@
+//! What the backend needs of a host before it starts, and a start that fails.
+
+use libtest_mimic::Trial;
+use sky_island::island::freebsd::FreeBsd;
+use sky_island::island::{Backend, StartError};
+
+use crate::host::FAULTS;
+use crate::lab::{Lab, runtime};
+use crate::trials;
+
+pub fn trials() -> Vec<Trial> {
+    trials![
+        a_host_that_does_not_count_is_refused_where_limits_are_required,
+        a_host_that_does_not_count_makes_islands_without_rules,
+        an_ordinary_user_makes_no_jails,
+        a_host_that_was_not_prepared_is_refused_with_what_to_do,
+        rules_of_devices_that_are_not_ours_are_refused,
+        a_launcher_that_does_not_start_is_an_error,
+        any_command_of_a_start_may_go_wrong,
+    ]
+}
+
+/// Why a start is refused.
+fn refused(lab: &Lab, change: impl FnOnce(&mut sky_island::island::Options)) -> String {
+    let mut options = lab.options();
+    change(&mut options);
+    let error = runtime().block_on(lab.try_start(options)).err().expect("a refusal");
+    lab.is_at_rest("a start that was refused");
+    error.to_string()
+}
+
+fn a_host_that_does_not_count_is_refused_where_limits_are_required() {
+    let lab = Lab::new();
+    lab.host.system(|system| system.racct = false);
+    let why = refused(&lab, |options| options.jails.as_mut().unwrap().require_limits = true);
+    assert!(why.contains("kern.racct.enable=1"), "{why}");
+}
+
+fn a_host_that_does_not_count_makes_islands_without_rules() {
+    let lab = Lab::new();
+    lab.host.system(|system| system.racct = false);
+    runtime().block_on(async {
+        let bench = lab.start().await;
+        let findings = bench.backend.findings();
+        assert!(findings.iter().any(|it| it.name == "memory limit" && it.remedy.is_some()));
+        lab.next_works(&bench, "a host that does not count").await;
+        assert!(!lab.host.log().iter().any(|command| command.starts_with("rctl")));
+    });
+}
+
+fn an_ordinary_user_makes_no_jails() {
+    let lab = Lab::new();
+    runtime().block_on(async {
+        let mut ground = lab.ground();
+        ground.root = false;
+        let error = FreeBsd::start_on(lab.options(), ground).await.err().expect("a refusal");
+        assert!(matches!(error, StartError::Unsupported(_)), "{error}");
+        assert!(error.to_string().contains("run as root"), "{error}");
+    });
+}
+
+fn a_host_that_was_not_prepared_is_refused_with_what_to_do() {
+    let lab = Lab::new();
+    let gone = lab.host.system(|system| system.pool.snapshots.remove("zroot/jails/build@p1"));
+    let why = refused(&lab, |_| {});
+    assert!(why.contains("zroot/jails/build@p1") && why.contains("sky-island init"), "{why}");
+    let put = |system: &mut crate::host::System| {
+        system.pool.snapshots.insert("zroot/jails/build@p1".into(), gone.unwrap())
+    };
+    lab.host.system(put);
+    let why = refused(&lab, |options| options.jails = None);
+    assert!(why.contains("filesystem.zfs_dataset"), "{why}");
+}
+
+fn rules_of_devices_that_are_not_ours_are_refused() {
+    let lab = Lab::new();
+    lab.host.system(|system| {
+        let rule = ["devfs", "rule", "-s", "3281", "add", "path", "bpf*", "unhide"];
+        system.run(&rule);
+    });
+    let why = refused(&lab, |_| {});
+    assert!(why.contains("bpf"), "{why}");
+}
+
+fn a_launcher_that_does_not_start_is_an_error() {
+    let lab = Lab::new();
+    let why = refused(&lab, |options| options.launcher = "/bin/false".into());
+    assert!(why.contains("launcher"), "{why}");
+    let why = refused(&lab, |options| options.launcher = "/no/such".into());
+    assert!(why.contains("launcher"), "{why}");
+}
+
+fn any_command_of_a_start_may_go_wrong() {
+    let lab = Lab::new();
+    for fault in FAULTS {
+        for number in 0.. {
+            let first = lab.host.count();
+            lab.host.fault(number, fault);
+            let taken = runtime().block_on(async {
+                let started = lab.try_start(lab.options()).await;
+                let taken = lab.host.count() - first;
+                lab.host.forget_faults();
+                if let Ok(bench) = started {
+                    lab.next_works(&bench, &format!("{fault:?} at {number} of a start")).await;
+                    bench.backend.close().await;
+                }
+                taken
+            });
+            lab.is_at_rest(&format!("{fault:?} at {number}"));
+            // As after an update of the host, so that each command is needed anew.
+            lab.host.system(|system| system.forget_devices());
+            if taken <= number {
+                assert!(number > 15, "a start takes only {taken} commands");
+                break;
+            }
+            runtime().block_on(async {
+                let bench = lab.start().await;
+                lab.next_works(&bench, "the start after it").await;
+                bench.backend.close().await;
+                lab.host.system(|system| system.forget_devices());
+            });
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The rest of the model: what mount(8), rctl(8), ifconfig(8), devfs(8), jail(8), jls(8) and sysctl(8) do and say.
+//!
+//! What must always hold: the rules are those of a FreeBSD 15 host, or harsher ones; a command that the model does not
+//! know panics; what must never be done is complained of.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use sky_island::exec::Output;
+
+use super::pool::Pool;
+use super::{bad, good};
+use crate::prison::{Jail, Prison};
+
+const PERMISSIONS: &str = "security.jail.param.allow.mount.zfs\nsecurity.jail.param.allow.mount.\n\
+    security.jail.param.allow.suser\nsecurity.jail.param.allow.raw_sockets\n";
+const NO_RACCT: &str =
+    "rctl: RACCT/RCTL present, but disabled; enable using kern.racct.enable=1 tunable";
+
+/// A mount that is none of ZFS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mounted {
+    pub kind: String,
+    pub source: String,
+    pub at: PathBuf,
+    pub options: String,
+}
+
+pub struct System {
+    pub pool: Pool,
+    pub prison: Prison,
+    /// Where the roots of islands lie.
+    pub run: PathBuf,
+    pub mounts: Vec<Mounted>,
+    pub rules: Vec<String>,
+    /// By interface, in the order of adding.
+    pub addresses: BTreeMap<String, Vec<String>>,
+    pub racct: bool,
+    devices: Vec<String>,
+    modules: Vec<String>,
+}
+
+impl System {
+    pub fn new(pool: Pool, prison: Prison, run: PathBuf) -> Self {
+        Self {
+            pool,
+            prison,
+            run,
+            mounts: Vec::new(),
+            rules: Vec::new(),
+            addresses: BTreeMap::new(),
+            racct: true,
+            devices: Vec::new(),
+            modules: vec!["zfs".into(), "nullfs".into()],
+        }
+    }
+
+    pub fn run(&mut self, words: &[&str]) -> Output {
+        match words {
+            ["zfs", rest @ ..] => {
+                let (mounts, prison) = (&self.mounts, &self.prison);
+                let mounted = |root: &Path| mounts.iter().any(|mount| mount.at.starts_with(root));
+                self.pool.run(rest, |root| mounted(root) || prison.holds(root))
+            }
+            ["mount", "-p"] => self.list_mounts(),
+            ["mount", "-t", kind, "-o", options, source, at] => {
+                self.mount(kind, options, source, Path::new(at))
+            }
+            ["umount", "-f", at] => self.unmount(Path::new(at)),
+            ["rctl", "-a", rules @ ..] if self.racct => {
+                self.rules.extend(rules.iter().map(|rule| (*rule).to_owned()));
+                good("")
+            }
+            ["rctl", "-r", filter] if self.racct => self.remove_rules(filter),
+            ["rctl", ..] => bad(1, NO_RACCT),
+            ["jail", "-R", name] => match self.prison.remove(name) {
+                true => good(""),
+                false => bad(1, &format!("jail: \"{name}\" not found")),
+            },
+            ["jls", "-d", "--libxo=json", "-n", "name", "path", "dying"] => self.list_jails(),
+            [
+                "jls",
+                "-d",
+                "--libxo=json",
+                "-n",
+                "name",
+                "path",
+                "dying",
+                "ip4.addr",
+                "ip6.addr",
+            ] => self.list_jails(),
+            ["ifconfig", interface, "inet", address, how] => self.alias(interface, address, how),
+            ["ifconfig", "-f", "inet:cidr,inet6:cidr", interface] => self.list_addresses(interface),
+            ["devfs", "rule", "-s", "3281", rest @ ..] => self.devices(rest),
+            ["kldstat", "-q", "-m", module] => {
+                let there = self.modules.iter().any(|other| other == module);
+                if there { good("") } else { bad(1, "") }
+            }
+            ["kldload", "-n", module] => {
+                self.modules.push((*module).to_owned());
+                good("")
+            }
+            ["sysctl", "-n", "kern.racct.enable"] => good(if self.racct { "1\n" } else { "0\n" }),
+            ["sysctl", "-n", "-x", "kern.boot_id"] => {
+                good("Format: Length:16 Dump:0x2f1d8c0be1a94c6a9d3e0f5a7b6c8d9e\n")
+            }
+            ["sysctl", "-n", "kern.boottime"] => {
+                good("{ sec = 1700000000, usec = 12 } Tue Nov 14 22:13:20 2023\n")
+            }
+            ["sysctl", "-N", "security.jail.param.allow"] => good(PERMISSIONS),
+            _ => panic!("the model knows no `{}`", words.join(" ")),
+        }
+    }
+
+    /// The living jail whose root a path lies in.
+    fn living(&self, at: &Path) -> Option<String> {
+        let found = self.prison.list().into_iter();
+        found.filter(|(_, jail, dying)| !dying && at.starts_with(&jail.path)).map(|it| it.0).next()
+    }
+
+    fn mount(&mut self, kind: &str, options: &str, source: &str, at: &Path) -> Output {
+        let missing =
+            |path: &str| bad(1, &format!("mount_{kind}: {path}: No such file or directory"));
+        if !at.is_dir() {
+            return missing(&at.display().to_string());
+        }
+        let place = at.display();
+        if kind == "nullfs" {
+            if !Path::new(source).is_dir() {
+                return missing(source);
+            }
+            if Path::new(source).starts_with(at) || at.starts_with(source) {
+                let said =
+                    format!("mount_nullfs: {place} ({place}) and {source} are not distinct paths");
+                return bad(64, &said);
+            }
+            let written = |options: &str| options.split(',').any(|option| option == "rw");
+            let twice = |other: &&Mounted| {
+                other.source == source
+                    && written(&other.options)
+                    && self.living(&other.at).is_some()
+            };
+            if written(options)
+                && let Some(other) = self.mounts.iter().find(twice)
+            {
+                self.prison.complain(format!("{source} is writable on {place} and {other:?}"));
+            }
+        }
+        if kind == "nullfs" && fs::remove_dir(at).is_ok() {
+            // What lies below is seen by the island's program, which is no further away than a folder.
+            std::os::unix::fs::symlink(source, at).unwrap();
+        }
+        self.mounts.push(Mounted {
+            kind: kind.to_owned(),
+            source: source.to_owned(),
+            at: at.to_owned(),
+            options: options.to_owned(),
+        });
+        good("")
+    }
+
+    fn unmount(&mut self, at: &Path) -> Output {
+        let place = at.display();
+        let Some(found) = self.mounts.iter().rposition(|mount| mount.at == at) else {
+            return match at.symlink_metadata() {
+                Ok(_) => bad(1, &format!("umount: {place}: not a file system root directory")),
+                Err(_) => bad(
+                    1,
+                    &format!(
+                        "umount: {place}: statfs: No such file or directory\n\
+                         umount: {place}: unknown file system"
+                    ),
+                ),
+            };
+        };
+        // By force it may work or not; harsher than the host, it does not, and nobody should have to try.
+        if let Some(jail) = self.living(at) {
+            self.prison.complain(format!("{place} was to be unmounted while {jail} lives"));
+            return bad(1, &format!("umount: unmount of {place} failed: Device busy"));
+        }
+        let above = |mount: &&Mounted| mount.at != at && mount.at.starts_with(at);
+        if self.mounts[found..].iter().any(|mount| above(&mount)) {
+            return bad(1, &format!("umount: unmount of {place} failed: Device busy"));
+        }
+        let gone = self.mounts.remove(found);
+        match gone.kind.as_str() {
+            "nullfs" if fs::remove_file(at).is_ok() => fs::create_dir(at).unwrap(),
+            "tmpfs" => {
+                fs::remove_dir_all(at).unwrap();
+                fs::create_dir(at).unwrap();
+            }
+            _ => {}
+        }
+        good("")
+    }
+
+    fn list_mounts(&self) -> Output {
+        let mut text =
+            "/dev/vtbd0\t\t/\t\t\tufs\trw\t\t1 1\ndevfs\t\t\t/dev\t\t\tdevfs\trw\t\t0 0\n"
+                .to_owned();
+        for name in self.pool.datasets.keys() {
+            let at = self.pool.folder_of(name);
+            text += &format!("{name}\t{}\tzfs\trw,noatime,nfsv4acls \t0 0\n", at.display());
+        }
+        for Mounted { kind, source, at, options } in &self.mounts {
+            let access = if options.split(',').any(|option| option == "ro") { "ro" } else { "rw" };
+            text += &format!("{source}\t\t\t{}\t{kind}\t{access}\t\t0 0\n", at.display());
+        }
+        good(&text)
+    }
+
+    fn remove_rules(&mut self, filter: &str) -> Output {
+        let of = format!("{filter}:");
+        let name = filter.trim_start_matches("jail:");
+        if self.prison.exists(name) {
+            self.prison.complain(format!("the rules of {name} go while it lives"));
+        }
+        let before = self.rules.len();
+        self.rules.retain(|rule| !rule.starts_with(&of));
+        if self.rules.len() == before {
+            return bad(1, &format!("rctl: failed to remove rule '{filter}': No such process"));
+        }
+        good("")
+    }
+
+    /// What more was not asked for is not looked at.
+    fn list_jails(&self) -> Output {
+        let listed = |(name, jail, dying): (String, Jail, bool)| {
+            let (six, four): (Vec<String>, Vec<String>) =
+                jail.addresses.into_iter().partition(|address| address.contains(':'));
+            let path = jail.path;
+            json!({"name": name, "path": path, "dying": dying, "ip4.addr": four, "ip6.addr": six})
+        };
+        let jails: Vec<_> = self.prison.list().into_iter().map(listed).collect();
+        let all = json!({"__version": "2", "jail-information": {"jail": jails}});
+        good(&all.to_string())
+    }
+
+    fn alias(&mut self, interface: &str, address: &str, how: &str) -> Output {
+        let address = address.trim_end_matches("/32");
+        let Some(there) = self.addresses.get_mut(interface) else {
+            return bad(1, &format!("ifconfig: interface {interface} does not exist"));
+        };
+        let found = there.iter().position(|other| other == address);
+        match (how, found) {
+            ("alias", None) => there.push(address.to_owned()),
+            ("alias", Some(_)) => {}
+            ("-alias", Some(at)) => drop(there.remove(at)),
+            ("-alias", None) => {
+                let said = "ifconfig: ioctl (SIOCDIFADDR): Can't assign requested address";
+                return bad(1, said);
+            }
+            _ => panic!("the model knows no ifconfig {how}"),
+        }
+        self.say_addresses();
+        if how == "-alias" {
+            let holds = |it: &&(String, Jail, bool)| {
+                !it.2 && it.1.addresses.iter().any(|other| other == address)
+            };
+            if let Some((name, ..)) = self.prison.list().iter().find(holds) {
+                self.prison.complain(format!("{name} lives, and its address {address} is gone"));
+            }
+        }
+        good("")
+    }
+
+    /// Has the launcher know which addresses there are.
+    pub fn say_addresses(&self) {
+        let all: Vec<_> = self.addresses.values().flatten().cloned().collect();
+        self.prison.set_addresses(&all);
+    }
+
+    fn list_addresses(&self, interface: &str) -> Output {
+        let Some(there) = self.addresses.get(interface) else {
+            return bad(1, &format!("ifconfig: interface {interface} does not exist"));
+        };
+        let mut text = format!(
+            "{interface}: flags=1008843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST,LOWER_UP> metric 0 mtu 1500\n\
+             \toptions=880028<VLAN_MTU,JUMBO_MTU,LINKSTATE,HWSTATS>\n"
+        );
+        for address in there {
+            text += &format!("\tinet {address}/32 broadcast {address}\n");
+        }
+        good(&text)
+    }
+
+    /// As after a restart.
+    pub fn forget_devices(&mut self) {
+        self.devices.clear();
+        self.modules.clear();
+    }
+
+    fn devices(&mut self, words: &[&str]) -> Output {
+        match words {
+            ["show"] => {
+                let numbered = self.devices.iter().enumerate();
+                let lines = numbered.map(|(at, rule)| format!("{} {rule}\n", (at + 1) * 100));
+                good(&lines.collect::<String>())
+            }
+            ["add", rule @ ..] => {
+                self.devices.push(rule.join(" "));
+                good("")
+            }
+            ["delset"] => {
+                self.devices.clear();
+                good("")
+            }
+            _ => panic!("the model knows no devfs {words:?}"),
+        }
+    }
+}
