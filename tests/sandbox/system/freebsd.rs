@@ -157,13 +157,6 @@ pub fn addresses(interface: &str) -> Vec<String> {
     tables::addresses(&command("ifconfig", &["-f", "inet:cidr", interface, "inet"]))
 }
 
-/// The seconds of processor time that a jail has used.
-pub fn processor_seconds(jail: &str) -> u64 {
-    let text = command("rctl", &["-u", &format!("jail:{jail}")]);
-    let seconds = text.lines().find_map(|line| line.strip_prefix("cputime=")?.parse().ok());
-    seconds.unwrap_or_else(|| panic!("{text}"))
-}
-
 /// What the host's kernel answers for a sysctl.
 pub fn setting(name: &str) -> String {
     command("sysctl", &["-n", name]).trim_end().to_owned()
