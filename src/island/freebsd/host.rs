@@ -169,7 +169,7 @@ impl Host {
         let prepare = Prepare {
             id: id.to_string(),
             jail,
-            last: params::last_denial(id),
+            last: params::last_denial(id, &self.permissions),
             user,
             bounds: plan.bounds,
             memory: plan.memory,

@@ -277,7 +277,9 @@ fn close_jail(near: &OwnedFd, prepare: &Prepare) -> Result<(), String> {
         Ok(_) => {}
         Err(error) => return Err(format!("read: {error}")),
     }
-    sys::update_jail(&prepare.last)?;
+    if !prepare.last.is_empty() {
+        sys::update_jail(&prepare.last)?;
+    }
     nix::unistd::write(near, b"!").map(|_| ()).map_err(|error| format!("write: {error}"))
 }
 

@@ -100,8 +100,11 @@ pub fn parameters(
     params
 }
 
-/// What is taken away once the island has changed its user.
-pub fn last_denial(id: &IslandId) -> Vec<Param> {
+/// What is taken away once the island has changed its user; nothing where the kernel knows no such permission.
+pub fn last_denial(id: &IslandId, permissions: &[String]) -> Vec<Param> {
+    if !permissions.iter().any(|name| name == SUSER) {
+        return Vec::new();
+    }
     let name = Param { name: "name".into(), value: Value::Text(id.to_string()) };
     vec![name, flag(&denial(SUSER))]
 }
@@ -167,11 +170,16 @@ mod tests {
             assert!(names.contains(&denied), "{denied} is not in {names:?}");
         }
         assert!(!names.iter().any(|name| name.ends_with("suser")), "the user changes first");
-        let last = last_denial(&id);
+        let last = last_denial(&id, &found);
         assert_eq!(
             (last[0].value.clone(), &*last[1].name),
             (Value::Text(id.to_string()), "allow.nosuser")
         );
+    }
+
+    #[test]
+    fn a_kernel_that_knows_no_suser_is_not_asked_to_take_it_away() {
+        assert!(last_denial(&IslandId::mint(), &["allow.mount".to_owned()]).is_empty());
     }
 
     #[test]
