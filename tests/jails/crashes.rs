@@ -15,6 +15,8 @@ use crate::launcher::CONNECTS;
 use crate::prison::runs;
 use crate::trials;
 
+/// So many commands a start only looks with.
+const LOOKS: usize = 10;
 /// More commands than any island takes.
 const MOST: usize = 60;
 
@@ -131,8 +133,8 @@ fn a_start_gives_back_what_a_crash_left_of_a_tool_at_any_command() {
     });
 }
 
-/// Six islands of both kinds, with addresses, which run until they are ended.
-fn six(lab: &Lab, bench: &Bench) -> Vec<Spec> {
+/// Islands of both kinds, with addresses, which run until they are ended.
+fn some(lab: &Lab, bench: &Bench, count: usize) -> Vec<Spec> {
     let make = |number: usize| match number % 3 {
         0 => lab.tool(vec![bind(lab.folder(&number.to_string()), "/out", true)], &["sleep=30"]),
         one_or_two => {
@@ -142,11 +144,11 @@ fn six(lab: &Lab, bench: &Bench) -> Vec<Spec> {
             spec
         }
     };
-    (0..6).map(make).collect()
+    (0..count).map(make).collect()
 }
 
-async fn six_run(lab: &Lab) {
-    while lab.prison.processes().len() < 6 {
+async fn all_run(lab: &Lab, count: usize) {
+    while lab.prison.processes().len() < count {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
@@ -155,7 +157,7 @@ fn a_start_gives_back_islands_that_ran_and_loses_no_address() {
     let lab = Lab::new();
     for crash in [Crash::Server, Crash::Both] {
         for turn in 0..3 {
-            crashes(&lab, crash, |bench| six(&lab, bench), || six_run(&lab));
+            crashes(&lab, crash, |bench| some(&lab, bench, 6), || all_run(&lab, 6));
             starts_again(&lab, &format!("{crash:?}, turn {turn}"));
         }
     }
@@ -163,7 +165,7 @@ fn a_start_gives_back_islands_that_ran_and_loses_no_address() {
 
 fn an_address_of_a_jail_that_is_dying_is_not_lent_by_the_next_start() {
     let lab = Lab::new();
-    crashes(&lab, Crash::Both, |bench| six(&lab, bench), || six_run(&lab));
+    crashes(&lab, Crash::Both, |bench| some(&lab, bench, 6), || all_run(&lab, 6));
     runtime().block_on(async {
         let bench = lab.start().await;
         assert_eq!(lab.prison.processes(), [0; 0], "they would share their users with new islands");
@@ -182,7 +184,7 @@ fn an_address_of_a_jail_that_is_dying_is_not_lent_by_the_next_start() {
 
 fn a_sweep_gives_back_islands_that_ran_and_says_which() {
     let lab = Lab::new();
-    crashes(&lab, Crash::Both, |bench| six(&lab, bench), || six_run(&lab));
+    crashes(&lab, Crash::Both, |bench| some(&lab, bench, 6), || all_run(&lab, 6));
     let left: Vec<String> = lab.prison.noted().into_iter().map(|(name, _)| name).collect();
     runtime().block_on(async {
         let mut swept = sweep_on(&lab.options(), lab.ground()).await.unwrap();
@@ -200,7 +202,7 @@ fn a_sweep_gives_back_islands_that_ran_and_says_which() {
 
 fn a_start_that_may_not_sweep_touches_nothing() {
     let lab = Lab::new();
-    crashes(&lab, Crash::Both, |bench| six(&lab, bench), || six_run(&lab));
+    crashes(&lab, Crash::Both, |bench| some(&lab, bench, 6), || all_run(&lab, 6));
     let before = lab.picture();
     runtime().block_on(async {
         let mut options = lab.options();
@@ -214,8 +216,8 @@ fn a_start_that_may_not_sweep_touches_nothing() {
 
 fn a_start_that_crashed_while_it_swept_is_swept_itself() {
     let lab = Lab::new();
-    for number in 0.. {
-        crashes(&lab, Crash::Both, |bench| six(&lab, bench), || six_run(&lab));
+    for number in LOOKS.. {
+        crashes(&lab, Crash::Both, |bench| some(&lab, bench, 3), || all_run(&lab, 3));
         let first = lab.host.count();
         let server = runtime();
         let stops = server.block_on(async {
@@ -235,7 +237,7 @@ fn a_start_that_crashed_while_it_swept_is_swept_itself() {
         lab.host.forget_faults();
         starts_again(&lab, &format!("a sweep that stopped at {number}"));
         if !stops {
-            assert!(number > 20, "only {number} commands");
+            assert!(number > LOOKS + 10, "only {number} commands");
             return;
         }
         assert!(number < 5 * MOST, "more than {} commands", 5 * MOST);
