@@ -44,11 +44,13 @@ fn main() -> ExitCode {
     let mut arguments = libtest_mimic::Arguments::from_args();
     // They wait more than they work.
     arguments.test_threads.get_or_insert(6);
+    lab::write_launcher();
     // The first runtime opens what all share.
     drop(lab::runtime());
     let before = descriptors();
     let conclusion = libtest_mimic::run(&arguments, all.into_iter().flatten().collect());
     let after = descriptors();
+    lab::remove_launcher();
     if after > before && !conclusion.has_failed() {
         eprintln!("{before} descriptors were open before the tests, and {after} after them");
         return ExitCode::from(101);
