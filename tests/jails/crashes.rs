@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 use sky_island::island::freebsd::sweep_on;
 use sky_island::island::{Backend, Spec};
 use sky_island::net::State;
+use tokio::runtime::Runtime;
 
 use crate::host::Fault;
 use crate::lab::{Bench, Lab, bind, runtime};
@@ -15,6 +16,8 @@ use crate::launcher::CONNECTS;
 use crate::prison::runs;
 use crate::trials;
 
+/// So many commands a start only looks with.
+const LOOKS: usize = 10;
 /// More commands than any island takes.
 const MOST: usize = 60;
 
@@ -39,25 +42,17 @@ enum Crash {
     Both,
 }
 
-/// Runs a call on a backend that ends when `until` has come, and waits until it is gone.
-fn crashes<F: Future<Output = ()>>(
-    lab: &Lab,
-    crash: Crash,
-    specs: impl FnOnce(&Bench) -> Vec<Spec>,
-    until: impl FnOnce() -> F,
-) {
+/// Makes calls on a backend whose server crashes then.
+fn crashes(lab: &Lab, crash: Crash, calls: impl AsyncFnOnce(&Bench)) {
     let server = runtime();
-    server.block_on(async {
-        let bench = lab.start().await;
-        for spec in specs(&bench) {
-            let islands = bench.islands.clone();
-            tokio::spawn(async move { islands.run(&spec).await });
-        }
-        until().await;
-    });
-    let launcher = lab.prison.launcher();
+    server.block_on(async { calls(&lab.start().await).await });
+    end(lab, server, crash);
+}
+
+/// Ends a server where it is.
+fn end(lab: &Lab, server: Runtime, crash: Crash) {
     if crash == Crash::Both {
-        kill(Pid::from_raw(launcher), Signal::SIGKILL).unwrap();
+        kill(Pid::from_raw(lab.prison.launcher()), Signal::SIGKILL).unwrap();
     }
     lab.host.let_late_work_be_done(false);
     server.shutdown_timeout(Duration::from_secs(5));
@@ -90,21 +85,18 @@ fn at_any_command(make: impl Fn(&Lab, &Bench, usize) -> Spec) {
             let mut number = 0;
             loop {
                 let what = format!("{fault:?} at {number}, {crash:?}");
-                let reached = std::cell::Cell::new(true);
-                let specs = |bench: &Bench| {
+                let mut ended = false;
+                crashes(&lab, crash, async |bench| {
                     lab.host.fault(number, fault);
-                    vec![make(&lab, bench, number)]
-                };
-                let nth = || async {
-                    // Where it has fewer commands, it comes to rest.
-                    let first = lab.host.count();
-                    let stopped = lab.host.stopped();
-                    let rest = lab.host_at_rest_after(first);
-                    tokio::select! { () = stopped => {}, () = rest => reached.set(false) }
-                };
-                crashes(&lab, crash, specs, nth);
+                    let spec = make(&lab, bench, number);
+                    let call = async {
+                        assert!(bench.run(&spec).await.is_ok());
+                        bench.idle().await;
+                    };
+                    tokio::select! { () = lab.host.stopped() => {}, () = call => ended = true }
+                });
                 starts_again(&lab, &what);
-                if !reached.get() {
+                if ended {
                     assert!(number > 5, "only {number} commands");
                     break;
                 }
@@ -131,8 +123,8 @@ fn a_start_gives_back_what_a_crash_left_of_a_tool_at_any_command() {
     });
 }
 
-/// Six islands of both kinds, with addresses, which run until they are ended.
-fn six(lab: &Lab, bench: &Bench) -> Vec<Spec> {
+/// Islands of both kinds, with addresses, which run until they are ended.
+fn some(lab: &Lab, bench: &Bench, count: usize) -> Vec<Spec> {
     let make = |number: usize| match number % 3 {
         0 => lab.tool(vec![bind(lab.folder(&number.to_string()), "/out", true)], &["sleep=30"]),
         one_or_two => {
@@ -142,11 +134,16 @@ fn six(lab: &Lab, bench: &Bench) -> Vec<Spec> {
             spec
         }
     };
-    (0..6).map(make).collect()
+    (0..count).map(make).collect()
 }
 
-async fn six_run(lab: &Lab) {
-    while lab.prison.processes().len() < 6 {
+/// Starts these islands, and waits until they run.
+async fn some_run(lab: &Lab, bench: &Bench, count: usize) {
+    for spec in some(lab, bench, count) {
+        let islands = bench.islands.clone();
+        tokio::spawn(async move { islands.run(&spec).await });
+    }
+    while lab.prison.processes().len() < count {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
@@ -155,7 +152,7 @@ fn a_start_gives_back_islands_that_ran_and_loses_no_address() {
     let lab = Lab::new();
     for crash in [Crash::Server, Crash::Both] {
         for turn in 0..3 {
-            crashes(&lab, crash, |bench| six(&lab, bench), || six_run(&lab));
+            crashes(&lab, crash, async |bench| some_run(&lab, bench, 6).await);
             starts_again(&lab, &format!("{crash:?}, turn {turn}"));
         }
     }
@@ -163,7 +160,7 @@ fn a_start_gives_back_islands_that_ran_and_loses_no_address() {
 
 fn an_address_of_a_jail_that_is_dying_is_not_lent_by_the_next_start() {
     let lab = Lab::new();
-    crashes(&lab, Crash::Both, |bench| six(&lab, bench), || six_run(&lab));
+    crashes(&lab, Crash::Both, async |bench| some_run(&lab, bench, 6).await);
     runtime().block_on(async {
         let bench = lab.start().await;
         assert_eq!(lab.prison.processes(), [0; 0], "they would share their users with new islands");
@@ -182,7 +179,7 @@ fn an_address_of_a_jail_that_is_dying_is_not_lent_by_the_next_start() {
 
 fn a_sweep_gives_back_islands_that_ran_and_says_which() {
     let lab = Lab::new();
-    crashes(&lab, Crash::Both, |bench| six(&lab, bench), || six_run(&lab));
+    crashes(&lab, Crash::Both, async |bench| some_run(&lab, bench, 6).await);
     let left: Vec<String> = lab.prison.noted().into_iter().map(|(name, _)| name).collect();
     runtime().block_on(async {
         let mut swept = sweep_on(&lab.options(), lab.ground()).await.unwrap();
@@ -200,7 +197,7 @@ fn a_sweep_gives_back_islands_that_ran_and_says_which() {
 
 fn a_start_that_may_not_sweep_touches_nothing() {
     let lab = Lab::new();
-    crashes(&lab, Crash::Both, |bench| six(&lab, bench), || six_run(&lab));
+    crashes(&lab, Crash::Both, async |bench| some_run(&lab, bench, 6).await);
     let before = lab.picture();
     runtime().block_on(async {
         let mut options = lab.options();
@@ -214,28 +211,18 @@ fn a_start_that_may_not_sweep_touches_nothing() {
 
 fn a_start_that_crashed_while_it_swept_is_swept_itself() {
     let lab = Lab::new();
-    for number in 0.. {
-        crashes(&lab, Crash::Both, |bench| six(&lab, bench), || six_run(&lab));
-        let first = lab.host.count();
+    for number in LOOKS.. {
+        crashes(&lab, Crash::Both, async |bench| some_run(&lab, bench, 3).await);
         let server = runtime();
         let stops = server.block_on(async {
             lab.host.fault(number, Fault::StopsAfterwards);
-            let start = lab.try_start(lab.options());
-            tokio::select! {
-                () = lab.host.stopped() => true,
-                _ = start => {
-                    let rest = lab.host_at_rest_after(first);
-                    tokio::select! { () = lab.host.stopped() => true, () = rest => false }
-                }
-            }
+            let start = async { lab.start().await.idle().await };
+            tokio::select! { () = lab.host.stopped() => true, () = start => false }
         });
-        lab.host.let_late_work_be_done(false);
-        server.shutdown_timeout(Duration::from_secs(5));
-        lab.host.let_late_work_be_done(true);
-        lab.host.forget_faults();
+        end(&lab, server, Crash::Server);
         starts_again(&lab, &format!("a sweep that stopped at {number}"));
         if !stops {
-            assert!(number > 20, "only {number} commands");
+            assert!(number > LOOKS + 10, "only {number} commands");
             return;
         }
         assert!(number < 5 * MOST, "more than {} commands", 5 * MOST);

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use libtest_mimic::Trial;
 use sky_island::island::Spec;
+use sky_island::net::Family;
 
 use crate::lab::{Bench, Lab, bind, runtime};
 use crate::launcher::CONNECTS;
@@ -19,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         a_functions_wait_may_be_dropped_at_any_await,
         a_tools_wait_may_be_dropped_at_any_await,
         a_functions_wait_may_be_dropped_at_any_command,
+        a_functions_wait_with_an_ipv6_address_may_be_dropped_at_any_command,
         a_tools_wait_may_be_dropped_at_any_command,
     ]
 }
@@ -111,6 +113,14 @@ fn a_tools_wait_may_be_dropped_at_any_await() {
 
 fn a_functions_wait_may_be_dropped_at_any_command() {
     at_any_command(a_function);
+}
+
+fn a_functions_wait_with_an_ipv6_address_may_be_dropped_at_any_command() {
+    at_any_command(|lab, bench, _| {
+        let mut spec = lab.function(&["out=x"]);
+        spec.address = bench.lease_of(Family::V6);
+        spec
+    });
 }
 
 fn a_tools_wait_may_be_dropped_at_any_command() {

@@ -18,6 +18,8 @@ pub fn trials() -> Vec<Trial> {
         nothing_is_left_of_a_function_however_it_ends,
         nothing_is_left_of_a_tool_however_it_ends,
         nothing_is_left_when_the_launcher_refuses_or_ends_at_any_time,
+        a_launcher_that_stands_before_it_makes_a_jail_keeps_nothing_from_being_given_back,
+        a_launcher_that_stands_when_a_jail_is_made_keeps_nothing_from_being_given_back,
         a_launcher_that_was_killed_between_calls_is_started_again,
         close_ends_the_islands_that_run_and_gives_everything_back,
         close_gives_back_islands_that_are_being_made,
@@ -92,11 +94,36 @@ fn nothing_is_left_when_the_launcher_refuses_or_ends_at_any_time() {
         for order in [Order::Refuse, Order::EndBefore, Order::EndAfter, Order::EndWhile] {
             for deeds in [&["sleep=30"][..], &[CONNECTS, "sleep=30"], &["out=x"]] {
                 lab.prison.order(order);
-                ends(&lab, &bench, lab.function(deeds), None, &format!("{order:?} {deeds:?}"))
-                    .await;
+                let mut spec = lab.function(deeds);
+                shorten(&mut spec);
+                ends(&lab, &bench, spec, None, &format!("{order:?} {deeds:?}")).await;
             }
         }
     });
+}
+
+/// Drops the wait for an island whose launcher stands still, and has it go on when everything was given back.
+fn stands(order: Order) {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        lab.prison.order(order);
+        let spec = lab.function(&["sleep=30"]);
+        let run = tokio::time::timeout(Duration::from_millis(200), bench.islands.run(&spec));
+        assert!(run.await.is_err());
+        lab.host_at_rest("while the launcher stands").await;
+        kill(Pid::from_raw(lab.prison.launcher()), Signal::SIGCONT).unwrap();
+        lab.at_rest(&bench, "the launcher has gone on").await;
+        lab.next_works(&bench, "the launcher has gone on").await;
+    });
+}
+
+fn a_launcher_that_stands_before_it_makes_a_jail_keeps_nothing_from_being_given_back() {
+    stands(Order::StandBefore);
+}
+
+fn a_launcher_that_stands_when_a_jail_is_made_keeps_nothing_from_being_given_back() {
+    stands(Order::StandAfter);
 }
 
 fn a_launcher_that_was_killed_between_calls_is_started_again() {

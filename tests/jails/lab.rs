@@ -4,9 +4,9 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use sky_island::island::freebsd::{FreeBsd, Ground};
@@ -43,6 +43,8 @@ pub const FIRST_USER: u32 = 1_398_341_648;
 const REST: Duration = Duration::from_secs(10);
 /// How long an answer may take that does not wait for a deadline.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+static LAUNCHER: OnceLock<tempfile::TempPath> = OnceLock::new();
 
 pub struct Lab {
     folder: tempfile::TempDir,
@@ -103,7 +105,7 @@ impl Lab {
         }
         let mut system = System::new(pool, prison.clone(), at("jails/run"));
         others(&mut system, &at("others"));
-        write_launcher(&at("launcher"), &at("prison"));
+        symlink(LAUNCHER.get().unwrap(), at("launcher")).unwrap();
         let program = script(PROGRAM);
         let mut lab = Self { folder, host: Host::new(system), prison, program, before: Vec::new() };
         lab.before = lab.picture();
@@ -126,13 +128,16 @@ impl Lab {
     }
 
     pub fn options(&self) -> Options {
-        let settings = Settings {
-            interface: Interface::parse("em1").unwrap(),
-            network: "10.9.0.0/27".parse().unwrap(),
-            span: None,
-            exclude: Vec::new(),
-            gateway: None,
-            dns: Vec::new(),
+        let pool = |network: &str| {
+            let settings = Settings {
+                interface: Interface::parse("em1").unwrap(),
+                network: network.parse().unwrap(),
+                span: None,
+                exclude: Vec::new(),
+                gateway: None,
+                dns: Vec::new(),
+            };
+            sky_island::net::Pool::new(settings).unwrap()
         };
         let release = Release::parse("15.1-RELEASE").unwrap();
         Options {
@@ -148,7 +153,7 @@ impl Lab {
                 scratch: "/nowhere".into(),
                 sweep: true,
             }),
-            pools: Pools::new(vec![sky_island::net::Pool::new(settings).unwrap()]),
+            pools: Pools::new(vec![pool("10.9.0.0/27"), pool("fd00:9::/124")]),
         }
     }
 
@@ -238,18 +243,6 @@ impl Lab {
         assert_eq!(self.picture(), self.before, "{what}");
     }
 
-    /// Resolves when commands have been sent since, and the host is at rest and no more come for a while.
-    pub async fn host_at_rest_after(&self, first: usize) {
-        const QUIET: Duration = Duration::from_millis(100);
-        let (mut count, mut since) = (first, Instant::now());
-        while count == first || since.elapsed() < QUIET || self.picture() != self.before {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            if self.host.count() != count {
-                (count, since) = (self.host.count(), Instant::now());
-            }
-        }
-    }
-
     /// Waits until the host looks as it did before the first island.
     pub async fn host_at_rest(&self, what: &str) {
         let until = Instant::now() + REST;
@@ -277,7 +270,18 @@ impl Lab {
 
 impl Bench {
     pub fn lease(&self) -> Option<Arc<Lease>> {
-        Some(Arc::new(self.pools.lease(Family::V4).unwrap()))
+        self.lease_of(Family::V4)
+    }
+
+    pub fn lease_of(&self, family: Family) -> Option<Arc<Lease>> {
+        Some(Arc::new(self.pools.lease(family).unwrap()))
+    }
+
+    /// Resolves when the backend knows of no island any more.
+    pub async fn idle(&self) {
+        while !self.backend.list().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Runs an island, which is not to take longer than tests have patience.
@@ -316,10 +320,21 @@ fn others(system: &mut System, folder: &Path) {
     system.say_addresses();
 }
 
-/// A launcher is this program again, told where the jails are.
-fn write_launcher(at: &Path, prison: &Path) {
+/// Writes the launcher of all labs: this program again, told where the jails are, beside which it lies. To be written
+/// before the first process is started, which could hold it open otherwise, and nobody executes what somebody may write.
+pub fn write_launcher() {
+    let mut file = tempfile::Builder::new()
+        .prefix("si-jails-launcher-")
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempfile()
+        .unwrap();
     let own = std::env::current_exe().unwrap();
-    let text = format!("#!/bin/sh\nexec '{}' \"$1\" '{}'\n", own.display(), prison.display());
-    fs::write(at, text).unwrap();
-    fs::set_permissions(at, fs::Permissions::from_mode(0o755)).unwrap();
+    let text = format!("#!/bin/sh\nexec '{}' \"$1\" \"${{0%/*}}/prison\"\n", own.display());
+    file.write_all(text.as_bytes()).unwrap();
+    LAUNCHER.set(file.into_temp_path()).unwrap();
+}
+
+/// Takes away what [`write_launcher`] has written.
+pub fn remove_launcher() {
+    fs::remove_file(LAUNCHER.get().unwrap()).unwrap();
 }

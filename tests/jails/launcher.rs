@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, raise};
 use sky_island::island::Exit;
 use sky_island::island::freebsd::params::Value;
 use sky_island::island::freebsd::protocol::Prepare;
@@ -83,14 +84,17 @@ impl Launcher {
         match order {
             Some(Order::Refuse) => return Err("jail_set: Resource temporarily unavailable".into()),
             Some(Order::EndBefore) => die(),
+            Some(Order::StandBefore) => raise(Signal::SIGSTOP).unwrap(),
             _ => {}
         }
         let jail = jail(prepare);
         self.prison.look_at(&prepare.id, &jail);
         self.prison.make(&prepare.id, &jail)?;
         self.prison.note(&prepare.id, &jail);
-        if order == Some(Order::EndAfter) {
-            die();
+        match order {
+            Some(Order::EndAfter) => die(),
+            Some(Order::StandAfter) => raise(Signal::SIGSTOP).unwrap(),
+            _ => {}
         }
         let (me, id) = (self.clone(), prepare.id.clone());
         Ok(std::thread::spawn(move || {
@@ -150,7 +154,7 @@ impl Launcher {
 
 /// Ends as a crash would, its islands' processes left as they are.
 fn die() -> ! {
-    let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
+    let _ = raise(Signal::SIGKILL);
     unreachable!("nobody survives that")
 }
 

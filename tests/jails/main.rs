@@ -41,6 +41,24 @@ fn main() -> ExitCode {
         crowd::trials(),
         starts::trials(),
     ];
-    let arguments = libtest_mimic::Arguments::from_args();
-    libtest_mimic::run(&arguments, all.into_iter().flatten().collect()).exit_code()
+    let mut arguments = libtest_mimic::Arguments::from_args();
+    // They wait more than they work.
+    arguments.test_threads.get_or_insert(6);
+    lab::write_launcher();
+    // The first runtime opens what all share.
+    drop(lab::runtime());
+    let before = descriptors();
+    let conclusion = libtest_mimic::run(&arguments, all.into_iter().flatten().collect());
+    let after = descriptors();
+    lab::remove_launcher();
+    if after > before && !conclusion.has_failed() {
+        eprintln!("{before} descriptors were open before the tests, and {after} after them");
+        return ExitCode::from(101);
+    }
+    conclusion.exit_code()
+}
+
+/// How many descriptors this process has open.
+fn descriptors() -> usize {
+    std::fs::read_dir("/dev/fd").map_or(0, Iterator::count)
 }

@@ -19,6 +19,9 @@ const PERMISSIONS: &str = "security.jail.param.allow.mount.zfs\nsecurity.jail.pa
 const NO_RACCT: &str =
     "rctl: RACCT/RCTL present, but disabled; enable using kern.racct.enable=1 tunable";
 
+/// How often a new IPv6 address is said to be tentative.
+const CHECKS: u32 = 1;
+
 /// A mount that is none of ZFS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mounted {
@@ -38,6 +41,8 @@ pub struct System {
     /// By interface, in the order of adding.
     pub addresses: BTreeMap<String, Vec<String>>,
     pub racct: bool,
+    /// New IPv6 addresses, and how often they are still said to be tentative.
+    tentative: BTreeMap<String, u32>,
     devices: Vec<String>,
     modules: Vec<String>,
 }
@@ -52,6 +57,7 @@ impl System {
             rules: Vec::new(),
             addresses: BTreeMap::new(),
             racct: true,
+            tentative: BTreeMap::new(),
             devices: Vec::new(),
             modules: vec!["zfs".into(), "nullfs".into()],
         }
@@ -91,7 +97,9 @@ impl System {
                 "ip4.addr",
                 "ip6.addr",
             ] => self.list_jails(),
-            ["ifconfig", interface, "inet", address, how] => self.alias(interface, address, how),
+            ["ifconfig", interface, "inet" | "inet6", address, how] => {
+                self.alias(interface, address, how)
+            }
             ["ifconfig", "-f", "inet:cidr,inet6:cidr", interface] => self.list_addresses(interface),
             ["devfs", "rule", "-s", "3281", rest @ ..] => self.devices(rest),
             ["kldstat", "-q", "-m", module] => {
@@ -239,13 +247,18 @@ impl System {
     }
 
     fn alias(&mut self, interface: &str, address: &str, how: &str) -> Output {
-        let address = address.trim_end_matches("/32");
+        let address = address.split('/').next().unwrap();
         let Some(there) = self.addresses.get_mut(interface) else {
             return bad(1, &format!("ifconfig: interface {interface} does not exist"));
         };
         let found = there.iter().position(|other| other == address);
         match (how, found) {
-            ("alias", None) => there.push(address.to_owned()),
+            ("alias", None) => {
+                there.push(address.to_owned());
+                if address.contains(':') {
+                    self.tentative.insert(address.to_owned(), CHECKS);
+                }
+            }
             ("alias", Some(_)) => {}
             ("-alias", Some(at)) => drop(there.remove(at)),
             ("-alias", None) => {
@@ -272,7 +285,7 @@ impl System {
         self.prison.set_addresses(&all);
     }
 
-    fn list_addresses(&self, interface: &str) -> Output {
+    fn list_addresses(&mut self, interface: &str) -> Output {
         let Some(there) = self.addresses.get(interface) else {
             return bad(1, &format!("ifconfig: interface {interface} does not exist"));
         };
@@ -281,7 +294,13 @@ impl System {
              \toptions=880028<VLAN_MTU,JUMBO_MTU,LINKSTATE,HWSTATS>\n"
         );
         for address in there {
-            text += &format!("\tinet {address}/32 broadcast {address}\n");
+            let left = self.tentative.get_mut(address).filter(|left| **left > 0);
+            let flag = if left.is_some() { " tentative" } else { "" };
+            text += &match address.contains(':') {
+                true => format!("\tinet6 {address}/128{flag}\n"),
+                false => format!("\tinet {address}/32 broadcast {address}\n"),
+            };
+            left.into_iter().for_each(|left| *left -= 1);
         }
         good(&text)
     }

@@ -42,7 +42,7 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use self::estate::Estate;
 use self::holding::{Holding, Holdings};
@@ -129,7 +129,7 @@ impl FreeBsd {
     }
 }
 
-/// Tells an island what to become.
+/// Tells an island what to become, within its deadline.
 async fn send(control: &AsyncFd<OwnedFd>, spec: &Spec, stdio: &Stdio) -> std::io::Result<()> {
     let function = matches!(spec.rights, Rights::Function);
     let (program, file) = match &spec.program {
@@ -143,7 +143,10 @@ async fn send(control: &AsyncFd<OwnedFd>, spec: &Spec, stdio: &Stdio) -> std::io
     let fds = [&stdio.stdin, &stdio.stdout, &stdio.stderr].map(AsRawFd::as_raw_fd);
     let fds: Vec<_> = fds.into_iter().chain(file).collect();
     let mut outgoing = Outgoing::new(&go, &fds)?;
-    control.async_io(Interest::WRITABLE, |socket| outgoing.advance(socket.as_raw_fd())).await
+    let send = control.async_io(Interest::WRITABLE, |socket| outgoing.advance(socket.as_raw_fd()));
+    // A launcher that stands still takes nothing.
+    let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "nobody took its program");
+    timeout(spec.limits.deadline, send).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Waits for the end of an island and tells a program's end from a failure to become it.
@@ -225,4 +228,37 @@ pub async fn addresses(pools: &crate::net::Pools) -> Option<Finding> {
 /// What this host isolates and limits, found out without a backend.
 pub async fn findings(options: &Options) -> Vec<Finding> {
     probe::findings(&Ground::host(), options).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_island_that_takes_no_program_is_not_waited_for_without_end() {
+        let (near, far) = super::super::wire::pair().unwrap();
+        nix::sys::socket::setsockopt(&near, nix::sys::socket::sockopt::SndBuf, &4096).unwrap();
+        let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
+        nix::fcntl::fcntl(&near, flags).unwrap();
+        let program = || std::fs::File::open("/dev/null").unwrap();
+        let limits = crate::island::Limits {
+            deadline: Duration::from_millis(50),
+            memory: 1,
+            processes: 1,
+            output: 1,
+            tmp: 1,
+            disk: None,
+        };
+        let mut spec = Spec::function(Arc::new(program()), limits);
+        spec.env.push(format!("LONG={}", "x".repeat(100_000)));
+        let stdio =
+            Stdio { stdin: program().into(), stdout: program().into(), stderr: program().into() };
+        // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
+        let near = unsafe { AsyncFd::register(near) }.unwrap();
+        let error = send(&near, &spec, &stdio).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        drop(far);
+        let error = send(&near, &spec, &stdio).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    }
 }
