@@ -153,20 +153,20 @@ fn an_address_stays_lent_while_its_jail_is_dying() {
         spec.address = bench.lease();
         bench.run(&spec).await.unwrap();
         drop(spec);
-        let mut dying = 0;
+        let mut dying = false;
         loop {
             // In this order, for a jail that was dying a moment ago may be gone now.
             let lent = bench.pools.list().iter().any(|it| matches!(it.state, State::Leased { .. }));
             let jails = lab.prison.list();
             if lent {
-                dying += usize::from(jails.iter().any(|(.., dying)| *dying));
+                dying |= jails.iter().any(|(.., dying)| *dying);
                 tokio::time::sleep(Duration::from_millis(2)).await;
                 continue;
             }
             assert!(!jails.iter().any(|(.., dying)| *dying), "{jails:?}");
             break;
         }
-        assert!(dying > 5, "the jail was dying for {:?}", prison::DYING);
+        assert!(dying, "the jail was dying for {:?}", prison::DYING);
         lab.at_rest(&bench, "a jail with a connection").await;
     });
 }
