@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
         any_command_of_a_known_functions_call_may_go_wrong,
         any_command_of_a_tool_may_go_wrong,
         any_two_commands_in_a_row_may_go_wrong,
+        a_mount_that_comes_after_its_deadline_is_unmounted,
         what_cannot_be_given_back_is_tried_until_it_is_gone,
     ]
 }
@@ -127,6 +128,30 @@ fn any_two_commands_in_a_row_may_go_wrong() {
                 spec
             };
             each_command(&lab, &bench, fault, 2, make).await;
+        }
+    });
+}
+
+fn a_mount_that_comes_after_its_deadline_is_unmounted() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        lab.next_works(&bench, "the start").await;
+        // Of a known function, the first command is the clone, and the next two mount.
+        for (mount, unmounts) in [(1, 1), (2, 2)] {
+            let first = lab.host.count();
+            lab.host.fault(mount, Fault::ComesLate);
+            // The root stays until the mount has come, which is looked for after each failure.
+            let destroy = mount + unmounts + 1;
+            (0..3).for_each(|turn| lab.host.fault(destroy + 2 * turn, Fault::Fails));
+            assert!(bench.run(&lab.function(&["out=x"])).await.is_err());
+            lab.at_rest(&bench, &format!("a late command {mount}")).await;
+            let log = lab.log_since(first);
+            assert!(log[mount].starts_with("mount -t"), "{log:?}");
+            assert!(log[destroy].starts_with("zfs destroy"), "{log:?}");
+            let count = log.iter().filter(|command| command.starts_with("umount")).count();
+            assert!(count > unmounts, "it came too early or not at all: {log:?}");
+            lab.host.forget_faults();
         }
     });
 }

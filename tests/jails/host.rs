@@ -43,6 +43,8 @@ pub enum Fault {
     Hangs,
     /// It does its work, and does not end within its deadline.
     HangsAfterwards,
+    /// It does not end within its deadline, cannot be killed, and does its work a moment later.
+    ComesLate,
     /// It stops there for good, and has done nothing.
     Stops,
     /// It does its work, and stops there for good.
@@ -228,6 +230,10 @@ impl Executor for Host {
                 }
                 Some(Fault::Hangs) => {
                     unworked.words = None;
+                    return Err(overdue());
+                }
+                Some(Fault::ComesLate) => {
+                    drop(unworked);
                     return Err(overdue());
                 }
                 Some(Fault::Stops) => {
