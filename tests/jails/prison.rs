@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 /// How long a jail is dying that had TCP.
-pub const DYING: Duration = Duration::from_millis(150);
+pub const DYING: Duration = Duration::from_millis(60);
 /// How long a killed process may take to be gone.
 const GONE_WAIT: Duration = Duration::from_secs(5);
 
