@@ -20,6 +20,7 @@ use crate::invoke::{Capacity, Invoker};
 use crate::island::{Backend, Islands, Limits, StartError, choose};
 use crate::layout::LayoutError;
 use crate::metrics::Metrics;
+use crate::net::{WithdrawalError, Withdrawals};
 use crate::source::{Fetcher, SourceError, Sources, SourcesOptions};
 use crate::state::{State, StateError};
 use crate::store::{Store, StoreError, Trash};
@@ -60,6 +61,9 @@ pub enum StartupError {
     /// Where everything lies.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// The addresses that are taken out of the pools.
+    #[error(transparent)]
+    Addresses(#[from] WithdrawalError),
     /// The islands.
     #[error("no islands can be made here; `sky-island check` says more")]
     Islands(#[from] StartError),
@@ -102,7 +106,7 @@ impl Parts {
         let state = State::open(config.state_dir())?;
         let trash = Arc::new(Trash::open(state.path()).map_err(StartupError::Disk)?);
         let options = config.island_options(toolchain.zones(), config.limits.islands_ahead)?;
-        let pools = options.pools.clone();
+        let addresses = Withdrawals::open(config.withdrawals(), options.pools.clone())?;
         let backend = choose(options).await?;
         let islands = Islands::new(backend.clone());
         let parts = Assembly {
@@ -119,7 +123,7 @@ impl Parts {
             sources.clone(),
             builder.clone(),
             parts.islands.clone(),
-            pools,
+            addresses,
             config.function_limits(),
             Capacity {
                 calls: config.limits.calls,

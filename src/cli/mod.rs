@@ -1,5 +1,6 @@
 //! The command line.
 
+mod addresses;
 mod cache;
 mod call;
 mod check;
@@ -60,6 +61,9 @@ enum Command {
     /// Give back what a crash left behind: jails, mounts, datasets, addresses.
     #[command(after_help = "Example:\n  sky-island sweep -c config.json")]
     Sweep(ConfigArgs),
+    /// Say which addresses are taken out of the pools, take some out, or put them back.
+    #[command(after_help = "Example:\n  sky-island addresses -c config.json --withdraw 10.9.0.7")]
+    Addresses(addresses::AddressesArgs),
     /// Prepare this FreeBSD host: datasets, the base system, Go, the build jail. Can be run again at any time.
     #[command(after_help = "Example:\n  sky-island init -c config.json")]
     Init(ConfigArgs),
@@ -100,6 +104,7 @@ pub fn main() -> ExitCode {
         Some(Command::Call(args)) => call::run(args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Sweep(args)) => with_config(args.config.as_deref(), sweep::run),
+        Some(Command::Addresses(args)) => addresses::run(&args),
         Some(Command::Init(args)) => with_config(args.config.as_deref(), init::run),
         Some(Command::Destroy(args)) => init::destroy(args),
         None if cli.init => with_config(cli.config.as_deref(), init::run),

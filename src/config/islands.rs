@@ -9,6 +9,8 @@ use crate::net::Pools;
 
 /// The file of the state directory in which aliases are remembered.
 const LEDGER: &str = "aliases";
+/// The file of the state directory that says which addresses are taken out of the pools.
+const WITHDRAWN: &str = "withdrawn";
 /// The folder of the state directory in which a program is compiled to be measured.
 const MEASURE: &str = "measure";
 
@@ -39,6 +41,11 @@ impl Config {
             scratch: self.state_dir().join(MEASURE),
             sweep: true,
         })
+    }
+
+    /// The file that says which addresses are taken out of the pools.
+    pub fn withdrawals(&self) -> PathBuf {
+        self.state_dir().join(WITHDRAWN)
     }
 
     /// The go command: as configured, or on FreeBSD the build jail's, or none to look for it.

@@ -14,7 +14,7 @@ pub use request::{Form, Invocation};
 
 use crate::build::{Builder, Wanted};
 use crate::island::{Ending, Islands, Limits, Outcome, Spec};
-use crate::net::{Lease, Pools};
+use crate::net::{Lease, Withdrawals};
 use crate::source::{Revision, Sources};
 
 /// How long a call that finds no address free waits for one of an island that has just ended. One that is in use for
@@ -26,7 +26,7 @@ pub struct Invoker {
     sources: Arc<Sources>,
     builder: Arc<Builder>,
     islands: Islands,
-    pools: Pools,
+    addresses: Withdrawals,
     limits: Limits,
     /// Calls in the server at once.
     admission: Semaphore,
@@ -89,13 +89,13 @@ impl Invoker {
         sources: Arc<Sources>,
         builder: Arc<Builder>,
         islands: Islands,
-        pools: Pools,
+        addresses: Withdrawals,
         limits: Limits,
         capacity: Capacity,
     ) -> Self {
         let Capacity { calls, running, wait } = capacity;
         let (admission, running) = (Semaphore::new(calls), Semaphore::new(running));
-        Self { sources, builder, islands, pools, limits, admission, running, wait }
+        Self { sources, builder, islands, addresses, limits, admission, running, wait }
     }
 
     /// Runs one call. `times` is filled as far as it gets.
@@ -144,7 +144,9 @@ impl Invoker {
 
     /// An address, for a call whose turn it is: nobody who waits for a turn keeps one from others.
     async fn lease(&self) -> Result<Lease, Failure> {
-        let lease = self.pools.lease_within(self.pools.family(), RETURN_WAIT).await;
+        self.addresses.refresh();
+        let pools = self.addresses.pools();
+        let lease = pools.lease_within(pools.family(), RETURN_WAIT).await;
         lease.map_err(|none| Failure::new(Code::NoAddress, Stage::Start, none.to_string()))
     }
 

@@ -15,6 +15,7 @@ mod pool;
 mod pools;
 mod range;
 mod table;
+mod withdrawals;
 
 pub use interface::{BadInterface, Interface};
 pub use lease::Lease;
@@ -23,3 +24,4 @@ pub use pool::{Pool, PoolError, Settings};
 pub use pools::{Listed, NoAddress, Pools, Unknown};
 pub use range::{BadRange, Family, Range};
 pub use table::State;
+pub use withdrawals::{WithdrawalError, Withdrawals};

@@ -1,0 +1,52 @@
+//! `sky-island addresses`: what an operator has taken out of the pools, and taking out and putting back.
+
+use std::net::IpAddr;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{ConfigArgs, complain, start_log, status, with_config};
+use crate::config::Config;
+use crate::net::{Pools, WithdrawalError, Withdrawals};
+
+#[derive(Args)]
+pub(super) struct AddressesArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Take an address out of its pool; may be given several times.
+    #[arg(long, value_name = "ADDRESS")]
+    withdraw: Vec<IpAddr>,
+    /// Put an address back into its pool; may be given several times.
+    #[arg(long, value_name = "ADDRESS")]
+    restore: Vec<IpAddr>,
+}
+
+pub(super) fn run(args: &AddressesArgs) -> ExitCode {
+    start_log("warn");
+    with_config(args.config.config.as_deref(), |config| match steer(&config, args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            let usage = matches!(error, WithdrawalError::Unknown(_));
+            ExitCode::from(if usage { status::USAGE } else { status::OURS })
+        }
+    })
+}
+
+fn steer(config: &Config, args: &AddressesArgs) -> Result<(), WithdrawalError> {
+    let pools = Pools::new(config.network.pools());
+    let withdrawals = Withdrawals::open(config.withdrawals(), pools)?;
+    for address in &args.withdraw {
+        withdrawals.withdraw(*address)?;
+    }
+    for address in &args.restore {
+        withdrawals.restore(*address)?;
+    }
+    for pool in withdrawals.pools().pools() {
+        println!("pool: {} on {}", pool.network(), pool.interface());
+    }
+    for address in withdrawals.list() {
+        println!("withdrawn: {address}");
+    }
+    Ok(())
+}

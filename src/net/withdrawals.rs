@@ -1,0 +1,224 @@
+//! The addresses that an operator has taken out of the pools, on disk, so that a restart does not put them back.
+//!
+//! `sky-island addresses` writes the file, one address a line; the server looks at it before it lends one, so a change
+//! counts from the next call on. What must always hold: the file is written aside and renamed into place; one that
+//! cannot be read changes nothing.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use parking_lot::Mutex;
+
+use super::{Pools, Unknown};
+
+/// The largest file that is read, in bytes: far more than all pools' addresses take.
+const LARGEST: u64 = 64 << 20;
+
+/// The file, and the pools that it is about.
+pub struct Withdrawals {
+    path: PathBuf,
+    pools: Pools,
+    applied: Mutex<Applied>,
+}
+
+#[derive(Default)]
+struct Applied {
+    stamp: Option<Stamp>,
+    addresses: BTreeSet<IpAddr>,
+}
+
+/// What tells one version of the file from another: its number, length and date.
+type Stamp = (u64, u64, i64, i64);
+
+/// A change that was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum WithdrawalError {
+    /// No pool has the address.
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
+    /// The file.
+    #[error("{0} cannot be used; is there a server, and may you write its state directory?")]
+    Disk(PathBuf, #[source] io::Error),
+}
+
+impl Withdrawals {
+    /// Takes out of the pools what the file says.
+    pub fn open(path: PathBuf, pools: Pools) -> Result<Self, WithdrawalError> {
+        let withdrawals = Self { path, pools, applied: Mutex::default() };
+        withdrawals.look().map_err(|error| withdrawals.disk(error))?;
+        Ok(withdrawals)
+    }
+
+    /// The pools.
+    pub fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    /// All that are taken out, those included that no pool has any more.
+    pub fn list(&self) -> Vec<IpAddr> {
+        self.applied.lock().addresses.iter().copied().collect()
+    }
+
+    /// Follows the file when it has changed. Costs one look at its date when it has not.
+    pub fn refresh(&self) {
+        if let Err(error) = self.look() {
+            tracing::warn!(%error, path = %self.path.display(), "what is taken out of the pools cannot be read");
+        }
+    }
+
+    /// Takes an address out, now and after every restart. One that is leased goes when it is returned.
+    pub fn withdraw(&self, address: IpAddr) -> Result<(), WithdrawalError> {
+        self.pools.withdraw(address)?;
+        self.change(|addresses| addresses.insert(address))
+    }
+
+    /// Puts an address back.
+    pub fn restore(&self, address: IpAddr) -> Result<(), WithdrawalError> {
+        // A pool that is gone from the configuration has nothing to be put back into.
+        let known = self.pools.restore(address);
+        if !self.list().contains(&address) {
+            known?;
+        }
+        self.change(|addresses| addresses.remove(&address))
+    }
+
+    fn change(
+        &self,
+        change: impl FnOnce(&mut BTreeSet<IpAddr>) -> bool,
+    ) -> Result<(), WithdrawalError> {
+        let write = || {
+            let folder = self.path.parent().unwrap_or(Path::new("/"));
+            // One change at a time, by whomever.
+            let _held = Flock::lock(File::open(folder)?, FlockArg::LockExclusive)
+                .map_err(|(_, error)| error)?;
+            self.look()?;
+            let mut addresses = self.applied.lock().addresses.clone();
+            if change(&mut addresses) {
+                let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+                let aside = self.path.with_extension("new");
+                fs::write(&aside, text)?;
+                fs::rename(&aside, &self.path)?;
+            }
+            self.look()
+        };
+        write().map_err(|error| self.disk(error))
+    }
+
+    fn look(&self) -> io::Result<()> {
+        let metadata = match fs::metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            other => Some(other?),
+        };
+        let mut applied = self.applied.lock();
+        let stamp = metadata.as_ref().map(stamp);
+        if stamp == applied.stamp {
+            return Ok(());
+        }
+        let addresses = match &metadata {
+            Some(metadata) if metadata.len() > LARGEST => {
+                return Err(io::Error::other("it is too large for a list of addresses"));
+            }
+            Some(_) => parse(&fs::read_to_string(&self.path)?)?,
+            None => BTreeSet::new(),
+        };
+        // An address that no pool has may belong to one that comes back.
+        for address in addresses.difference(&applied.addresses) {
+            let _ = self.pools.withdraw(*address);
+        }
+        for address in applied.addresses.difference(&addresses) {
+            let _ = self.pools.restore(*address);
+        }
+        *applied = Applied { stamp, addresses };
+        Ok(())
+    }
+
+    fn disk(&self, error: io::Error) -> WithdrawalError {
+        WithdrawalError::Disk(self.path.clone(), error)
+    }
+}
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    (metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec())
+}
+
+fn parse(text: &str) -> io::Result<BTreeSet<IpAddr>> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let read = |line: &str| {
+        line.parse().map_err(|_| io::Error::other(format!("{line:?} in it is no address")))
+    };
+    lines.map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Family, Interface, Pool, Settings, State};
+
+    fn pools() -> Pools {
+        let settings = Settings {
+            interface: Interface::parse("em1").unwrap(),
+            network: "10.9.0.0/30".parse().unwrap(),
+            span: None,
+            exclude: Vec::new(),
+            gateway: None,
+            dns: Vec::new(),
+        };
+        Pools::new(vec![Pool::new(settings).unwrap()])
+    }
+
+    fn open(folder: &tempfile::TempDir) -> Withdrawals {
+        Withdrawals::open(folder.path().join("withdrawn"), pools()).unwrap()
+    }
+
+    fn withdrawn(pools: &Pools) -> Vec<String> {
+        let list = pools.list().into_iter().filter(|it| it.state == State::Withdrawn);
+        list.map(|it| it.address.to_string()).collect()
+    }
+
+    #[test]
+    fn a_running_server_follows_and_the_next_one_begins_with_what_was_taken_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, operator) = (open(&folder), open(&folder));
+        operator.withdraw("10.9.0.1".parse().unwrap()).unwrap();
+        assert_eq!(withdrawn(server.pools()), [""; 0]);
+        server.refresh();
+        assert_eq!(withdrawn(server.pools()), ["10.9.0.1"]);
+        assert_eq!(server.pools().lease(Family::V4).unwrap().address().to_string(), "10.9.0.2");
+        let next = open(&folder);
+        assert_eq!(withdrawn(next.pools()), ["10.9.0.1"]);
+        operator.restore("10.9.0.1".parse().unwrap()).unwrap();
+        next.refresh();
+        server.refresh();
+        assert_eq!((withdrawn(next.pools()), withdrawn(server.pools())), (vec![], vec![]));
+    }
+
+    #[test]
+    fn two_operators_keep_each_others_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (open(&folder), open(&folder));
+        one.withdraw("10.9.0.1".parse().unwrap()).unwrap();
+        two.withdraw("10.9.0.2".parse().unwrap()).unwrap();
+        assert_eq!(withdrawn(open(&folder).pools()), ["10.9.0.1", "10.9.0.2"]);
+    }
+
+    #[test]
+    fn what_no_pool_has_is_refused_and_a_file_that_cannot_be_read_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let operator = open(&folder);
+        let foreign = "10.8.0.1".parse().unwrap();
+        assert!(operator.withdraw(foreign).is_err() && operator.restore(foreign).is_err());
+        operator.withdraw("10.9.0.1".parse().unwrap()).unwrap();
+        fs::write(folder.path().join("withdrawn"), "10.9.0.2\nten\n").unwrap();
+        operator.refresh();
+        assert_eq!(withdrawn(operator.pools()), ["10.9.0.1"]);
+        assert!(Withdrawals::open(folder.path().join("withdrawn"), pools()).is_err());
+        let nowhere = Withdrawals::open(folder.path().join("no/withdrawn"), pools()).unwrap();
+        let error = nowhere.withdraw("10.9.0.1".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("no/withdrawn"), "{error}");
+    }
+}
