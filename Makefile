@@ -6,7 +6,7 @@ TOOLS = sh scripts/with-tools.sh
 PREFIX ?= /usr/local
 INSTALL = PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" OS="$(OS)" PROGRAM="$(PROGRAM)" MAKE="$(MAKE)" sh scripts/install.sh
 
-.PHONY: all build demo run test test-freebsd test-zfs lint bench freebsd clean install deinstall
+.PHONY: all build demo run test test-freebsd test-zfs test-zfs-long lint bench freebsd clean install deinstall
 
 all: build
 
@@ -32,6 +32,10 @@ test-freebsd:
 # The storage of FreeBSD's islands on a real pool: this host's, or a small guest's where one is at hand.
 test-zfs:
 	@$(TOOLS) sh scripts/test-zfs.sh
+
+# The tests of those that take too long for every day: init interrupted at each of its commands.
+test-zfs-long:
+	@SKY_ISLAND_TEST_DEADLINE=3600 $(TOOLS) sh scripts/test-zfs.sh --ignored
 
 lint:
 	@$(TOOLS) sh scripts/lint.sh

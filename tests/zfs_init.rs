@@ -87,7 +87,7 @@ fn what_was_interrupted_at_a_clone_a_snapshot_or_a_rename_is_taken_up() {
 }
 
 #[test]
-#[ignore = "takes a quarter of an hour in an emulated machine"]
+#[ignore = "takes a quarter of an hour in an emulated machine; make test-zfs-long runs it"]
 fn whatever_was_interrupted_is_taken_up() {
     let Some(pool) = pool() else { return };
     let _alone = alone();

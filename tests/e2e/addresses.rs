@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{IpAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use crate::client::{Answer, FUNCTION};
 use crate::lab::{in_own_network, interfaces, ip, no_cable_stays, ports};
 use crate::leftovers::{named, stop_without_a_trace};
 use crate::problem::Problem;
-use crate::server::{Server, Setup};
+use crate::server::{Server, Setup, binary};
 use crate::world::{fixture, folder};
 
 const BRIDGE: &str = "lend0";
@@ -44,6 +45,7 @@ pub(crate) fn trials() -> Result<Vec<Trial>, String> {
         trial("two functions at once have two addresses and do not reach each other", apart),
         trial("a call that finds no address free fails with 503 no_address", none_free),
         trial("an address comes back however its call ends", comes_back),
+        trial("an operator takes an address out of the pool and puts it back", steered),
         trial("a pool of IPv6 alone lends IPv6 addresses", six),
         trial("an interface that is no bridge makes calls with ip4 fail with 501", no_bridge),
         trial("a bridge that was there stays, and what lay on it of ours does not", bridge_stays),
@@ -231,6 +233,38 @@ fn comes_back(ground: &Ground) -> Result<(), String> {
     no_cable_stays()?;
     stop_without_a_trace(&lender.server)?;
     same(interfaces()?, vec!["lo".to_owned()])
+}
+
+fn steered(ground: &Ground) -> Result<(), String> {
+    let lender = ground.lender(&single())?;
+    let host = Host::listen(GATEWAY)?;
+    let steer = |what: &str, address: &str| {
+        let output = Command::new(binary()?)
+            .args(["addresses", what, address, "-c"])
+            .arg(ground.0.path().join("config.json"))
+            .output()
+            .map_err(|e| e.to_string())?;
+        let said =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        Ok::<_, String>((output.status.code(), said.concat()))
+    };
+    same(lender.own(&host)?.as_str(), "10.83.0.2")?;
+    let (status, said) = steer("--withdraw", "10.83.0.2")?;
+    same((status, said.contains("withdrawn: 10.83.0.2")), (Some(0), true))?;
+    let refused = lender.call(format!("Own({:?})", host.address()))?;
+    same(Problem::read(&refused)?.code.as_str(), "no_address")?;
+    // The next server does not forget it.
+    drop(host);
+    stop_without_a_trace(&lender.server)?;
+    let lender = ground.lender(&single())?;
+    let host = Host::listen(GATEWAY)?;
+    let refused = lender.call(format!("Own({:?})", host.address()))?;
+    same(Problem::read(&refused)?.code.as_str(), "no_address")?;
+    same(steer("--restore", "10.83.0.2")?.0, Some(0))?;
+    same(lender.own(&host)?.as_str(), "10.83.0.2")?;
+    let (status, said) = steer("--withdraw", "192.0.2.1")?;
+    same((status, said.contains("192.0.2.1")), (Some(2), true))?;
+    stop_without_a_trace(&lender.server)
 }
 
 /// A client that goes away; its call ends by itself.
