@@ -3,6 +3,7 @@
 
 pub mod build;
 pub mod call;
+pub mod causes;
 pub mod cli;
 pub mod config;
 mod disk;

@@ -2,10 +2,10 @@
 
 mod init_support;
 
-use init_support::chain;
 use init_support::faults::Kind;
 use init_support::sweep;
 use init_support::world::World;
+use sky_island::causes::chain;
 use sky_island::state::State;
 
 #[test]

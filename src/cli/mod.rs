@@ -132,13 +132,7 @@ fn config_status(error: &ConfigError) -> ExitCode {
 
 /// Prints an error with its causes.
 fn complain(error: &dyn std::error::Error) {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    eprintln!("sky-island: {text}");
+    eprintln!("sky-island: {}", crate::causes::chain(error));
 }
 
 /// Every call takes some descriptors; the soft limit is for programs that use select(2).

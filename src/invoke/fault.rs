@@ -178,14 +178,10 @@ impl Failure {
 
     /// The whole chain of causes, for the log.
     pub fn chain(&self) -> String {
-        let mut text = self.detail.clone();
-        let mut next: Option<&dyn Error> = self.cause.as_ref().map(|cause| &**cause as &dyn Error);
-        while let Some(cause) = next {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            next = cause.source();
+        match &self.cause {
+            Some(cause) => format!("{}: {}", self.detail, crate::causes::chain(&**cause)),
+            None => self.detail.clone(),
         }
-        text
     }
 }
 

@@ -8,6 +8,7 @@
 //! inside runs any more; a wait that is dropped kills its island.
 
 mod backend;
+mod begin;
 pub mod freebsd;
 mod id;
 mod link;

@@ -136,6 +136,26 @@ impl Incoming {
         self.next_with(socket, libc::MSG_DONTWAIT)
     }
 
+    /// Handles all requests that have come in, without blocking; false once the far end has gone away.
+    pub fn take_requests<P: DeserializeOwned>(
+        &mut self,
+        socket: RawFd,
+        mut handle: impl FnMut(Request<P>, Vec<OwnedFd>),
+    ) -> bool {
+        loop {
+            match self.next_now(socket) {
+                Ok(Some((request, fds))) => handle(request, fds),
+                Ok(None) => return false,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return true,
+                    // A message that cannot be read concerns one island; the server's wait for it has a limit.
+                    io::ErrorKind::InvalidData | io::ErrorKind::Interrupted => {}
+                    _ => return false,
+                },
+            }
+        }
+    }
+
     fn next_with<T: DeserializeOwned>(
         &mut self,
         socket: RawFd,

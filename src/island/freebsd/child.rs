@@ -5,16 +5,12 @@
 //! permission away; only then does it wait for what it is to become.
 
 use std::ffi::{CString, c_int};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
-
+use super::super::begin;
 use super::super::wire::{self, Go, Incoming};
 use super::protocol::Prepare;
 use super::sys;
-
-/// The exit status of a process that never became its program; the control socket holds the reason.
-const NOT_STARTED: c_int = 125;
 
 /// What a new first process has in its hands.
 pub(super) struct Child<'a> {
@@ -33,7 +29,7 @@ impl Child<'_> {
             // The server reads the reason when it sees the exit; if it is gone, so is the need.
             let _ = wire::send(control, &reason, &[]);
         }
-        sys::exit_now(NOT_STARTED)
+        sys::exit_now(begin::NOT_STARTED)
     }
 
     fn become_island(&self) -> Result<(), String> {
@@ -48,7 +44,7 @@ impl Child<'_> {
 
     fn settle(&self) -> Result<(), String> {
         let said = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
-        default_signals().map_err(|error| format!("signals: {error}"))?;
+        begin::default_signals().map_err(|error| format!("signals: {error}"))?;
         sys::die_with_parent().map_err(said("die with the launcher"))?;
         sys::close_all_but(&mut [self.control.as_raw_fd(), self.launcher.as_raw_fd()]);
         sys::attach(self.jid).map_err(said("enter the jail"))?;
@@ -68,22 +64,8 @@ impl Child<'_> {
     }
 }
 
-/// Undoes what the launcher's runtime set and a program would inherit.
-fn default_signals() -> nix::Result<()> {
-    for changed in [Signal::SIGPIPE, Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: restoring a default disposition installs no handler.
-        unsafe { signal(changed, SigHandler::SigDfl) }?;
-    }
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
-}
-
 fn become_program(go: &Go, fds: Vec<OwnedFd>) -> Result<(), String> {
-    let mut fds = fds.into_iter();
-    for number in 0..3 {
-        let fd = fds.next().ok_or("the program came without its descriptors")?;
-        duplicate(&fd, number)?;
-    }
-    let program = fds.next();
+    let program = begin::take_stdio(fds)?;
     let text =
         |text: &String| CString::new(text.as_str()).map_err(|_| format!("{text:?} holds a NUL"));
     let args = go.args.iter().map(text).collect::<Result<Vec<_>, _>>()?;
@@ -92,12 +74,4 @@ fn become_program(go: &Go, fds: Vec<OwnedFd>) -> Result<(), String> {
     std::env::set_current_dir(&go.folder).map_err(|error| format!("{}: {error}", go.folder))?;
     let error = sys::exec(program.as_ref().map(AsFd::as_fd), &path, &args, &env);
     Err(format!("exec {}: {error}", go.args.first().map_or("", |name| name)))
-}
-
-fn duplicate(fd: &OwnedFd, number: RawFd) -> Result<(), String> {
-    // SAFETY: `number` is 0, 1 or 2, which nothing in this process owns.
-    if unsafe { libc::dup2(fd.as_raw_fd(), number) } < 0 {
-        return Err(format!("dup2: {}", std::io::Error::last_os_error()));
-    }
-    Ok(())
 }

@@ -13,9 +13,10 @@ use tokio::sync::oneshot;
 use super::super::slots::Slot;
 use super::super::{Exit, IslandId};
 use super::chore::{Chore, Failed};
-use super::host::{Host, chain};
+use super::host::Host;
 use super::mounts::Writing;
 use super::{jails, mounts, rules};
+use crate::causes::chain;
 use crate::island::backend::BoxFuture;
 use crate::net::{Alias, Lease, alias};
 

@@ -16,6 +16,7 @@ use super::plan::{self, Plan, Root};
 use super::protocol::Prepare;
 use super::storage::Storage;
 use super::{devices, measure, params, probe, rules};
+use crate::causes::chain;
 use crate::exec::{Command, ExecError, Executor, Shared};
 use crate::island::backend::{Jails, Options};
 use crate::net::{Lease, Ledger, Pools, alias};
@@ -229,17 +230,6 @@ async fn boot(exec: &dyn Executor) -> Result<String, ExecError> {
 /// An error with its causes, as the reason why an island cannot be made.
 pub(super) fn refused(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StartError {
     StartError::Refused(chain(&*error.into()))
-}
-
-/// An error with its causes, on one line.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -9,16 +9,16 @@
 
 use std::collections::HashMap;
 use std::ffi::c_int;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
-use nix::sys::signal::{SigHandler, Signal, kill, signal};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use super::super::Exit;
+use super::super::begin;
 use super::super::wire::{self, Event, Incoming, Request};
 use super::child::Child;
 use super::protocol::Prepare;
@@ -66,11 +66,7 @@ pub(crate) fn run(server: OwnedFd) -> Result<(), String> {
         .next::<serde_json::Value>(server.as_raw_fd())
         .map_err(|e| text(&e))?
         .ok_or("the server went away")?;
-    // Whoever stops a service signals all its processes; this one ends when the server does.
-    for ignored in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: ignoring a signal installs no handler.
-        unsafe { signal(ignored, SigHandler::SigIgn) }.map_err(|e| text(&e))?;
-    }
+    begin::ignore_stops().map_err(|e| text(&e))?;
     let queue = Kqueue::new().map_err(|e| text(&e))?;
     let mut launcher = Launcher { server, queue, islands: HashMap::new(), ending: Vec::new() };
     let number = launcher.server.as_raw_fd() as usize;
@@ -119,20 +115,10 @@ impl Launcher {
         Ok(requested)
     }
 
-    /// Handles all requests that have come in; false once the server has gone away.
+    /// Handles what the server has said; false once it has gone away.
     fn take_requests(&mut self, incoming: &mut Incoming) -> bool {
-        loop {
-            match incoming.next_now::<Request<Prepare>>(self.server.as_raw_fd()) {
-                Ok(Some((request, fds))) => self.handle(request, fds),
-                Ok(None) => return false,
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return true,
-                    // A message that cannot be read concerns one island; the server's wait for it has a limit.
-                    io::ErrorKind::InvalidData | io::ErrorKind::Interrupted => {}
-                    _ => return false,
-                },
-            }
-        }
+        let server = self.server.as_raw_fd();
+        incoming.take_requests(server, |request, fds| self.handle(request, fds))
     }
 
     fn handle(&mut self, request: Request<Prepare>, fds: Vec<OwnedFd>) {
@@ -296,11 +282,5 @@ fn exit(status: c_int, heavy: bool) -> Exit {
 
 /// [`run`] on the socket that is this process's stdin, which then reads as empty.
 pub(crate) fn run_on_stdin() -> Result<(), String> {
-    let server = io::stdin().as_fd().try_clone_to_owned().map_err(|e| e.to_string())?;
-    let null = std::fs::File::open("/dev/null").map_err(|e| e.to_string())?;
-    // SAFETY: descriptor 0 is replaced, not closed; nothing has read from stdin yet.
-    if unsafe { libc::dup2(null.as_raw_fd(), 0) } < 0 {
-        return Err(io::Error::last_os_error().to_string());
-    }
-    run(server)
+    run(begin::socket_on_stdin().map_err(|error| error.to_string())?)
 }

@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::host::chain;
+use crate::causes::chain;
 use crate::exec::{Command, Executor};
 use crate::layout::Layout;
 use crate::zfs::Zfs;

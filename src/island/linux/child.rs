@@ -9,21 +9,18 @@
 
 use std::ffi::CString;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use landlock::RulesetCreated;
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use seccompiler::BpfProgramRef;
 
 use super::cgroup::Group;
 use super::protocol::{Network, Prepare};
 use super::root::{Sources, failed, mount_names, mount_tmp};
 use super::{confine, sys};
+use crate::island::begin;
 use crate::island::wire::{self, Go, Incoming};
-
-/// The exit status of a process that never became its program; the control socket holds the reason.
-const NOT_STARTED: i32 = 125;
 
 /// What a new first process has in its hands.
 pub(crate) struct Child<'a> {
@@ -45,7 +42,7 @@ impl Child<'_> {
             // The server reads the reason when it sees the exit; if it is gone, so is the need.
             let _ = wire::send(control, &reason, &[]);
         }
-        sys::exit_now(NOT_STARTED)
+        sys::exit_now(begin::NOT_STARTED)
     }
 
     fn become_island(&mut self) -> Result<(), String> {
@@ -64,7 +61,7 @@ impl Child<'_> {
 
     /// Everything that does not depend on the program.
     fn settle(&self) -> Result<RulesetCreated, String> {
-        default_signals().map_err(|e| format!("signals: {e}"))?;
+        begin::default_signals().map_err(|e| format!("signals: {e}"))?;
         nix::unistd::sethostname("island").map_err(|e| format!("sethostname: {e}"))?;
         let writable = self.build_root()?;
         if self.prepare.background {
@@ -96,22 +93,8 @@ impl Child<'_> {
     }
 }
 
-/// Undoes what the launcher's runtime set and a program would inherit.
-fn default_signals() -> nix::Result<()> {
-    for changed in [Signal::SIGPIPE, Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: restoring a default disposition installs no handler.
-        unsafe { signal(changed, SigHandler::SigDfl) }?;
-    }
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
-}
-
 fn become_program(go: &Go, fds: Vec<OwnedFd>, rules: RulesetCreated) -> Result<(), String> {
-    let mut fds = fds.into_iter();
-    for number in 0..3 {
-        let fd = fds.next().ok_or("the program came without its descriptors")?;
-        duplicate(fd, number)?;
-    }
-    let program = fds.next();
+    let program = begin::take_stdio(fds)?;
     let text = |s: &String| CString::new(s.as_str()).map_err(|_| format!("{s:?} holds a NUL"));
     let args = go.args.iter().map(text).collect::<Result<Vec<_>, _>>()?;
     let env = go.env.iter().map(text).collect::<Result<Vec<_>, _>>()?;
@@ -120,12 +103,4 @@ fn become_program(go: &Go, fds: Vec<OwnedFd>, rules: RulesetCreated) -> Result<(
     confine::seal_files(rules, program.as_ref().map(|fd| fd.as_fd()))?;
     let error = sys::exec(program.as_ref().map(|fd| fd.as_fd()), &path, &args, &env);
     Err(format!("exec {}: {error}", go.args.first().map_or("", |name| name)))
-}
-
-fn duplicate(fd: OwnedFd, number: RawFd) -> Result<(), String> {
-    // SAFETY: `number` is 0, 1 or 2, which nothing in this process owns.
-    if unsafe { libc::dup2(fd.as_raw_fd(), number) } < 0 {
-        return Err(format!("dup2: {}", std::io::Error::last_os_error()));
-    }
-    Ok(())
 }

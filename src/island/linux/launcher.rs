@@ -19,7 +19,6 @@ use std::time::Duration;
 use nix::fcntl::{OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
-use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -27,6 +26,7 @@ use seccompiler::BpfProgram;
 use serde::{Deserialize, Serialize};
 
 use crate::island::Exit;
+use crate::island::begin;
 use crate::island::wire::{self, Event, Incoming};
 
 use super::cgroup::{Group, Groups, Home};
@@ -90,11 +90,7 @@ pub(crate) fn run(server: OwnedFd) -> Result<(), String> {
         .next::<Orders>(server.as_raw_fd())
         .map_err(|e| text(&e))?
         .ok_or("the server went away")?;
-    // Whoever stops a service signals all its processes; this one ends when the server does.
-    for ignored in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: ignoring a signal installs no handler.
-        unsafe { signal(ignored, SigHandler::SigIgn) }.map_err(|e| text(&e))?;
-    }
+    begin::ignore_stops().map_err(|e| text(&e))?;
     let groups = orders.home.map(|home| home.open()).transpose().map_err(|e| text(&e))?;
     let proc = File::open("/proc").map_err(|e| text(&e))?.into();
     let filter = super::seccomp::compile().map_err(|e| text(&e))?;
@@ -154,22 +150,6 @@ impl Launcher {
         }
     }
 
-    /// Handles all requests that have come in; false once the server has gone away.
-    fn take_requests(&mut self, incoming: &mut Incoming) -> bool {
-        loop {
-            match incoming.next_now::<Request>(self.server.as_raw_fd()) {
-                Ok(Some((request, fds))) => self.handle(request, fds),
-                Ok(None) => return false,
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return true,
-                    // A message that cannot be read concerns one island; the server's wait for it has a limit.
-                    io::ErrorKind::InvalidData | io::ErrorKind::Interrupted => {}
-                    _ => return false,
-                },
-            }
-        }
-    }
-
     fn wait(&mut self) -> nix::Result<Ready> {
         if let Some(groups) = &self.groups {
             self.ended.retain(|group| !groups.remove(group));
@@ -192,6 +172,12 @@ impl Launcher {
         let any = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
         let ended = ids.iter().zip(&fds[1..]).filter(|(_, fd)| any(fd));
         Ok(Ready { request: any(&fds[0]), ended: ended.map(|(id, _)| (*id).clone()).collect() })
+    }
+
+    /// Handles what the server has said; false once it has gone away.
+    fn take_requests(&mut self, incoming: &mut Incoming) -> bool {
+        let server = self.server.as_raw_fd();
+        incoming.take_requests(server, |request, fds| self.handle(request, fds))
     }
 
     fn handle(&mut self, request: Request, fds: Vec<OwnedFd>) {
@@ -366,11 +352,5 @@ fn write(folder: &OwnedFd, name: &str, text: &str) -> Result<(), String> {
 
 /// [`run`] on the socket that is this process's stdin, which then reads as empty.
 pub(crate) fn run_on_stdin() -> Result<(), String> {
-    let server = io::stdin().as_fd().try_clone_to_owned().map_err(|e| e.to_string())?;
-    let null = File::open("/dev/null").map_err(|e| e.to_string())?;
-    // SAFETY: descriptor 0 is replaced, not closed; nothing has read from stdin yet.
-    if unsafe { libc::dup2(null.as_raw_fd(), 0) } < 0 {
-        return Err(io::Error::last_os_error().to_string());
-    }
-    run(server)
+    run(begin::socket_on_stdin().map_err(|error| error.to_string())?)
 }

@@ -51,13 +51,7 @@ pub(super) struct Cable {
 
 /// Why there is no network, with all causes, on one line.
 fn why(what: impl std::fmt::Display, error: &dyn std::error::Error) -> String {
-    let mut text = format!("{what}: {error}");
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
+    format!("{what}: {}", crate::causes::chain(error))
 }
 
 /// The bridges that pools name, each once.

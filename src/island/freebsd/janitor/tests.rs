@@ -239,11 +239,5 @@ impl Chore for Steps {
 
 /// A step's error with its causes.
 fn failed(what: &str, error: &dyn Error) -> Failed {
-    let mut words = format!("{what}: {error}");
-    let mut next = error.source();
-    while let Some(cause) = next {
-        words = format!("{words}: {cause}");
-        next = cause.source();
-    }
-    Failed::new(words)
+    Failed::new(format!("{what}: {}", crate::causes::chain(error)))
 }
