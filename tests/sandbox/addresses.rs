@@ -98,10 +98,16 @@ fn ports() -> usize {
     interfaces().iter().filter(|name| name.starts_with("si") && *name != BRIDGE).count()
 }
 
+/// A call with an address. A lease serves one island: its cable may outlive the island by a moment.
 fn with(host: &Host, lease: &Arc<Lease>, deed: &[&str]) -> Spec {
     let mut spec = host.function(deed);
     spec.address = Some(lease.clone());
     spec
+}
+
+/// A lease that nobody had before.
+fn lease(pools: &Pools, family: Family) -> Arc<Lease> {
+    Arc::new(pools.lease(family).unwrap())
 }
 
 #[test]
@@ -110,24 +116,23 @@ fn a_function_has_exactly_the_address_that_it_was_lent() {
         "sandbox::addresses::a_function_has_exactly_the_address_that_it_was_lent",
         |host, pools| {
             for family in [Family::V4, Family::V6] {
-                let lease = Arc::new(pools.lease(family).unwrap());
-                let gateway = SocketAddr::new(lease.gateway().unwrap(), 0);
+                let reach = |lease: &Arc<Lease>, to: &str| -> BTreeMap<String, String> {
+                    read(&host.run(&with(host, lease, &["reach", "tcp", to])))
+                };
+                let one = lease(pools, family);
+                let gateway = SocketAddr::new(one.gateway().unwrap(), 0);
                 let listener = std::net::TcpListener::bind(gateway).unwrap();
-                let to = listener.local_addr().unwrap().to_string();
-                let found: BTreeMap<String, String> =
-                    read(&host.run(&with(host, &lease, &["reach", "tcp", &to])));
+                let found = reach(&one, &listener.local_addr().unwrap().to_string());
                 assert_eq!(found.values().collect::<Vec<_>>(), ["done"]);
-                assert_eq!(listener.accept().unwrap().1.ip(), lease.address());
+                assert_eq!(listener.accept().unwrap().1.ip(), one.address());
                 let other = if family == Family::V4 { "[fd83::1]:9" } else { "10.83.0.1:9" };
-                let found: BTreeMap<String, String> =
-                    read(&host.run(&with(host, &lease, &["reach", "tcp", other])));
+                let found = reach(&lease(pools, family), other);
                 // Refused would mean that the host was reached.
                 let away =
                     |said: &String| said.contains("unreachable") || said.contains("cannot assign");
                 assert!(found.values().all(away), "{found:?}");
                 let outside = if family == Family::V4 { "192.0.2.1:9" } else { "[2001:db8::1]:9" };
-                let found: BTreeMap<String, String> =
-                    read(&host.run(&with(host, &lease, &["reach", "tcp", outside])));
+                let found = reach(&lease(pools, family), outside);
                 assert!(found.values().all(|said| said != "done"), "{found:?}");
             }
             let without: BTreeMap<String, String> = host.ask(&["reach", "udp", "10.83.0.1:53"]);
@@ -142,7 +147,7 @@ fn a_function_cannot_change_its_address_or_send_by_another() {
         "sandbox::addresses::a_function_cannot_change_its_address_or_send_by_another",
         |host, pools| {
             for (family, other) in [(Family::V4, "10.83.0.9"), (Family::V6, "fd83::9")] {
-                let lease = Arc::new(pools.lease(family).unwrap());
+                let lease = lease(pools, family);
                 let found: BTreeMap<String, String> =
                     read(&host.run(&with(host, &lease, &["change-address", other])));
                 assert!(found.len() >= 13, "{found:?}");
@@ -160,8 +165,7 @@ fn two_functions_with_addresses_do_not_reach_each_other() {
         "sandbox::addresses::two_functions_with_addresses_do_not_reach_each_other",
         |host, pools| {
             for family in [Family::V4, Family::V6] {
-                let lease = || Arc::new(pools.lease(family).unwrap());
-                let (one, two) = (lease(), lease());
+                let (one, two) = (lease(pools, family), lease(pools, family));
                 let (of_one, of_two) = (one.address().to_string(), two.address().to_string());
                 let specs = [
                     with(host, &one, &["neighbour", &of_two]),
@@ -204,8 +208,8 @@ fn visit(address: SocketAddr) {
 fn a_function_with_an_address_has_names_and_certificates_and_cannot_change_them() {
     const NAME: &str = "sandbox::addresses::a_function_with_an_address_has_names_and_certificates_and_cannot_change_them";
     networked(NAME, |host, pools| {
-        let lease = Arc::new(pools.lease(Family::V4).unwrap());
-        let found: Names = read(&host.run(&with(host, &lease, &["names"])));
+        let of_one = with(host, &lease(pools, Family::V4), &["names"]);
+        let found: Names = read(&host.run(&of_one));
         assert_eq!(found.resolv, "nameserver 10.83.0.1\nnameserver 192.0.2.53\n");
         assert!(found.hosts.contains("127.0.0.1 localhost"), "{}", found.hosts);
         assert!(found.write.contains("read-only"), "{}", found.write);
@@ -217,7 +221,8 @@ fn a_function_with_an_address_has_names_and_certificates_and_cannot_change_them(
         }
         let found: Names = host.ask(&["names"]);
         assert_eq!(found.resolv, "");
-        let changed: Vec<String> = read(&host.run(&with(host, &lease, &["writable", "/tmp"])));
+        let of_another = with(host, &lease(pools, Family::V4), &["writable", "/tmp"]);
+        let changed: Vec<String> = read(&host.run(&of_another));
         assert!(changed.is_empty(), "{changed:?}");
         let files: BTreeMap<String, Vec<String>> =
             host.ask(&["list", "/", "/etc", "/etc/ssl/certs"]);
@@ -243,7 +248,7 @@ fn an_address_comes_back_however_its_island_ends() {
                 listed.iter().filter(|it| it.state == sky_island::net::State::Free).count()
             };
             let all = free(pools);
-            let lease = || Arc::new(pools.lease(Family::V4).unwrap());
+            let lease = || lease(pools, Family::V4);
             let back = |what: &str| eventually(what, || free(pools) == all && ports() == 0);
             let mut spec = with(host, &lease(), &["surroundings"]);
             host.run(&spec);
