@@ -173,6 +173,7 @@ impl Compiler {
             env: self.environment().into_iter().chain(seen.env).collect(),
             folder,
             stdin: Vec::new(),
+            arguments: None,
             limits,
             address: None,
         };

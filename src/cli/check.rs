@@ -136,6 +136,7 @@ async fn trial(backend: std::sync::Arc<dyn Backend>) -> Finding {
         env: Vec::new(),
         folder: "/".into(),
         stdin: Vec::new(),
+        arguments: None,
         limits,
         address: None,
     };

@@ -261,6 +261,8 @@ pub(super) fn of_run(outcome: &Outcome, limits: &Limits) -> Failure {
         }
         Ending::Output => (Code::Output, format!("it writes more than {} bytes", limits.output)),
         Ending::Disk => (Code::Output, "it leaves more on disk than it may".into()),
+        // Whoever gives arguments to a program knows what to do when it cannot represent them.
+        Ending::Unrepresentable => (Code::Internal, "its arguments are not representable".into()),
         Ending::Deadline => {
             (Code::Deadline, with_stderr(format!("it did not end within {:?}", limits.deadline)))
         }

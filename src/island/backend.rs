@@ -1,7 +1,7 @@
 //! The seam between the portable program and the operating system: what starts, kills and lists islands.
 
 use std::future::Future;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -52,6 +52,16 @@ pub struct Stdio {
     pub stdout: OwnedFd,
     /// Written by the program.
     pub stderr: OwnedFd,
+    /// The program's end of the socket on which it is called, descriptor 3; none where it is not called so.
+    pub arguments: Option<OwnedFd>,
+}
+
+impl Stdio {
+    /// The descriptors of the program, from 0 on.
+    pub fn raw(&self) -> Vec<RawFd> {
+        let three = [&self.stdin, &self.stdout, &self.stderr];
+        three.into_iter().chain(&self.arguments).map(AsRawFd::as_raw_fd).collect()
+    }
 }
 
 /// An island that has started.

@@ -2,18 +2,33 @@
 
 use std::ffi::c_int;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
+
+use super::wire::Go;
 
 /// The exit status of a process that never became its program; the control socket holds the reason.
 pub(crate) const NOT_STARTED: c_int = 125;
 
-/// The socket that is a launcher's stdin, which then reads as empty.
+/// The descriptor on which a program in the function form is called. In launchers and islands it is taken from the
+/// start, so that nothing else has that number when the program's comes; it closes on exec, as all of them do.
+pub(crate) const LINK: RawFd = 3;
+
+/// The socket that is a launcher's stdin, which then reads as empty. The first thing that a launcher does.
 pub(crate) fn socket_on_stdin() -> io::Result<OwnedFd> {
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     let null = std::fs::File::open("/dev/null")?;
-    duplicate(&null, 0)?;
+    duplicate(&null, 0, 0)?;
+    let socket = above(socket)?;
+    // Nobody owns that number: it stays open for as long as this process lives.
+    match null.into_raw_fd() {
+        LINK => {}
+        null => {
+            duplicate(&null, LINK, libc::O_CLOEXEC)?;
+            nix::unistd::close(null)?;
+        }
+    }
     Ok(socket)
 }
 
@@ -35,19 +50,33 @@ pub(crate) fn default_signals() -> nix::Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
 
-/// Takes the first three descriptors as stdin, stdout and stderr, and gives back the program's, where there is one.
-pub(crate) fn take_stdio(fds: Vec<OwnedFd>) -> Result<Option<OwnedFd>, String> {
-    let mut fds = fds.into_iter();
-    for number in 0..3 {
-        let fd = fds.next().ok_or("the program came without its descriptors")?;
-        duplicate(&fd, number).map_err(|error| format!("dup2: {error}"))?;
+/// Takes the descriptors that a program is to have, from 0 on: stdin, stdout, stderr and, where it is called on one, its
+/// link. Gives back the program's own, which comes last where `go` names no path.
+pub(crate) fn take_stdio(go: &Go, mut fds: Vec<OwnedFd>) -> Result<Option<OwnedFd>, String> {
+    let program = if go.program.is_none() { fds.pop() } else { None };
+    if !(3..=4).contains(&fds.len()) {
+        return Err("the program came without its descriptors".into());
     }
-    Ok(fds.next())
+    for (fd, number) in fds.iter().zip(0..) {
+        duplicate(fd, number, 0).map_err(|error| format!("dup3: {error}"))?;
+    }
+    Ok(program)
 }
 
-fn duplicate(fd: &impl AsRawFd, number: RawFd) -> io::Result<()> {
-    // SAFETY: `number` is 0, 1 or 2, which nothing in this process owns.
-    match unsafe { libc::dup2(fd.as_raw_fd(), number) } {
+/// The same file under a number above [`LINK`].
+fn above(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() > LINK {
+        return Ok(fd);
+    }
+    let number = nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(LINK + 1))?;
+    // SAFETY: fcntl made it just now, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Gives a descriptor a number, which is another one.
+fn duplicate(fd: &impl AsRawFd, number: RawFd, flags: c_int) -> io::Result<()> {
+    // SAFETY: `number` is at most LINK, which nothing in this process owns.
+    match unsafe { libc::dup3(fd.as_raw_fd(), number, flags) } {
         0.. => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }

@@ -14,7 +14,9 @@ mod id;
 mod link;
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;
+mod output;
 mod run;
+mod running;
 mod slots;
 mod spec;
 #[doc(hidden)]

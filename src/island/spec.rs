@@ -22,6 +22,8 @@ pub struct Spec {
     pub folder: String,
     /// What the program reads; it then sees the end of the file.
     pub stdin: Vec<u8>,
+    /// What a program in the function form is called with; none for any other program.
+    pub arguments: Option<Vec<u8>>,
     /// What it may use.
     pub limits: Limits,
     /// The address that a function has; none for no network at all. The backend keeps the lease until nothing of the
@@ -138,6 +140,7 @@ impl Spec {
             env: env.to_vec(),
             folder: "/tmp".to_owned(),
             stdin: Vec::new(),
+            arguments: None,
             limits,
             address: None,
         }

@@ -184,6 +184,7 @@ impl Fetcher {
             env,
             folder: "/tmp".into(),
             stdin,
+            arguments: None,
             limits,
             address: None,
         }

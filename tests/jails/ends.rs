@@ -198,7 +198,8 @@ fn close_waits_for_whoever_has_not_heard_of_an_islands_end() {
         let lab = Lab::new();
         let bench = lab.start().await;
         let null = || std::fs::File::options().read(true).write(true).open("/dev/null").unwrap();
-        let stdio = Stdio { stdin: null().into(), stdout: null().into(), stderr: null().into() };
+        let (stdin, stdout, stderr) = (null().into(), null().into(), null().into());
+        let stdio = Stdio { stdin, stdout, stderr, arguments: None };
         let spec = lab.function(&["sleep=30"]);
         let started = bench.backend.start(&spec, stdio).await.unwrap();
         let busy = async {

@@ -53,6 +53,7 @@ pub fn tool(host: &Host, purpose: Purpose, deed: &[&str], binds: Vec<Bind>) -> S
         env: Vec::new(),
         folder: "/".into(),
         stdin: Vec::new(),
+        arguments: None,
         limits: limits(),
         address: None,
     }

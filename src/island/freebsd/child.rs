@@ -65,7 +65,7 @@ impl Child<'_> {
 }
 
 fn become_program(go: &Go, fds: Vec<OwnedFd>) -> Result<(), String> {
-    let program = begin::take_stdio(fds)?;
+    let program = begin::take_stdio(go, fds)?;
     let text =
         |text: &String| CString::new(text.as_str()).map_err(|_| format!("{text:?} holds a NUL"));
     let args = go.args.iter().map(text).collect::<Result<Vec<_>, _>>()?;

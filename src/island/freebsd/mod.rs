@@ -140,8 +140,8 @@ async fn send(control: &AsyncFd<OwnedFd>, spec: &Spec, stdio: &Stdio) -> std::io
     };
     let go =
         Go { program, args: spec.args.clone(), env: spec.env.clone(), folder: spec.folder.clone() };
-    let fds = [&stdio.stdin, &stdio.stdout, &stdio.stderr].map(AsRawFd::as_raw_fd);
-    let fds: Vec<_> = fds.into_iter().chain(file).collect();
+    let mut fds = stdio.raw();
+    fds.extend(file);
     let mut outgoing = Outgoing::new(&go, &fds)?;
     let send = control.async_io(Interest::WRITABLE, |socket| outgoing.advance(socket.as_raw_fd()));
     // A launcher that stands still takes nothing.
@@ -251,8 +251,12 @@ mod tests {
         };
         let mut spec = Spec::function(Arc::new(program()), limits);
         spec.env.push(format!("LONG={}", "x".repeat(100_000)));
-        let stdio =
-            Stdio { stdin: program().into(), stdout: program().into(), stderr: program().into() };
+        let stdio = Stdio {
+            stdin: program().into(),
+            stdout: program().into(),
+            stderr: program().into(),
+            arguments: None,
+        };
         // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
         let near = unsafe { AsyncFd::register(near) }.unwrap();
         let error = send(&near, &spec, &stdio).await.unwrap_err();

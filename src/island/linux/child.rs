@@ -69,7 +69,7 @@ impl Child<'_> {
         }
         confine::limit(&self.prepare.bounds, self.group.is_some()).map_err(failed("limits"))?;
         confine::drop_privileges().map_err(failed("drop privileges"))?;
-        sys::close_all_from(3, &[self.control.as_raw_fd()]);
+        sys::close_all_from(begin::LINK + 1, &[self.control.as_raw_fd()]);
         let rules = confine::file_rules(&writable, self.prepare.network != Network::None)?;
         seccompiler::apply_filter(self.filter).map_err(|e| format!("seccomp: {e}"))?;
         Ok(rules)
@@ -94,7 +94,7 @@ impl Child<'_> {
 }
 
 fn become_program(go: &Go, fds: Vec<OwnedFd>, rules: RulesetCreated) -> Result<(), String> {
-    let program = begin::take_stdio(fds)?;
+    let program = begin::take_stdio(go, fds)?;
     let text = |s: &String| CString::new(s.as_str()).map_err(|_| format!("{s:?} holds a NUL"));
     let args = go.args.iter().map(text).collect::<Result<Vec<_>, _>>()?;
     let env = go.env.iter().map(text).collect::<Result<Vec<_>, _>>()?;

@@ -217,8 +217,8 @@ impl Linux {
             env: spec.env.clone(),
             folder: spec.folder.clone(),
         };
-        let fds = [&stdio.stdin, &stdio.stdout, &stdio.stderr].map(AsRawFd::as_raw_fd);
-        let fds: Vec<_> = fds.into_iter().chain(file.map(|fd| fd.as_raw_fd())).collect();
+        let mut fds = stdio.raw();
+        fds.extend(file.map(|fd| fd.as_raw_fd()));
         // An island that failed to settle has closed its end; its exit, awaited below, tells why.
         let sent = wire::send(prepared.control.as_raw_fd(), &go, &fds);
         if let Err(error) = &sent {
