@@ -17,6 +17,7 @@ mod sandbox {
     mod offers;
     mod platform;
     mod rights;
+    mod standby;
     mod surroundings;
     mod system;
     mod tools;
@@ -25,6 +26,13 @@ mod sandbox {
     fn an_ordinary_user_is_given_the_same_promises() {
         if !again::is_second_user() && kit::kit().is_some() {
             again::run_as_ordinary_user();
+        }
+    }
+
+    #[test]
+    fn islands_that_stand_by_are_held_to_the_same_promises() {
+        if !again::is_second_user() && !again::is_on_standbys() && kit::kit().is_some() {
+            again::run_on_standbys();
         }
     }
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,12 @@ pub trait Backend: Send + Sync {
     /// Whether a spec may have an [`Overlay`](super::Overlay).
     fn overlays(&self) -> bool;
 
+    /// What a process of an island uses now; none where that cannot be found out.
+    fn usage(&self, process: i32) -> Option<Usage>;
+
+    /// The part of the host's memory that is free or can be freed at once, from 0 to 1; none where that is not known.
+    fn free_memory(&self) -> Option<f64>;
+
     /// What this host isolates and limits, and what it does not.
     fn findings(&self) -> Vec<Finding>;
 
@@ -62,6 +69,15 @@ impl Stdio {
         let three = [&self.stdin, &self.stdout, &self.stderr];
         three.into_iter().chain(&self.arguments).map(AsRawFd::as_raw_fd).collect()
     }
+}
+
+/// What a process uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of memory that nobody else shares.
+    pub memory: u64,
+    /// Processor time since it started.
+    pub processor: Duration,
 }
 
 /// An island that has started.

@@ -13,7 +13,7 @@ pub(crate) const NOT_STARTED: c_int = 125;
 
 /// The descriptor on which a program in the function form is called. In launchers and islands it is taken from the
 /// start, so that nothing else has that number when the program's comes; it closes on exec, as all of them do.
-pub(crate) const LINK: RawFd = 3;
+pub(crate) const LINE: RawFd = 3;
 
 /// The socket that is a launcher's stdin, which then reads as empty. The first thing that a launcher does.
 pub(crate) fn socket_on_stdin() -> io::Result<OwnedFd> {
@@ -23,9 +23,9 @@ pub(crate) fn socket_on_stdin() -> io::Result<OwnedFd> {
     let socket = above(socket)?;
     // Nobody owns that number: it stays open for as long as this process lives.
     match null.into_raw_fd() {
-        LINK => {}
+        LINE => {}
         null => {
-            duplicate(&null, LINK, libc::O_CLOEXEC)?;
+            duplicate(&null, LINE, libc::O_CLOEXEC)?;
             nix::unistd::close(null)?;
         }
     }
@@ -51,7 +51,7 @@ pub(crate) fn default_signals() -> nix::Result<()> {
 }
 
 /// Takes the descriptors that a program is to have, from 0 on: stdin, stdout, stderr and, where it is called on one, its
-/// link. Gives back the program's own, which comes last where `go` names no path.
+/// line. Gives back the program's own, which comes last where `go` names no path.
 pub(crate) fn take_stdio(go: &Go, mut fds: Vec<OwnedFd>) -> Result<Option<OwnedFd>, String> {
     let program = if go.program.is_none() { fds.pop() } else { None };
     if !(3..=4).contains(&fds.len()) {
@@ -63,19 +63,19 @@ pub(crate) fn take_stdio(go: &Go, mut fds: Vec<OwnedFd>) -> Result<Option<OwnedF
     Ok(program)
 }
 
-/// The same file under a number above [`LINK`].
+/// The same file under a number above [`LINE`].
 fn above(fd: OwnedFd) -> io::Result<OwnedFd> {
-    if fd.as_raw_fd() > LINK {
+    if fd.as_raw_fd() > LINE {
         return Ok(fd);
     }
-    let number = nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(LINK + 1))?;
+    let number = nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(LINE + 1))?;
     // SAFETY: fcntl made it just now, and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Gives a descriptor a number, which is another one.
 fn duplicate(fd: &impl AsRawFd, number: RawFd, flags: c_int) -> io::Result<()> {
-    // SAFETY: `number` is at most LINK, which nothing in this process owns.
+    // SAFETY: `number` is at most LINE, which nothing in this process owns.
     match unsafe { libc::dup3(fd.as_raw_fd(), number, flags) } {
         0.. => Ok(()),
         _ => Err(io::Error::last_os_error()),

@@ -11,24 +11,31 @@ mod backend;
 mod begin;
 pub mod freebsd;
 mod id;
+mod line;
 mod link;
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;
 mod output;
+mod pace;
 mod run;
 mod running;
 mod slots;
 mod spec;
+mod stand;
+mod standby;
+mod watch;
 #[doc(hidden)]
 pub mod wire;
 
 pub use backend::{
-    Backend, Exit, Finding, Jails, Options, StartError, Started, Stdio, addresses, choose, findings,
+    Backend, Exit, Finding, Jails, Options, StartError, Started, Stdio, Usage, addresses, choose,
+    findings,
 };
 pub use freebsd::{Swept, sweep};
 pub use id::IslandId;
 pub use run::{Ending, Islands, Outcome};
 pub use spec::{Bind, Disk, Limits, Overlay, Program, Purpose, Rights, Spec, ToolRights};
+pub use standby::{Function, StandbyLimits, Standbys};
 
 /// Is a launcher of islands until the server goes away: the hidden subcommand `launcher`, whose stdin is the socket.
 pub fn run_launcher() -> std::process::ExitCode {

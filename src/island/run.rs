@@ -68,8 +68,8 @@ impl Islands {
         let began = Instant::now();
         let mut running = self.start(spec).await?;
         let started = Instant::now();
-        let served = running.serve(spec).await?;
-        let outcome = running.outcome(served.ending, started - began, started.elapsed());
+        let ending = running.serve(spec).await.ending?;
+        let outcome = running.outcome(ending, started - began, started.elapsed());
         running.end().await?;
         Ok(outcome)
     }

@@ -16,7 +16,7 @@ use super::Exit;
 
 /// The largest message, in bytes. The longest are a worker's argument list and a tool root's mounts.
 pub const MESSAGE_BYTES: usize = 128 * 1024;
-/// The most descriptors that one message carries: stdin, stdout, stderr, a link and an artifact.
+/// The most descriptors that one message carries: stdin, stdout, stderr, a line and an artifact.
 const MESSAGE_FDS: usize = 5;
 /// Before each message: how many bytes it has, and how many descriptors, as two numbers of four bytes.
 const HEAD: usize = 8;

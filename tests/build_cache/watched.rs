@@ -7,7 +7,9 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use sky_island::island::{Backend, Finding, IslandId, Purpose, Spec, StartError, Started, Stdio};
+use sky_island::island::{
+    Backend, Finding, IslandId, Purpose, Spec, StartError, Started, Stdio, Usage,
+};
 
 /// A host's backend, which may be said to lay no folders over each other, and whose go commands say what they do.
 pub struct Watched {
@@ -50,6 +52,14 @@ impl Backend for Watched {
 
     fn kill(&self, id: &IslandId) {
         self.host.kill(id);
+    }
+
+    fn usage(&self, process: i32) -> Option<Usage> {
+        self.host.usage(process)
+    }
+
+    fn free_memory(&self) -> Option<f64> {
+        self.host.free_memory()
     }
 
     fn list(&self) -> Vec<IslandId> {

@@ -12,6 +12,8 @@ use super::platform;
 const ALONE: &str = "SKY_ISLAND_SUITE_ALONE";
 /// Set in the processes of the ordinary user.
 const USER: &str = "SKY_ISLAND_SUITE_USER";
+/// Set in processes whose functions are called on islands that stand by.
+const STANDBY: &str = "SKY_ISLAND_SUITE_STANDBY";
 /// An id that belongs to nobody.
 const THROWAWAY: u32 = 61_357;
 
@@ -21,6 +23,10 @@ pub fn is_alone(name: &str) -> bool {
 
 pub fn is_second_user() -> bool {
     std::env::var_os(USER).is_some()
+}
+
+pub fn is_on_standbys() -> bool {
+    std::env::var_os(STANDBY).is_some()
 }
 
 /// Runs one test in a process of its own and fails if it fails.
@@ -40,19 +46,34 @@ pub fn output_alone(name: &str, env: &[(&str, &str)]) -> Output {
     command.envs(env.iter().copied()).output().expect("the suite runs again")
 }
 
-/// Runs all tests as an ordinary user and fails if one of them fails.
+/// Runs all tests as an ordinary user, on islands that stand by too, and fails if one of them fails.
 pub fn run_as_ordinary_user() {
     if let Err(why) = platform::ORDINARY_USERS {
         return not_given("islands of an ordinary user", why);
     }
-    let mut command = suite();
-    command.uid(THROWAWAY).gid(THROWAWAY).env(USER, "1").current_dir("/");
-    // What the environment says of our own home is nothing to that user.
-    command.env_remove("HOME").env_remove("TMPDIR");
+    for standby in [false, true] {
+        let mut command = suite();
+        command.uid(THROWAWAY).gid(THROWAWAY).env(USER, "1").current_dir("/");
+        // What the environment says of our own home is nothing to that user.
+        command.env_remove("HOME").env_remove("TMPDIR");
+        if standby {
+            command.env(STANDBY, "1");
+        }
+        let on = if standby { ", on islands that stand by" } else { "" };
+        run_all(&mut command, format_args!("as user {THROWAWAY}{on}"));
+    }
+}
+
+/// Runs all tests on islands that stand by, and fails if one of them fails.
+pub fn run_on_standbys() {
+    run_all(suite().env(STANDBY, "1"), format_args!("on islands that stand by"));
+}
+
+fn run_all(command: &mut Command, how: std::fmt::Arguments<'_>) {
     let output = match command.output() {
         Ok(output) => output,
         Err(error) => {
-            say(format_args!("skipped: the suite cannot run as another user ({error})"));
+            say(format_args!("skipped: the suite cannot run {how} ({error})"));
             return;
         }
     };
@@ -60,9 +81,9 @@ pub fn run_as_ordinary_user() {
     for line in text.lines().filter(|line| line.starts_with("NOT GIVEN")) {
         say(line);
     }
-    assert!(output.status.success(), "as user {THROWAWAY}:\n{text}");
+    assert!(output.status.success(), "{how}:\n{text}");
     let summary = text.lines().find(|line| line.starts_with("test result")).unwrap_or("");
-    say(format_args!("as user {THROWAWAY}: {summary}"));
+    say(format_args!("{how}: {summary}"));
 }
 
 fn suite() -> Command {

@@ -7,8 +7,12 @@ use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
-use sky_island::island::{Backend, Islands, Limits, Options, Outcome, Spec, choose};
+use sky_island::island::{
+    Backend, Function, Islands, Limits, Options, Outcome, Rights, Spec, StandbyLimits, Standbys,
+    StartError, choose,
+};
 use sky_island::net::Pools;
+use tokio::sync::Semaphore;
 
 use super::kit::{LAUNCHER, PROGRAM, ZONES, kit};
 use super::{again, platform};
@@ -22,6 +26,8 @@ pub struct Host {
     #[cfg_attr(not(target_os = "freebsd"), allow(dead_code))]
     pub pools: Pools,
     program: Arc<File>,
+    /// Where this process's functions are called on islands that stand by.
+    standbys: Option<Standbys>,
 }
 
 /// Says something past the capture of the test's output, so that it is seen when the test passes as well.
@@ -49,7 +55,9 @@ pub fn promise(test: impl FnOnce(&Host)) {
         }
         let mut shared = SHARED.write();
         if shared.is_none() {
-            *shared = Some(Host::start(0));
+            let host = Host::start(0);
+            *shared =
+                Some(if again::is_on_standbys() { host.map(Host::with_standbys) } else { host });
             static ONCE: Once = Once::new();
             ONCE.call_once(|| {
                 again::at_exit(|| SHARED.read().iter().flatten().for_each(Host::close))
@@ -133,11 +141,22 @@ impl Host {
         };
         let program = Arc::new(File::open(kit.join(PROGRAM)).expect("the program"));
         let islands = Islands::new(backend.clone());
-        Some(Self { islands, backend, runtime, pools, program })
+        Some(Self { islands, backend, runtime, pools, program, standbys: None })
+    }
+
+    /// The same, and functions are called on islands that stand by.
+    pub fn with_standbys(mut self) -> Self {
+        let islands = self.islands.clone();
+        self.standbys =
+            Some(self.runtime.block_on(async { Standbys::new(islands, standby_limits()) }));
+        self
     }
 
     /// Gives back what the host made for this backend.
     pub fn close(&self) {
+        if let Some(standbys) = &self.standbys {
+            standbys.close();
+        }
         self.runtime.block_on(self.backend.close());
     }
 
@@ -164,13 +183,55 @@ impl Host {
     }
 
     pub fn run(&self, spec: &Spec) -> Outcome {
-        self.runtime.block_on(self.islands.run(spec)).expect("the island starts")
+        let run = async {
+            match &self.standbys {
+                Some(standbys) if is_plain_function(spec) => call(standbys, spec).await,
+                _ => self.islands.run(spec).await,
+            }
+        };
+        self.runtime.block_on(run).expect("the island starts")
     }
 
     /// Runs a deed to its good end and reads what it answers.
     pub fn ask<T: serde::de::DeserializeOwned>(&self, deed: &[&str]) -> T {
         read(&self.run(&self.function(deed)))
     }
+}
+
+/// How many stand by while the suite runs.
+pub fn standby_limits() -> StandbyLimits {
+    let idle = Duration::from_secs(60);
+    StandbyLimits { per_function: 2, total: 8, memory: 1 << 30, idle }
+}
+
+/// Whether an island could stand by for this: it has no address, and its program is the stranger's.
+fn is_plain_function(spec: &Spec) -> bool {
+    matches!(spec.rights, Rights::Function) && spec.address.is_none() && spec.stdin.is_empty()
+}
+
+/// The call that a stranger's program is given on its line, in place of its arguments.
+pub fn called(spec: &Spec) -> (Function, Spec) {
+    let mut spec = spec.clone();
+    spec.arguments = Some(spec.args.split_off(1).join("\0").into_bytes());
+    let artifact = format!("{:?} {:?} {:?}", spec.limits, spec.env, spec.program);
+    (Function { name: artifact.clone(), artifact }, spec)
+}
+
+/// Has an island stand by, and calls the function on it. The end is waited for, as the tests look at what is left.
+async fn call(standbys: &Standbys, spec: &Spec) -> Result<Outcome, StartError> {
+    let (function, spec) = called(spec);
+    let ended = Arc::new(Semaphore::new(2));
+    let hold = || async { ended.clone().acquire_owned().await.expect("it stays open") };
+    let first = Spec { arguments: Some(b"exit\x000".to_vec()), ..spec.clone() };
+    standbys.call(Some(&function), &first, hold().await).await?;
+    let until = Instant::now() + Duration::from_secs(10);
+    while standbys.ready(&function) == 0 {
+        assert!(Instant::now() < until, "none stands by");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let outcome = standbys.call(Some(&function), &spec, hold().await).await;
+    drop(ended.acquire_many(2).await);
+    outcome
 }
 
 /// The answer of an island that ended well.

@@ -53,6 +53,7 @@ use super::backend::{BoxFuture, Jails, Options};
 use super::wire::{Go, Incoming, Outgoing};
 use super::{
     Backend, Exit, Finding, IslandId, Program, Purpose, Rights, Spec, StartError, Started, Stdio,
+    Usage,
 };
 
 pub use ground::Ground;
@@ -199,6 +200,15 @@ impl Backend for FreeBsd {
 
     fn network(&self) -> Result<(), String> {
         self.network.clone()
+    }
+
+    /// Which process said that it is ready is not known here, so an island counts with all the memory that it may use.
+    fn usage(&self, _: i32) -> Option<Usage> {
+        None
+    }
+
+    fn free_memory(&self) -> Option<f64> {
+        None
     }
 
     fn findings(&self) -> Vec<Finding> {

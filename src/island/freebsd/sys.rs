@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-use super::super::begin::LINK;
+use super::super::begin::LINE;
 use super::params::{Param, Value};
 use super::protocol::Bounds;
 
@@ -136,11 +136,11 @@ pub(super) fn reap(pid: libc::pid_t) -> io::Result<Option<(c_int, u64)>> {
     Ok((found == pid).then_some((status, usage.ru_maxrss as u64 * 1024)))
 }
 
-/// Closes all descriptors above the link's but these.
+/// Closes all descriptors above the line's but these.
 pub(super) fn close_all_but(keep: &mut [RawFd]) {
     keep.sort_unstable();
-    let mut from = LINK + 1;
-    for fd in keep.iter().copied().filter(|fd| *fd > LINK) {
+    let mut from = LINE + 1;
+    for fd in keep.iter().copied().filter(|fd| *fd > LINE) {
         if from < fd {
             // SAFETY: the caller never returns to code that owns these descriptors.
             unsafe { libc::close_range(from as _, (fd - 1) as _, 0) };

@@ -69,7 +69,7 @@ impl Child<'_> {
         }
         confine::limit(&self.prepare.bounds, self.group.is_some()).map_err(failed("limits"))?;
         confine::drop_privileges().map_err(failed("drop privileges"))?;
-        sys::close_all_from(begin::LINK + 1, &[self.control.as_raw_fd()]);
+        sys::close_all_from(begin::LINE + 1, &[self.control.as_raw_fd()]);
         let rules = confine::file_rules(&writable, self.prepare.network != Network::None)?;
         seccompiler::apply_filter(self.filter).map_err(|e| format!("seccomp: {e}"))?;
         Ok(rules)

@@ -20,6 +20,7 @@ mod root;
 mod seccomp;
 mod sys;
 mod tools;
+mod usage;
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -43,7 +44,7 @@ use super::slots::{Slot, Slots};
 use super::wire::{self, Go, Incoming};
 use super::{
     Backend, Exit, Finding, IslandId, Limits, Program, Purpose, Rights, Spec, StartError, Started,
-    Stdio, ToolRights,
+    Stdio, ToolRights, Usage,
 };
 use crate::exec;
 use crate::net::Lease;
@@ -343,6 +344,14 @@ impl Backend for Linux {
 
     fn overlays(&self) -> bool {
         true
+    }
+
+    fn usage(&self, process: i32) -> Option<Usage> {
+        usage::of_process(process)
+    }
+
+    fn free_memory(&self) -> Option<f64> {
+        usage::free_memory()
     }
 
     fn findings(&self) -> Vec<Finding> {

@@ -26,6 +26,7 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 pub const ONE_BACKEND_AT_A_TIME: bool = true;
 pub const ORDINARY_USERS: Given = Err("only root makes jails");
 // A jail outlives whoever made it; the backend removes it when it hears of the end.
+pub const USAGE_UNKNOWN: Option<&str> = Some("no process of a jail is told from another");
 pub const ENDS_WITH_ITS_LAUNCHER: bool = false;
 // A jail shares the host's numbers.
 pub const FIRST_PROCESS: Option<(i64, i64)> = None;

@@ -16,6 +16,8 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 pub const ONE_BACKEND_AT_A_TIME: bool = false;
 /// An ordinary user's islands.
 pub const ORDINARY_USERS: Given = Ok(());
+/// Why it cannot be seen what an island uses that stands by; none where it can.
+pub const USAGE_UNKNOWN: Option<&str> = None;
 /// A function ends when its launcher does, before anybody looks.
 pub const ENDS_WITH_ITS_LAUNCHER: bool = true;
 /// The numbers of a function's process and of its parent, as it sees them.

@@ -1,0 +1,73 @@
+//! What a process uses, and how much memory the host has left, as proc(5) tells.
+
+use std::fs;
+use std::time::Duration;
+
+use nix::unistd::{SysconfVar, sysconf};
+
+use crate::island::Usage;
+
+/// What a process uses now; none when it is gone.
+pub(super) fn of_process(process: i32) -> Option<Usage> {
+    let read = |name: &str| fs::read_to_string(format!("/proc/{process}/{name}")).ok();
+    let memory = private_pages(&read("statm")?)? * unit(SysconfVar::PAGE_SIZE)?;
+    let ticks = ticks(&read("stat")?)?;
+    let processor = Duration::from_secs_f64(ticks as f64 / unit(SysconfVar::CLK_TCK)? as f64);
+    Some(Usage { memory, processor })
+}
+
+/// The part of the host's memory that is free or can be freed at once.
+pub(super) fn free_memory() -> Option<f64> {
+    free_part(&fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn unit(name: SysconfVar) -> Option<u64> {
+    u64::try_from(sysconf(name).ok()??).ok().filter(|unit| *unit > 0)
+}
+
+/// Resident pages without those that are a file's or shared, from /proc/PID/statm.
+fn private_pages(statm: &str) -> Option<u64> {
+    let mut fields = statm.split_whitespace().skip(1).map(str::parse::<u64>);
+    let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
+    Some(resident.saturating_sub(shared))
+}
+
+/// Processor time in clock ticks, from /proc/PID/stat. The second field, a name in parentheses, may hold anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, behind) = stat.rsplit_once(')')?;
+    // Fields 14 and 15, utime and stime; what stands behind the name begins with field 3.
+    let mut fields = behind.split_whitespace().skip(11).map(str::parse::<u64>);
+    let (user, system) = (fields.next()?.ok()?, fields.next()?.ok()?);
+    Some(user + system)
+}
+
+fn free_part(meminfo: &str) -> Option<f64> {
+    let value = |name: &str| {
+        let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    Some(value("MemAvailable:")? / value("MemTotal:")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_uses_is_read_whatever_its_name_is() {
+        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 90 0 0 0 7 5 0 0 20 0 6 0 100 1 2 3";
+        assert_eq!(ticks(stat), Some(12));
+        assert_eq!(ticks("42 (a) S 1"), None);
+        assert_eq!(private_pages("3000 900 600 300 0 500 0\n"), Some(300));
+        assert_eq!(private_pages("3000"), None);
+    }
+
+    #[test]
+    fn this_process_uses_memory_and_the_host_has_some_left() {
+        let own = of_process(std::process::id() as i32).unwrap();
+        assert!(own.memory > 100_000, "{own:?}");
+        assert_eq!(of_process(i32::MAX), None);
+        assert!((0.0..=1.0).contains(&free_memory().unwrap()));
+        assert_eq!(free_part("MemTotal: 200 kB\nMemFree: 1 kB\nMemAvailable: 50 kB\n"), Some(0.25));
+    }
+}

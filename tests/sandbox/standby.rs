@@ -1,0 +1,224 @@
+//! Islands that stand by: each serves one call, none outlives its use, and one that is not as it was is not called.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sky_island::island::{Ending, Function, Outcome, Spec, StandbyLimits, Standbys};
+use tokio::sync::Semaphore;
+
+use super::host::{Host, alone, called, eventually, read, standby_limits};
+use super::{platform, system};
+
+/// Standbys of one host, and a turn for each call.
+struct Yard<'a> {
+    host: &'a Host,
+    standbys: Standbys,
+    turns: Arc<Semaphore>,
+}
+
+/// More than any test here has running at once.
+const TURNS: usize = 64;
+
+impl<'a> Yard<'a> {
+    fn new(host: &'a Host, limits: StandbyLimits) -> Self {
+        let islands = host.islands.clone();
+        let standbys = host.runtime.block_on(async { Standbys::new(islands, limits) });
+        Self { host, standbys, turns: Arc::new(Semaphore::new(TURNS)) }
+    }
+
+    fn call(&self, function: &Function, spec: &Spec) -> Outcome {
+        self.host.runtime.block_on(async {
+            let turn = self.turns.clone().acquire_owned().await.unwrap();
+            self.standbys.call(Some(function), spec, turn).await.unwrap()
+        })
+    }
+
+    fn deed(&self, deed: &[&str]) -> (Function, Spec) {
+        called(&self.host.function(deed))
+    }
+
+    fn stands_by(&self, function: &Function) {
+        eventually("one stands by", || self.standbys.ready(function) > 0);
+    }
+
+    /// The processes that wait to be called; only in a test that runs nothing else.
+    fn waiting(&self, count: usize) -> Vec<u32> {
+        eventually("as many processes wait", || system::functions().len() == count);
+        system::functions()
+    }
+
+    fn close(self) {
+        self.standbys.close();
+        eventually("nothing runs any more", || self.host.backend.list().is_empty());
+        eventually("every turn has come back", || self.turns.available_permits() == TURNS);
+    }
+}
+
+macro_rules! alone {
+    ($(#[$meta:meta])* fn $name:ident($host:ident: &Host) $body:block) => {
+        #[test]
+        $(#[$meta])*
+        fn $name() {
+            alone(concat!("sandbox::standby::", stringify!($name)), 0, |$host: &Host| $body);
+        }
+    };
+}
+
+alone!(
+    fn an_island_that_stood_by_serves_one_call_and_shows_nothing_to_the_next(host: &Host) {
+        let yard = Yard::new(host, standby_limits());
+        let (function, list) = yard.deed(&["list", "/tmp"]);
+        let (_, write) = yard.deed(&["write", "/tmp/left"]);
+        yard.call(&function, &list);
+        for _ in 0..8 {
+            yard.stands_by(&function);
+            let found: BTreeMap<String, Vec<String>> = read(&yard.call(&function, &list));
+            assert!(found["/tmp"].is_empty(), "{found:?}");
+            yard.stands_by(&function);
+            let made: BTreeMap<String, String> = read(&yard.call(&function, &write));
+            assert_eq!(made["/tmp/left"], "done");
+        }
+        yard.close();
+    }
+);
+
+alone!(
+    fn what_a_package_does_at_its_start_it_does_once_a_call(host: &Host) {
+        let yard = Yard::new(host, standby_limits());
+        let (function, spec) = yard.deed(&["starts"]);
+        for _ in 0..6 {
+            let starts: u32 = read(&yard.call(&function, &spec));
+            assert_eq!(starts, 1);
+            yard.stands_by(&function);
+        }
+        yard.close();
+    }
+);
+
+alone!(
+    fn one_that_ended_meanwhile_is_not_called(host: &Host) {
+        let yard = Yard::new(host, StandbyLimits { per_function: 1, ..standby_limits() });
+        let (function, spec) = yard.deed(&["exit", "7"]);
+        yard.call(&function, &spec);
+        yard.stands_by(&function);
+        for process in yard.waiting(1) {
+            system::kill(process);
+        }
+        assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(7));
+        yard.stands_by(&function);
+        yard.close();
+    }
+);
+
+alone!(
+    fn what_ends_at_its_start_is_not_made_again_and_again(host: &Host) {
+        let yard = Yard::new(host, standby_limits());
+        let (function, mut spec) = yard.deed(&["exit", "7"]);
+        spec.env.push("HOSTILE_EXITS=1".into());
+        for _ in 0..6 {
+            assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(9));
+            // The time in which another one would be made.
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        eventually("none stands by", || yard.standbys.count() == 0);
+        assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(9));
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(yard.standbys.count(), 0);
+        yard.close();
+    }
+);
+
+alone!(
+    fn an_answer_does_not_wait_for_what_runs_on_and_that_is_ended(host: &Host) {
+        let yard = Yard::new(host, standby_limits());
+        let (function, spec) = yard.deed(&["say-done-and-go-on"]);
+        for _ in 0..3 {
+            let outcome = yard.call(&function, &spec);
+            assert_eq!((outcome.ending, &outcome.stdout[..]), (Ending::Exited(0), &b"said"[..]));
+            assert!(outcome.run < platform::DEADLINE / 2, "{:?}", outcome.run);
+        }
+        eventually("every turn has come back", || yard.turns.available_permits() == TURNS);
+        yard.close();
+    }
+);
+
+alone!(
+    fn another_artifact_of_the_same_function_ends_those_of_the_former_one(host: &Host) {
+        let yard = Yard::new(host, standby_limits());
+        let (function, spec) = yard.deed(&["exit", "0"]);
+        yard.call(&function, &spec);
+        yard.stands_by(&function);
+        let newer = Function { artifact: "newer".into(), ..function.clone() };
+        yard.call(&newer, &spec);
+        assert_eq!(yard.standbys.ready(&function), 0);
+        yard.stands_by(&newer);
+        yard.close();
+    }
+);
+
+alone!(
+    fn there_are_never_more_than_the_limits_say(host: &Host) {
+        let limits = StandbyLimits { per_function: 2, total: 3, ..standby_limits() };
+        let yard = Yard::new(host, limits);
+        let mut functions = Vec::new();
+        for number in 0..4 {
+            let (mut function, spec) = yard.deed(&["exit", "0"]);
+            function.name = format!("function {number}");
+            for _ in 0..20 {
+                yard.call(&function, &spec);
+                assert!(yard.standbys.count() <= 3, "{}", yard.standbys.count());
+                assert!(yard.standbys.ready(&function) <= 2);
+            }
+            yard.stands_by(&function);
+            functions.push(function);
+        }
+        // The last one called has one, and the one that was not called for the longest time has none.
+        assert!(yard.standbys.ready(&functions[3]) > 0);
+        assert_eq!(yard.standbys.ready(&functions[0]), 0);
+        yard.close();
+    }
+);
+
+alone!(
+    fn those_that_nobody_calls_end_after_a_while(host: &Host) {
+        let limits = StandbyLimits { idle: Duration::from_millis(300), ..standby_limits() };
+        let yard = Yard::new(host, limits);
+        let (function, spec) = yard.deed(&["exit", "0"]);
+        yard.call(&function, &spec);
+        yard.stands_by(&function);
+        eventually("none stands by any more", || {
+            yard.standbys.count() == 0 && host.backend.list().is_empty()
+        });
+        assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(0));
+        yard.close();
+    }
+);
+
+alone!(
+    fn those_that_hold_too_much_memory_are_given_up(host: &Host) {
+        let yard = Yard::new(host, StandbyLimits { memory: 4096, ..standby_limits() });
+        let (function, spec) = yard.deed(&["exit", "0"]);
+        yard.call(&function, &spec);
+        yard.stands_by(&function);
+        eventually("none stands by any more", || yard.standbys.count() == 0);
+        yard.close();
+    }
+);
+
+alone!(
+    fn one_that_works_while_it_waits_is_given_up(host: &Host) {
+        if let Some(why) = platform::USAGE_UNKNOWN {
+            return super::host::not_given("an island that stands by stands still", why);
+        }
+        let yard = Yard::new(host, standby_limits());
+        let (function, mut spec) = yard.deed(&["exit", "0"]);
+        spec.env.push("HOSTILE_SPINS=1".into());
+        yard.call(&function, &spec);
+        yard.stands_by(&function);
+        eventually("none stands by any more", || yard.standbys.count() == 0);
+        assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(0));
+        assert_eq!(yard.standbys.count(), 0, "it would only spin again");
+        yard.close();
+    }
+);
