@@ -116,8 +116,8 @@ impl Line {
             match recv(self.socket.as_raw_fd(), &mut bytes, NOW) {
                 Ok(0) | Err(nix::Error::EAGAIN) => break,
                 Ok(length) => {
-                    let words = bytes[..length].iter().filter_map(|byte| Word::of(*byte));
-                    last = words.last().or(last);
+                    let mut words = bytes[..length].iter().filter_map(|byte| Word::of(*byte));
+                    last = words.next_back().or(last);
                 }
                 Err(nix::Error::EINTR) => {}
                 // Behind it lies what was said before.

@@ -42,11 +42,11 @@ mod tests {
     fn stands_still(processor: &[u64]) -> bool {
         let begin = Instant::now();
         let mut watched = Watched::default();
-        let mut look = |(second, milliseconds): (u64, &u64)| {
+        let look = |(second, milliseconds): (u64, &u64)| {
             let usage = Usage { memory: 1, processor: Duration::from_millis(*milliseconds) };
             watched.stands_still(begin + Duration::from_secs(second), usage)
         };
-        (0..).zip(processor).all(|seen| look(seen))
+        (0..).zip(processor).all(look)
     }
 
     #[test]
