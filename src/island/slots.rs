@@ -12,6 +12,9 @@ use super::Purpose;
 
 /// The first id; a range that no distribution's users or containers are given by default.
 const FIRST: u32 = 1_398_341_632;
+/// The user of [berths](super::linux), which is no island's.
+#[cfg(target_os = "linux")]
+pub(crate) const BERTHS: u32 = FIRST + 3;
 /// Ids of function islands start here.
 const FUNCTIONS: u32 = FIRST + 16;
 

@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, openat};
@@ -16,12 +16,15 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde::{Deserialize, Serialize};
 
+use super::meter::Meter;
 use super::protocol::Bounds;
 
 /// The controllers that an island needs.
 const CONTROLLERS: [&str; 2] = ["memory", "pids"];
 /// Every group that we make at the top starts with this.
 const PREFIX: &str = "sky-island-";
+/// Bytes that a berth takes at most of the group that it shares with its islands.
+const BERTH_MEMORY: u64 = 1 << 20;
 
 /// The server's own groups: the folders, one for each hierarchy, that islands' groups are made in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -233,6 +236,17 @@ impl Groups {
         }
     }
 
+    /// The same for a berth's islands. Where a berth has to be in their group, for them to be forked into it, what it
+    /// takes there is added to what they may take.
+    pub(crate) fn create_for_berth(&self, name: &str, bounds: &Bounds) -> io::Result<Group> {
+        let mut bounds = *bounds;
+        if self.version == Version::One {
+            bounds.memory = bounds.memory.saturating_add(BERTH_MEMORY);
+            bounds.processes = bounds.processes.saturating_add(1);
+        }
+        self.create(name, &bounds)
+    }
+
     /// Removes an island's groups; false while the kernel still counts a process of it.
     pub(crate) fn remove(&self, group: &Group) -> bool {
         self.folders.iter().all(|parent| {
@@ -268,6 +282,11 @@ impl Group {
         (self.version == Version::Two).then(|| self.folders[0].as_fd())
     }
 
+    /// What is open of it.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        self.folders.iter().map(AsRawFd::as_raw_fd)
+    }
+
     /// Moves this process in, where it could not be forked into. The kernel may take ten milliseconds over it, which is
     /// why an island's first process does it by itself while its launcher goes on.
     pub(crate) fn join(&self) -> io::Result<()> {
@@ -279,20 +298,18 @@ impl Group {
 
     /// Whether the kernel killed something in the group for want of memory.
     pub(crate) fn out_of_memory(&self) -> bool {
-        let file = match self.version {
-            Version::One => "memory.oom_control",
-            Version::Two => "memory.events",
-        };
-        self.folders
-            .first()
-            .and_then(|folder| read(folder, file).ok())
-            .is_some_and(|t| oom_kills(&t) > 0)
+        self.meter().is_ok_and(|meter| meter.has_ever_killed())
     }
-}
 
-fn oom_kills(text: &str) -> u64 {
-    let count = |line: &str| line.strip_prefix("oom_kill ")?.trim().parse().ok();
-    text.lines().find_map(count).unwrap_or(0)
+    /// Opens what tells of the group's memory, for a berth that is about to give up the rights to.
+    pub(crate) fn meter(&self) -> io::Result<Meter> {
+        let (used, kills) = match self.version {
+            Version::One => ("memory.usage_in_bytes", "memory.oom_control"),
+            Version::Two => ("memory.current", "memory.events"),
+        };
+        let folder = self.folders.first().ok_or(io::ErrorKind::NotFound)?;
+        Meter::new(open(folder, used)?, open(folder, kills)?)
+    }
 }
 
 fn write(folder: &OwnedFd, name: &str, value: &str) -> io::Result<()> {
@@ -301,13 +318,8 @@ fn write(folder: &OwnedFd, name: &str, value: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn read(folder: &OwnedFd, name: &str) -> io::Result<String> {
-    io::read_to_string(fs::File::from(openat(
-        folder,
-        name,
-        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )?))
+fn open(folder: &OwnedFd, name: &str) -> io::Result<fs::File> {
+    Ok(openat(folder, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?.into())
 }
 
 #[cfg(test)]
@@ -359,12 +371,5 @@ mod tests {
     fn a_host_without_the_controllers_has_no_layout() {
         assert_eq!(Layout::find(PURE, "0::/", &|_| "cpu io".into()), None);
         assert_eq!(Layout::find("", "", &|_| String::new()), None);
-    }
-
-    #[test]
-    fn kills_for_want_of_memory_are_read_from_both_versions_files() {
-        assert_eq!(oom_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"), 2);
-        assert_eq!(oom_kills("low 0\nhigh 0\nmax 9\noom 1\noom_kill 1\noom_group_kill 1\n"), 1);
-        assert_eq!(oom_kills(""), 0);
     }
 }

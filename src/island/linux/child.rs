@@ -1,4 +1,4 @@
-//! The first process of an island, from its fork to its exec.
+//! The first process of an island that has no [berth](super::berth), from its fork to its exec.
 //!
 //! It runs in new namespaces as a copy of its launcher, builds what the island sees, gives up what it must not have,
 //! and then waits on its control socket for the [`Go`] that says what to become. Up to that exec it runs only our code.
@@ -13,14 +13,21 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use landlock::RulesetCreated;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 use seccompiler::BpfProgramRef;
 
 use super::cgroup::Group;
 use super::protocol::{Network, Prepare};
 use super::root::{Sources, failed, mount_names, mount_tmp};
+use super::seccomp::Word;
 use super::{confine, sys};
+use crate::island::Exit;
 use crate::island::begin;
 use crate::island::wire::{self, Go, Incoming};
+
+/// The name of the host on every island.
+pub(crate) const HOSTNAME: &str = "island";
 
 /// What a new first process has in its hands.
 pub(crate) struct Child<'a> {
@@ -51,24 +58,20 @@ impl Child<'_> {
         // Nothing of the island exists yet, so all of it will be counted.
         self.group.map_or(Ok(()), Group::join).map_err(failed("join the cgroup"))?;
         let rules = self.settle()?;
-        let message = Incoming::default()
-            .next::<Go>(self.control.as_raw_fd())
-            .map_err(failed("receive the program"))?;
-        // The server no longer wants this island.
-        let Some((go, fds)) = message else { sys::exit_now(0) };
-        become_program(&go, fds, rules)
+        wait_for_program(&self.control, rules)
     }
 
     /// Everything that does not depend on the program.
     fn settle(&self) -> Result<RulesetCreated, String> {
-        begin::default_signals().map_err(|e| format!("signals: {e}"))?;
-        nix::unistd::sethostname("island").map_err(|e| format!("sethostname: {e}"))?;
+        leave_launchers_signals()?;
+        nix::unistd::sethostname(HOSTNAME).map_err(|e| format!("sethostname: {e}"))?;
         let writable = self.build_root()?;
         if self.prepare.background {
             confine::yield_processor().map_err(failed("lower the priority"))?;
         }
         confine::limit(&self.prepare.bounds, self.group.is_some()).map_err(failed("limits"))?;
-        confine::drop_privileges().map_err(failed("drop privileges"))?;
+        confine::keep_privileges_from_programs().map_err(failed("give up capabilities"))?;
+        confine::drop_privileges(Word::NONE).map_err(failed("drop privileges"))?;
         sys::close_all_from(begin::LINE + 1, &[self.control.as_raw_fd()]);
         let rules = confine::file_rules(&writable, self.prepare.network != Network::None)?;
         seccompiler::apply_filter(self.filter).map_err(|e| format!("seccomp: {e}"))?;
@@ -78,18 +81,49 @@ impl Child<'_> {
     /// Returns the folders that the island may write.
     fn build_root(&self) -> Result<Vec<PathBuf>, String> {
         let Some(root) = &self.prepare.root else {
-            confine::become_nobody().map_err(failed("change the user"))?;
-            mount_tmp(&self.prepare.bounds)?;
+            confine::become_nobody(Word::NONE).map_err(failed("change the user"))?;
+            mount_tmp(&self.prepare.bounds, Word::NONE)?;
             if let Network::Address { dns } = &self.prepare.network {
                 mount_names(dns)?;
             }
             return Ok(vec!["/tmp".into()]);
         };
         let sources = Sources::open(root)?;
-        confine::become_nobody().map_err(failed("change the user"))?;
+        confine::become_nobody(Word::NONE).map_err(failed("change the user"))?;
         sources.enter(root)?;
         let bound = root.binds.iter().filter(|bind| bind.writable).map(|bind| bind.target.clone());
         Ok(bound.chain(root.overlay.as_ref().map(|overlay| overlay.target.clone())).collect())
+    }
+}
+
+/// Has signals of its own, and is no part of its launcher's process group, which it could send some to.
+pub(crate) fn leave_launchers_signals() -> Result<(), String> {
+    begin::default_signals().map_err(|e| format!("signals: {e}"))?;
+    let own = Pid::from_raw(0);
+    nix::unistd::setpgid(own, own).map_err(|e| format!("setpgid: {e}"))
+}
+
+/// The last step of each first process: waits to be told what to become, and becomes it.
+pub(crate) fn wait_for_program(control: &OwnedFd, rules: RulesetCreated) -> Result<(), String> {
+    let message = Incoming::default()
+        .next::<Go>(control.as_raw_fd())
+        .map_err(failed("receive the program"))?;
+    // The server no longer wants this island.
+    let Some((go, fds)) = message else { sys::exit_now(0) };
+    become_program(&go, fds, rules)
+}
+
+/// How a first process has ended, and with it all of its island; none while it runs.
+pub(crate) fn end_of(pid: Pid) -> Option<Exit> {
+    match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+        Ok(WaitStatus::Exited(_, code)) => {
+            Some(Exit { code: Some(code), signal: None, oom: false })
+        }
+        Ok(WaitStatus::Signaled(_, signal, _)) => {
+            Some(Exit { code: None, signal: Some(signal as i32), oom: false })
+        }
+        Ok(_) => None,
+        Err(_) => Some(Exit { code: None, signal: None, oom: false }),
     }
 }
 

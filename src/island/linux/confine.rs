@@ -11,9 +11,9 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
     RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
 };
-use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
 use super::protocol::Bounds;
+use super::seccomp::Word;
 use super::sys;
 
 /// The user and group inside every island.
@@ -24,17 +24,8 @@ const QUEUED_SIGNALS: u64 = 512;
 const LANDLOCK: ABI = ABI::V6;
 
 /// Becomes the island's one user. The mapping behind it has been written by the launcher.
-pub(crate) fn become_nobody() -> io::Result<()> {
-    // An ordinary user's launcher may not change groups, and has no others to lose that the island could use: ids
-    // without a mapping match nothing.
-    match setgroups(&[]) {
-        Ok(()) | Err(nix::Error::EPERM) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
-    setresgid(group, group, group)?;
-    setresuid(user, user, user)?;
-    Ok(())
+pub(crate) fn become_nobody(word: Word) -> io::Result<()> {
+    sys::set_user(NOBODY, word)
 }
 
 /// Applies the limits that the kernel keeps for each process. RLIMIT_DATA counts private writable memory, so a Go
@@ -63,10 +54,20 @@ pub(crate) fn yield_processor() -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// No privilege by exec, no capability in any set, and an end with the launcher's end.
-pub(crate) fn drop_privileges() -> io::Result<()> {
-    sys::drop_capabilities()?;
-    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
+/// No privilege by exec, for this process and all that it forks.
+pub(crate) fn keep_privileges_from_programs() -> io::Result<()> {
+    sys::drop_bounding()?;
+    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
+}
+
+/// No capability in any set, and an end with the end of whoever forked this process.
+pub(crate) fn drop_privileges(word: Word) -> io::Result<()> {
+    sys::drop_capabilities(word)?;
+    die_with_parent()
+}
+
+/// Ends when whoever forked this process does; to be said again after each change of the user.
+pub(crate) fn die_with_parent() -> io::Result<()> {
     sys::prctl(libc::PR_SET_DUMPABLE, 0)?;
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
 }

@@ -9,18 +9,24 @@
 //! Function islands do not depend on the function until they are sent the program, so some are made ahead
 //! ([`Linux::refill`]); a call then costs one message and one exec. Each still serves one call.
 
+mod berth;
+mod berths;
 mod cgroup;
 mod child;
 mod confine;
 pub(crate) mod launcher;
+mod maker;
+mod meter;
 pub(crate) mod network;
 mod probe;
 mod protocol;
 mod root;
 mod seccomp;
 mod sys;
+mod tmp;
 mod tools;
 mod usage;
+mod watch;
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::island::Exit;
+
 /// The message that brings an island's network namespace.
 pub(crate) const MADE: &str = "made";
 
@@ -26,6 +28,30 @@ pub(crate) struct Prepare {
     pub(crate) background: bool,
     /// The root to build; none for the launcher's own empty one.
     pub(crate) root: Option<ToolRoot>,
+}
+
+impl Prepare {
+    /// A function without an address: nothing of it needs namespaces that no other had before it.
+    pub(crate) fn fits_a_berth(&self) -> bool {
+        self.root.is_none() && self.network == Network::None && !self.background
+    }
+}
+
+/// Launcher to berth.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// Fork an island, whose control socket comes with the message.
+    Take,
+    /// Kill everything in it, unless it has ended.
+    Kill,
+}
+
+/// Berth to launcher: its island has ended, or could not be made.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) end: Result<Exit, String>,
+    /// The berth is as it was before that island, and waits for the next; otherwise it ends.
+    pub(crate) free: bool,
 }
 
 /// What an island reaches.

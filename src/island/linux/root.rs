@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::protocol::{BindMount, Bounds, OverlayMount, ToolRoot};
+use super::seccomp::Word;
 use super::sys::{self, Seal};
 
 /// Where a new root is put together; every Linux has it, and what lies beneath is reached by descriptors.
@@ -83,11 +84,10 @@ pub(crate) fn mount_names(dns: &[IpAddr]) -> Step {
 }
 
 /// Mounts a private /tmp over the shared root's empty one.
-pub(crate) fn mount_tmp(bounds: &Bounds) -> Step {
+pub(crate) fn mount_tmp(bounds: &Bounds, word: Word) -> Step {
     let options = format!("size={},nr_inodes={TMP_FILES},mode=1777", bounds.tmp);
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("tmp"), "/tmp", Some("tmpfs"), flags, Some(options.as_str()))
-        .map_err(errno("mount /tmp"))
+    let options = CString::new(options).map_err(|e| e.to_string())?;
+    sys::mount_tmpfs(c"/tmp", &options, word).map_err(failed("mount /tmp"))
 }
 
 /// The host's files that a root shows, opened while they can still be reached.

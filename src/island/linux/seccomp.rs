@@ -12,8 +12,66 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-/// Compiles the filter; done once by a launcher, for all its islands.
+/// What a call carries in its sixth argument, which none of [`BERTHS_OWN`] has a use for, to be told from a stranger's.
+/// It is drawn at random for each launcher, and whoever becomes a program forgets it with all its memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Word(u64);
+
+impl Word {
+    /// For whoever has no filter yet.
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(crate) fn draw() -> std::io::Result<Self> {
+        let mut bytes = [0; size_of::<u64>()];
+        // SAFETY: the buffer is as long as it is said to be.
+        match unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) } {
+            8 => Ok(Self(u64::from_ne_bytes(bytes))),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    }
+
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// What a berth does for each island, and an island's first process before it becomes a program.
+const BERTHS_OWN: [i64; 7] = [
+    libc::SYS_clone3,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_setgroups,
+    libc::SYS_setresgid,
+    libc::SYS_setresuid,
+    libc::SYS_capset,
+];
+
+/// Compiles the filter of a berth, which its islands inherit: to look through the whole list for every call there is,
+/// as the kernel does when it takes a filter on, costs more than all else that an island needs.
+pub(crate) fn compile_for_berths(word: Word) -> Result<BpfProgram, seccompiler::BackendError> {
+    let mut rules = rules()?;
+    let (length, operator) = (SeccompCmpArgLen::Qword, SeccompCmpOp::Eq);
+    for number in BERTHS_OWN {
+        let said = SeccompCondition::new(5, length.clone(), operator.clone(), word.number())?;
+        rules.insert(number, vec![SeccompRule::new(vec![said])?]);
+    }
+    filter(rules)
+}
+
+/// Compiles the filter of an island that is made without a berth; done once by a launcher.
 pub(crate) fn compile() -> Result<BpfProgram, seccompiler::BackendError> {
+    filter(rules()?)
+}
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+fn filter(rules: Rules) -> Result<BpfProgram, seccompiler::BackendError> {
+    let refused = SeccompAction::Errno(libc::ENOSYS as u32);
+    SeccompFilter::new(rules, refused, SeccompAction::Allow, arch())?.try_into()
+}
+
+/// What an island may call, with what.
+fn rules() -> Result<Rules, seccompiler::BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         PLAIN.iter().chain(OLD).map(|number| (*number, Vec::new())).collect();
     rules.insert(libc::SYS_clone, vec![without_bits(0, NAMESPACES)?]);
@@ -27,13 +85,7 @@ pub(crate) fn compile() -> Result<BpfProgram, seccompiler::BackendError> {
     rules.insert(libc::SYS_prctl, prctl);
     rules.insert(libc::SYS_ioctl, one_of(1, IOCTL)?);
     rules.insert(libc::SYS_setsockopt, socket_options()?);
-    SeccompFilter::new(
-        rules,
-        SeccompAction::Errno(libc::ENOSYS as u32),
-        SeccompAction::Allow,
-        arch(),
-    )?
-    .try_into()
+    Ok(rules)
 }
 
 /// clone(2)'s flags for new namespaces.
@@ -210,8 +262,10 @@ mod tests {
     #[test]
     fn the_filter_compiles_within_the_kernels_limit() {
         const KERNEL_LIMIT: usize = 4096;
-        let program = compile().unwrap();
-        assert!(program.len() < KERNEL_LIMIT, "{}", program.len());
+        for program in [compile(), compile_for_berths(Word::draw().unwrap())] {
+            let length = program.unwrap().len();
+            assert!(length < KERNEL_LIMIT, "{length}");
+        }
     }
 
     #[test]

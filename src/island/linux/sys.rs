@@ -3,8 +3,11 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::AtomicI32;
 
 use nix::sched::CloneFlags;
+
+use super::seccomp::Word;
 
 /// Both sides of a [`fork_into`].
 pub(crate) enum Forked {
@@ -30,11 +33,17 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-/// Forks into new namespaces (clone3(2)), and into a cgroup of version 2 when one is given.
+/// Forks into new namespaces (clone3(2)), and into a cgroup of version 2 when one is given. The child's number is in
+/// `noted` before the child runs.
 ///
 /// The caller must have a single thread: the child is a copy of that thread alone, and a lock that another thread
 /// held would stay locked in it for ever.
-pub(crate) fn fork_into(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
+pub(crate) fn fork_into(
+    flags: CloneFlags,
+    cgroup: Option<BorrowedFd<'_>>,
+    noted: Option<&AtomicI32>,
+    word: Word,
+) -> io::Result<Forked> {
     let mut pidfd: RawFd = -1;
     let mut args = CloneArgs {
         flags: flags.bits() as u64 | libc::CLONE_PIDFD as u64,
@@ -48,8 +57,15 @@ pub(crate) fn fork_into(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> io
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
-    // SAFETY: `args` is the kernel's clone_args with no stack, so this forks; the caller has one thread.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
+    if let Some(noted) = noted {
+        args.flags |= libc::CLONE_PARENT_SETTID as u64;
+        args.parent_tid = noted.as_ptr() as u64;
+    }
+    let size = size_of::<CloneArgs>();
+    // SAFETY: `args` is the kernel's clone_args with no stack, so this forks; the caller has one thread. `noted` is an
+    // integer that lives longer than the call.
+    let pid =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size, 0, 0, 0, word.number()) };
     match pid {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Forked::Child),
@@ -124,15 +140,19 @@ pub(crate) fn prctl(option: libc::c_int, argument: libc::c_ulong) -> io::Result<
 /// The highest capability number to try; the kernel answers EINVAL above its own last one.
 const CAPABILITIES: libc::c_ulong = 64;
 
-/// Gives up every capability, in every set, for ever.
-pub(crate) fn drop_capabilities() -> io::Result<()> {
+/// Gives up, for ever, every capability that an exec could bring back.
+pub(crate) fn drop_bounding() -> io::Result<()> {
     for capability in 0..CAPABILITIES {
         match prctl(libc::PR_CAPBSET_DROP, capability) {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
             result => result?,
         }
     }
-    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong)?;
+    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong)
+}
+
+/// Gives up every capability that this process has.
+pub(crate) fn drop_capabilities(word: Word) -> io::Result<()> {
     #[repr(C)]
     struct Header {
         version: u32,
@@ -142,8 +162,105 @@ pub(crate) fn drop_capabilities() -> io::Result<()> {
     let header = Header { version: VERSION_3, pid: 0 };
     let none = [[0u32; 3]; 2];
     // SAFETY: the two structures are those of capset(2), version 3.
-    let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) };
+    done(unsafe {
+        libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr(), 0, 0, 0, word.number())
+    })
+}
+
+/// Has this user and group in every place where a process has one, and no other groups.
+pub(crate) fn set_user(id: u32, word: Word) -> io::Result<()> {
+    let none = std::ptr::null::<libc::gid_t>();
+    // SAFETY: plain integers; the list of groups is empty.
+    match done(unsafe { libc::syscall(libc::SYS_setgroups, 0, none, 0, 0, 0, word.number()) }) {
+        // An ordinary user's launcher may not change groups, and has no others to lose that the island could use: ids
+        // without a mapping match nothing.
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {}
+        result => result?,
+    }
+    // SAFETY: plain integers.
+    done(unsafe { libc::syscall(libc::SYS_setresgid, id, id, id, 0, 0, word.number()) })?;
+    // SAFETY: plain integers.
+    done(unsafe { libc::syscall(libc::SYS_setresuid, id, id, id, 0, 0, word.number()) })
+}
+
+fn done(result: libc::c_long) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Mounts a tmpfs on which nothing runs and no access is dated.
+pub(crate) fn mount_tmpfs(target: &CStr, options: &CStr, word: Word) -> io::Result<()> {
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC | libc::MS_NOATIME;
+    let (kind, options) = (c"tmpfs".as_ptr(), options.as_ptr());
+    // SAFETY: all pointers are to C strings that outlive the call.
+    done(unsafe {
+        libc::syscall(libc::SYS_mount, kind, target.as_ptr(), kind, flags, options, word.number())
+    })
+}
+
+/// Takes a mount out of the tree, whoever still uses it.
+pub(crate) fn unmount(target: &CStr, word: Word) -> io::Result<()> {
+    let flags = libc::MNT_DETACH;
+    // SAFETY: a C string that outlives the call, and integers.
+    done(unsafe {
+        libc::syscall(libc::SYS_umount2, target.as_ptr(), flags, 0, 0, 0, word.number())
+    })
+}
+
+/// The date that a file system would give a change now, at the least: seconds and nanoseconds.
+pub(crate) fn file_clock() -> io::Result<(i64, i64)> {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure is written by the call.
+    match unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &mut now) } {
+        0 => Ok((now.tv_sec, now.tv_nsec)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A descriptor for a process that is this one or a child, whose number is nobody else's.
+pub(crate) fn open_process(pid: libc::pid_t) -> io::Result<OwnedFd> {
+    // SAFETY: plain integers; the result is a new descriptor that nobody else owns.
+    unsafe {
+        match libc::syscall(libc::SYS_pidfd_open, pid, 0) {
+            fd @ 0.. => Ok(OwnedFd::from_raw_fd(fd as RawFd)),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+/// A number that this process shares with those that it forks.
+pub(crate) struct SharedNumber(std::ptr::NonNull<AtomicI32>);
+
+impl SharedNumber {
+    /// Zero at first.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (access, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping of one number's size, which the kernel makes a page.
+        let place = unsafe {
+            libc::mmap(std::ptr::null_mut(), size_of::<AtomicI32>(), access, flags, -1, 0)
+        };
+        if place == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let place = std::ptr::NonNull::new(place.cast());
+        place.map(Self).ok_or_else(|| io::Error::other("mapped nowhere"))
+    }
+}
+
+impl std::ops::Deref for SharedNumber {
+    type Target = AtomicI32;
+
+    fn deref(&self) -> &AtomicI32 {
+        // SAFETY: mapped until it is dropped; all bits are a number.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for SharedNumber {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `new` made; nobody has borrowed it any more.
+        unsafe { libc::munmap(self.0.as_ptr().cast(), size_of::<AtomicI32>()) };
+    }
 }
 
 /// Sets a soft and hard limit of this process.

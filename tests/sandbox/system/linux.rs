@@ -17,16 +17,16 @@ impl Held {
     pub fn now() -> Self {
         Self {
             processes: launchers().len() + islands().len(),
-            groups: groups_of_islands().len(),
+            groups: groups_of_islands(),
             mounts: mounts(),
             descriptors: descriptors(),
         }
     }
 }
 
-/// Whether nothing is left of any island; launchers and what all islands share may be there.
+/// Whether nothing is left of any island; launchers, berths and what all islands share may be there.
 pub fn is_rid_of_islands() -> bool {
-    groups_of_islands().is_empty()
+    islands().is_empty() && groups_of_islands() == 0
 }
 
 /// Whether nothing is left of this process's backend at all.
@@ -36,6 +36,8 @@ pub fn is_rid_of_backend() -> bool {
 
 /// The name in a launcher's argument vector.
 const LAUNCHER: &str = "sky-island-launcher";
+/// The name of a process.
+const BERTH: &str = "sky-berth";
 /// The name in a function's.
 const FUNCTION: &str = "function";
 
@@ -67,7 +69,18 @@ pub fn launchers() -> Vec<u32> {
 
 /// The first processes of this process's islands.
 pub fn islands() -> Vec<u32> {
-    launchers().into_iter().flat_map(children).collect()
+    let of_launchers = launchers().into_iter().flat_map(children);
+    let without_berth = of_launchers.filter(|pid| !is_berth(*pid));
+    without_berth.chain(berths().into_iter().flat_map(children)).collect()
+}
+
+/// The processes that fork functions' islands, one after the other.
+pub fn berths() -> Vec<u32> {
+    launchers().into_iter().flat_map(children).filter(|pid| is_berth(*pid)).collect()
+}
+
+fn is_berth(pid: u32) -> bool {
+    field(pid, "Name").is_some_and(|name| name == BERTH)
 }
 
 /// Those that have become a function.
@@ -106,11 +119,12 @@ fn groups() -> Vec<PathBuf> {
     found
 }
 
-/// The groups of its islands.
-fn groups_of_islands() -> Vec<PathBuf> {
-    let inside = groups().into_iter().flat_map(|home| fs::read_dir(home).into_iter().flatten());
-    let folders = inside.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
-    folders.collect()
+/// How many groups there are that are not a living berth's.
+fn groups_of_islands() -> usize {
+    let homes = groups();
+    let inside = homes.iter().flat_map(|home| fs::read_dir(home).into_iter().flatten());
+    let folders = inside.flatten().filter(|entry| entry.path().is_dir()).count();
+    folders.saturating_sub(homes.len() * berths().len())
 }
 
 /// The mounts of this process and of its launchers.

@@ -1,0 +1,193 @@
+//! The launcher's side of [berths](super::berth): which there are, which are free, and when one is no longer needed.
+//!
+//! What must always hold: a berth is told to take an island only while it has none; the user of its islands stays the
+//! same as long as it lives; an idle berth ends after [`IDLE_TIME`], or when [`MOST_IDLE`] others are idle. The launcher
+//! never waits for one.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{Shutdown, shutdown};
+use nix::unistd::Pid;
+
+use super::cgroup::Group;
+use super::protocol::{Bounds, Order, Report};
+use super::sys::SharedNumber;
+use crate::island::wire::{self, Incoming};
+
+/// How long a berth waits for another island. Making one costs about as much as an island of its own would.
+const IDLE_TIME: Duration = Duration::from_secs(5);
+/// The most berths that wait.
+const MOST_IDLE: usize = 64;
+
+/// Names a berth within its launcher.
+pub(crate) type Key = u32;
+
+/// All berths of a launcher.
+#[derive(Default)]
+pub(crate) struct Berths {
+    all: HashMap<Key, Berth>,
+    last: Key,
+}
+
+/// One berth, as its launcher knows it.
+pub(crate) struct Berth {
+    pub(crate) process: Pid,
+    pub(crate) pidfd: OwnedFd,
+    /// Shut to have it end.
+    pub(crate) socket: OwnedFd,
+    pub(crate) group: Option<Group>,
+    /// Its islands' user on the host.
+    pub(crate) host_id: Option<u32>,
+    pub(crate) bounds: Bounds,
+    /// The first process of its island, while it has one.
+    pub(crate) island: SharedNumber,
+    incoming: Incoming,
+    state: State,
+}
+
+enum State {
+    /// It serves the island of this name.
+    Serves(String),
+    IdleSince(Instant),
+    /// It is on its way out.
+    Ends,
+}
+
+impl Berths {
+    /// A free berth for such islands. One that has the user but not the bounds is let go.
+    pub(crate) fn find(&mut self, host_id: Option<u32>, bounds: &Bounds) -> Option<Key> {
+        let idle = self.all.iter_mut().filter_map(|(key, berth)| match berth.state {
+            State::IdleSince(since) if berth.host_id == host_id => Some((since, *key, berth)),
+            _ => None,
+        });
+        let mut found = None;
+        for (since, key, berth) in idle {
+            if berth.bounds == *bounds {
+                // The one that was used last, so that those end that are too many.
+                found = found.max(Some((since, key)));
+            } else if host_id.is_some() {
+                berth.let_go();
+            }
+        }
+        found.map(|(_, key)| key)
+    }
+
+    pub(crate) fn add(&mut self, berth: Berth) -> (Key, &Berth) {
+        self.last = self.last.wrapping_add(1);
+        let key = self.last;
+        (key, self.all.entry(key).or_insert(berth))
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Berth> {
+        self.all.get_mut(&key)
+    }
+
+    /// The berth that serves an island.
+    pub(crate) fn serving(&self, id: &str) -> Option<&Berth> {
+        self.all.values().find(|berth| matches!(&berth.state, State::Serves(own) if own == id))
+    }
+
+    /// Forgets a berth that has ended.
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Berth> {
+        self.all.remove(&key)
+    }
+
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Berth> {
+        self.all.drain().map(|(_, berth)| berth)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Berth> {
+        self.all.values()
+    }
+
+    /// Lets berths go that have been idle for too long or are too many; when it is to be asked again.
+    pub(crate) fn trim(&mut self, now: Instant) -> Option<Instant> {
+        let mut idle: Vec<_> = self
+            .all
+            .values_mut()
+            .filter_map(|berth| match berth.state {
+                State::IdleSince(since) => Some((since + IDLE_TIME, berth)),
+                _ => None,
+            })
+            .collect();
+        idle.sort_unstable_by_key(|(until, _)| *until);
+        let surplus = idle.len().saturating_sub(MOST_IDLE);
+        for (index, (until, berth)) in idle.into_iter().enumerate() {
+            if index >= surplus && until > now {
+                return Some(until);
+            }
+            berth.let_go();
+        }
+        None
+    }
+}
+
+impl Berth {
+    /// One that was just forked, for whom an island waits.
+    pub(crate) fn new(
+        (process, pidfd): (Pid, OwnedFd),
+        socket: OwnedFd,
+        group: Option<Group>,
+        (host_id, bounds): (Option<u32>, Bounds),
+        island: SharedNumber,
+    ) -> Self {
+        let (incoming, state) = (Incoming::default(), State::Ends);
+        Self { process, pidfd, socket, group, host_id, bounds, island, incoming, state }
+    }
+
+    /// Has it serve an island.
+    pub(crate) fn take(&mut self, id: &str, control: &OwnedFd) -> io::Result<()> {
+        self.tell(&Order::Take, &[control.as_raw_fd()])?;
+        self.state = State::Serves(id.to_owned());
+        Ok(())
+    }
+
+    /// Has it kill its island.
+    pub(crate) fn kill(&self) {
+        // If it is gone, its island goes with it.
+        let _ = self.tell(&Order::Kill, &[]);
+    }
+
+    fn tell(&self, order: &Order, fds: &[i32]) -> io::Result<()> {
+        wire::send(self.socket.as_raw_fd(), order, fds)
+    }
+
+    /// What it has to say of the island of this name, if that came in whole.
+    pub(crate) fn hear(&mut self) -> Option<(String, Report)> {
+        let (report, _) = match self.incoming.next_now::<Report>(self.socket.as_raw_fd()) {
+            Ok(Some(message)) => message,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            Ok(None) | Err(_) => {
+                // Its end says what became of its island.
+                if let State::IdleSince(_) = self.state {
+                    self.state = State::Ends;
+                }
+                return None;
+            }
+        };
+        let next = if report.free { State::IdleSince(Instant::now()) } else { State::Ends };
+        match std::mem::replace(&mut self.state, next) {
+            State::Serves(id) => Some((id, report)),
+            _ => None,
+        }
+    }
+
+    /// The island that it served when it ended.
+    pub(crate) fn left(&mut self) -> Option<(String, Option<Pid>)> {
+        let State::Serves(id) = std::mem::replace(&mut self.state, State::Ends) else {
+            return None;
+        };
+        let process = self.island.load(Ordering::Relaxed);
+        Some((id, (process > 0).then(|| Pid::from_raw(process))))
+    }
+
+    fn let_go(&mut self) {
+        // A copy that a process which was just forked has not closed yet would keep a closed one open.
+        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
+        self.state = State::Ends;
+    }
+}
