@@ -111,13 +111,20 @@ pub enum Suffix {
     Slice(Vec<Expr>),
     /// `(arguments)`; `spread` if the last one is followed by `...`
     Call {
+        /// What is called: all before the bracket, white space too.
+        callee: Span,
         /// The arguments in order.
         arguments: Vec<Expr>,
         /// True for `f(list...)`.
         spread: bool,
     },
     /// `{elements}`: the operand before is the type of a composite literal.
-    Composite(Vec<Element>),
+    Composite {
+        /// The type: all before the brace, white space too.
+        kind: Span,
+        /// The elements in order.
+        elements: Vec<Element>,
+    },
 }
 
 /// `value` or `key: value` in a composite literal.

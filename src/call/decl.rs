@@ -79,7 +79,7 @@ impl Parser<'_> {
             return Ok(Opening::Parameter(name, None));
         }
         let header = std::mem::replace(&mut self.header, false);
-        let operand = self.suffixes(Expr::Name(name))?;
+        let operand = self.suffixes(Expr::Name(name), name.start())?;
         let expression = self.binary(operand, 1)?;
         self.header = header;
         if let Expr::Name(name) = expression {
@@ -122,7 +122,7 @@ fn split_parameter(expression: &Expr, certain: bool) -> Option<(Span, Expr)> {
             _ => None,
         },
         Expr::Primary(operand, suffixes) => match (&**operand, &suffixes[..]) {
-            (Expr::Name(name), [Suffix::Call { arguments, spread: false }])
+            (Expr::Name(name), [Suffix::Call { arguments, spread: false, .. }])
                 if arguments.len() == 1 && (certain || is_constraint(&arguments[0])) =>
             {
                 Some((*name, Expr::Paren(Box::new(arguments[0].clone()))))

@@ -1,6 +1,6 @@
 //! Expressions: operators and what stands behind an operand.
 
-use super::ast::{Direction, Element, Expr, Suffix};
+use super::ast::{Direction, Element, Expr, Span, Suffix};
 use super::error::Parsed;
 use super::parse::Parser;
 use super::token::Kind;
@@ -54,8 +54,9 @@ impl Parser<'_> {
                 Expr::Unary(operator, Box::new(operand))
             }
         } else {
+            let begin = self.token().span.start();
             let operand = self.operand()?;
-            self.suffixes(operand)?
+            self.suffixes(operand, begin)?
         };
         self.leave();
         Ok(expression)
@@ -77,16 +78,17 @@ impl Parser<'_> {
         }
     }
 
-    /// Everything that is applied to an operand.
-    pub fn suffixes(&mut self, operand: Expr) -> Parsed<Expr> {
+    /// Everything that is applied to an operand, which begins at a byte of the text.
+    pub fn suffixes(&mut self, operand: Expr, begin: usize) -> Parsed<Expr> {
         let mut suffixes = Vec::new();
         loop {
+            let before = Span::new(begin, self.token().span.start());
             suffixes.push(match self.kind() {
                 Kind::Dot => self.selector_or_assertion()?,
                 Kind::LeftBracket => self.index_or_slice()?,
-                Kind::LeftParen => self.call()?,
+                Kind::LeftParen => self.call(before)?,
                 Kind::LeftBrace if self.is_composite(&operand, suffixes.last())? => {
-                    Suffix::Composite(self.literal_value()?)
+                    Suffix::Composite { kind: before, elements: self.literal_value()? }
                 }
                 _ => break,
             });
@@ -153,7 +155,7 @@ impl Parser<'_> {
         Ok(Suffix::Slice(list))
     }
 
-    fn call(&mut self) -> Parsed<Suffix> {
+    fn call(&mut self, callee: Span) -> Parsed<Suffix> {
         self.advance();
         let mut arguments = Vec::new();
         let mut spread = false;
@@ -165,7 +167,7 @@ impl Parser<'_> {
             }
         }
         self.expect(Kind::RightParen, "a \")\" behind the arguments")?;
-        Ok(Suffix::Call { arguments, spread })
+        Ok(Suffix::Call { callee, arguments, spread })
     }
 
     /// Whether the `{` that follows begins a composite literal of the type read so far.

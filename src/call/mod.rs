@@ -19,15 +19,19 @@ mod error;
 mod expr;
 mod fields;
 mod first;
+mod function;
 mod lex;
 mod literal;
 mod names;
+mod number;
 mod params;
 mod parse;
 mod stmt;
 mod token;
 mod types;
+mod unescape;
 mod unicode;
+mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -35,6 +39,7 @@ use std::str::FromStr;
 pub use error::{CallError, CallErrorKind};
 use error::{Fault, line_and_column};
 use first::FirstOperand;
+pub use function::FunctionForm;
 use names::Names;
 
 /// The longest call, in bytes.

@@ -113,7 +113,7 @@ impl<'t> Walk<'t> {
                 Suffix::Assertion(Some(kind)) => self.expression(kind),
                 Suffix::Index(list) | Suffix::Slice(list) => self.expressions(list),
                 Suffix::Call { arguments, .. } => self.expressions(arguments),
-                Suffix::Composite(elements) => self.elements(elements, keyed && at == 0),
+                Suffix::Composite { elements, .. } => self.elements(elements, keyed && at == 0),
             }
         }
     }
