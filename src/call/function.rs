@@ -43,7 +43,7 @@ impl FunctionForm {
         self.spread
     }
 
-    /// The arguments as `templates/arguments.go` reads them.
+    /// The arguments as `templates/sky_island` reads them.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![u8::from(self.spread)];
         encode_count(self.arguments.len(), &mut bytes);

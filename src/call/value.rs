@@ -170,7 +170,7 @@ fn length(elements: &[(Key, Value)]) -> Option<usize> {
 }
 
 impl Value {
-    /// Appends the value as `templates/arguments.go` reads it: a letter, then what belongs to it.
+    /// Appends the value as `templates/sky_island` reads it: a letter, then what belongs to it.
     pub fn encode(&self, into: &mut Vec<u8>) {
         match self {
             Self::Nil => into.push(b'N'),
