@@ -35,7 +35,7 @@ fn main() {
             house.fetch();
             for (number, times) in [&mut first, &mut later].into_iter().enumerate() {
                 let began = Instant::now();
-                house.build(&format!("Add({number}, {round})"));
+                house.build(&format!("Add({number}, {round}+0)"));
                 times[index].push(began.elapsed());
             }
         }

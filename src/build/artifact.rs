@@ -15,6 +15,7 @@ const LENGTH: &str = "length";
 /// A binary that runs one call.
 pub struct Artifact {
     file: Arc<File>,
+    id: String,
     /// Keeps the folder on disk while the artifact is in use.
     _entry: Arc<Entry>,
 }
@@ -28,7 +29,14 @@ impl Artifact {
         if file.metadata()?.len() != length || length == 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the program is cut short"));
         }
-        Ok(Self { file: Arc::new(file), _entry: entry })
+        let name = entry.path().file_name().unwrap_or_default();
+        let id = name.to_string_lossy().into_owned();
+        Ok(Self { file: Arc::new(file), id, _entry: entry })
+    }
+
+    /// Its name, which no other artifact has, not even one of the same call.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// The program, open for reading.

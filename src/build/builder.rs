@@ -1,7 +1,7 @@
 //! The artifacts of this server: compiled once for all who want them, kept, and let go.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,17 +11,26 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::cacheprog::SINCE_MINOR;
-use super::compile::{BuildError, Compiler, Job, Ran};
+use super::compile::{BuildError, Compiler};
 use super::layering::Layering;
-use super::render::{self, Form};
-use super::{Artifact, Complaint, GoCache, artifact, diagnose, gocache};
-use crate::call::Call;
+use super::program::{Plan, Programs};
+use super::remembered::Remembered;
+use super::render;
+use super::{Artifact, GoCache, artifact, gocache, receiver};
+use crate::call::{Call, FunctionForm};
 use crate::flight::Flights;
 use crate::source::{Checkout, ImportPath};
 use crate::store::Store;
 
 /// Artifacts that are kept open; each costs a descriptor.
 const OPEN_ARTIFACTS: usize = 256;
+/// Refusals that are remembered, so that a broken call in a loop does not compile in a loop; and for how long.
+const REFUSALS: usize = 1024;
+const REFUSAL_AGE: Duration = Duration::from_secs(60);
+/// Functions whose shapes are remembered, functions that have no function form, and calls that do not fit theirs.
+const FUNCTIONS: usize = 4096;
+/// What is true of a checkout stays true; this only lets go of what nobody asks for any more.
+const FUNCTION_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// What a [`Builder`] needs besides a compiler and its cache.
 pub struct BuilderOptions {
@@ -35,11 +44,16 @@ pub struct BuilderOptions {
 
 /// The artifacts; see the module.
 pub struct Builder {
-    compiler: Compiler,
+    programs: Programs,
     cache: GoCache,
     store: Store,
     open: Mutex<HashMap<String, Arc<Artifact>>>,
-    flights: Flights<(String, bool), Result<Arc<Artifact>, Arc<BuildError>>>,
+    flights: Flights<(String, bool), Result<Option<Arc<Artifact>>, Arc<BuildError>>>,
+    refusals: Remembered<Arc<BuildError>>,
+    /// Functions that have no function form.
+    formless: Remembered<()>,
+    /// Calls whose arguments their functions' programs cannot represent.
+    unrepresentable: Remembered<()>,
     permits: Semaphore,
     wait: Duration,
 }
@@ -55,6 +69,15 @@ pub struct Wanted {
     pub imports: Vec<ImportPath>,
 }
 
+/// What runs a call.
+#[derive(Clone)]
+pub struct Built {
+    /// The program.
+    pub artifact: Arc<Artifact>,
+    /// The arguments that it takes on descriptor 3; none for a program that has them in it.
+    pub arguments: Option<Vec<u8>>,
+}
+
 impl Builder {
     /// A builder whose artifacts lie in a store.
     pub fn new(compiler: Compiler, cache: GoCache, options: BuilderOptions) -> Self {
@@ -66,52 +89,139 @@ impl Builder {
             );
         }
         Self {
-            compiler,
+            programs: Programs::new(compiler),
             cache,
             store: options.store,
             open: Mutex::default(),
             flights: Flights::default(),
+            refusals: Remembered::new(REFUSALS, REFUSAL_AGE),
+            formless: Remembered::new(FUNCTIONS, FUNCTION_AGE),
+            unrepresentable: Remembered::new(FUNCTIONS, FUNCTION_AGE),
             permits: Semaphore::new(options.builds),
             wait: options.wait,
         }
     }
 
-    /// The artifact for a call. `bust` compiles it anew.
+    /// What runs a call: its function's program, if the call has a function form, or one of its own. `bust` compiles it
+    /// anew.
     pub async fn find(
         self: &Arc<Self>,
         wanted: &Wanted,
         bust: bool,
+    ) -> Result<Built, Arc<BuildError>> {
+        if let Some(function) = self.function_of(wanted) {
+            let arguments = Some(function.encode());
+            if let Some(artifact) = self.fly(wanted, Plan::Function(function), bust).await? {
+                return Ok(Built { artifact, arguments });
+            }
+        }
+        let artifact = self.exact(wanted, bust).await?;
+        Ok(Built { artifact, arguments: None })
+    }
+
+    /// The artifact of the call as it stands, after its function's program could not represent the arguments. That is
+    /// remembered.
+    pub async fn find_exact(
+        self: &Arc<Self>,
+        wanted: &Wanted,
+        bust: bool,
     ) -> Result<Arc<Artifact>, Arc<BuildError>> {
-        let key = self.key(wanted);
-        if !bust && let Some(artifact) = self.known(&key) {
-            return Ok(artifact);
+        self.unrepresentable.put(&self.key(wanted, &Plan::Exact), ());
+        self.exact(wanted, bust).await
+    }
+
+    async fn exact(
+        self: &Arc<Self>,
+        wanted: &Wanted,
+        bust: bool,
+    ) -> Result<Arc<Artifact>, Arc<BuildError>> {
+        let found = self.fly(wanted, Plan::Exact, bust).await?;
+        found.ok_or_else(|| Arc::new(BuildError::Broke("the call was not compiled".into())))
+    }
+
+    /// The function form of a call that is not known to be unfit for it.
+    fn function_of(&self, wanted: &Wanted) -> Option<FunctionForm> {
+        let known =
+            wanted.call.qualifier().is_none_or(|name| name == wanted.checkout.package_name());
+        let function = wanted.call.function_form().filter(|_| known)?;
+        let unfit = self.unrepresentable.get(&self.key(wanted, &Plan::Exact)).is_some();
+        (!unfit).then_some(function)
+    }
+
+    /// The artifact of a plan: a known one, or the result of one flight. None if there is no such function form.
+    async fn fly(
+        self: &Arc<Self>,
+        wanted: &Wanted,
+        plan: Plan,
+        bust: bool,
+    ) -> Result<Option<Arc<Artifact>>, Arc<BuildError>> {
+        let key = self.key(wanted, &plan);
+        if !bust && let Some(answer) = self.answer(&key) {
+            return answer;
         }
         let (me, wanted) = (self.clone(), wanted.clone());
         let flight = self.flights.join((key.clone(), bust), || async move {
             // Another flight may have landed between the look above and this one's start.
-            match me.known(&key).filter(|_| !bust) {
-                Some(artifact) => Ok(artifact),
-                None => me.build(&key, &wanted).await.map_err(Arc::new),
+            if let Some(answer) = me.answer(&key).filter(|_| !bust) {
+                return answer;
             }
+            let built = me.build(&key, &wanted, &plan).await.map_err(Arc::new);
+            me.remember(&key, &built);
+            built
         });
         flight.await.unwrap_or_else(|lost| Err(Arc::new(BuildError::Broke(lost.to_string()))))
     }
 
+    /// What is known without compiling.
+    fn answer(&self, key: &str) -> Option<Result<Option<Arc<Artifact>>, Arc<BuildError>>> {
+        if let Some(artifact) = self.known(key) {
+            return Some(Ok(Some(artifact)));
+        }
+        if self.formless.get(key).is_some() {
+            return Some(Ok(None));
+        }
+        self.refusals.get(key).map(Err)
+    }
+
+    /// Remembers what would come out the same again: not what the host's state or load had a part in.
+    fn remember(&self, key: &str, built: &Result<Option<Arc<Artifact>>, Arc<BuildError>>) {
+        self.refusals.forget(key);
+        self.formless.forget(key);
+        match built {
+            Ok(Some(_)) => {}
+            Ok(None) => self.formless.put(key, ()),
+            Err(error) => {
+                if matches!(**error, BuildError::Refused(..) | BuildError::Qualifier { .. }) {
+                    self.refusals.put(key, error.clone());
+                }
+            }
+        }
+    }
+
     /// Everything that the bytes of an artifact depend on.
-    fn key(&self, wanted: &Wanted) -> String {
-        let toolchain = &self.compiler.toolchain;
+    fn key(&self, wanted: &Wanted, plan: &Plan) -> String {
+        let mut parts = vec![env!("CARGO_PKG_VERSION"), render::TEMPLATES];
+        // Where the call begins is seen by functions that ask for their caller's line, and in complaints.
+        let (line, column) = wanted.call.start();
+        let (line, column) = (line.to_string(), column.to_string());
+        match plan {
+            Plan::Exact => parts.extend(["call", wanted.call.text(), &column]),
+            Plan::Function(function) => {
+                parts.extend(receiver::FILES.map(|(_, text)| text));
+                parts.extend(["function", function.callee()]);
+                parts.extend(function.types().iter().map(String::as_str));
+            }
+        }
+        let version = self.programs.compiler.toolchain.version();
+        let common = [wanted.checkout.key(), version, std::env::consts::ARCH, &line];
+        let imports: Vec<_> = wanted.imports.iter().map(ImportPath::as_str).collect();
         let mut hash = Sha256::new();
-        let fixed = [
-            env!("CARGO_PKG_VERSION"),
-            render::TEMPLATES,
-            wanted.checkout.key(),
-            toolchain.version(),
-            std::env::consts::ARCH,
-            wanted.call.text(),
-        ];
-        for part in fixed.into_iter().chain(wanted.imports.iter().map(ImportPath::as_str)) {
-            hash.update(part.len().to_le_bytes());
-            hash.update(part);
+        for list in [&parts[..], &common, &imports] {
+            hash.update(list.len().to_le_bytes());
+            for part in list {
+                hash.update(part.len().to_le_bytes());
+                hash.update(part);
+            }
         }
         crate::source::short_hex(&hash.finalize())
     }
@@ -143,7 +253,13 @@ impl Builder {
         artifact
     }
 
-    async fn build(&self, key: &str, wanted: &Wanted) -> Result<Arc<Artifact>, BuildError> {
+    /// Compiles a plan; none if there is no such function form.
+    async fn build(
+        &self,
+        key: &str,
+        wanted: &Wanted,
+        plan: &Plan,
+    ) -> Result<Option<Arc<Artifact>>, BuildError> {
         let Wanted { checkout, call, .. } = wanted;
         if let Some(found) = call.qualifier()
             && found != checkout.package_name()
@@ -151,11 +267,11 @@ impl Builder {
             let name = checkout.package_name().to_owned();
             return Err(BuildError::Qualifier { found: found.to_owned(), name });
         }
-        let layers = self.cache.layers(&self.compiler).await?;
+        let layers = self.cache.layers(&self.programs.compiler).await?;
         let mut layers: Vec<_> = layers.iter().map(|entry| entry.path().join("upper")).collect();
         // The first build of a checkout fills its own layer, which one build at a time may write; the later ones only
         // read it. Where nothing can be laid over it, all of them write it, one after the other.
-        let layered = self.compiler.layering() != Layering::None;
+        let layered = self.programs.compiler.layering() != Layering::None;
         let sealed = || layered && checkout.is_sealed();
         let alone = match sealed() {
             true => None,
@@ -169,53 +285,27 @@ impl Builder {
         if sealed() {
             drop(alone);
             layers.insert(0, own.join("upper"));
-            let program = self.compile(wanted, &layers, None).await?;
-            return self.keep(key, &program.program);
+            let ran = self.programs.compile(wanted, plan, &layers, None).await?;
+            return ran.map(|ran| self.keep(key, &ran.program)).transpose();
         }
-        let mut result = self.compile(wanted, &layers, Some(&own)).await;
+        let mut result = self.programs.compile(wanted, plan, &layers, Some(&own)).await;
         if matches!(result, Err(BuildError::Size)) {
-            self.compiler.empty_cache(checkout).map_err(BuildError::Disk)?;
+            self.programs.compiler.empty_cache(checkout).map_err(BuildError::Disk)?;
             // Where all builds of a checkout write one layer, it may have been the earlier ones.
             if !layered {
-                result = self.compile(wanted, &layers, Some(&own)).await;
+                result = self.programs.compile(wanted, plan, &layers, Some(&own)).await;
             }
         }
-        let program = result?;
+        let Some(ran) = result? else { return Ok(None) };
         if layered {
             gocache::seal(own.join("upper")).await?;
             checkout.seal().map_err(BuildError::Disk)?;
         }
-        self.keep(key, &program.program)
-    }
-
-    /// Runs the compiler in the form that the call needs.
-    async fn compile(
-        &self,
-        wanted: &Wanted,
-        layers: &[PathBuf],
-        cache: Option<&Path>,
-    ) -> Result<Ran, BuildError> {
-        let Wanted { checkout, call, imports } = wanted;
-        for form in [Form::Values, Form::Statement] {
-            let minor = self.compiler.toolchain.minor();
-            let main_go = render::main_go(checkout, call, imports, form, minor);
-            let job = Job::Program { checkout, main_go: &main_go };
-            let ran = self.compiler.run(job, layers, cache).await?;
-            match ran.complaint().map(|stderr| diagnose::read(&stderr, call)) {
-                Some((Complaint::NoValue, _)) if form == Form::Values => continue,
-                Some((complaint, text)) => {
-                    return Err(refusal(complaint, text, checkout.lacks_cgo()));
-                }
-                None => {}
-            }
-            ran.accept()?;
-            return Ok(ran);
-        }
-        Err(BuildError::Broke("the call neither has results nor is a statement".into()))
+        self.keep(key, &ran.program).map(Some)
     }
 
     fn keep(&self, key: &str, program: &Path) -> Result<Arc<Artifact>, BuildError> {
-        let scratch = self.compiler.trash.scratch().map_err(BuildError::Disk)?;
+        let scratch = self.programs.compiler.trash.scratch().map_err(BuildError::Disk)?;
         artifact::adopt(program, scratch.path()).map_err(BuildError::Disk)?;
         let entry = self.store.publish(key, scratch)?;
         let artifact = Arc::new(Artifact::open(entry).map_err(BuildError::Disk)?);
@@ -224,7 +314,7 @@ impl Builder {
 
     /// Compiles the standard library ahead of its use.
     pub async fn warm(&self) -> Result<(), BuildError> {
-        self.cache.warm(&self.compiler).await
+        self.cache.warm(&self.programs.compiler).await
     }
 
     /// Lets go of what is too old or too much. Reads the disk.
@@ -233,14 +323,4 @@ impl Builder {
         self.open.lock().retain(|key, _| self.store.has(key));
         remaining
     }
-}
-
-/// What a complaint means for a package of which cgo may have left files out.
-fn refusal(complaint: Complaint, text: String, lacks_cgo: bool) -> BuildError {
-    let outside_the_call = complaint == Complaint::Refused && !text.contains("call:");
-    if lacks_cgo && (complaint == Complaint::NoFunction || outside_the_call) {
-        let text = format!("{text}\nfiles of the package need cgo, which is not to be had here");
-        return BuildError::Refused(Complaint::Cgo, text);
-    }
-    BuildError::Refused(complaint, text)
 }

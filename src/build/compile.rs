@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::artifact::PROGRAM;
 use super::layering::{self, Layering};
-use super::{Complaint, diagnose};
+use super::{Complaint, diagnose, receiver};
 use crate::island::{
     Bind, Disk, Ending, Islands, Limits, Outcome, Program, Purpose, Rights, Spec, StartError,
     ToolRights,
@@ -85,8 +85,8 @@ pub enum BuildError {
 pub(super) enum Job<'a> {
     /// Packages of the standard library, for their entries in the build cache.
     Packages { packages: Vec<String>, background: bool },
-    /// A program: the given main.go in a checkout's module.
-    Program { checkout: &'a Checkout, main_go: &'a str },
+    /// A program: the given main.go in a checkout's module, which may receive its arguments at run time.
+    Program { checkout: &'a Checkout, main_go: &'a str, receives: bool },
 }
 
 impl Compiler {
@@ -117,7 +117,7 @@ impl Compiler {
             binds.push(Bind { source, target: Path::new("/").join(name), writable });
         }
         let goroot = self.toolchain.goroot().to_owned();
-        binds.push(Bind { source: goroot.clone(), target: goroot, writable: false });
+        binds.push(Bind { source: goroot.clone(), target: goroot.clone(), writable: false });
         let (upper, work) = match cache {
             Some(cache) => (cache.join("upper"), cache.join("work")),
             None => {
@@ -141,6 +141,12 @@ impl Compiler {
             ..self.limits.clone()
         };
         let background = matches!(job, Job::Packages { background: true, .. });
+        args.push("-overlay=/job/overlay.json".to_owned());
+        let laid = scratch.path().join("job");
+        let mut replace = serde_json::Map::new();
+        if !matches!(job, Job::Program { receives: false, .. }) {
+            receiver::lay_out(&goroot, &laid, &mut replace).map_err(BuildError::Disk)?;
+        }
         let folder = match job {
             Job::Packages { packages, .. } => {
                 limits.deadline = LIBRARY_DEADLINE;
@@ -149,18 +155,20 @@ impl Compiler {
                 args.extend(packages);
                 self.toolchain.goroot().join("src").display().to_string()
             }
-            Job::Program { checkout, main_go } => {
-                let job = scratch.path().join("job");
+            Job::Program { checkout, main_go, .. } => {
                 let main_dir = main_dir(checkout);
-                lay_out(checkout, &main_dir, main_go, &job).map_err(BuildError::Disk)?;
+                lay_out(checkout, &main_dir, main_go, &laid, &mut replace)
+                    .map_err(BuildError::Disk)?;
                 binds.extend(checkout_binds(checkout));
                 let mode = if checkout.is_vendored() { "-mod=vendor" } else { "-mod=readonly" };
-                args.extend(["-overlay=/job/overlay.json", mode, "-o"].map(str::to_owned));
+                args.extend([mode, "-o"].map(str::to_owned));
                 args.push(format!("/out/{PROGRAM}"));
                 args.push(format!("./{main_dir}"));
                 module_folder(checkout).display().to_string()
             }
         };
+        let overlay = serde_json::json!({ "Replace": replace }).to_string();
+        std::fs::write(laid.join("overlay.json"), overlay).map_err(BuildError::Disk)?;
         let spec = Spec {
             rights: Rights::Tool(ToolRights {
                 purpose: Purpose::Build,
@@ -270,11 +278,16 @@ fn main_dir(checkout: &Checkout) -> String {
     name
 }
 
-/// Writes main.go and the file that tells the go command where to see it, and where the completed go.mod and go.sum.
-fn lay_out(checkout: &Checkout, main_dir: &str, main_go: &str, job: &Path) -> std::io::Result<()> {
+/// Writes main.go, and adds where the go command is to see it and the completed go.mod and go.sum.
+fn lay_out(
+    checkout: &Checkout,
+    main_dir: &str,
+    main_go: &str,
+    job: &Path,
+    replace: &mut serde_json::Map<String, serde_json::Value>,
+) -> std::io::Result<()> {
     std::fs::write(job.join("main.go"), main_go)?;
     let module = module_folder(checkout);
-    let mut replace = serde_json::Map::new();
     let mut add = |seen: PathBuf, real: &str| {
         replace.insert(seen.display().to_string(), serde_json::Value::from(real));
     };
@@ -284,8 +297,7 @@ fn lay_out(checkout: &Checkout, main_dir: &str, main_go: &str, job: &Path) -> st
             add(module.join(name), &format!("/checkout/overlay/{name}"));
         }
     }
-    let overlay = serde_json::json!({ "Replace": replace });
-    std::fs::write(job.join("overlay.json"), overlay.to_string())
+    Ok(())
 }
 
 fn checkout_binds(checkout: &Checkout) -> Vec<Bind> {

@@ -35,6 +35,11 @@ pub(super) fn is_of_the_cache(stderr: &str) -> bool {
     lines.any(|line| BEGINNINGS.iter().any(|beginning| line.starts_with(beginning)))
 }
 
+/// Whether a complaint is about the call or the main.go around it, and not about what it calls.
+pub(super) fn is_of_the_call(stderr: &str) -> bool {
+    stderr.contains("/call:") || stderr.contains("main.go:")
+}
+
 fn classify(text: &str, call: &Call) -> Complaint {
     let in_call: Vec<&str> = text.lines().filter(|line| line.starts_with("call:")).collect();
     let message = |line: &&str| line.splitn(4, ':').nth(3).unwrap_or("").trim().to_owned();
@@ -111,6 +116,18 @@ mod tests {
         ];
         for (stderr, expected) in table {
             assert_eq!(read(stderr, &call).0, expected, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_compile_around_a_call_is_told_from_the_call() {
+        for (stderr, expected) in [
+            ("# m/sky_island_call\n/call:1:1: undefined: F", true),
+            ("sky_island_call/main.go:9:2: package x/y is not in std", true),
+            ("# example.com/m\n/checkout/src/a.go:3:4: undefined: b", false),
+            ("go: go.mod requires go >= 1.99 (running go 1.26.8; GOTOOLCHAIN=local)", false),
+        ] {
+            assert_eq!(is_of_the_call(stderr), expected, "{stderr}");
         }
     }
 

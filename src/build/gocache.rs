@@ -14,10 +14,12 @@ use tokio::sync::OnceCell;
 
 use super::compile::{BuildError, Compiler, Job};
 use super::layering::Layering;
+use super::receiver;
 use crate::store::{Entry, Store};
 
 /// What every main.go needs, and what most calls name.
-const BASE: [&str; 7] = ["fmt", "os", "strings", "strconv", "time", "context", "errors"];
+const BASE: [&str; 8] =
+    ["fmt", "os", "strings", "strconv", "time", "context", "errors", receiver::PACKAGE];
 /// Entries this far ahead look freshly used to the go command, so that it neither touches nor trims a layer.
 const FUTURE: Duration = Duration::from_secs(50 * 365 * 24 * 3600);
 
@@ -37,6 +39,7 @@ impl GoCache {
         hash.update(toolchain.goroot().as_os_str().as_encoded_bytes());
         hash.update([0]);
         hash.update(super::compile::FLAGS.join(" "));
+        receiver::FILES.iter().for_each(|(_, text)| hash.update(text));
         let key = crate::source::short_hex(&hash.finalize());
         // Layers of another toolchain are of no use to anybody.
         for (name, _) in store.all().iter().filter(|(name, _)| !name.starts_with(&key)) {

@@ -11,12 +11,16 @@ mod compile;
 mod diagnose;
 mod gocache;
 mod layering;
+mod program;
+mod receiver;
+mod remembered;
 mod render;
+mod shape;
 mod stdlib;
 mod toolchain;
 
 pub use artifact::Artifact;
-pub use builder::{Builder, BuilderOptions, Wanted};
+pub use builder::{Builder, BuilderOptions, Built, Wanted};
 pub use compile::{BuildError, Compiler};
 pub use diagnose::Complaint;
 pub use gocache::GoCache;

@@ -3,10 +3,10 @@
 //! What must always hold: only parsed values are laid in (a [`Call`], [`ImportPath`]s, a checked package name), each at
 //! one place and once, so that nothing in them is taken for a part of the template.
 
-use crate::call::Call;
-use crate::source::{Checkout, ImportPath};
-
+use super::shape::Shape;
 use super::stdlib;
+use crate::call::{Call, FunctionForm};
+use crate::source::{Checkout, ImportPath};
 
 /// How the results of a call are dealt with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,32 +18,31 @@ pub(super) enum Form {
 }
 
 const VALUES: &str = include_str!("../../templates/main.go.values");
+const STATEMENT: &str = include_str!("../../templates/main.go.statement");
+const FUNCTION: &str = include_str!("../../templates/main.go.function");
 /// What decides how main.go looks, for the keys of artifacts.
 pub(super) const TEMPLATES: &str = concat!(
     include_str!("../../templates/main.go.values"),
     include_str!("../../templates/main.go.statement"),
+    include_str!("../../templates/main.go.function"),
 );
-const STATEMENT: &str = include_str!("../../templates/main.go.statement");
 
-/// The text of main.go, in the language of Go 1.`minor` whatever older one the module asks for. `imports` settles which
-/// package a name means.
-pub(super) fn main_go(
-    checkout: &Checkout,
-    call: &Call,
-    imports: &[ImportPath],
-    form: Form,
-    minor: u32,
-) -> String {
-    let target = Target { path: checkout.import_path().as_str(), name: checkout.package_name() };
-    render(&target, call, imports, form, minor)
-}
-
-struct Target<'a> {
+/// What the call is about.
+pub(super) struct Target<'a> {
     path: &'a str,
     name: &'a str,
 }
 
-fn render(
+impl<'a> Target<'a> {
+    /// The package of a checkout.
+    pub(super) fn of(checkout: &'a Checkout) -> Self {
+        Self { path: checkout.import_path().as_str(), name: checkout.package_name() }
+    }
+}
+
+/// The text of main.go, in the language of Go 1.`minor` whatever older one the module asks for. `imports` settles which
+/// package a name means.
+pub(super) fn main_go(
     target: &Target<'_>,
     call: &Call,
     imports: &[ImportPath],
@@ -54,18 +53,85 @@ fn render(
         Form::Values => VALUES,
         Form::Statement => STATEMENT,
     };
-    let specs = import_specs(target, call, imports);
-    let lines: String = specs.iter().map(|spec| format!("\t{spec}\n")).collect();
     let (line, column) = call.start();
-    let (start, minor) = (format!("{line}:{column}"), minor.to_string());
-    let mut text = String::with_capacity(template.len() + lines.len() + call.text().len());
+    fill(
+        template,
+        &[
+            ("{{go}}", &minor.to_string()),
+            ("{{imports}}", &import_lines(target, call, imports)),
+            ("{{start}}", &format!("{line}:{column}")),
+            ("{{call}}", call.text()),
+        ],
+    )
+}
+
+/// The text of a main.go that receives the arguments of a call at run time, for a function of this shape.
+pub(super) fn function_go(
+    target: &Target<'_>,
+    call: &Call,
+    function: &FunctionForm,
+    imports: &[ImportPath],
+    shape: &Shape,
+    minor: u32,
+) -> String {
+    let (line, callee) = (function.line().to_string(), function.callee());
+    let types: Vec<String> =
+        function.types().iter().map(|kind| format!("(*{kind})(nil)")).collect();
+    let names = list(shape.parameters, |n| format!("sky_island_a{n}"));
+    let variables = if names.is_empty() { String::new() } else { format!("{names} := ") };
+    let spread = if shape.variadic { "..." } else { "" };
+    // Without results there is nothing to print, and nothing to print it with.
+    let (library, print, close) = match shape.results {
+        0 => ("", "", ""),
+        _ => ("\tsky_island_fmt \"fmt\"\n", "sky_island_fmt.Print(", ")"),
+    };
+    fill(
+        FUNCTION,
+        &[
+            ("{{go}}", &minor.to_string()),
+            ("{{fmt}}", library),
+            ("{{imports}}", &import_lines(target, call, imports)),
+            ("{{shape}}", &shape_go(shape)),
+            ("{{types}}", &types.join(", ")),
+            ("{{variables}}", &variables),
+            ("{{line}}", &line),
+            ("{{callee}}", callee),
+            ("{{print}}", print),
+            ("{{line}}", &line),
+            ("{{callee}}", callee),
+            ("{{arguments}}", &format!("({names}{spread}){close}")),
+        ],
+    )
+}
+
+/// The function whose type parameters the compiler infers from a function of this shape.
+fn shape_go(shape: &Shape) -> String {
+    let Shape { parameters, variadic, results } = *shape;
+    let last = |n: usize| variadic && n + 1 == parameters;
+    let kinds = list(parameters, |n| format!("sky_island_A{n}"));
+    let given = list(results, |n| format!("sky_island_R{n}"));
+    let both = [kinds.as_str(), &given].into_iter().filter(|names| !names.is_empty());
+    let both = both.collect::<Vec<_>>().join(", ");
+    let generic = if both.is_empty() { String::new() } else { format!("[{both} any]") };
+    let taken =
+        list(parameters, |n| format!("{}sky_island_A{n}", if last(n) { "..." } else { "" }));
+    let variables =
+        list(parameters, |n| format!("a{n} {}sky_island_A{n}", if last(n) { "[]" } else { "" }));
+    let pointers: String = (0..parameters).map(|n| format!(", &a{n}")).collect();
+    format!(
+        "func sky_island_shape{generic}(in sky_island.Input, _ func({taken}) ({given})) ({variables}) {{\n\
+         \tsky_island.Arguments(in, {variadic}{pointers})\n\treturn\n}}"
+    )
+}
+
+fn list(length: usize, element: impl Fn(usize) -> String) -> String {
+    (0..length).map(element).collect::<Vec<_>>().join(", ")
+}
+
+/// Lays values into a template, in which their markers stand in the same order.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut text = String::with_capacity(template.len() * 2);
     let mut rest = template;
-    let values = [
-        ("{{go}}", minor.as_str()),
-        ("{{imports}}", &lines),
-        ("{{start}}", &start),
-        ("{{call}}", call.text()),
-    ];
     for (marker, value) in values {
         // A marker is looked for in the template alone, so what was laid in is never read again.
         let (before, after) = rest.split_once(marker).unwrap_or((rest, ""));
@@ -74,6 +140,11 @@ fn render(
     }
     text.push_str(rest);
     text
+}
+
+fn import_lines(target: &Target<'_>, call: &Call, imports: &[ImportPath]) -> String {
+    let specs = import_specs(target, call, imports);
+    specs.iter().map(|spec| format!("\t{spec}\n")).collect()
 }
 
 /// The import specifications, in the order in which they are written.
@@ -148,8 +219,39 @@ mod tests {
     #[test]
     fn what_looks_like_a_template_in_a_call_stays_text() {
         let call = Call::parse("Encode(\"{{imports}} {{call}}\")").unwrap();
-        let text = render(&GEOHASH, &call, &[], Form::Values, 26);
+        let text = main_go(&GEOHASH, &call, &[], Form::Values, 26);
         assert_eq!(text.matches("{{imports}} {{call}}").count(), 1);
         assert_eq!(text.matches("geohash").count(), 1);
+    }
+
+    #[test]
+    fn a_function_is_called_in_its_shape() {
+        let call = Call::parse("\nStore(\"{{callee}}\", []T{{1}}, &sub.T{}, T{}, T{})").unwrap();
+        let function = call.function_form().unwrap();
+        let text = |parameters, variadic, results| {
+            let shape = Shape { parameters, variadic, results };
+            function_go(&GEOHASH, &call, &function, &[], &shape, 26)
+        };
+        let variadic = text(2, true, 2);
+        for part in [
+            "\tsky_island_fmt \"fmt\"\n\tsky_island \"sky_island\"\n\t. \"github.com/mmcloughlin/geohash\"\n)",
+            "func sky_island_shape[sky_island_A0, sky_island_A1, sky_island_R0, sky_island_R1 any](in sky_island.Input, \
+             _ func(sky_island_A0, ...sky_island_A1) (sky_island_R0, sky_island_R1)) \
+             (a0 sky_island_A0, a1 []sky_island_A1) {\n\tsky_island.Arguments(in, true, &a0, &a1)\n",
+            "sky_island.Wait((*[]T)(nil), (*sub.T)(nil), (*T)(nil))",
+            "sky_island_a0, sky_island_a1 := sky_island_shape(sky_island_input,\n/*line /call:2:1*/Store)",
+            "sky_island_fmt.Print(\n/*line /call:2:1*/Store(sky_island_a0, sky_island_a1...))\n",
+        ] {
+            assert!(variadic.contains(part), "{part}\n{variadic}");
+        }
+        let nothing = text(0, false, 0);
+        for part in [
+            "func sky_island_shape(in sky_island.Input, _ func() ()) () {\n\tsky_island.Arguments(in, false)\n",
+            "\tsky_island_shape(sky_island_input,\n",
+            "\n/*line /call:2:1*/Store()\n",
+        ] {
+            assert!(nothing.contains(part), "{part}\n{nothing}");
+        }
+        assert!(!nothing.contains("fmt") && !nothing.contains("{{"), "{nothing}");
     }
 }

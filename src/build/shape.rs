@@ -5,6 +5,8 @@
 
 /// What the compiler's complaint about a wrong guess begins with.
 const COMPLAINT: &str = "in call to sky_island_shape, type func";
+/// Of a call with more arguments than this, the compiler is asked at once.
+const MOST_GUESSED: usize = 16;
 
 /// The shape of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub(super) struct Shape {
 impl Shape {
     /// What a call with this many arguments is most likely of.
     pub fn guess(arguments: usize) -> Self {
-        Self { parameters: arguments, variadic: false, results: 1 }
+        Self { parameters: arguments.min(MOST_GUESSED), variadic: false, results: 1 }
     }
 
     /// The shape that the compiler found instead of the guessed one, if that is its complaint.
@@ -29,7 +31,8 @@ impl Shape {
         let mut rest = text;
         let parameters = list(&mut rest)?;
         let variadic = parameters.last().is_some_and(|last| {
-            last.starts_with("...") || last.split_once(' ').is_some_and(|(_, t)| t.starts_with("..."))
+            last.starts_with("...")
+                || last.split_once(' ').is_some_and(|(_, t)| t.starts_with("..."))
         });
         let results = if rest.starts_with(" of ") {
             0
@@ -104,18 +107,31 @@ mod tests {
             ("func()", (0, false, 0)),
             ("func() int", (0, false, 1)),
             ("func(...int)", (1, true, 0)),
-            ("func(a int, b func(x ...int) (int, error), c map[string][]int) func(int, int)", (3, false, 1)),
+            (
+                "func(a int, b func(x ...int) (int, error), c map[string][]int) func(int, int)",
+                (3, false, 1),
+            ),
             ("func(func(...int))", (1, false, 0)),
             ("func(struct{A, B int \"json:\\\"a,)b\\\"\"}, int) (err error)", (2, false, 1)),
-            ("func(a [2]struct{F func() (int, int)}, b ...[]int) (a int, b func() (int, int), err error)", (2, true, 3)),
+            (
+                "func(a [2]struct{F func() (int, int)}, b ...[]int) (a int, b func() (int, int), err error)",
+                (2, true, 3),
+            ),
             ("func(ctx context.Context, of string) <-chan int", (2, false, 1)),
-            ("func(p example.com/m.Pair[int, string]) example.com/m.List[example.com/m.Pair[int, string]]", (1, false, 1)),
+            (
+                "func(p example.com/m.Pair[int, string]) example.com/m.List[example.com/m.Pair[int, string]]",
+                (1, false, 1),
+            ),
         ];
         for (text, (parameters, variadic, results)) in table {
             let expected = Shape { parameters, variadic, results };
             for complaint in [
-                format!("# m\n/call:1:1: in call to sky_island_shape, type {text} of m.F does not match func(sky_island_A0) sky_island_R0 (cannot infer sky_island_A0 and sky_island_R0)\nmore"),
-                format!("/call:1:1: in call to sky_island_shape, type {text} of F does not match inferred type func(int, int) int for func(sky_island_A0, sky_island_A1) sky_island_R0"),
+                format!(
+                    "# m\n/call:1:1: in call to sky_island_shape, type {text} of m.F does not match func(sky_island_A0) sky_island_R0 (cannot infer sky_island_A0 and sky_island_R0)\nmore"
+                ),
+                format!(
+                    "/call:1:1: in call to sky_island_shape, type {text} of F does not match inferred type func(int, int) int for func(sky_island_A0, sky_island_A1) sky_island_R0"
+                ),
             ] {
                 assert_eq!(Shape::read(&complaint), Some(expected), "{text}");
             }

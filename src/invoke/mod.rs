@@ -12,7 +12,7 @@ use tokio::time::timeout;
 pub use fault::{Code, Failure, Fault, Stage};
 pub use request::{Form, Invocation};
 
-use crate::build::{Builder, Wanted};
+use crate::build::{Builder, Built, Wanted};
 use crate::island::{Ending, Islands, Limits, Outcome, Spec};
 use crate::net::{Lease, Withdrawals};
 use crate::source::{Revision, Sources};
@@ -120,7 +120,7 @@ impl Invoker {
         let wanted = Wanted { checkout, call: call.call.clone(), imports: call.imports.clone() };
         let built = self.builder.find(&wanted, call.cache_bust).await;
         times.build = began.elapsed();
-        let artifact = built.map_err(fault::of_build)?;
+        let Built { artifact, arguments } = built.map_err(fault::of_build)?;
 
         let began = Instant::now();
         let permit = timeout(self.wait, self.running.acquire()).await;
@@ -130,15 +130,28 @@ impl Invoker {
             return Err(Failure::new(Code::Busy, Stage::Queue, detail));
         };
         let mut spec = Spec::function(artifact.program(), self.limits.clone());
+        spec.arguments = arguments;
         if call.ip4 {
             let began = Instant::now();
             let lease = self.lease().await;
             times.start = began.elapsed();
             spec.address = Some(Arc::new(lease?));
         }
-        let outcome = self.islands.run(&spec).await.map_err(fault::of_start)?;
+        let mut outcome = self.islands.run(&spec).await.map_err(fault::of_start)?;
         times.start += outcome.start;
         times.run = outcome.run;
+        if outcome.ending == Ending::Unrepresentable {
+            // Nothing was called: the call is compiled as it stands.
+            let began = Instant::now();
+            let exact = self.builder.find_exact(&wanted, call.cache_bust).await;
+            times.build += began.elapsed();
+            let artifact = exact.map_err(fault::of_build)?;
+            let exact = Spec::function(artifact.program(), self.limits.clone());
+            spec = Spec { address: spec.address, ..exact };
+            outcome = self.islands.run(&spec).await.map_err(fault::of_start)?;
+            times.start += outcome.start;
+            times.run += outcome.run;
+        }
         self.reply(outcome, revision)
     }
 

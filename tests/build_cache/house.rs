@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sky_island::build::{
-    Artifact, BuildError, Builder, BuilderOptions, Compiler, GoCache, Toolchain, Wanted,
+    Artifact, BuildError, Builder, BuilderOptions, Built, Compiler, GoCache, Toolchain, Wanted,
 };
 use sky_island::call::Call;
 use sky_island::island::{Backend, Ending, Islands, Limits, Options, Spec, choose};
@@ -37,6 +37,13 @@ import (
 )
 
 func Add(a, b int) int { return a + b }
+
+func Sum(list ...int) (sum, count int) {
+	for _, n := range list {
+		sum += n
+	}
+	return sum, len(list)
+}
 
 func Quiet() { fmt.Print("said") }
 
@@ -252,16 +259,30 @@ impl House<'_> {
         self.site.runtime.block_on(self.builder.warm()).expect("the standard library");
     }
 
-    pub fn build(&self, call: &str) -> Arc<Artifact> {
+    pub fn build(&self, call: &str) -> Built {
         self.try_build(call).unwrap_or_else(|error| panic!("{call}: {error:?}"))
     }
 
-    pub fn try_build(&self, call: &str) -> Result<Arc<Artifact>, Arc<BuildError>> {
-        self.site.runtime.block_on(find(self.sources.clone(), self.builder.clone(), call))
+    pub fn try_build(&self, call: &str) -> Result<Built, Arc<BuildError>> {
+        self.find(call, false)
+    }
+
+    /// The same, or compiled anew.
+    pub fn find(&self, call: &str, bust: bool) -> Result<Built, Arc<BuildError>> {
+        self.site
+            .runtime
+            .block_on(async { self.builder.find(&wanted(&self.sources, call).await, bust).await })
+    }
+
+    /// What the call is compiled to when its function's program cannot represent the arguments.
+    pub fn find_exact(&self, call: &str) -> Result<Arc<Artifact>, Arc<BuildError>> {
+        self.site.runtime.block_on(async {
+            self.builder.find_exact(&wanted(&self.sources, call).await, false).await
+        })
     }
 
     /// Builds all of them at the same time.
-    pub fn build_all(&self, calls: &[String]) -> Vec<Arc<Artifact>> {
+    pub fn build_all(&self, calls: &[String]) -> Vec<Built> {
         self.site.runtime.block_on(async {
             let start = |call: &String| {
                 let (sources, builder, call) =
@@ -278,8 +299,9 @@ impl House<'_> {
     }
 
     /// What a program prints.
-    pub fn run(&self, artifact: &Artifact) -> String {
-        let spec = Spec::function(artifact.program(), limits());
+    pub fn run(&self, built: &Built) -> String {
+        let mut spec = Spec::function(built.artifact.program(), limits());
+        spec.arguments = built.arguments.clone();
         let outcome = self.site.runtime.block_on(self.islands.run(&spec)).expect("an island");
         assert_eq!(outcome.ending, Ending::Exited(0));
         String::from_utf8(outcome.stdout).expect("text")
@@ -298,10 +320,14 @@ async fn find(
     sources: Arc<Sources>,
     builder: Arc<Builder>,
     call: &str,
-) -> Result<Arc<Artifact>, Arc<BuildError>> {
-    let checkout = checkout(&sources).await;
+) -> Result<Built, Arc<BuildError>> {
+    builder.find(&wanted(&sources, call).await, false).await
+}
+
+async fn wanted(sources: &Arc<Sources>, call: &str) -> Wanted {
+    let checkout = checkout(sources).await;
     let call = Arc::new(Call::parse(call).expect("a call"));
-    builder.find(&Wanted { checkout, call, imports: Vec::new() }, false).await
+    Wanted { checkout, call, imports: Vec::new() }
 }
 
 async fn checkout(sources: &Arc<Sources>) -> Arc<Checkout> {
@@ -311,8 +337,8 @@ async fn checkout(sources: &Arc<Sources>) -> Arc<Checkout> {
 }
 
 /// The whole program.
-pub fn bytes(artifact: &Artifact) -> Vec<u8> {
-    let file = artifact.program();
+pub fn bytes(built: &Built) -> Vec<u8> {
+    let file = built.artifact.program();
     let mut bytes = vec![0; file.metadata().expect("metadata").len() as usize];
     file.read_exact_at(&mut bytes, 0).expect("the program");
     bytes

@@ -28,9 +28,12 @@ const LITTLE: u64 = 1 << 20;
 const ONCE: &str = "what an earlier call compiled is not compiled again";
 /// What a toolchain that is old itself can be tried for.
 const OLD: &str = "an old go command builds in the checkout's own cache";
-const TESTS: [(&str, fn(&Site)); 10] = [
+const TESTS: [(&str, fn(&Site)); 13] = [
     ("the same calls are the same programs both ways", same),
     (ONCE, once),
+    ("a function is compiled once for all its arguments", function),
+    ("a function is called in the shape that it has", shapes),
+    ("a call that does not compile is compiled once", refused),
     ("layers made one way serve the other", other_way),
     ("a build changes nothing in the layers below its own", unchanged),
     ("a damaged layer is compiled again", damaged),
@@ -71,8 +74,12 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
+/// A call that has to be compiled after `Add(1, 1)`, for its arguments are no literals.
+const OTHER: &str = "Add(1, 1+1)";
+
 /// A call for each form of main.go, and for packages of the library that no other layer has.
-const CALLS: [(&str, &str); 4] = [
+const CALLS: [(&str, &str); 5] = [
+    ("Add(20*2, 2)", "42"),
     ("Add(40, 2)", "42"),
     ("Quiet()", "said"),
     ("Encoded(\"<\")", "\"\\u003c\""),
@@ -98,8 +105,68 @@ fn once(site: &Site) {
             assert!(first.iter().any(|name| name == package), "{way:?} {package}: {first:?}");
         }
         assert!(!first.iter().any(|name| name == "fmt"), "{way:?}: the base layer has fmt");
-        house.build("Add(1, 2)");
+        house.build(OTHER);
         assert_eq!(house.compiled(), ["main"], "{way:?}");
+    }
+}
+
+fn function(site: &Site) {
+    let house = site.house(Way::Mount);
+    let first = house.build("Add(1, 1)");
+    house.compiled();
+    for (call, answer) in [("Add(0x14, 2e1)", "40"), ("Add('a',-1)", "96"), ("Add(1, 1)", "2")] {
+        let built = house.build(call);
+        assert_eq!(house.run(&built), answer, "{call}");
+        assert_eq!(built.artifact.id(), first.artifact.id(), "{call}");
+    }
+    assert_eq!(house.compiled(), [""; 0]);
+    let anew = house.find("Add(1, 1)", true).expect("an artifact");
+    assert_ne!(anew.artifact.id(), first.artifact.id());
+    house.compiled();
+    // A program that cannot represent the arguments is not asked again.
+    assert!(house.build("Add(1, \"a\")").arguments.is_some());
+    house.find_exact("Add(1, \"a\")").err().expect("Go refuses a string for an int");
+    house.try_build("Add(1, \"a\")").err().expect("the refusal is remembered");
+    assert_eq!(house.compiled(), ["main"]);
+}
+
+fn shapes(site: &Site) {
+    let house = site.house(Way::Mount);
+    house.build("Add(1, 1)");
+    house.compiled();
+    for (call, compiles, answer) in [
+        ("Quiet()", 2, "said"),
+        ("m.Quiet()", 2, "said"),
+        ("Quiet()", 0, "said"),
+        ("Sum()", 2, "0 0"),
+        ("Sum(1, 2, 3)", 0, "6 3"),
+        ("Sum([]int{1, 2}...)", 1, "3 2"),
+        ("Encoded(\"a\")", 1, "\"a\""),
+    ] {
+        let built = house.build(call);
+        assert!(built.arguments.is_some(), "{call}");
+        assert_eq!(house.run(&built), answer, "{call}");
+        assert_eq!(house.compiled().len(), compiles, "{call}");
+    }
+}
+
+fn refused(site: &Site) {
+    let house = site.house(Way::Mount);
+    house.build("Add(1, 1)");
+    house.compiled();
+    for (call, compiles, complaint) in [
+        ("Nothing(1)", 2, "call:1:1: undefined: Nothing"),
+        ("Add(1, 2, 3)", 1, "call:1:11: too many arguments in call to Add"),
+        ("Add(1, 1+\"a\")", 1, "call:1:10: invalid operation"),
+        ("n.Add(1)", 0, "the call begins with n"),
+    ] {
+        for attempt in [compiles, 0] {
+            let error = house.try_build(call).err().expect("it does not compile");
+            assert!(error.to_string().contains(complaint), "{call}: {error}");
+            assert_eq!(house.compiled().len(), attempt, "{call}");
+        }
+        house.find(call, true).err().expect("it does not compile");
+        assert_eq!(house.compiled().len(), compiles, "{call} looked at anew");
     }
 }
 
@@ -108,7 +175,7 @@ fn other_way(site: &Site) {
         let house = site.house(first);
         house.build("Add(1, 1)");
         let house = house.reopened(second);
-        let artifact = house.build("Add(1, 2)");
+        let artifact = house.build(OTHER);
         assert_eq!(house.compiled(), ["main"], "{first:?} and then {second:?}");
         assert_eq!(house.run(&artifact), "3");
     }
@@ -122,7 +189,7 @@ fn unchanged(site: &Site) {
         house.build("Add(1, 1)");
         assert!(listing(&house.state("gocache")) == base, "{way:?}: the first build");
         let own = listing(&house.state("checkouts"));
-        house.build("Add(1, 2)");
+        house.build(OTHER);
         assert!(listing(&house.state("gocache")) == base, "{way:?}: the second build");
         assert!(listing(&house.state("checkouts")) == own, "{way:?}: the checkout's own layer");
     }
@@ -149,7 +216,7 @@ fn damaged(site: &Site) {
             listing(&layer).keys().filter(|file| is_cached(file)).for_each(|file| damage(file));
         }
         house.compiled();
-        let artifact = house.build("Add(1, 2)");
+        let artifact = house.build(OTHER);
         let compiled = house.compiled();
         assert!(compiled.iter().any(|name| name == "fmt"), "{what}: {compiled:?}");
         assert_eq!(house.run(&artifact), "3", "{what}");
@@ -158,7 +225,7 @@ fn damaged(site: &Site) {
 
 fn crowd(site: &Site) {
     let house = site.house(Way::Program);
-    let calls: Vec<String> = (0..6).map(|n| format!("Add({n}, 100)")).collect();
+    let calls: Vec<String> = (0..6).map(|n| format!("Add({n}+0, 100)")).collect();
     for (n, artifact) in house.build_all(&calls).into_iter().enumerate() {
         assert_eq!(house.run(&artifact), format!("{}", n + 100));
     }
@@ -195,7 +262,7 @@ fn old(site: &Site) {
     let artifact = house.build("Add(1, 1)");
     assert_eq!(house.run(&artifact), "2");
     assert!(house.compiled().iter().any(|name| name == "fmt"), "there is no layer below");
-    let artifact = house.build("Add(1, 2)");
+    let artifact = house.build(OTHER);
     assert_eq!(house.run(&artifact), "3");
     assert_eq!(house.compiled(), ["main"]);
 }
