@@ -13,10 +13,12 @@ mod host;
 mod islands;
 mod limits;
 mod network;
+mod standby;
 mod units;
 
 pub use limits::Limits;
 pub use network::Network;
+pub use standby::Standby;
 pub use units::{Bytes, Span};
 
 use crate::init::{GoVersion, SetName, Sha256};
@@ -65,6 +67,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// What calls may use.
     pub limits: Limits,
+    /// Islands that stand by.
+    pub standby: Standby,
     /// Where source comes from.
     pub sources: Sources,
     /// The Go toolchain.
@@ -197,6 +201,10 @@ impl Config {
         check(
             self.jails.children_max == 0,
             "jails.children_max: an island makes no islands; use 0",
+        );
+        check(
+            self.standby.per_function > 0,
+            "standby.per_function: must be at least 1; standby.total of 0 has none stand by",
         );
         check(!self.sources.order.is_empty(), "sources.order: name git, proxy or both");
         let limits = &self.limits;

@@ -17,7 +17,7 @@ use crate::build::{
 use crate::config::Config;
 use crate::http::{App, router};
 use crate::invoke::{Capacity, Invoker};
-use crate::island::{Backend, Islands, Limits, StartError, choose};
+use crate::island::{Backend, Islands, Limits, Standbys, StartError, choose};
 use crate::layout::LayoutError;
 use crate::metrics::Metrics;
 use crate::net::{WithdrawalError, Withdrawals};
@@ -119,10 +119,11 @@ impl Parts {
         };
         let sources = Arc::new(parts.sources()?);
         let builder = Arc::new(parts.builder()?);
+        let standbys = Standbys::new(parts.islands.clone(), config.standby.limits());
         let invoker = Arc::new(Invoker::new(
             sources.clone(),
             builder.clone(),
-            parts.islands.clone(),
+            standbys,
             addresses,
             config.function_limits(),
             Capacity {
@@ -136,6 +137,7 @@ impl Parts {
 
     /// Ends all islands, and deletes what was on its way out.
     pub async fn close(self) {
+        self.invoker.close();
         self.backend.close().await;
         self.trash.empty();
     }

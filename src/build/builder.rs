@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -74,8 +74,26 @@ pub struct Wanted {
 pub struct Built {
     /// The program.
     pub artifact: Arc<Artifact>,
-    /// The arguments that it takes on descriptor 3; none for a program that has them in it.
-    pub arguments: Option<Vec<u8>>,
+    /// What it is called with on its line; none for a program that has that in it.
+    pub called: Option<Called>,
+}
+
+/// What a program in the function form is called with.
+#[derive(Clone, Debug)]
+pub struct Called {
+    /// The arguments, encoded.
+    pub arguments: Vec<u8>,
+    /// What tells the function from others of its package, whatever its revision.
+    pub function: String,
+}
+
+impl Called {
+    fn new(function: &FunctionForm, imports: &[ImportPath]) -> Self {
+        let types = function.types().iter().map(String::as_str);
+        let imports = imports.iter().map(ImportPath::as_str);
+        let parts: Vec<_> = [function.callee()].into_iter().chain(types).chain(imports).collect();
+        Self { arguments: function.encode(), function: parts.join("\n") }
+    }
 }
 
 impl Builder {
@@ -110,13 +128,12 @@ impl Builder {
         bust: bool,
     ) -> Result<Built, Arc<BuildError>> {
         if let Some(function) = self.function_of(wanted) {
-            let arguments = Some(function.encode());
+            let called = Called::new(&function, &wanted.imports);
             if let Some(artifact) = self.fly(wanted, Plan::Function(function), bust).await? {
-                return Ok(Built { artifact, arguments });
+                return Ok(Built { artifact, called: Some(called) });
             }
         }
-        let artifact = self.exact(wanted, bust).await?;
-        Ok(Built { artifact, arguments: None })
+        self.exact(wanted, bust).await
     }
 
     /// The artifact of the call as it stands, after its function's program could not represent the arguments. That is
@@ -125,7 +142,7 @@ impl Builder {
         self: &Arc<Self>,
         wanted: &Wanted,
         bust: bool,
-    ) -> Result<Arc<Artifact>, Arc<BuildError>> {
+    ) -> Result<Built, Arc<BuildError>> {
         self.unrepresentable.put(&self.key(wanted, &Plan::Exact), ());
         self.exact(wanted, bust).await
     }
@@ -134,9 +151,10 @@ impl Builder {
         self: &Arc<Self>,
         wanted: &Wanted,
         bust: bool,
-    ) -> Result<Arc<Artifact>, Arc<BuildError>> {
+    ) -> Result<Built, Arc<BuildError>> {
         let found = self.fly(wanted, Plan::Exact, bust).await?;
-        found.ok_or_else(|| Arc::new(BuildError::Broke("the call was not compiled".into())))
+        let broken = || Arc::new(BuildError::Broke("the call was not compiled".into()));
+        Ok(Built { artifact: found.ok_or_else(broken)?, called: None })
     }
 
     /// The function form of a call that is not known to be unfit for it.
@@ -200,14 +218,13 @@ impl Builder {
 
     /// Everything that the bytes of an artifact depend on.
     fn key(&self, wanted: &Wanted, plan: &Plan) -> String {
-        let mut parts = vec![env!("CARGO_PKG_VERSION"), render::TEMPLATES];
+        let mut parts = vec![made_by()];
         // Where the call begins is seen by functions that ask for their caller's line, and in complaints.
         let (line, column) = wanted.call.start();
         let (line, column) = (line.to_string(), column.to_string());
         match plan {
             Plan::Exact => parts.extend(["call", wanted.call.text(), &column]),
             Plan::Function(function) => {
-                parts.extend(receiver::FILES.map(|(_, text)| text));
                 parts.extend(["function", function.callee()]);
                 parts.extend(function.types().iter().map(String::as_str));
             }
@@ -323,4 +340,18 @@ impl Builder {
         self.open.lock().retain(|key, _| self.store.has(key));
         remaining
     }
+}
+
+/// A digest of what is ours in each program.
+fn made_by() -> &'static str {
+    static DIGEST: OnceLock<String> = OnceLock::new();
+    DIGEST.get_or_init(|| {
+        let mut hash = Sha256::new();
+        let receiver = receiver::FILES.iter().flat_map(|(name, text)| [*name, *text]);
+        for part in [env!("CARGO_PKG_VERSION"), render::TEMPLATES].into_iter().chain(receiver) {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+        crate::source::short_hex(&hash.finalize())
+    })
 }

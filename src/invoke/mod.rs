@@ -13,7 +13,7 @@ pub use fault::{Code, Failure, Fault, Stage};
 pub use request::{Form, Invocation};
 
 use crate::build::{Builder, Built, Wanted};
-use crate::island::{Ending, Islands, Limits, Outcome, Spec};
+use crate::island::{Ending, Function, Limits, Outcome, Spec, Standbys};
 use crate::net::{Lease, Withdrawals};
 use crate::source::{Revision, Sources};
 
@@ -25,13 +25,13 @@ const RETURN_WAIT: Duration = Duration::from_millis(500);
 pub struct Invoker {
     sources: Arc<Sources>,
     builder: Arc<Builder>,
-    islands: Islands,
+    standbys: Standbys,
     addresses: Withdrawals,
     limits: Limits,
     /// Calls in the server at once.
     admission: Semaphore,
     /// Functions that run at once.
-    running: Semaphore,
+    running: Arc<Semaphore>,
     wait: Duration,
 }
 
@@ -88,14 +88,19 @@ impl Invoker {
     pub fn new(
         sources: Arc<Sources>,
         builder: Arc<Builder>,
-        islands: Islands,
+        standbys: Standbys,
         addresses: Withdrawals,
         limits: Limits,
         capacity: Capacity,
     ) -> Self {
         let Capacity { calls, running, wait } = capacity;
-        let (admission, running) = (Semaphore::new(calls), Semaphore::new(running));
-        Self { sources, builder, islands, addresses, limits, admission, running, wait }
+        let (admission, running) = (Semaphore::new(calls), Arc::new(Semaphore::new(running)));
+        Self { sources, builder, standbys, addresses, limits, admission, running, wait }
+    }
+
+    /// Ends what stands by for calls to come.
+    pub fn close(&self) {
+        self.standbys.close();
     }
 
     /// Runs one call. `times` is filled as far as it gets.
@@ -108,7 +113,7 @@ impl Invoker {
             ));
         };
         if call.ip4 {
-            self.islands.backend().network().map_err(fault::of_network)?;
+            self.standbys.islands().backend().network().map_err(fault::of_network)?;
         }
         let began = Instant::now();
         let found = self.sources.find(&call.want, call.cache_bust).await;
@@ -120,39 +125,56 @@ impl Invoker {
         let wanted = Wanted { checkout, call: call.call.clone(), imports: call.imports.clone() };
         let built = self.builder.find(&wanted, call.cache_bust).await;
         times.build = began.elapsed();
-        let Built { artifact, arguments } = built.map_err(fault::of_build)?;
-
-        let began = Instant::now();
-        let permit = timeout(self.wait, self.running.acquire()).await;
-        times.queue = began.elapsed();
-        let Ok(Ok(_permit)) = permit else {
-            let detail = format!("no function ended within {:?} to make room", self.wait);
-            return Err(Failure::new(Code::Busy, Stage::Queue, detail));
-        };
-        let mut spec = Spec::function(artifact.program(), self.limits.clone());
-        spec.arguments = arguments;
-        if call.ip4 {
-            let began = Instant::now();
-            let lease = self.lease().await;
-            times.start = began.elapsed();
-            spec.address = Some(Arc::new(lease?));
-        }
-        let mut outcome = self.islands.run(&spec).await.map_err(fault::of_start)?;
-        times.start += outcome.start;
-        times.run = outcome.run;
+        let mut outcome = self.run(call, built.map_err(fault::of_build)?, times).await?;
         if outcome.ending == Ending::Unrepresentable {
-            // Nothing was called: the call is compiled as it stands.
             let began = Instant::now();
             let exact = self.builder.find_exact(&wanted, call.cache_bust).await;
             times.build += began.elapsed();
-            let artifact = exact.map_err(fault::of_build)?;
-            let exact = Spec::function(artifact.program(), self.limits.clone());
-            spec = Spec { address: spec.address, ..exact };
-            outcome = self.islands.run(&spec).await.map_err(fault::of_start)?;
-            times.start += outcome.start;
-            times.run += outcome.run;
+            outcome = self.run(call, exact.map_err(fault::of_build)?, times).await?;
         }
-        self.reply(outcome, revision)
+        match outcome.ending {
+            Ending::Exited(0) => Ok(Reply { data: outcome.stdout, revision }),
+            _ => Err(fault::of_run(&outcome, &self.limits)),
+        }
+    }
+
+    /// Waits for a turn and runs a program once. The turn is over when nothing of it runs any more, be it behind the
+    /// answer: so no more calls are taken on than islands can be ended.
+    async fn run(
+        &self,
+        call: &Invocation,
+        built: Built,
+        times: &mut Times,
+    ) -> Result<Outcome, Failure> {
+        let began = Instant::now();
+        let permit = timeout(self.wait, self.running.clone().acquire_owned()).await;
+        times.queue += began.elapsed();
+        let Ok(Ok(permit)) = permit else {
+            let detail = format!("no function ended within {:?} to make room", self.wait);
+            return Err(Failure::new(Code::Busy, Stage::Queue, detail));
+        };
+        let mut spec = Spec::function(built.artifact.program(), self.limits.clone());
+        let mut function = None;
+        if let Some(called) = built.called {
+            spec.arguments = Some(called.arguments);
+            let version = call.want.version.as_ref().map(|version| version.as_str());
+            let name =
+                [call.want.path.as_str(), version.unwrap_or(""), &called.function].join("\n");
+            function = Some(Function { name, artifact: built.artifact.id().to_owned() });
+        }
+        if call.ip4 {
+            let began = Instant::now();
+            let lease = self.lease().await;
+            times.start += began.elapsed();
+            spec.address = Some(Arc::new(lease?));
+            // An island gets its address before its program starts.
+            function = None;
+        }
+        let outcome = self.standbys.call(function.as_ref(), &spec, permit).await;
+        let outcome = outcome.map_err(fault::of_start)?;
+        times.start += outcome.start;
+        times.run += outcome.run;
+        Ok(outcome)
     }
 
     /// An address, for a call whose turn it is: nobody who waits for a turn keeps one from others.
@@ -161,12 +183,5 @@ impl Invoker {
         let pools = self.addresses.pools();
         let lease = pools.lease_within(pools.family(), RETURN_WAIT).await;
         lease.map_err(|none| Failure::new(Code::NoAddress, Stage::Start, none.to_string()))
-    }
-
-    fn reply(&self, outcome: Outcome, revision: Revision) -> Result<Reply, Failure> {
-        match outcome.ending {
-            Ending::Exited(0) => Ok(Reply { data: outcome.stdout, revision }),
-            _ => Err(fault::of_run(&outcome, &self.limits)),
-        }
     }
 }

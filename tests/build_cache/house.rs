@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sky_island::build::{
-    Artifact, BuildError, Builder, BuilderOptions, Built, Compiler, GoCache, Toolchain, Wanted,
+    BuildError, Builder, BuilderOptions, Built, Compiler, GoCache, Toolchain, Wanted,
 };
 use sky_island::call::Call;
 use sky_island::island::{Backend, Ending, Islands, Limits, Options, Spec, choose};
@@ -275,7 +275,7 @@ impl House<'_> {
     }
 
     /// What the call is compiled to when its function's program cannot represent the arguments.
-    pub fn find_exact(&self, call: &str) -> Result<Arc<Artifact>, Arc<BuildError>> {
+    pub fn find_exact(&self, call: &str) -> Result<Built, Arc<BuildError>> {
         self.site.runtime.block_on(async {
             self.builder.find_exact(&wanted(&self.sources, call).await, false).await
         })
@@ -301,7 +301,7 @@ impl House<'_> {
     /// What a program prints.
     pub fn run(&self, built: &Built) -> String {
         let mut spec = Spec::function(built.artifact.program(), limits());
-        spec.arguments = built.arguments.clone();
+        spec.arguments = built.called.as_ref().map(|called| called.arguments.clone());
         let outcome = self.site.runtime.block_on(self.islands.run(&spec)).expect("an island");
         assert_eq!(outcome.ending, Ending::Exited(0));
         String::from_utf8(outcome.stdout).expect("text")
