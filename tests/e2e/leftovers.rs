@@ -1,6 +1,7 @@
 //! What a server must not leave behind: processes, mounts, control groups, scratch files.
 //!
-//! A server at rest has launchers and islands made ahead of calls. So the suite looks once when a
+//! A server at rest has launchers and islands made ahead of calls; those that stand by for a function go after a time
+//! without calls, which the suite's servers are told to be a short one. So the suite looks once when a
 //! server has come to rest after a first call, and again after all calls: there may be no more of
 //! anything than there was. What a server at rest may have is said here and nowhere else.
 
@@ -14,8 +15,8 @@ use crate::server::{POLL, Server};
 
 /// The longest until a server is at rest: its first start compiles the standard library.
 const REST_WAIT: Duration = Duration::from_secs(180);
-/// A server is at rest when nothing about it has changed for so long.
-const REST: Duration = Duration::from_secs(3);
+/// A server is at rest when nothing about it has changed for so long. What islands were made in stays for five seconds.
+const REST: Duration = Duration::from_secs(7);
 /// Folders below the state folder that are empty while nothing is under way.
 const SCRATCH: [&str; 2] = ["scratch", "tmp"];
 /// Where control groups lie.

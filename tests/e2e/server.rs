@@ -87,6 +87,8 @@ impl Setup {
             "go": {"warm": false},
             "jails": {"cache_default_expiration": self.expiration.unwrap_or("8h")},
             "limits": self.limits,
+            // Neither may anything stand by for long.
+            "standby": {"idle": "1s"},
             "network": self.network,
             "sources": {
                 "order": self.order,

@@ -208,6 +208,9 @@ impl Backend for FreeBsd {
     }
 
     fn free_memory(&self) -> Option<f64> {
+        #[cfg(target_os = "freebsd")]
+        return sys::free_memory();
+        #[cfg(not(target_os = "freebsd"))]
         None
     }
 

@@ -1,6 +1,6 @@
 //! FreeBSD's own system calls, each in a safe wrapper.
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -158,6 +158,20 @@ pub(super) fn die_with_parent() -> io::Result<()> {
     check(unsafe {
         libc::procctl(libc::P_PID, 0, libc::PROC_PDEATHSIG_CTL, (&raw mut signal).cast())
     })
+}
+
+/// The part of the host's memory that is free or can be freed at once: pages that nobody has used for a while count.
+pub(super) fn free_memory() -> Option<f64> {
+    let pages = |name: &CStr| {
+        let (mut value, mut length) = (0_u32, size_of::<u32>());
+        let place = (&raw mut value).cast();
+        // SAFETY: the kernel writes at most `length` bytes to `value`; nothing is set.
+        let done =
+            unsafe { libc::sysctlbyname(name.as_ptr(), place, &mut length, std::ptr::null(), 0) };
+        (done == 0 && length == size_of::<u32>()).then_some(f64::from(value))
+    };
+    let free = pages(c"vm.stats.vm.v_free_count")? + pages(c"vm.stats.vm.v_inactive_count")?;
+    Some(free / pages(c"vm.stats.vm.v_page_count")?)
 }
 
 /// Takes the limits of an island's processes.
