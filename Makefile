@@ -40,8 +40,9 @@ test-zfs-long:
 lint:
 	@$(TOOLS) sh scripts/lint.sh
 
+# What calls cost beside what they are compared with; docs/performance.md explains the table.
 bench:
-	@$(TOOLS) cargo bench --locked --bench cached_call
+	@$(TOOLS) cargo bench --locked --bench table
 
 freebsd:
 	@$(TOOLS) sh scripts/freebsd.sh

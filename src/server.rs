@@ -29,6 +29,8 @@ use crate::store::{Store, StoreError, Trash};
 const GRACE: Duration = Duration::from_secs(30);
 /// How often the caches are measured.
 const PURGE_INTERVAL: Duration = Duration::from_secs(600);
+/// How long after the start they are measured first, for calls may be waiting for a server that starts.
+const PURGE_DELAY: Duration = Duration::from_secs(10);
 /// The environment that the go command and certificates are configured by.
 const PASSED_ON: [&str; 16] = [
     "GOPROXY",
@@ -319,6 +321,7 @@ async fn warm(builder: Arc<Builder>, wanted: bool) {
 }
 
 async fn purge(sources: Arc<Sources>, builder: Arc<Builder>) {
+    tokio::time::sleep(PURGE_DELAY).await;
     loop {
         let (sources, builder) = (sources.clone(), builder.clone());
         let purged = tokio::task::spawn_blocking(move || (sources.purge(), builder.purge())).await;

@@ -6,11 +6,11 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 mod trash;
 
@@ -18,19 +18,26 @@ pub use trash::{Scratch, Trash};
 
 /// One kind of entries.
 pub struct Store {
-    folder: PathBuf,
-    trash: Arc<Trash>,
+    index: Arc<Index>,
     limit: u64,
     keep: Duration,
-    entries: Mutex<HashMap<String, Arc<Entry>>>,
+}
+
+/// What lies in a folder.
+struct Index {
+    folder: PathBuf,
+    trash: Arc<Trash>,
+    entries: OnceLock<Mutex<HashMap<String, Arc<Entry>>>>,
 }
 
 /// A folder in a store. Whoever holds it may read it.
 pub struct Entry {
     path: PathBuf,
     bytes: AtomicU64,
-    /// Seconds since 1970 of the last use.
+    /// Seconds since 1970 of the last use; 0 until somebody asks, for then the folder says it.
     used: AtomicU64,
+    /// The time of the last use that the folder says.
+    written: AtomicU64,
     doomed: AtomicBool,
     trash: Arc<Trash>,
 }
@@ -45,7 +52,8 @@ pub struct StoreError {
 }
 
 impl Store {
-    /// Opens a store in `folder`, of at most `limit` bytes, whose entries go when they were not used for `keep`.
+    /// Opens a store in `folder`, of at most `limit` bytes, whose entries go when they were not used for `keep`. What
+    /// lies in it is read on a thread of its own: the first who asks waits for that.
     pub fn open(
         folder: PathBuf,
         trash: Arc<Trash>,
@@ -54,70 +62,58 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let fail = |cause| StoreError { path: folder.clone(), cause };
         std::fs::create_dir_all(&folder).map_err(fail)?;
-        let mut entries: HashMap<String, Arc<Entry>> = HashMap::new();
-        for found in std::fs::read_dir(&folder).map_err(fail)? {
-            let path = found.map_err(fail)?.path();
-            let Some(key) = key_of(&path) else { continue };
-            let entry = Arc::new(Entry {
-                bytes: AtomicU64::new(0),
-                used: AtomicU64::new(modified(&path)),
-                doomed: AtomicBool::new(false),
-                trash: trash.clone(),
-                path,
-            });
-            // Two of one key are what a crash between a replacement and the deletion leaves; the newer one counts.
-            let older = match entries.get(&key) {
-                Some(other) if other.used() >= entry.used() => entry,
-                _ => match entries.insert(key, entry) {
-                    Some(other) => other,
-                    None => continue,
-                },
-            };
-            older.doom();
-        }
-        Ok(Self { folder, trash, limit, keep, entries: Mutex::new(entries) })
+        std::fs::read_dir(&folder).map_err(fail)?;
+        let index = Arc::new(Index { folder, trash, entries: OnceLock::new() });
+        let ahead = index.clone();
+        std::thread::spawn(move || drop(ahead.entries()));
+        Ok(Self { index, limit, keep })
     }
 
     /// The entry of a key, which counts as used now.
     pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
-        let entry = self.entries.lock().get(key)?.clone();
+        let entry = self.index.entries().get(key)?.clone();
         entry.touch();
         Some(entry)
     }
 
     /// All entries and their keys.
     pub fn all(&self) -> Vec<(String, Arc<Entry>)> {
-        self.entries.lock().iter().map(|(key, entry)| (key.clone(), entry.clone())).collect()
+        self.index.entries().iter().map(|(key, entry)| (key.clone(), entry.clone())).collect()
     }
 
     /// Moves a finished scratch folder into place. It replaces the entry of that key.
     pub fn publish(&self, key: &str, scratch: Scratch) -> Result<Arc<Entry>, StoreError> {
+        // What comes into place now is not to be found a second time by the first look at the folder.
+        drop(self.index.entries());
         let unique = uuid::Uuid::now_v7().simple();
-        let path = self.folder.join(format!("{key}.{unique}"));
+        let path = self.index.folder.join(format!("{key}.{unique}"));
         scratch.keep_at(&path).map_err(|cause| StoreError { path: path.clone(), cause })?;
-        let entry = Arc::new(Entry {
-            bytes: AtomicU64::new(crate::disk::usage(&path, 0)),
-            used: AtomicU64::new(now()),
-            doomed: AtomicBool::new(false),
-            trash: self.trash.clone(),
-            path,
-        });
-        let old = self.entries.lock().insert(key.to_owned(), entry.clone());
+        let entry = Arc::new(Entry::new(path, self.index.trash.clone()));
+        entry.touch();
+        entry.measure();
+        let (old, bytes) = {
+            let mut entries = self.index.entries();
+            let old = entries.insert(key.to_owned(), entry.clone());
+            (old, entries.values().map(|entry| entry.bytes()).fold(0, u64::saturating_add))
+        };
         if let Some(old) = old {
             old.doom();
         }
-        self.shrink();
+        // What is too old waits for the next purge.
+        if bytes > self.limit {
+            self.shrink();
+        }
         Ok(entry)
     }
 
     /// Whether there is an entry of a key; it does not count as used.
     pub fn has(&self, key: &str) -> bool {
-        self.entries.lock().contains_key(key)
+        self.index.entries().contains_key(key)
     }
 
     /// Lets go of an entry; its folder goes when nobody uses it any more.
     pub fn remove(&self, key: &str) {
-        let entry = self.entries.lock().remove(key);
+        let entry = self.index.entries().remove(key);
         if let Some(entry) = entry {
             entry.doom();
         }
@@ -125,9 +121,8 @@ impl Store {
 
     /// Measures, and lets go of what is too old or too much. Answers the bytes that remain. Reads the disk.
     pub fn purge(&self) -> u64 {
-        let all = self.all();
-        for (_, entry) in &all {
-            entry.bytes.store(crate::disk::usage(&entry.path, 0), Ordering::Relaxed);
+        for (_, entry) in &self.all() {
+            entry.measure();
             entry.remember_use();
         }
         self.shrink()
@@ -135,20 +130,48 @@ impl Store {
 
     /// Lets go of what is too old or too much by the sizes that are known. Answers the bytes that remain.
     fn shrink(&self) -> u64 {
-        let mut entries = self.entries.lock();
-        let all: Vec<(String, Arc<Entry>)> =
-            entries.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect();
-        let sizes: Vec<(u64, u64)> = all
-            .iter()
-            .map(|(_, entry)| (entry.used(), entry.bytes.load(Ordering::Relaxed)))
-            .collect();
+        let all = self.all();
+        let sizes: Vec<(u64, u64)> =
+            all.iter().map(|(_, entry)| (entry.used(), entry.bytes())).collect();
         let (leave, remaining) = surplus(&sizes, now(), self.keep, self.limit);
-        for index in leave {
-            if let Some(entry) = entries.remove(&all[index].0) {
+        let mut entries = self.index.entries();
+        for (key, entry) in leave.into_iter().map(|index| &all[index]) {
+            // It may have been replaced meanwhile.
+            if entries.get(key).is_some_and(|found| Arc::ptr_eq(found, entry)) {
+                entries.remove(key);
                 entry.doom();
             }
         }
         remaining
+    }
+}
+
+impl Index {
+    fn entries(&self) -> MutexGuard<'_, HashMap<String, Arc<Entry>>> {
+        self.entries.get_or_init(|| Mutex::new(self.read())).lock()
+    }
+
+    /// Reads the names alone, for there may be many: what a folder says is read when it is asked for.
+    fn read(&self) -> HashMap<String, Arc<Entry>> {
+        let mut entries: HashMap<String, Arc<Entry>> = HashMap::new();
+        let found = std::fs::read_dir(&self.folder).inspect_err(|error| {
+            tracing::warn!(path = %self.folder.display(), %error, "the cache cannot be read");
+        });
+        for path in found.into_iter().flatten().flatten().map(|found| found.path()) {
+            let Some(key) = key_of(&path) else { continue };
+            let entry = Arc::new(Entry::new(path, self.trash.clone()));
+            // Two of one key are what a crash between a replacement and the deletion leaves. The newer one counts, whose
+            // name was given later: what makes it unique begins with the time.
+            let older = match entries.get(&key) {
+                Some(other) if other.path > entry.path => entry,
+                _ => match entries.insert(key, entry) {
+                    Some(other) => other,
+                    None => continue,
+                },
+            };
+            older.doom();
+        }
+        entries
     }
 }
 
@@ -158,8 +181,31 @@ impl Entry {
         &self.path
     }
 
+    fn new(path: PathBuf, trash: Arc<Trash>) -> Self {
+        let (bytes, used, written) = Default::default();
+        Self { path, bytes, used, written, doomed: AtomicBool::new(false), trash }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn measure(&self) {
+        self.bytes.store(crate::disk::usage(&self.path, 0), Ordering::Relaxed);
+    }
+
     fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        match self.used.load(Ordering::Relaxed) {
+            0 => {
+                let found = modified(&self.path);
+                self.written.store(found, Ordering::Relaxed);
+                // Somebody may use it just now.
+                let known =
+                    self.used.compare_exchange(0, found, Ordering::Relaxed, Ordering::Relaxed);
+                known.err().unwrap_or(found)
+            }
+            used => used,
+        }
     }
 
     fn touch(&self) {
@@ -168,7 +214,11 @@ impl Entry {
 
     /// Writes the time of the last use to disk, where the next start finds it.
     fn remember_use(&self) {
-        let time = UNIX_EPOCH + Duration::from_secs(self.used());
+        let used = self.used();
+        if self.written.swap(used, Ordering::Relaxed) == used {
+            return;
+        }
+        let time = UNIX_EPOCH + Duration::from_secs(used);
         if let Ok(folder) = std::fs::File::open(&self.path) {
             // A time that is not written costs this entry its place in the order, no more.
             let _ = folder.set_modified(time);
@@ -229,7 +279,7 @@ mod tests {
     }
 
     fn publish(store: &Store, key: &str, text: &str) -> Arc<Entry> {
-        let scratch = store.trash.scratch().unwrap();
+        let scratch = store.index.trash.scratch().unwrap();
         fs::write(scratch.path().join("text"), text).unwrap();
         store.publish(key, scratch).unwrap()
     }
@@ -242,6 +292,47 @@ mod tests {
         let entry = store.get("a").unwrap();
         assert_eq!(fs::read_to_string(entry.path().join("text")).unwrap(), "one");
         assert!(store.get("b").is_none());
+    }
+
+    #[test]
+    fn of_two_entries_of_one_key_that_a_crash_left_the_newer_one_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let folders = ["old", "new"].map(|text| {
+            let entry = publish(&open(root.path(), 1 << 20), text, text);
+            let unique = entry.path().extension().unwrap().to_str().unwrap();
+            let folder = root.path().join(format!("things/a.{unique}"));
+            fs::rename(entry.path(), &folder).unwrap();
+            folder
+        });
+        let store = open(root.path(), 1 << 20);
+        let entry = store.get("a").unwrap();
+        assert_eq!(fs::read_to_string(entry.path().join("text")).unwrap(), "new");
+        assert!(!folders[0].exists() && folders[1].exists());
+    }
+
+    #[test]
+    fn the_time_of_the_last_use_survives_a_restart() {
+        let root = tempfile::tempdir().unwrap();
+        let entry = publish(&open(root.path(), 1 << 20), "a", "one");
+        let long_ago = UNIX_EPOCH + Duration::from_secs(now() - 90);
+        fs::File::open(entry.path()).unwrap().set_modified(long_ago).unwrap();
+        let store = open(root.path(), 1 << 20);
+        store.purge();
+        assert_eq!(store.all()[0].1.used(), now() - 90);
+        store.get("a");
+        store.purge();
+        assert!(modified(entry.path()) >= now() - 1);
+    }
+
+    #[test]
+    fn what_was_not_used_for_too_long_goes() {
+        let root = tempfile::tempdir().unwrap();
+        let entry = publish(&open(root.path(), 1 << 20), "a", "one");
+        let long_ago = UNIX_EPOCH + Duration::from_secs(now() - 200);
+        fs::File::open(entry.path()).unwrap().set_modified(long_ago).unwrap();
+        let store = open(root.path(), 1 << 20);
+        store.purge();
+        assert!(!store.has("a") && !entry.path().exists());
     }
 
     #[test]

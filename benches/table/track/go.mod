@@ -1,0 +1,3 @@
+module bench.test/track.git
+
+go 1.21
