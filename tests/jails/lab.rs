@@ -31,6 +31,13 @@ for deed; do
     signal=*) kill -"${deed#signal=}" $$ ;;
     sleep=*) sleep "${deed#sleep=}" ;;
     spam) while :; do printf %4096s x; done ;;
+    line)
+        printf r >&3
+        length=$(head -c 4 <&3 | od -An -tu4 | tr -d ' ')
+        [ -n "$length" ] || exit 0
+        head -c "$length" <&3
+        printf d >&3
+        ;;
     cat) cat ;;
     read=*) cat "$ROOT${deed#read=}" ;;
     write=*) printf written > "$ROOT${deed#write=}" ;;

@@ -177,10 +177,16 @@ fn start(go: &Go, fds: Vec<OwnedFd>, root: &Path) -> Result<Child, String> {
     let mut fds = fds.into_iter();
     let mut stream = || fds.next().ok_or("the program came without its descriptors");
     let (stdin, stdout, stderr) = (stream()?, stream()?, stream()?);
+    let line = fds.next();
     let below = |path: &str| root.join(path.trim_start_matches('/'));
     let program = below(go.program.as_deref().ok_or("the model runs no program of a descriptor")?);
     File::open(&program).map_err(|error| format!("exec {}: {error}", program.display()))?;
-    Command::new("/bin/sh")
+    let mut shell = Command::new("/bin/sh");
+    if let Some(line) = line {
+        // SAFETY: dup2(2) may be called between fork and exec; it is this process's copy of whatever had that number.
+        unsafe { shell.pre_exec(move || take(&line)) };
+    }
+    shell
         .arg(program)
         .args(&go.args[1..])
         .env_clear()
@@ -194,4 +200,15 @@ fn start(go: &Go, fds: Vec<OwnedFd>, root: &Path) -> Result<Child, String> {
         .stderr(stderr)
         .spawn()
         .map_err(|error| format!("exec: {error}"))
+}
+
+/// The program's line has the number that FreeBSD's launcher gives it.
+fn take(line: &OwnedFd) -> io::Result<()> {
+    const LINE: i32 = 3;
+    // SAFETY: plain integers.
+    let result = match line.as_raw_fd() {
+        LINE => unsafe { libc::fcntl(LINE, libc::F_SETFD, 0) },
+        other => unsafe { libc::dup2(other, LINE) },
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

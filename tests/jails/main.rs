@@ -13,6 +13,7 @@ mod host;
 mod lab;
 mod launcher;
 mod prison;
+mod standby;
 mod starts;
 
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         drops::trials(),
         crashes::trials(),
         crowd::trials(),
+        standby::trials(),
         starts::trials(),
     ];
     let mut arguments = libtest_mimic::Arguments::from_args();
