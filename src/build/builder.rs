@@ -157,13 +157,13 @@ impl Builder {
         Ok(Built { artifact: found.ok_or_else(broken)?, called: None })
     }
 
-    /// The function form of a call that is not known to be unfit for it.
+    /// The function form of a call, unless it is known not to fit.
     fn function_of(&self, wanted: &Wanted) -> Option<FunctionForm> {
         let known =
             wanted.call.qualifier().is_none_or(|name| name == wanted.checkout.package_name());
         let function = wanted.call.function_form().filter(|_| known)?;
         let unfit = self.unrepresentable.get(&self.key(wanted, &Plan::Exact)).is_some();
-        (!unfit).then_some(function)
+        (!unfit && self.programs.may_take(wanted, &function)).then_some(function)
     }
 
     /// The artifact of a plan: a known one, or the result of one flight. None if there is no such function form.

@@ -35,6 +35,12 @@ impl Programs {
         Self { compiler, shapes: Remembered::new(SHAPES, SHAPE_AGE) }
     }
 
+    /// Whether a function may take so many arguments, as far as its shape is known.
+    pub(super) fn may_take(&self, wanted: &Wanted, function: &FunctionForm) -> bool {
+        let shape = self.shapes.get(&shape_key(wanted, function));
+        shape.is_none_or(|shape| shape.takes(function.argument_count(), function.is_spread()))
+    }
+
     /// Compiles a plan; none if there is no such function form.
     pub(super) async fn compile(
         &self,

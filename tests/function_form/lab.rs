@@ -1,0 +1,197 @@
+//! The fast way: packages fetched, functions built and called on islands, as the server does it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sky_island::build::{BuildError, Builder, BuilderOptions, Compiler, GoCache, Toolchain, Wanted};
+use sky_island::call::Call;
+use sky_island::island::{Backend, Ending, Islands, Limits, Options, Outcome, Spec, choose};
+use sky_island::source::{
+    Fetcher, ImportPath, Mirror, Origin, Sources, SourcesOptions, Want,
+};
+use sky_island::store::{Store, Trash};
+use tokio::runtime::Runtime;
+
+use crate::support::git_repo::BareRepo;
+use crate::{Answer, Module};
+
+const ROOM: u64 = 1 << 30;
+/// No wait in these tests comes near this.
+const LONG: Duration = Duration::from_secs(600);
+
+/// What became of a call in the function form.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fast {
+    Answer(Answer),
+    /// The call has no function form, or its function does not compile in it.
+    None,
+    /// The program could not represent the arguments.
+    Unrepresentable,
+    /// The package, or the call as it stands, does not compile.
+    Refused(String),
+}
+
+/// A server's parts, without the server.
+pub struct Lab {
+    runtime: Runtime,
+    backend: Arc<dyn Backend>,
+    islands: Islands,
+    sources: Arc<Sources>,
+    builder: Arc<Builder>,
+    _folder: tempfile::TempDir,
+}
+
+impl Lab {
+    /// A lab that knows these modules, or why this host cannot have one.
+    pub fn open(modules: &[Module]) -> Result<Self, String> {
+        let toolchain = Toolchain::find(None).map_err(|e| e.to_string())?;
+        let readable = fs::Permissions::from_mode(0o755);
+        let folder = tempfile::Builder::new().permissions(readable).tempdir().expect("a folder");
+        let root = folder.path();
+        let program = root.join("sky-island");
+        fs::copy(env!("CARGO_BIN_EXE_sky-island"), &program).expect("our own program is copied");
+        for module in modules {
+            let repository = root.join(format!("git/{}.git", module.path));
+            BareRepo::create(&repository).commit_folder("master", &module.source);
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = { runtime }.worker_threads(2).enable_all().build().expect("a runtime");
+        let options = Options {
+            launcher: program.clone(),
+            zones: None,
+            function: limits(),
+            ahead: 2,
+            pools: Default::default(),
+            jails: None,
+        };
+        let backend = runtime.block_on(choose(options)).map_err(|e| e.to_string())?;
+        let islands = Islands::new(backend.clone());
+        let state = root.join("state");
+        fs::create_dir(&state).expect("a folder");
+        let (sources, builder) = parts(&islands, &toolchain, root, &state, &program);
+        Ok(Self { runtime, backend, islands, sources, builder, _folder: folder })
+    }
+
+    /// Calls in the function form, where there is one.
+    pub fn call(&self, path: &str, call: &str) -> Fast {
+        self.runtime.block_on(async {
+            let wanted = self.wanted(path, call).await;
+            let built = match self.builder.find(&wanted, false).await {
+                Ok(built) if built.arguments.is_some() => built,
+                Ok(_) => return Fast::None,
+                Err(error) => return refused(&error),
+            };
+            let mut spec = Spec::function(built.artifact.program(), limits());
+            spec.arguments = built.arguments;
+            let outcome = self.islands.run(&spec).await.expect("an island");
+            match outcome.ending {
+                Ending::Unrepresentable => Fast::Unrepresentable,
+                _ => Fast::Answer(answer(outcome)),
+            }
+        })
+    }
+
+    /// Calls as it stands, as the server does when the function form could not be used.
+    pub fn exact(&self, path: &str, call: &str) -> Fast {
+        self.runtime.block_on(async {
+            let wanted = self.wanted(path, call).await;
+            let artifact = match self.builder.find_exact(&wanted, false).await {
+                Ok(artifact) => artifact,
+                Err(error) => return refused(&error),
+            };
+            let spec = Spec::function(artifact.program(), limits());
+            Fast::Answer(answer(self.islands.run(&spec).await.expect("an island")))
+        })
+    }
+
+    async fn wanted(&self, path: &str, call: &str) -> Wanted {
+        let path = ImportPath::parse(path).expect("a path");
+        let want = Want { path, version: None, imports: Vec::new() };
+        let checkout = self.sources.find(&want, false).await.expect("a checkout");
+        let call = Arc::new(Call::parse(call).unwrap_or_else(|e| panic!("{call}: {e}")));
+        Wanted { checkout, call, imports: Vec::new() }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.runtime.block_on(self.backend.close());
+        // A mount leaves folders that not even their owner may look into.
+        let opened = std::process::Command::new("chmod").args(["-R", "u+rwx"]);
+        let _ = { opened }.arg(self._folder.path()).status();
+    }
+}
+
+fn parts(
+    islands: &Islands,
+    toolchain: &Toolchain,
+    root: &Path,
+    state: &Path,
+    program: &Path,
+) -> (Arc<Sources>, Arc<Builder>) {
+    let trash = Arc::new(Trash::open(state).expect("scratch and trash"));
+    let store = |name| Store::open(state.join(name), trash.clone(), u64::MAX, LONG).expect(name);
+    let mirror = |host: &str| Mirror {
+        prefix: host.into(),
+        target: root.join("git").join(host).to_str().expect("a path").into(),
+    };
+    let fetcher = Fetcher {
+        islands: islands.clone(),
+        trash: trash.clone(),
+        program: program.into(),
+        goroot: toolchain.goroot().into(),
+        env: vec!["GOPROXY=off".into(), "GOSUMDB=off".into()],
+        certificates: Vec::new(),
+        origins: vec![Origin::Git],
+        mirrors: vec![mirror("example.com"), mirror("github.com")],
+        limits: limits(),
+        size: ROOM,
+    };
+    let options = SourcesOptions {
+        state,
+        size: u64::MAX,
+        expiration: LONG,
+        keep: LONG,
+        fetches: 2,
+        wait: LONG,
+    };
+    let sources = Arc::new(Sources::open(fetcher, &options).expect("the sources"));
+    let compiler = Compiler {
+        islands: islands.clone(),
+        trash: trash.clone(),
+        program: program.into(),
+        toolchain: toolchain.clone(),
+        limits: limits(),
+        size: ROOM,
+    };
+    let cache = GoCache::new(store("gocache"), toolchain);
+    let options = BuilderOptions { store: store("artifacts"), builds: 2, wait: LONG };
+    (sources, Arc::new(Builder::new(compiler, cache, options)))
+}
+
+fn refused(error: &BuildError) -> Fast {
+    match error {
+        BuildError::Refused(..) => Fast::Refused(error.to_string()),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn answer(outcome: Outcome) -> Answer {
+    let Ending::Exited(status) = outcome.ending else { panic!("{outcome:?}") };
+    Answer { stdout: outcome.stdout, status }
+}
+
+/// Limits under which an honest build, fetch or function has room.
+fn limits() -> Limits {
+    Limits {
+        deadline: Duration::from_secs(300),
+        memory: 1 << 30,
+        processes: 256,
+        output: 1 << 20,
+        tmp: 8 << 20,
+        disk: None,
+    }
+}
