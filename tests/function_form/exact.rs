@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use sky_island::call::Call;
@@ -25,8 +26,10 @@ enum Form {
 pub fn answers(module: &Module, calls: &[String]) -> Vec<Option<Answer>> {
     let folder = TempDir::new();
     let root = folder.path();
-    let (path, source) = (&module.path, module.source.display());
-    let go_mod = format!("module exact\n\ngo 1.21\n\nrequire {path} v0.0.0\nreplace {path} => {source}\n");
+    let path = &module.path;
+    copy(module, &root.join("module"));
+    let go_mod =
+        format!("module exact\n\ngo 1.21\n\nrequire {path} v0.0.0\nreplace {path} => ./module\n");
     fs::write(root.join("go.mod"), go_mod).unwrap();
     let mut forms = vec![Form::Values; calls.len()];
     // The compiler does not find all faults at once.
@@ -50,6 +53,18 @@ pub fn answers(module: &Module, calls: &[String]) -> Vec<Option<Answer>> {
     forms.iter().enumerate().map(run).collect()
 }
 
+/// Copies a module's source, with a go.mod if it has none.
+fn copy(module: &Module, into: &Path) {
+    let copied = Command::new("cp").arg("-R").arg(&module.source).arg(into).status();
+    assert!(copied.is_ok_and(|status| status.success()), "{}", module.source.display());
+    let writable = Command::new("chmod").args(["-R", "u+w"]).arg(into).status();
+    assert!(writable.is_ok_and(|status| status.success()), "{}", into.display());
+    let go_mod = into.join("go.mod");
+    if !go_mod.exists() {
+        fs::write(go_mod, format!("module {}\n", module.path)).unwrap();
+    }
+}
+
 /// A program that makes the call whose number is its argument. In complaints each call is in a file of its own; when it
 /// runs it is where the server would say that it is.
 fn main_go(module: &Module, calls: &[String], forms: &[Form], apart: bool) -> String {
@@ -59,7 +74,9 @@ fn main_go(module: &Module, calls: &[String], forms: &[Form], apart: bool) -> St
         let file = if apart { format!("call{number}") } else { "call".into() };
         let directive = format!("/*line /{file}:1:1*/");
         let _ = match form {
-            Form::Values => write!(cases, "\tcase \"{number}\":\n\t\tsky_fmt.Print(\n{directive}{call})\n"),
+            Form::Values => {
+                write!(cases, "\tcase \"{number}\":\n\t\tsky_fmt.Print(\n{directive}{call})\n")
+            }
             Form::Statement => write!(cases, "\tcase \"{number}\":\n{directive}{call}\n"),
             Form::Refused => continue,
         };
@@ -89,7 +106,7 @@ fn complaints(stderr: &str) -> BTreeMap<usize, Vec<String>> {
     found
 }
 
-fn build(root: &std::path::Path) -> Result<(), String> {
+fn build(root: &Path) -> Result<(), String> {
     let output = Command::new(go())
         .args(["build", "-trimpath", "-gcflags=-e", "-o", "exact", "."])
         .current_dir(root)
@@ -101,7 +118,7 @@ fn build(root: &std::path::Path) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(String::from_utf8(output.stderr).unwrap()) }
 }
 
-fn run(root: &std::path::Path, number: usize) -> Answer {
+fn run(root: &Path, number: usize) -> Answer {
     let output = Command::new(root.join("exact"))
         .arg(number.to_string())
         .stdin(Stdio::null())

@@ -3,21 +3,25 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sky_island::build::{BuildError, Builder, BuilderOptions, Compiler, GoCache, Toolchain, Wanted};
+use sky_island::build::{
+    BuildError, Builder, BuilderOptions, Compiler, GoCache, Toolchain, Wanted,
+};
 use sky_island::call::Call;
 use sky_island::island::{Backend, Ending, Islands, Limits, Options, Outcome, Spec, choose};
-use sky_island::source::{
-    Fetcher, ImportPath, Mirror, Origin, Sources, SourcesOptions, Want,
-};
+use sky_island::source::{Fetcher, ImportPath, Mirror, Origin, Sources, SourcesOptions, Want};
 use sky_island::store::{Store, Trash};
 use tokio::runtime::Runtime;
 
 use crate::support::git_repo::BareRepo;
 use crate::{Answer, Module};
 
+/// How many calls are made at a time.
+const AT_A_TIME: usize = 3;
+/// Bytes that a build or a fetch may leave.
 const ROOM: u64 = 1 << 30;
 /// No wait in these tests comes near this.
 const LONG: Duration = Duration::from_secs(600);
@@ -41,7 +45,7 @@ pub struct Lab {
     islands: Islands,
     sources: Arc<Sources>,
     builder: Arc<Builder>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Lab {
@@ -57,8 +61,8 @@ impl Lab {
             let repository = root.join(format!("git/{}.git", module.path));
             BareRepo::create(&repository).commit_folder("master", &module.source);
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = { runtime }.worker_threads(2).enable_all().build().expect("a runtime");
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
         let options = Options {
             launcher: program.clone(),
             zones: None,
@@ -72,7 +76,7 @@ impl Lab {
         let state = root.join("state");
         fs::create_dir(&state).expect("a folder");
         let (sources, builder) = parts(&islands, &toolchain, root, &state, &program);
-        Ok(Self { runtime, backend, islands, sources, builder, _folder: folder })
+        Ok(Self { runtime, backend, islands, sources, builder, folder: folder })
     }
 
     /// Calls in the function form, where there is one.
@@ -92,6 +96,24 @@ impl Lab {
                 _ => Fast::Answer(answer(outcome)),
             }
         })
+    }
+
+    /// The same for many calls, a few at a time.
+    pub fn call_all(&self, path: &str, calls: &[String]) -> Vec<Fast> {
+        let (next, found) = (AtomicUsize::new(0), Mutex::new(vec![Fast::None; calls.len()]));
+        std::thread::scope(|scope| {
+            for _ in 0..AT_A_TIME {
+                scope.spawn(|| {
+                    loop {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(call) = calls.get(at) else { break };
+                        let answer = self.call(path, call);
+                        found.lock().expect("no panic")[at] = answer;
+                    }
+                });
+            }
+        });
+        found.into_inner().expect("no panic")
     }
 
     /// Calls as it stands, as the server does when the function form could not be used.
@@ -120,8 +142,8 @@ impl Drop for Lab {
     fn drop(&mut self) {
         self.runtime.block_on(self.backend.close());
         // A mount leaves folders that not even their owner may look into.
-        let opened = std::process::Command::new("chmod").args(["-R", "u+rwx"]);
-        let _ = { opened }.arg(self._folder.path()).status();
+        let mut chmod = std::process::Command::new("chmod");
+        let _ = chmod.args(["-R", "u+rwx"]).arg(self.folder.path()).status();
     }
 }
 
@@ -187,7 +209,7 @@ fn answer(outcome: Outcome) -> Answer {
 /// Limits under which an honest build, fetch or function has room.
 fn limits() -> Limits {
     Limits {
-        deadline: Duration::from_secs(300),
+        deadline: Duration::from_secs(60),
         memory: 1 << 30,
         processes: 256,
         output: 1 << 20,
