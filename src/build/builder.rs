@@ -74,26 +74,11 @@ pub struct Wanted {
 pub struct Built {
     /// The program.
     pub artifact: Arc<Artifact>,
-    /// What it is called with on its line; none for a program that has that in it.
-    pub called: Option<Called>,
-}
-
-/// What a program in the function form is called with.
-#[derive(Clone, Debug)]
-pub struct Called {
-    /// The arguments, encoded.
+    /// What it is called with on its line; nothing for a program that has its arguments in it.
     pub arguments: Vec<u8>,
-    /// What tells the function from others of its package, whatever its revision.
-    pub function: String,
-}
-
-impl Called {
-    fn new(function: &FunctionForm, imports: &[ImportPath]) -> Self {
-        let types = function.types().iter().map(String::as_str);
-        let imports = imports.iter().map(ImportPath::as_str);
-        let parts: Vec<_> = [function.callee()].into_iter().chain(types).chain(imports).collect();
-        Self { arguments: function.encode(), function: parts.join("\n") }
-    }
+    /// What tells the program from others of its package, whatever its revision; none for one that was compiled for a call
+    /// that may never come again.
+    pub name: Option<String>,
 }
 
 impl Builder {
@@ -128,9 +113,9 @@ impl Builder {
         bust: bool,
     ) -> Result<Built, Arc<BuildError>> {
         if let Some(function) = self.function_of(wanted) {
-            let called = Called::new(&function, &wanted.imports);
+            let (arguments, name) = (function.encode(), Some(name(&function, wanted)));
             if let Some(artifact) = self.fly(wanted, Plan::Function(function), bust).await? {
-                return Ok(Built { artifact, called: Some(called) });
+                return Ok(Built { artifact, arguments, name });
             }
         }
         self.exact(wanted, bust).await
@@ -152,9 +137,12 @@ impl Builder {
         wanted: &Wanted,
         bust: bool,
     ) -> Result<Built, Arc<BuildError>> {
+        let known = !bust && self.store.has(&self.key(wanted, &Plan::Exact));
         let found = self.fly(wanted, Plan::Exact, bust).await?;
         let broken = || Arc::new(BuildError::Broke("the call was not compiled".into()));
-        Ok(Built { artifact: found.ok_or_else(broken)?, called: None })
+        let artifact = found.ok_or_else(broken)?;
+        let name = known.then(|| wanted.call.text().to_owned());
+        Ok(Built { artifact, arguments: Vec::new(), name })
     }
 
     /// The function form of a call, unless it is known not to fit.
@@ -340,6 +328,14 @@ impl Builder {
         self.open.lock().retain(|key, _| self.store.has(key));
         remaining
     }
+}
+
+/// What tells a function's program from others of its package.
+fn name(function: &FunctionForm, wanted: &Wanted) -> String {
+    let types = function.types().iter().map(String::as_str);
+    let imports = wanted.imports.iter().map(ImportPath::as_str);
+    let parts: Vec<_> = [function.callee()].into_iter().chain(types).chain(imports).collect();
+    parts.join("\n")
 }
 
 /// A digest of what is ours in each program.

@@ -85,8 +85,8 @@ pub enum BuildError {
 pub(super) enum Job<'a> {
     /// Packages of the standard library, for their entries in the build cache.
     Packages { packages: Vec<String>, background: bool },
-    /// A program: the given main.go in a checkout's module, which may receive its arguments at run time.
-    Program { checkout: &'a Checkout, main_go: &'a str, receives: bool },
+    /// A program: the given main.go in a checkout's module.
+    Program { checkout: &'a Checkout, main_go: &'a str },
 }
 
 impl Compiler {
@@ -144,9 +144,7 @@ impl Compiler {
         args.push("-overlay=/job/overlay.json".to_owned());
         let laid = scratch.path().join("job");
         let mut replace = serde_json::Map::new();
-        if !matches!(job, Job::Program { receives: false, .. }) {
-            receiver::lay_out(&goroot, &laid, &mut replace).map_err(BuildError::Disk)?;
-        }
+        receiver::lay_out(&goroot, &laid, &mut replace).map_err(BuildError::Disk)?;
         let folder = match job {
             Job::Packages { packages, .. } => {
                 limits.deadline = LIBRARY_DEADLINE;
@@ -155,7 +153,7 @@ impl Compiler {
                 args.extend(packages);
                 self.toolchain.goroot().join("src").display().to_string()
             }
-            Job::Program { checkout, main_go, .. } => {
+            Job::Program { checkout, main_go } => {
                 let main_dir = main_dir(checkout);
                 lay_out(checkout, &main_dir, main_go, &laid, &mut replace)
                     .map_err(BuildError::Disk)?;

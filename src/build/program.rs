@@ -66,7 +66,7 @@ impl Programs {
         let (target, minor) = (Target::of(checkout), self.compiler.toolchain.minor());
         for form in [Form::Values, Form::Statement] {
             let main_go = render::main_go(&target, call, imports, form, minor);
-            let job = Job::Program { checkout, main_go: &main_go, receives: false };
+            let job = Job::Program { checkout, main_go: &main_go };
             let ran = self.compiler.run(job, layers, cache).await?;
             match ran.complaint().map(|stderr| diagnose::read(&stderr, call)) {
                 Some((Complaint::NoValue, _)) if form == Form::Values => continue,
@@ -101,7 +101,7 @@ impl Programs {
                 return Ok(None);
             }
             let main_go = render::function_go(&target, call, function, imports, &shape, minor);
-            let job = Job::Program { checkout, main_go: &main_go, receives: true };
+            let job = Job::Program { checkout, main_go: &main_go };
             let ran = self.compiler.run(job, layers, cache).await?;
             let Some(stderr) = ran.complaint() else {
                 ran.accept()?;

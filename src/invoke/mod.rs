@@ -154,14 +154,12 @@ impl Invoker {
             return Err(Failure::new(Code::Busy, Stage::Queue, detail));
         };
         let mut spec = Spec::function(built.artifact.program(), self.limits.clone());
-        let mut function = None;
-        if let Some(called) = built.called {
-            spec.arguments = Some(called.arguments);
-            let version = call.want.version.as_ref().map(|version| version.as_str());
-            let name =
-                [call.want.path.as_str(), version.unwrap_or(""), &called.function].join("\n");
-            function = Some(Function { name, artifact: built.artifact.id().to_owned() });
-        }
+        spec.arguments = Some(built.arguments);
+        let mut function = built.name.map(|name| {
+            let version = call.want.version.as_ref().map_or("", |version| version.as_str());
+            let name = [call.want.path.as_str(), version, &name].join("\n");
+            Function { name, artifact: built.artifact.id().to_owned() }
+        });
         if call.ip4 {
             let began = Instant::now();
             let lease = self.lease().await;

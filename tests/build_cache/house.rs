@@ -301,7 +301,7 @@ impl House<'_> {
     /// What a program prints.
     pub fn run(&self, built: &Built) -> String {
         let mut spec = Spec::function(built.artifact.program(), limits());
-        spec.arguments = built.called.as_ref().map(|called| called.arguments.clone());
+        spec.arguments = Some(built.arguments.clone());
         let outcome = self.site.runtime.block_on(self.islands.run(&spec)).expect("an island");
         assert_eq!(outcome.ending, Ending::Exited(0));
         String::from_utf8(outcome.stdout).expect("text")

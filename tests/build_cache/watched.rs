@@ -45,9 +45,18 @@ impl Backend for Watched {
         }
         let mut spec = spec.clone();
         spec.args.insert(2, "-x".into());
-        let stderr = overhear(stdio.stderr, self.stderr.clone());
+        let (stderr, passed_on) = overhear(stdio.stderr, self.stderr.clone());
         let stdio = Stdio { stderr, ..stdio };
-        Box::pin(async move { self.host.start(&spec, stdio).await })
+        Box::pin(async move {
+            let Started { id, exit } = self.host.start(&spec, stdio).await?;
+            // Whoever hears of an end takes all that was written for passed on.
+            let exit = Box::pin(async move {
+                let exit = exit.await;
+                let _ = passed_on.await;
+                exit
+            });
+            Ok(Started { id, exit })
+        })
     }
 
     fn kill(&self, id: &IslandId) {
@@ -88,10 +97,10 @@ impl Backend for Watched {
 }
 
 /// A descriptor whose bytes are noted and then go where they would have gone.
-fn overhear(to: OwnedFd, noted: Arc<Mutex<Vec<u8>>>) -> OwnedFd {
+fn overhear(to: OwnedFd, noted: Arc<Mutex<Vec<u8>>>) -> (OwnedFd, tokio::task::JoinHandle<()>) {
     let (mut reader, writer) = std::io::pipe().expect("a pipe");
     let mut to = File::from(to);
-    std::thread::spawn(move || {
+    let passed_on = tokio::task::spawn_blocking(move || {
         let mut piece = [0; 4096];
         while let Ok(length @ 1..) = reader.read(&mut piece) {
             noted.lock().expect("no panic").extend_from_slice(&piece[..length]);
@@ -99,5 +108,5 @@ fn overhear(to: OwnedFd, noted: Arc<Mutex<Vec<u8>>>) -> OwnedFd {
             let _ = to.write_all(&piece[..length]);
         }
     });
-    writer.into()
+    (writer.into(), passed_on)
 }

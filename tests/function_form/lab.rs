@@ -84,12 +84,12 @@ impl Lab {
         self.runtime.block_on(async {
             let wanted = self.wanted(path, call).await;
             let built = match self.builder.find(&wanted, false).await {
-                Ok(built) if built.called.is_some() => built,
+                Ok(built) if !built.arguments.is_empty() => built,
                 Ok(_) => return Fast::None,
                 Err(error) => return refused(&error),
             };
             let mut spec = Spec::function(built.artifact.program(), limits());
-            spec.arguments = built.called.map(|called| called.arguments);
+            spec.arguments = Some(built.arguments);
             let outcome = self.islands.run(&spec).await.expect("an island");
             match outcome.ending {
                 Ending::Unrepresentable => Fast::Unrepresentable,
@@ -120,11 +120,12 @@ impl Lab {
     pub fn exact(&self, path: &str, call: &str) -> Fast {
         self.runtime.block_on(async {
             let wanted = self.wanted(path, call).await;
-            let artifact = match self.builder.find_exact(&wanted, false).await {
-                Ok(built) => built.artifact,
+            let built = match self.builder.find_exact(&wanted, false).await {
+                Ok(built) => built,
                 Err(error) => return refused(&error),
             };
-            let spec = Spec::function(artifact.program(), limits());
+            let mut spec = Spec::function(built.artifact.program(), limits());
+            spec.arguments = Some(built.arguments);
             Fast::Answer(answer(self.islands.run(&spec).await.expect("an island")))
         })
     }
