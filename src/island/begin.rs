@@ -11,7 +11,7 @@ use super::wire::Go;
 /// The exit status of a process that never became its program; the control socket holds the reason.
 pub(crate) const NOT_STARTED: c_int = 125;
 
-/// The descriptor on which a program in the function form is called. In launchers and islands it is taken from the
+/// The descriptor on which a function's program is called. In launchers and islands it is taken from the
 /// start, so that nothing else has that number when the program's comes; it closes on exec, as all of them do.
 pub(crate) const LINE: RawFd = 3;
 

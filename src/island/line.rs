@@ -1,4 +1,4 @@
-//! The line: the socket on which a program in the function form is called, and says how far it is.
+//! The line: the socket on which a function's program is called, and says how far it is.
 //!
 //! ```text
 //! program, descriptor 3                      server

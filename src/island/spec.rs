@@ -22,7 +22,7 @@ pub struct Spec {
     pub folder: String,
     /// What the program reads; it then sees the end of the file.
     pub stdin: Vec<u8>,
-    /// What a program in the function form is called with; none for any other program.
+    /// What a function's program is called with on its line; none for a program without one.
     pub arguments: Option<Vec<u8>>,
     /// What it may use.
     pub limits: Limits,
