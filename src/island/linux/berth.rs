@@ -1,8 +1,8 @@
 //! A berth: a process that owns what islands can share that live one after the other, and forks them.
 //!
-//! A berth has a control group, a user, a mount, a network, an ipc, a uts and a cgroup namespace. An island that it forks
-//! has a pid namespace of its own, limits, and landlock rules; it becomes another user than its berth's and gives up all
-//! capabilities. It inherits the system-call filter.
+//! A berth has a control group, limits, a system-call filter, and a user, a mount, a network, an ipc, a uts and a cgroup
+//! namespace, all of which its islands inherit. An island that it forks has a pid namespace and landlock rules of its own,
+//! becomes another user than its berth's, and gives up all capabilities.
 //!
 //! What must always hold: one island lives in a berth at a time. The next one begins after the first process of the one
 //! before was waited for, which the kernel lets happen only when nothing else of its pid namespace is left; and after the
@@ -128,6 +128,10 @@ impl Berth<'_> {
         confine::keep_privileges_from_programs().map_err(failed("give up capabilities"))?;
         confine::die_with_parent().map_err(failed("die with the launcher"))?;
         let tmp = Tmp::mount(self.bounds, self.word)?;
+        let mut bounds = self.bounds;
+        // A user that is the berth's own has one process more.
+        bounds.processes = bounds.processes.saturating_add(u64::from(!self.is_other_user));
+        confine::limit(&bounds, self.group.is_some()).map_err(failed("limits"))?;
         let stack = Stack::new().map_err(failed("a stack"))?;
         seccompiler::apply_filter(self.filter).map_err(|e| format!("seccomp: {e}"))?;
         let mut held = Held {
@@ -200,10 +204,6 @@ impl Berth<'_> {
 
     fn settle(&self, berth: &OwnedFd, control: &OwnedFd) -> Result<Execution, String> {
         child::leave_launchers_signals()?;
-        let mut bounds = self.bounds;
-        // A user that is the berth's own has one process more.
-        bounds.processes = bounds.processes.saturating_add(u64::from(!self.is_other_user));
-        confine::limit(&bounds, self.group.is_some()).map_err(failed("limits"))?;
         confine::become_nobody(self.word).map_err(failed("change the user"))?;
         confine::drop_privileges(self.word).map_err(failed("drop privileges"))?;
         let mut berth = [PollFd::new(berth.as_fd(), PollFlags::POLLIN)];
