@@ -57,7 +57,8 @@ pub(crate) struct Berth<'a> {
     pub(crate) mapped: std::io::PipeReader,
     pub(crate) filter: BpfProgramRef<'a>,
     pub(crate) word: Word,
-    /// The number of the first process that it has forked and not yet waited for, for when it is killed.
+    /// The number of the first process that it has forked, for when it is killed: negative while it is being waited for,
+    /// zero afterwards.
     pub(crate) island: &'a SharedNumber,
 }
 
@@ -221,9 +222,11 @@ impl Berth<'_> {
         let pid = Pid::from_raw(self.island.load(Ordering::Relaxed));
         let until = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
         while waitid(Id::Pid(pid), until) == Err(nix::Error::EINTR) {}
-        // Whoever finds the number there knows that it is still the island's.
+        // Whoever finds the number itself there knows that it is still the island's.
+        self.island.store(-pid.as_raw(), Ordering::SeqCst);
+        let exit = child::end_of(pid);
         self.island.store(0, Ordering::SeqCst);
-        child::end_of(pid).unwrap_or(Exit { code: None, signal: None, oom: false })
+        exit.unwrap_or(Exit { code: None, signal: None, oom: false })
     }
 
     fn report(&self, end: Result<Exit, String>, free: bool) {

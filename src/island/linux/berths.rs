@@ -43,7 +43,7 @@ pub(crate) struct Berth {
     /// Its islands' user on the host.
     pub(crate) host_id: Option<u32>,
     pub(crate) bounds: Bounds,
-    /// The first process of its island, while it has one.
+    /// The first process of its island: negative while it is being waited for, zero when there is none.
     pub(crate) island: SharedNumber,
     incoming: Incoming,
     state: State,
@@ -54,6 +54,8 @@ pub(crate) struct Berth {
 pub(crate) enum Left {
     /// Its first process, which runs, or has ended and was not waited for.
     Running(Pid),
+    /// Its first process, which has ended, and which nobody may have waited for.
+    Ended(Pid),
     /// Nothing, because we killed it.
     Killed,
     /// Nothing, and nobody knows why.
@@ -177,6 +179,8 @@ impl Berth {
             Some(Ok(island)) if self.island.load(Ordering::SeqCst) == number => {
                 sys::kill_pidfd(island.as_fd());
             }
+            // It has ended, which will be said.
+            _ if number < 0 => {}
             // It does not run yet, or no more. A berth that is on its way to fork it cannot be told in time.
             _ => {
                 self.is_killed = true;
@@ -212,6 +216,7 @@ impl Berth {
         };
         let left = match self.island.load(Ordering::SeqCst) {
             process @ 1.. => Left::Running(Pid::from_raw(process)),
+            process @ ..=-1 => Left::Ended(Pid::from_raw(-process)),
             _ if self.is_killed => Left::Killed,
             _ => Left::Nothing,
         };

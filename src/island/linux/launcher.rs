@@ -235,8 +235,13 @@ impl Launcher {
         self.watch.remove(&berth.pidfd);
         let _ = child::end_of(berth.process);
         let Some((id, left)) = berth.left() else { return self.ended.extend(berth.group) };
-        if let Left::Running(pid) = left {
-            return self.adopt(&id, pid, berth.group);
+        match left {
+            Left::Running(pid) => return self.adopt(&id, pid, berth.group),
+            // If it is not ours the berth has waited for it.
+            Left::Ended(pid) => {
+                let _ = child::end_of(pid);
+            }
+            Left::Killed | Left::Nothing => {}
         }
         self.ended.extend(berth.group);
         let killed = Exit { code: None, signal: Some(libc::SIGKILL), oom: false };
