@@ -7,6 +7,8 @@ mod sandbox {
     #[cfg(target_os = "linux")]
     mod addresses;
     mod again;
+    #[cfg(target_os = "linux")]
+    mod berths;
     mod endings;
     mod files;
     mod host;
@@ -45,7 +47,7 @@ mod sandbox {
             let lines =
                 text.lines().filter_map(|line| line.trim().strip_prefix("mod ")?.strip_suffix(';'));
             lines
-                .filter(|name| !["linux", "freebsd", "addresses"].contains(name))
+                .filter(|name| !["linux", "freebsd", "addresses", "berths"].contains(name))
                 .collect::<Vec<_>>()
         };
         let (own, freebsd) = (include_str!("sandbox.rs"), include_str!("sandbox_freebsd.rs"));

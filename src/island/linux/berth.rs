@@ -1,8 +1,8 @@
 //! A berth: a process that owns what islands can share that live one after the other, and forks them.
 //!
-//! A berth has a control group, a user, a mount, a network, an ipc, a uts and a cgroup namespace. An island that it forks
-//! has a pid namespace of its own, limits, and landlock rules; it becomes another user than its berth's and gives up all
-//! capabilities. It inherits the system-call filter.
+//! A berth has a control group, limits, a system-call filter, and a user, a mount, a network, an ipc, a uts and a cgroup
+//! namespace, all of which its islands inherit. An island that it forks has a pid namespace and landlock rules of its own,
+//! becomes another user than its berth's, and gives up all capabilities.
 //!
 //! What must always hold: one island lives in a berth at a time. The next one begins after the first process of the one
 //! before was waited for, which the kernel lets happen only when nothing else of its pid namespace is left; and after the
@@ -21,17 +21,18 @@ use nix::fcntl::{OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use seccompiler::BpfProgramRef;
 
 use super::cgroup::Group;
-use super::child::{self, HOSTNAME};
+use super::child::{self, Execution, HOSTNAME};
 use super::confine;
 use super::meter::{Meter, first_of};
-use super::protocol::{Bounds, Order, Report};
+use super::protocol::{Bounds, Report, Take};
 use super::root::failed;
 use super::seccomp::Word;
-use super::sys::{self, Forked, SharedNumber};
+use super::sys::{self, SharedNumber, Stack};
 use super::tmp::Tmp;
 use crate::island::Exit;
 use crate::island::begin;
@@ -57,7 +58,8 @@ pub(crate) struct Berth<'a> {
     pub(crate) mapped: std::io::PipeReader,
     pub(crate) filter: BpfProgramRef<'a>,
     pub(crate) word: Word,
-    /// The number of the first process that it has forked and not yet waited for, for when it is killed.
+    /// The number of the first process that it has forked, for when it is killed: negative while it is being waited for,
+    /// zero afterwards.
     pub(crate) island: &'a SharedNumber,
 }
 
@@ -65,8 +67,10 @@ pub(crate) struct Berth<'a> {
 struct Held {
     /// Itself; readable once it has ended.
     process: OwnedFd,
-    /// The kernel's list of the sockets of its network namespace.
+    /// How many sockets its network namespace has, as the kernel says it.
     sockets: File,
+    /// What that said when there were none.
+    no_sockets: String,
     /// How likely the kernel is to kill it.
     score: File,
     /// What that is when no island is being forked.
@@ -75,20 +79,31 @@ struct Held {
     /// Bytes charged to its group when it was new.
     memory_at_first: u64,
     tmp: Tmp,
+    stack: Stack,
+}
+
+/// What a first process says to its berth, by the memory that they share.
+#[derive(Default)]
+struct Said {
+    /// It got as far as this, and all that it needed memory for was done.
+    execution: Option<Execution>,
+    has_failed: bool,
 }
 
 impl Berth<'_> {
     /// Serves its launcher until that goes away or a new berth is the better one.
     pub(crate) fn run(mut self) -> ! {
         let mut incoming = Incoming::default();
-        match self.set_up() {
-            Ok(mut held) => self.serve(&mut held, &mut incoming),
-            Err(reason) => {
-                // Whoever made it has an island for it.
-                let _ = incoming.next::<Order>(self.launcher.as_raw_fd());
-                self.report(Err(reason), false);
-            }
-        }
+        let held = self.set_up();
+        let mut held = held.map_err(|reason| {
+            // Whoever made it has an island for it.
+            let _ = incoming.next::<Take>(self.launcher.as_raw_fd());
+            self.report(Err(reason), false);
+        });
+        while let Ok(held) = &mut held
+            && let Ok(Some((Take, fds))) = incoming.next(self.launcher.as_raw_fd())
+            && self.serve(held, fds)
+        {}
         sys::exit_now(0)
     }
 
@@ -103,7 +118,8 @@ impl Berth<'_> {
         nix::sched::unshare(flags).map_err(|e| format!("unshare: {e}"))?;
         nix::unistd::sethostname(HOSTNAME).map_err(|e| format!("sethostname: {e}"))?;
         // The kernel's files are root's; opened, they are ours.
-        let sockets = self.open_own("net/unix", OFlag::O_RDONLY)?;
+        let sockets = self.open_own("net/sockstat", OFlag::O_RDONLY)?;
+        let no_sockets = sockets_in(&sockets).map_err(failed("sockstat"))?;
         let score = self.open_own("oom_score_adj", OFlag::O_RDWR)?;
         let own_score = first_of(&score).map_err(failed("oom_score_adj"))?.trim().to_owned();
         let memory = self.group.map(Group::meter).transpose().map_err(failed("memory"))?;
@@ -114,8 +130,23 @@ impl Berth<'_> {
         confine::keep_privileges_from_programs().map_err(failed("give up capabilities"))?;
         confine::die_with_parent().map_err(failed("die with the launcher"))?;
         let tmp = Tmp::mount(self.bounds, self.word)?;
+        let mut bounds = self.bounds;
+        // A user that is the berth's own has one process more.
+        bounds.processes = bounds.processes.saturating_add(u64::from(!self.is_other_user));
+        confine::limit(&bounds, self.group.is_some()).map_err(failed("limits"))?;
+        let stack = Stack::new().map_err(failed("a stack"))?;
         seccompiler::apply_filter(self.filter).map_err(|e| format!("seccomp: {e}"))?;
-        let mut held = Held { process, sockets, score, own_score, memory, memory_at_first: 0, tmp };
+        let mut held = Held {
+            process,
+            sockets,
+            no_sockets,
+            score,
+            own_score,
+            memory,
+            memory_at_first: 0,
+            tmp,
+            stack,
+        };
         held.memory_at_first = held.memory_used()?;
         Ok(held)
     }
@@ -133,95 +164,70 @@ impl Berth<'_> {
         Ok(file.map_err(|error| format!("/proc/{path}: {error}"))?.into())
     }
 
-    fn serve(&self, held: &mut Held, incoming: &mut Incoming) {
-        let launcher = self.launcher.as_raw_fd();
-        let mut island: Option<OwnedFd> = None;
-        loop {
-            let order = match &island {
-                None => incoming.next::<Order>(launcher),
-                Some(_) => incoming.next_now(launcher),
-            };
-            match (order, &island) {
-                (Ok(Some((Order::Take, fds))), None) => match self.take(held, fds) {
-                    Ok(process) => island = Some(process),
-                    Err(reason) => self.report(Err(reason), true),
-                },
-                (Ok(Some((Order::Kill, _))), Some(process)) => sys::kill_pidfd(process.as_fd()),
-                // It had ended by then.
-                (Ok(Some((Order::Kill, _))), None) => {}
-                (Err(error), Some(process)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !self.wait_with(process) {
-                        continue;
-                    }
-                    match self.end(held) {
-                        Some(true) => island = None,
-                        Some(false) => return,
-                        None => {}
-                    }
-                }
-                // The launcher is gone, or talks nonsense. What runs here ends with this process.
-                (Ok(Some((Order::Take, _))), Some(_)) | (Ok(None) | Err(_), _) => return,
-            }
-        }
-    }
-
-    /// Waits until the launcher has something to say or the island has ended, which is what it answers.
-    fn wait_with(&self, island: &OwnedFd) -> bool {
-        let mut fds = [island, &self.launcher].map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN));
-        poll(&mut fds, PollTimeout::NONE).is_ok() && fds[0].any().unwrap_or(false)
-    }
-
-    /// Forks an island.
-    fn take(&self, held: &Held, fds: Vec<OwnedFd>) -> Result<OwnedFd, String> {
-        let control = fds.into_iter().next().ok_or("the order came without a control socket")?;
-        // The island inherits the score, which only whoever still has rights could give it later.
+    /// Serves one island from its beginning to its end; whether there may be another.
+    fn serve(&self, held: &mut Held, fds: Vec<OwnedFd>) -> bool {
+        let Some(control) = fds.into_iter().next() else {
+            self.report(Err("the order came without a control socket".into()), true);
+            return true;
+        };
+        let mut said = Said::default();
+        // The island inherits the score, which nobody could give it later. It gives the berth its own back.
         let _ = held.score.write_at(FIRST_TO_GO, 0);
-        let into = self.group.and_then(Group::for_fork);
-        let forked = sys::fork_into(CloneFlags::CLONE_NEWPID, into, Some(self.island), self.word);
-        if let Ok(Forked::Child) = forked {
-            self.become_island(held, &control)
+        let Held { stack, process, score, own_score, .. } = held;
+        let begun = sys::run_apart(stack, self.island, self.word, || {
+            let _ = score.write_at(own_score.as_bytes(), 0);
+            self.become_island(process, &control, &mut said)
+        });
+        drop(control);
+        if let Err(error) = begun {
+            self.report(Err(format!("clone: {error}")), false);
+            return false;
         }
-        let _ = held.score.write_at(held.own_score.as_bytes(), 0);
-        match forked.map_err(|error| format!("clone3: {error}"))? {
-            Forked::Parent { pidfd, .. } => Ok(pidfd),
-            Forked::Child => sys::exit_now(0),
-        }
+        let exit = self.wait_for_island();
+        let has_begun = said.execution.is_some() && !said.has_failed;
+        let has_killed = held.memory.as_ref().is_some_and(Meter::has_killed);
+        let free = has_begun && !has_killed && held.is_rid_of_island(self.bounds.memory / RESIDUE);
+        let oom = has_killed && exit.code != Some(0);
+        self.report(Ok(Exit { oom, ..exit }), free);
+        free
     }
 
-    fn become_island(&self, held: &Held, control: &OwnedFd) -> ! {
-        if let Err(reason) = self.settle(held, control) {
-            // The server reads the reason when it sees the exit; if it is gone, so is the need.
-            let _ = wire::send(control.as_raw_fd(), &reason, &[]);
-        }
+    /// What the first process of an island does, on the berth's memory.
+    fn become_island(&self, berth: &OwnedFd, control: &OwnedFd, said: &mut Said) {
+        let reason = match self.settle(berth, control) {
+            Ok(execution) => said.execution.insert(execution).begin(),
+            Err(reason) => reason,
+        };
+        said.has_failed = true;
+        // The server reads the reason when it sees the exit; if it is gone, so is the need.
+        let _ = wire::send(control.as_raw_fd(), &reason, &[]);
         sys::exit_now(crate::island::begin::NOT_STARTED)
     }
 
-    fn settle(&self, held: &Held, control: &OwnedFd) -> Result<(), String> {
+    fn settle(&self, berth: &OwnedFd, control: &OwnedFd) -> Result<Execution, String> {
         child::leave_launchers_signals()?;
-        let mut bounds = self.bounds;
-        // A user that is the berth's own has one process more.
-        bounds.processes = bounds.processes.saturating_add(u64::from(!self.is_other_user));
-        confine::limit(&bounds, self.group.is_some()).map_err(failed("limits"))?;
         confine::become_nobody(self.word).map_err(failed("change the user"))?;
         confine::drop_privileges(self.word).map_err(failed("drop privileges"))?;
-        let mut berth = [PollFd::new(held.process.as_fd(), PollFlags::POLLIN)];
+        let mut berth = [PollFd::new(berth.as_fd(), PollFlags::POLLIN)];
         if poll(&mut berth, PollTimeout::ZERO) != Ok(0) {
             // It was gone before this process asked to end with it.
             sys::exit_now(0);
         }
         sys::close_all_from(begin::LINE + 1, &[control.as_raw_fd()]);
         let rules = confine::file_rules(&["/tmp".into()], false)?;
-        child::wait_for_program(control, rules)
+        Execution::receive(control, rules)
     }
 
-    /// Waits for the island that has ended, and tells of it; whether there can be another, or none if it has not ended.
-    fn end(&self, held: &mut Held) -> Option<bool> {
-        let exit = child::end_of(Pid::from_raw(self.island.load(Ordering::Relaxed)))?;
-        self.island.store(0, Ordering::Relaxed);
-        let oom = held.has_killed() && exit.code != Some(0);
-        let free = held.is_rid_of_island(self.bounds.memory / RESIDUE);
-        self.report(Ok(Exit { oom, ..exit }), free);
-        Some(free)
+    /// Waits until nothing of the island runs any more.
+    fn wait_for_island(&self) -> Exit {
+        let pid = Pid::from_raw(self.island.load(Ordering::Relaxed));
+        let until = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        while waitid(Id::Pid(pid), until) == Err(nix::Error::EINTR) {}
+        // Whoever finds the number itself there knows that it is still the island's.
+        self.island.store(-pid.as_raw(), Ordering::SeqCst);
+        let exit = child::end_of(pid);
+        self.island.store(0, Ordering::SeqCst);
+        exit.unwrap_or(Exit { code: None, signal: None, oom: false })
     }
 
     fn report(&self, end: Result<Exit, String>, free: bool) {
@@ -235,17 +241,17 @@ impl Held {
         self.memory.as_ref().map_or(Ok(0), Meter::used).map_err(failed("memory"))
     }
 
-    /// Whether the kernel killed something of this island for want of memory.
-    fn has_killed(&mut self) -> bool {
-        self.memory.as_mut().is_some_and(|meter| meter.has_killed().unwrap_or(false))
-    }
-
     /// Whether nothing is left of the island that has ended; of its /tmp, because another is mounted.
     fn is_rid_of_island(&mut self, residue: u64) -> bool {
-        const HEADING: usize = 1;
         let most = self.memory_at_first.saturating_add(residue);
         self.tmp.renew().is_ok()
-            && first_of(&self.sockets).is_ok_and(|text| text.lines().count() == HEADING)
+            && sockets_in(&self.sockets).is_ok_and(|now| now == self.no_sockets)
             && self.memory_used().is_ok_and(|used| used <= most)
     }
+}
+
+/// The line of `/proc/net/sockstat` that counts the sockets of all kinds.
+fn sockets_in(sockstat: &File) -> io::Result<String> {
+    let text = first_of(sockstat)?;
+    text.lines().next().map(str::to_owned).ok_or(io::ErrorKind::UnexpectedEof.into())
 }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,8 @@ use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::Pid;
 
 use super::cgroup::Group;
-use super::protocol::{Bounds, Order, Report};
-use super::sys::SharedNumber;
+use super::protocol::{Bounds, Report, Take};
+use super::sys::{self, SharedNumber};
 use crate::island::wire::{self, Incoming};
 
 /// How long a berth waits for another island. Making one costs about as much as an island of its own would.
@@ -43,10 +43,23 @@ pub(crate) struct Berth {
     /// Its islands' user on the host.
     pub(crate) host_id: Option<u32>,
     pub(crate) bounds: Bounds,
-    /// The first process of its island, while it has one.
+    /// The first process of its island: negative while it is being waited for, zero when there is none.
     pub(crate) island: SharedNumber,
     incoming: Incoming,
     state: State,
+    is_killed: bool,
+}
+
+/// What a berth leaves of the island that it served.
+pub(crate) enum Left {
+    /// Its first process, which runs, or has ended and was not waited for.
+    Running(Pid),
+    /// Its first process, which has ended, and which nobody may have waited for.
+    Ended(Pid),
+    /// Nothing, because we killed it.
+    Killed,
+    /// Nothing, and nobody knows why.
+    Nothing,
 }
 
 enum State {
@@ -87,8 +100,8 @@ impl Berths {
     }
 
     /// The berth that serves an island.
-    pub(crate) fn serving(&self, id: &str) -> Option<&Berth> {
-        self.all.values().find(|berth| matches!(&berth.state, State::Serves(own) if own == id))
+    pub(crate) fn serving(&mut self, id: &str) -> Option<&mut Berth> {
+        self.all.values_mut().find(|berth| matches!(&berth.state, State::Serves(own) if own == id))
     }
 
     /// Forgets a berth that has ended.
@@ -136,24 +149,44 @@ impl Berth {
         island: SharedNumber,
     ) -> Self {
         let (incoming, state) = (Incoming::default(), State::Ends);
-        Self { process, pidfd, socket, group, host_id, bounds, island, incoming, state }
+        Self {
+            process,
+            pidfd,
+            socket,
+            group,
+            host_id,
+            bounds,
+            island,
+            incoming,
+            state,
+            is_killed: false,
+        }
     }
 
     /// Has it serve an island.
     pub(crate) fn take(&mut self, id: &str, control: &OwnedFd) -> io::Result<()> {
-        self.tell(&Order::Take, &[control.as_raw_fd()])?;
+        wire::send(self.socket.as_raw_fd(), &Take, &[control.as_raw_fd()])?;
         self.state = State::Serves(id.to_owned());
         Ok(())
     }
 
-    /// Has it kill its island.
-    pub(crate) fn kill(&self) {
-        // If it is gone, its island goes with it.
-        let _ = self.tell(&Order::Kill, &[]);
-    }
-
-    fn tell(&self, order: &Order, fds: &[i32]) -> io::Result<()> {
-        wire::send(self.socket.as_raw_fd(), order, fds)
+    /// Kills its island.
+    pub(crate) fn kill(&mut self) {
+        let number = self.island.load(Ordering::SeqCst);
+        let island = (number > 0).then(|| sys::open_process(number));
+        match island {
+            // Its number is taken away before it is waited for, so until then nobody else has it.
+            Some(Ok(island)) if self.island.load(Ordering::SeqCst) == number => {
+                sys::kill_pidfd(island.as_fd());
+            }
+            // It has ended, which will be said.
+            _ if number < 0 => {}
+            // It does not run yet, or no more. A berth that is on its way to fork it cannot be told in time.
+            _ => {
+                self.is_killed = true;
+                sys::kill_pidfd(self.pidfd.as_fd());
+            }
+        }
     }
 
     /// What it has to say of the island of this name, if that came in whole.
@@ -177,12 +210,17 @@ impl Berth {
     }
 
     /// The island that it served when it ended.
-    pub(crate) fn left(&mut self) -> Option<(String, Option<Pid>)> {
+    pub(crate) fn left(&mut self) -> Option<(String, Left)> {
         let State::Serves(id) = std::mem::replace(&mut self.state, State::Ends) else {
             return None;
         };
-        let process = self.island.load(Ordering::Relaxed);
-        Some((id, (process > 0).then(|| Pid::from_raw(process))))
+        let left = match self.island.load(Ordering::SeqCst) {
+            process @ 1.. => Left::Running(Pid::from_raw(process)),
+            process @ ..=-1 => Left::Ended(Pid::from_raw(-process)),
+            _ if self.is_killed => Left::Killed,
+            _ => Left::Nothing,
+        };
+        Some((id, left))
     }
 
     fn let_go(&mut self) {

@@ -236,15 +236,11 @@ impl Groups {
         }
     }
 
-    /// The same for a berth's islands. Where a berth has to be in their group, for them to be forked into it, what it
-    /// takes there is added to what they may take.
+    /// The same for a berth and its islands: what it takes itself is added to what they may take.
     pub(crate) fn create_for_berth(&self, name: &str, bounds: &Bounds) -> io::Result<Group> {
-        let mut bounds = *bounds;
-        if self.version == Version::One {
-            bounds.memory = bounds.memory.saturating_add(BERTH_MEMORY);
-            bounds.processes = bounds.processes.saturating_add(1);
-        }
-        self.create(name, &bounds)
+        let memory = bounds.memory.saturating_add(BERTH_MEMORY);
+        let processes = bounds.processes.saturating_add(1);
+        self.create(name, &Bounds { memory, processes, ..*bounds })
     }
 
     /// Removes an island's groups; false while the kernel still counts a process of it.
@@ -287,18 +283,20 @@ impl Group {
         self.folders.iter().map(AsRawFd::as_raw_fd)
     }
 
-    /// Moves this process in, where it could not be forked into. The kernel may take ten milliseconds over it, which is
-    /// why an island's first process does it by itself while its launcher goes on.
+    /// Moves this process in, where it could not be forked into.
+    pub(crate) fn join_late(&self) -> io::Result<()> {
+        if self.version == Version::Two { Ok(()) } else { self.join() }
+    }
+
+    /// Moves this process in. The kernel may take ten milliseconds over it, which is why whoever was forked does it by
+    /// itself while its launcher goes on.
     pub(crate) fn join(&self) -> io::Result<()> {
-        if self.version == Version::Two {
-            return Ok(());
-        }
         self.folders.iter().try_for_each(|folder| write(folder, "cgroup.procs", "0"))
     }
 
     /// Whether the kernel killed something in the group for want of memory.
     pub(crate) fn out_of_memory(&self) -> bool {
-        self.meter().is_ok_and(|meter| meter.has_ever_killed())
+        self.meter().is_ok_and(|meter| meter.has_killed())
     }
 
     /// Opens what tells of the group's memory, for a berth that is about to give up the rights to.
@@ -308,7 +306,7 @@ impl Group {
             Version::Two => ("memory.current", "memory.events"),
         };
         let folder = self.folders.first().ok_or(io::ErrorKind::NotFound)?;
-        Meter::new(open(folder, used)?, open(folder, kills)?)
+        Ok(Meter::new(open(folder, used)?, open(folder, kills)?))
     }
 }
 

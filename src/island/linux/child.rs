@@ -9,7 +9,7 @@
 
 use std::ffi::CString;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 use landlock::RulesetCreated;
@@ -56,9 +56,10 @@ impl Child<'_> {
         let mut byte = [0];
         self.mapped.read_exact(&mut byte).map_err(failed("wait for the launcher"))?;
         // Nothing of the island exists yet, so all of it will be counted.
-        self.group.map_or(Ok(()), Group::join).map_err(failed("join the cgroup"))?;
+        self.group.map_or(Ok(()), Group::join_late).map_err(failed("join the cgroup"))?;
         let rules = self.settle()?;
-        wait_for_program(&self.control, rules)
+        let execution = Execution::receive(&self.control, rules)?;
+        Err(execution.begin())
     }
 
     /// Everything that does not depend on the program.
@@ -103,16 +104,6 @@ pub(crate) fn leave_launchers_signals() -> Result<(), String> {
     nix::unistd::setpgid(own, own).map_err(|e| format!("setpgid: {e}"))
 }
 
-/// The last step of each first process: waits to be told what to become, and becomes it.
-pub(crate) fn wait_for_program(control: &OwnedFd, rules: RulesetCreated) -> Result<(), String> {
-    let message = Incoming::default()
-        .next::<Go>(control.as_raw_fd())
-        .map_err(failed("receive the program"))?;
-    // The server no longer wants this island.
-    let Some((go, fds)) = message else { sys::exit_now(0) };
-    become_program(&go, fds, rules)
-}
-
 /// How a first process has ended, and with it all of its island; none while it runs.
 pub(crate) fn end_of(pid: Pid) -> Option<Exit> {
     match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
@@ -127,14 +118,39 @@ pub(crate) fn end_of(pid: Pid) -> Option<Exit> {
     }
 }
 
-fn become_program(go: &Go, fds: Vec<OwnedFd>, rules: RulesetCreated) -> Result<(), String> {
-    let program = begin::take_stdio(go, fds)?;
-    let text = |s: &String| CString::new(s.as_str()).map_err(|_| format!("{s:?} holds a NUL"));
-    let args = go.args.iter().map(text).collect::<Result<Vec<_>, _>>()?;
-    let env = go.env.iter().map(text).collect::<Result<Vec<_>, _>>()?;
-    let path = text(go.program.as_ref().unwrap_or(&String::new()))?;
-    std::env::set_current_dir(&go.folder).map_err(failed(&go.folder))?;
-    confine::seal_files(rules, program.as_ref().map(|fd| fd.as_fd()))?;
-    let error = sys::exec(program.as_ref().map(|fd| fd.as_fd()), &path, &args, &env);
-    Err(format!("exec {}: {error}", go.args.first().map_or("", |name| name)))
+/// What a first process is about to become. It holds no descriptor: those of a process that shares its memory are its
+/// own, and go when it becomes a program.
+pub(crate) struct Execution {
+    program: Option<RawFd>,
+    path: CString,
+    args: sys::Words,
+    env: sys::Words,
+    name: String,
+}
+
+impl Execution {
+    /// The last step of each first process but one: waits to be told what to become, and confines itself to that.
+    pub(crate) fn receive(control: &OwnedFd, rules: RulesetCreated) -> Result<Self, String> {
+        let message = Incoming::default()
+            .next::<Go>(control.as_raw_fd())
+            .map_err(failed("receive the program"))?;
+        // The server no longer wants this island.
+        let Some((go, fds)) = message else { sys::exit_now(0) };
+        let program = begin::take_stdio(&go, fds)?;
+        let words = |texts: &[String]| {
+            sys::Words::new(texts).map_err(|error| format!("{texts:?} holds a NUL: {error}"))
+        };
+        let (args, env) = (words(&go.args)?, words(&go.env)?);
+        let path = CString::new(go.program.unwrap_or_default()).map_err(|e| e.to_string())?;
+        std::env::set_current_dir(&go.folder).map_err(failed(&go.folder))?;
+        confine::seal_files(rules, program.as_ref().map(|fd| fd.as_fd()))?;
+        let name = go.args.into_iter().next().unwrap_or_default();
+        Ok(Self { program: program.map(IntoRawFd::into_raw_fd), path, args, env, name })
+    }
+
+    /// The last step; returns only why it failed.
+    pub(crate) fn begin(&self) -> String {
+        let error = sys::exec(self.program, &self.path, &self.args, &self.env);
+        format!("exec {}: {error}", self.name)
+    }
 }

@@ -23,7 +23,7 @@ use crate::island::Exit;
 use crate::island::begin;
 use crate::island::wire::{self, Event, Incoming};
 
-use super::berths::{Berths, Key};
+use super::berths::{Berths, Key, Left};
 use super::cgroup::{Group, Home};
 use super::maker::{Island, Maker, NotMade};
 use super::protocol::Prepare;
@@ -168,7 +168,7 @@ impl Launcher {
         }
     }
 
-    fn kill(&self, id: &str) {
+    fn kill(&mut self, id: &str) {
         if let Some(berth) = self.berths.serving(id) {
             return berth.kill();
         }
@@ -234,14 +234,21 @@ impl Launcher {
         let Some(mut berth) = self.berths.remove(key) else { return };
         self.watch.remove(&berth.pidfd);
         let _ = child::end_of(berth.process);
-        match berth.left() {
-            Some((id, Some(pid))) => self.adopt(&id, pid, berth.group),
-            Some((id, None)) => {
-                self.send(&Event::Failed { id, error: "its berth has ended".into() });
-                self.ended.extend(berth.group);
+        let Some((id, left)) = berth.left() else { return self.ended.extend(berth.group) };
+        match left {
+            Left::Running(pid) => return self.adopt(&id, pid, berth.group),
+            // If it is not ours the berth has waited for it.
+            Left::Ended(pid) => {
+                let _ = child::end_of(pid);
             }
-            None => self.ended.extend(berth.group),
+            Left::Killed | Left::Nothing => {}
         }
+        self.ended.extend(berth.group);
+        let killed = Exit { code: None, signal: Some(libc::SIGKILL), oom: false };
+        self.send(&match left {
+            Left::Killed => Event::Exited { id, exit: killed },
+            _ => Event::Failed { id, error: "its berth has ended".into() },
+        });
     }
 
     fn adopt(&mut self, id: &str, pid: Pid, group: Option<Group>) {

@@ -152,7 +152,7 @@ impl Maker {
         into: Option<BorrowedFd<'_>>,
     ) -> Result<(Forked, PipeReader, PipeWriter), String> {
         let (mapped, go_ahead) = io::pipe().map_err(|error| error.to_string())?;
-        let forked = sys::fork_into(flags, into, None, Word::NONE);
+        let forked = sys::fork_into(flags, into);
         Ok((forked.map_err(|error| format!("clone3: {error}"))?, mapped, go_ahead))
     }
 

@@ -8,20 +8,11 @@ use std::os::unix::fs::FileExt;
 pub(crate) struct Meter {
     used: File,
     events: File,
-    /// The kills that were seen.
-    kills: u64,
 }
 
 impl Meter {
-    pub(crate) fn new(used: File, events: File) -> io::Result<Self> {
-        let mut meter = Self { used, events, kills: 0 };
-        meter.has_killed()?;
-        Ok(meter)
-    }
-
-    /// Whether the kernel had killed something when it was asked the last time.
-    pub(crate) fn has_ever_killed(&self) -> bool {
-        self.kills > 0
+    pub(crate) fn new(used: File, events: File) -> Self {
+        Self { used, events }
     }
 
     /// Bytes that are charged to the group.
@@ -29,10 +20,9 @@ impl Meter {
         first_of(&self.used)?.trim().parse().map_err(io::Error::other)
     }
 
-    /// Whether the kernel has killed something for want of memory since it was asked the last time.
-    pub(crate) fn has_killed(&mut self) -> io::Result<bool> {
-        let before = std::mem::replace(&mut self.kills, oom_kills(&first_of(&self.events)?));
-        Ok(self.kills > before)
+    /// Whether the kernel has ever killed something in the group for want of memory.
+    pub(crate) fn has_killed(&self) -> bool {
+        first_of(&self.events).is_ok_and(|text| oom_kills(&text) > 0)
     }
 }
 

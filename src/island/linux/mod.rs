@@ -1,8 +1,8 @@
-//! Islands on Linux: a set of namespaces for each, with cgroups, landlock and a system-call filter.
+//! Islands on Linux: namespaces that no two share at a time, with cgroups, landlock and a system-call filter.
 //!
 //! ```text
-//! server ──Request──▶ launcher ──clone3──▶ first process of the island
-//!   │  ◀───Event─────     │ (parent of all islands, one process per kind of root)
+//! server ──Request──▶ launcher ──clone3──▶ (berth ──clone──▶) first process of the island
+//!   │  ◀───Event─────     │ (one process per kind of root)
 //!   └────────────Go, descriptors (control socket)──────▶ exec
 //! ```
 //!

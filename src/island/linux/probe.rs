@@ -13,7 +13,8 @@ pub(super) fn findings(groups: Result<(), &str>) -> Vec<Finding> {
 fn namespaces() -> Finding {
     let most = read("/proc/sys/user/max_user_namespaces").trim().parse::<u64>().unwrap_or(0);
     let restricted = read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").trim() == "1";
-    let detail = "user, pid, mount, ipc, uts, net and cgroup namespaces for each island";
+    let detail =
+        "user, pid, mount, ipc, uts, net and cgroup namespaces, each with one island at a time";
     let mut finding =
         Finding { name: "namespaces", detail: detail.into(), remedy: None, required: true };
     if most == 0 {

@@ -37,14 +37,9 @@ impl Prepare {
     }
 }
 
-/// Launcher to berth.
+/// Launcher to berth: fork an island, whose control socket comes with the message.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Order {
-    /// Fork an island, whose control socket comes with the message.
-    Take,
-    /// Kill everything in it, unless it has ended.
-    Kill,
-}
+pub(crate) struct Take;
 
 /// Berth to launcher: its island has ended, or could not be made.
 #[derive(Debug, Serialize, Deserialize)]

@@ -12,8 +12,8 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-/// What a call carries in its sixth argument, which none of [`BERTHS_OWN`] has a use for, to be told from a stranger's.
-/// It is drawn at random for each launcher, and whoever becomes a program forgets it with all its memory.
+/// What a call carries in arguments that it has no use for, to be told from a stranger's: the sixth of those in
+/// [`BERTHS_OWN`], the fourth and the fifth of a clone(2) into a new pid namespace. It is drawn at random for each launcher, and whoever becomes a program forgets it with all its memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Word(u64);
 
@@ -36,8 +36,7 @@ impl Word {
 }
 
 /// What a berth does for each island, and an island's first process before it becomes a program.
-const BERTHS_OWN: [i64; 7] = [
-    libc::SYS_clone3,
+const BERTHS_OWN: [i64; 6] = [
     libc::SYS_mount,
     libc::SYS_umount2,
     libc::SYS_setgroups,
@@ -50,11 +49,15 @@ const BERTHS_OWN: [i64; 7] = [
 /// as the kernel does when it takes a filter on, costs more than all else that an island needs.
 pub(crate) fn compile_for_berths(word: Word) -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules = rules()?;
-    let (length, operator) = (SeccompCmpArgLen::Qword, SeccompCmpOp::Eq);
+    let said = |argument| {
+        let (length, operator) = (SeccompCmpArgLen::Qword, SeccompCmpOp::Eq);
+        SeccompCondition::new(argument, length, operator, word.number())
+    };
     for number in BERTHS_OWN {
-        let said = SeccompCondition::new(5, length.clone(), operator.clone(), word.number())?;
-        rules.insert(number, vec![SeccompRule::new(vec![said])?]);
+        rules.insert(number, vec![SeccompRule::new(vec![said(5)?])?]);
     }
+    let clone = SeccompRule::new(vec![said(3)?, said(4)?])?;
+    rules.entry(libc::SYS_clone).or_default().push(clone);
     filter(rules)
 }
 

@@ -33,17 +33,11 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-/// Forks into new namespaces (clone3(2)), and into a cgroup of version 2 when one is given. The child's number is in
-/// `noted` before the child runs.
+/// Forks into new namespaces (clone3(2)), and into a cgroup of version 2 when one is given.
 ///
 /// The caller must have a single thread: the child is a copy of that thread alone, and a lock that another thread
 /// held would stay locked in it for ever.
-pub(crate) fn fork_into(
-    flags: CloneFlags,
-    cgroup: Option<BorrowedFd<'_>>,
-    noted: Option<&AtomicI32>,
-    word: Word,
-) -> io::Result<Forked> {
+pub(crate) fn fork_into(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
     let mut pidfd: RawFd = -1;
     let mut args = CloneArgs {
         flags: flags.bits() as u64 | libc::CLONE_PIDFD as u64,
@@ -57,15 +51,8 @@ pub(crate) fn fork_into(
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
-    if let Some(noted) = noted {
-        args.flags |= libc::CLONE_PARENT_SETTID as u64;
-        args.parent_tid = noted.as_ptr() as u64;
-    }
-    let size = size_of::<CloneArgs>();
-    // SAFETY: `args` is the kernel's clone_args with no stack, so this forks; the caller has one thread. `noted` is an
-    // integer that lives longer than the call.
-    let pid =
-        unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size, 0, 0, 0, word.number()) };
+    // SAFETY: `args` is the kernel's clone_args with no stack, so this forks; the caller has one thread.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
     match pid {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Forked::Child),
@@ -75,6 +62,73 @@ pub(crate) fn fork_into(
             Ok(Forked::Parent { pid: pid as libc::pid_t, pidfd })
         }
     }
+}
+
+/// A stack for [`run_apart`], with a page below it that nobody may touch.
+pub(crate) struct Stack {
+    lowest: std::ptr::NonNull<libc::c_void>,
+}
+
+impl Stack {
+    const BYTES: usize = 512 * 1024;
+    /// At least a page of every system.
+    const GUARD: usize = 64 * 1024;
+
+    pub(crate) fn new() -> io::Result<Self> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping.
+        let lowest = unsafe { libc::mmap(std::ptr::null_mut(), Self::BYTES, access, flags, -1, 0) };
+        if lowest == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let lowest = std::ptr::NonNull::new(lowest).ok_or(io::ErrorKind::InvalidData)?;
+        let stack = Self { lowest };
+        // SAFETY: the lowest part of our own mapping, which nothing uses.
+        match unsafe { libc::mprotect(lowest.as_ptr(), Self::GUARD, libc::PROT_NONE) } {
+            0 => Ok(stack),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, which nobody runs on any more.
+        unsafe { libc::munmap(self.lowest.as_ptr(), Self::BYTES) };
+    }
+}
+
+/// Runs `deed` in a child with a pid namespace of its own, on this process's memory, as vfork(2) does: this returns when
+/// the child has become a program or has ended. The child's number is in `noted` before it runs.
+///
+/// To copy even a small process's memory, and to throw the copy away at the exec, costs as much as all else that an
+/// island needs. Two never run in it at one time, so it is as if `deed` were called, but for what it does to its process:
+/// descriptors, user, signals, folder. What it has on the heap when it becomes a program is never dropped. One that ended
+/// otherwise may have left anything half done; the caller finds out, and then uses this memory no more.
+pub(crate) fn run_apart<F: FnMut()>(
+    stack: &mut Stack,
+    noted: &AtomicI32,
+    word: Word,
+    mut deed: F,
+) -> io::Result<()> {
+    extern "C" fn enter<F: FnMut()>(deed: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: the caller's `deed`, which it does not touch before this process has ended or become another.
+        let deed = unsafe { &mut *deed.cast::<F>() };
+        deed();
+        exit_now(0)
+    }
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_NEWPID | libc::CLONE_PARENT_SETTID;
+    // The kernel looks at neither of the last two without the flags for them.
+    let word = word.number() as *mut libc::c_void;
+    // SAFETY: the stack is as long as is said, aligned, and runs one child at a time, for whose life this thread, the
+    // only one, is stopped. `noted` and `deed` live longer than that.
+    let pid = unsafe {
+        let highest = stack.lowest.as_ptr().byte_add(Stack::BYTES);
+        let deed = (&raw mut deed).cast();
+        libc::clone(enter::<F>, highest, flags | libc::SIGCHLD, deed, noted.as_ptr(), word, word)
+    };
+    if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// SIGKILL to the process behind a descriptor. One that has ended already is no error.
@@ -91,25 +145,32 @@ pub(crate) fn kill_pidfd(pidfd: BorrowedFd<'_>) {
     }
 }
 
+/// Strings as execve(2) wants them.
+pub(crate) struct Words {
+    pointers: Vec<*const libc::c_char>,
+    /// What they point to.
+    _strings: Vec<CString>,
+}
+
+impl Words {
+    /// Fails for a string with a NUL in it.
+    pub(crate) fn new(strings: &[String]) -> Result<Self, std::ffi::NulError> {
+        let strings = strings.iter().map(|text| CString::new(text.as_str()));
+        let strings = strings.collect::<Result<Vec<_>, _>>()?;
+        let pointers = strings.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect();
+        Ok(Self { pointers, _strings: strings })
+    }
+}
+
 /// Becomes the program behind `program`, or the one at `path` when there is none; returns only the failure.
-pub(crate) fn exec(
-    program: Option<BorrowedFd<'_>>,
-    path: &CStr,
-    args: &[CString],
-    env: &[CString],
-) -> io::Error {
-    let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
-        strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
-    };
-    let (argv, envp) = (pointers(args), pointers(env));
+pub(crate) fn exec(program: Option<RawFd>, path: &CStr, args: &Words, env: &Words) -> io::Error {
+    let (argv, envp) = (args.pointers.as_ptr(), env.pointers.as_ptr());
     let (fd, name, flags) = match program {
-        Some(fd) => (fd.as_raw_fd(), c"", libc::AT_EMPTY_PATH),
+        Some(fd) => (fd, c"", libc::AT_EMPTY_PATH),
         None => (libc::AT_FDCWD, path, 0),
     };
     // SAFETY: argv and envp are null-terminated arrays of C strings that outlive the call.
-    unsafe {
-        libc::syscall(libc::SYS_execveat, fd, name.as_ptr(), argv.as_ptr(), envp.as_ptr(), flags);
-    }
+    unsafe { libc::syscall(libc::SYS_execveat, fd, name.as_ptr(), argv, envp, flags) };
     io::Error::last_os_error()
 }
 

@@ -1,0 +1,156 @@
+//! That islands of which one process is the parent, one after the other, are as apart as if each had its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sky_island::island::{Ending, Spec, StartError};
+
+use super::host::{Host, alone, eventually, not_given, promise, read};
+use super::system;
+
+type Found = BTreeMap<String, String>;
+
+/// What one island may try to leave for the next.
+const LEFT: [&str; 8] =
+    ["nothing", "files", "dates", "marks", "sockets", "settings", "locks", "signals"];
+
+macro_rules! alone {
+    ($name:ident, |$host:ident| $body:block) => {
+        #[test]
+        fn $name() {
+            alone(concat!("sandbox::berths::", stringify!($name)), 0, |$host: &Host| $body);
+        }
+    };
+}
+
+/// What islands see that are started at one time, so that each berth that is free has one of them.
+fn seen_everywhere(host: &Host) -> Vec<Found> {
+    let spec = host.function(&["traces"]);
+    let runs: Vec<_> = (0..4)
+        .map(|_| {
+            let (islands, spec) = (host.islands.clone(), spec.clone());
+            host.runtime.spawn(async move { islands.run(&spec).await })
+        })
+        .collect();
+    runs.into_iter().map(|run| read(&host.runtime.block_on(run).unwrap().unwrap())).collect()
+}
+
+alone!(an_island_finds_nothing_of_the_one_before_it, |host| {
+    let first: Found = host.ask(&["traces"]);
+    assert!(first.len() > 15, "{first:?}");
+    for left in LEFT.iter().cycle().take(LEFT.len() * 10) {
+        let _: Found = host.ask(&["leave", left]);
+        for found in seen_everywhere(host) {
+            assert_eq!(found, first, "after {left}");
+        }
+    }
+});
+
+alone!(islands_one_after_the_other_share_a_berth, |host| {
+    const ISLANDS: usize = 50;
+    let mut berths = BTreeSet::new();
+    for left in ["nothing", "files", "dates", "settings", "signals"].iter().cycle().take(ISLANDS) {
+        let _: Found = host.ask(&["leave", left]);
+        berths.extend(system::berths());
+    }
+    // The user of an island that has just ended may not be free yet, and another user is another berth's.
+    assert!((1..ISLANDS / 10).contains(&berths.len()), "{berths:?}");
+});
+
+alone!(a_berth_that_is_killed_is_replaced_and_its_island_reported, |host| {
+    for _ in 0..5 {
+        let (islands, spec) = (host.islands.clone(), host.function(&["sleep", "60000"]));
+        let run = host.runtime.spawn(async move { islands.run(&spec).await });
+        eventually("the function runs", || system::functions().len() == 1);
+        let island = system::functions()[0];
+        // The one that it has is among them; the others are idle.
+        system::berths().into_iter().for_each(system::kill);
+        let outcome = host.runtime.block_on(run).unwrap();
+        assert!(
+            match &outcome {
+                Ok(outcome) => outcome.ending == Ending::Signaled(libc::SIGKILL),
+                Err(error) => matches!(error, StartError::Refused(_)),
+            },
+            "{outcome:?}"
+        );
+        assert!(!system::is_alive(island), "it was reported as ended");
+        let outcome = host.run(&host.function(&["exit", "0"]));
+        assert_eq!(outcome.ending, Ending::Exited(0), "the next one");
+        // One that waits for an island is replaced as well.
+        system::berths().into_iter().for_each(system::kill);
+        eventually("the idle one has ended", || system::berths().is_empty());
+        assert_eq!(host.run(&host.function(&["exit", "0"])).ending, Ending::Exited(0));
+        eventually("its groups are gone", system::is_rid_of_islands);
+    }
+});
+
+alone!(an_island_is_killed_whatever_its_berth_is_about, |host| {
+    for microseconds in (0..4000).step_by(100) {
+        let spec = host.function(&["sleep", "60000"]);
+        host.runtime.block_on(async {
+            let time = Duration::from_micros(microseconds);
+            let run = tokio::time::timeout(time, host.islands.run(&spec));
+            assert!(run.await.is_err());
+        });
+    }
+    eventually("all of them have ended", || host.backend.list().is_empty());
+    eventually("nothing is left of them", system::is_rid_of_islands);
+    assert_eq!(host.run(&host.function(&["exit", "0"])).ending, Ending::Exited(0));
+});
+
+fn with_memory(host: &Host, deed: &[&str], memory: u64) -> Spec {
+    let mut spec = host.function(deed);
+    (spec.limits.memory, spec.limits.processes) = (memory, 20);
+    spec
+}
+
+#[test]
+fn the_limits_of_a_berth_hold_for_each_of_its_islands() {
+    promise(|host| {
+        for _ in 0..3 {
+            let outcome = host.run(&with_memory(host, &["fork-until-refused"], 96 << 20));
+            let started: u64 = String::from_utf8_lossy(&outcome.stdout).trim().parse().unwrap();
+            assert!((5..20).contains(&started), "{started}");
+        }
+        if let Some(why) = host.lacks("memory limit") {
+            return not_given("one limit of memory for all of a function", why);
+        }
+        for _ in 0..3 {
+            let outcome = host.run(&with_memory(host, &["allocate-shared"], 96 << 20));
+            assert_eq!(outcome.ending, Ending::Memory);
+            // Neither is it blamed for what the one before did, nor does it lack what that one took.
+            let outcome = host.run(&with_memory(host, &["exit", "3"], 96 << 20));
+            assert_eq!(outcome.ending, Ending::Exited(3));
+            let outcome = host.run(&with_memory(host, &["allocate-some", "48"], 96 << 20));
+            assert_eq!(outcome.ending, Ending::Exited(0));
+        }
+    });
+}
+
+alone!(many_islands_at_once_have_berths_that_end_when_they_are_idle, |host| {
+    const MANY: usize = 32;
+    host.runtime.block_on(async {
+        let runs: Vec<_> = (0..MANY)
+            .map(|_| {
+                let (islands, spec) = (host.islands.clone(), host.function(&["sleep", "5000"]));
+                tokio::spawn(async move { islands.run(&spec).await })
+            })
+            .collect();
+        let most = async {
+            let mut most = 0;
+            while most < MANY {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                most = most.max(system::functions().len());
+            }
+        };
+        let all = tokio::time::timeout(Duration::from_secs(20), most).await;
+        assert!(all.is_ok(), "not all of them ran at one time");
+        for run in runs {
+            assert_eq!(run.await.unwrap().unwrap().ending, Ending::Exited(0));
+        }
+    });
+    assert!(!system::berths().is_empty());
+    eventually("idle berths have ended, and their groups are gone", || {
+        system::berths().is_empty() && system::is_rid_of_islands()
+    });
+});
