@@ -19,11 +19,9 @@ const MAX_FILES: usize = 2_000;
 const MAX_SOURCE: u64 = 4 << 20;
 /// The language from which on the go command does not look at modules that nothing is imported from.
 const PRUNED: u32 = 17;
-/// Files of these kinds are compiled by others than the Go compiler, or not at all.
-const FOREIGN: [&str; 16] = [
-    "c", "cc", "cpp", "cxx", "m", "f", "F", "for", "f90", "s", "S", "sx", "swig", "swigcxx",
-    "syso", "h",
-];
+/// Files of these kinds are for cgo. Go's own assembler and its headers are not among them.
+const FOREIGN: [&str; 14] =
+    ["c", "cc", "cpp", "cxx", "m", "f", "F", "for", "f90", "S", "sx", "swig", "swigcxx", "syso"];
 
 /// The name of the package in `layout`, when it and the packages in `further` folders of the module need nobody else.
 /// `goroot` is where the toolchain lies.

@@ -120,6 +120,8 @@ fn a_package_is_plain_when_all_that_it_imports_is_of_the_library_or_plain() {
     assert_eq!(found("a.b/c", &tests).as_deref(), Some("c"));
     let system = [MOD, ("c.go", "package c\n"), ("c_windows.go", "package c\n\nimport \"os\"\n")];
     assert_eq!(found("a.b/c", &system).as_deref(), Some("c"));
+    let assembled = [MOD, ("c.go", "package c\n"), ("c_amd64.s", ""), ("c.h", "")];
+    assert_eq!(found("a.b/c", &assembled).as_deref(), Some("c"));
     let odd = [
         "package in\n\nimport \"x.y/z\"\n",
         "package in\n\nimport \"no/such\"\n",
@@ -139,7 +141,7 @@ fn a_package_is_plain_when_all_that_it_imports_is_of_the_library_or_plain() {
     let beside: [&[(&str, &str)]; 7] = [
         &[("in/two.go", "package two\n")],
         &[("in/in.c", "")],
-        &[("in/in.s", "")],
+        &[("in/in.S", "")],
         &[("in/go.mod", "module a.b/c/in\n")],
         &[("vendor/modules.txt", "")],
         &[("go.mod", "module a.b/c\n\ngo 1.20\n\nreplace x.y/z => ./in\n")],
