@@ -142,6 +142,30 @@ fn only_one_commit_is_asked_for() {
 }
 
 #[test]
+fn where_there_is_one_place_to_look_it_is_asked_for_references_at_once() {
+    let mut bench = Bench::new(&[Origin::Git]);
+    let repo = bench.repo("m");
+    let go_mod = ("go.mod", "module example.com/m\n\ngo 1.20\n");
+    repo.tag("v1.0.0", repo.commit("master", &[go_mod, ("m.go", &answers(1))]));
+    let newest = repo.commit("master", &[go_mod, ("m.go", &answers(2))]).to_string();
+    for (old, version, requests, n) in [
+        (false, None, 2, "2"),
+        (false, Some("v1.0.0"), 2, "1"),
+        // A whole commit needs no references; an abbreviated one has to be searched for.
+        (false, Some(&*newest), 2, "2"),
+        (false, Some(&newest[..8]), 3, "2"),
+        // What such a host says to the first question is no answer, so it is asked what it can.
+        (true, None, 3, "2"),
+    ] {
+        let Some(host) = bench.host(Options { old, ..Options::default() }) else { return };
+        let fetched = bench.fetch("example.com/m", version);
+        assert_eq!(bench.run(&fetched, "p.N()"), n, "{version:?}");
+        let asked = host.asked();
+        assert_eq!(asked.len(), requests, "{version:?}: {asked:?}");
+    }
+}
+
+#[test]
 fn what_is_not_there_is_a_repository_failure() {
     let mut bench = Bench::new(&[Origin::Git]);
     history(&bench.repo("a/m"));

@@ -157,3 +157,21 @@ fn modules_of_every_shape_build_offline() {
 fn text(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap()
 }
+
+#[test]
+fn a_requirement_of_the_tests_alone_is_neither_downloaded_nor_needed() {
+    let bench = Bench::new(&[Origin::Git]);
+    let go_mod = "module example.com/a/t\n\ngo 1.20\n\nrequire example.org/testing v1.2.3\n";
+    let test = "package m\n\nimport _ \"example.org/testing\"\n";
+    bench
+        .repo("a/t")
+        .commit("master", &[("go.mod", go_mod), ("m.go", &answers(9)), ("m_test.go", test)]);
+    let mut job = bench.job("example.com/a/t", None);
+    let fetched = bench.fetch("example.com/a/t", None);
+    assert_eq!(bench.run(&fetched, "p.N()"), "9");
+    assert_eq!(std::fs::read_dir(bench.dest().join("deps")).unwrap().count(), 0);
+    // What is evident is said without the go command.
+    job.go = job.go.with_file_name("no-go-command");
+    let fetched = sky_island::source::worker::run(&job);
+    assert!(matches!(fetched, sky_island::source::Answer::Fetched(_)), "{fetched:?}");
+}

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::budget::OverBudget;
-use super::gocmd::{Go, GoError};
+use super::gocmd::{Go, GoError, Tools};
 use super::modfiles::{ModFiles, lighten};
 use super::module::{self, Layout, LayoutError};
+use super::plain;
 use super::scratch::Scratch;
 use super::text::bounded;
 use super::verdict::{Verdict, refused, verdict};
@@ -102,7 +103,7 @@ const FIELDS: &str = "-json=Dir,ImportPath,Name,Standard,DepOnly,GoFiles,Ignored
 
 /// Completes the checkout in `dest/src`, whose top folder is the import path `root`.
 pub(super) fn complete(
-    go: &Go<'_>,
+    tools: &Tools<'_>,
     dest: &Path,
     scratch: &Scratch,
     root: &str,
@@ -111,12 +112,17 @@ pub(super) fn complete(
 ) -> Result<Whole, CompleteError> {
     let src = dest.join("src");
     let layout = module::locate(&src, root, import_path)?;
-    let mut patterns = BTreeSet::from([pattern(&layout.package_dir)]);
+    let mut further = BTreeSet::new();
     for path in imports {
-        if let Some(folder) = module::further(&src, &layout, path)? {
-            patterns.insert(pattern(&folder));
-        }
+        further.extend(module::further(&src, &layout, path)?);
     }
+    let plain = |goroot| plain::package_name(&src, &layout, &further, goroot);
+    if let Some(package_name) = tools.goroot().and_then(plain) {
+        return Ok(Whole { layout, package_name, vendored: false, cgo: false });
+    }
+    let go = tools.go()?;
+    let own = pattern(&layout.package_dir);
+    let patterns = further.iter().map(|folder| pattern(folder)).chain([own]).collect();
     let within = [src.clone(), dest.join("deps")];
     let within = within.iter().flat_map(|p| [Some(p.clone()), p.canonicalize().ok()]);
     let within = within.flatten().collect();

@@ -92,9 +92,9 @@ pub(super) fn fetch(
     scratch: &Scratch,
     src: &Path,
 ) -> Result<Outcome, GitError> {
-    let found = find(job, http)?;
-    let below = below(&job.import_path, &found.root).unwrap_or_default().to_owned();
     let wanted = Wanted::parse(job.version.as_deref());
+    let found = find(job, &wanted, http)?;
+    let below = below(&job.import_path, &found.root).unwrap_or_default().to_owned();
     let resolved = found.resolve(&wanted, &below, scratch)?;
     let have = |commit: Oid| job.have.contains(&commit.to_string());
     if have(resolved.commit) {
@@ -138,7 +138,7 @@ struct Resolved {
     complete: Option<Repository>,
 }
 
-fn find<'a>(job: &Job, http: &'a Http) -> Result<Found<'a>, GitError> {
+fn find<'a>(job: &Job, wanted: &Wanted, http: &'a Http) -> Result<Found<'a>, GitError> {
     let candidates = match locate::plan(&job.import_path, &job.mirrors)? {
         Plan::Try(candidates) => candidates,
         Plan::Discover(fallback) => match (discover(&job.import_path, http), fallback) {
@@ -148,6 +148,8 @@ fn find<'a>(job: &Job, http: &'a Http) -> Result<Found<'a>, GitError> {
         },
     };
     let mut tried = Vec::new();
+    // Where there are several, most of them are no repositories.
+    let guesses = candidates.len() == 1;
     for Candidate { root, place } in candidates {
         match place {
             Place::Folder(path) => {
@@ -161,7 +163,10 @@ fn find<'a>(job: &Job, http: &'a Http) -> Result<Found<'a>, GitError> {
             }
             Place::Url(url) => {
                 let shown = scrub(&url, &[]);
-                match Remote::connect(http, &url) {
+                let below = below(&job.import_path, &root).unwrap_or_default();
+                let early = wanted.few_prefixes(below).filter(|_| guesses);
+                let guessed = early.and_then(|prefixes| Remote::guess(http, &url, &prefixes));
+                match guessed.map_or_else(|| Remote::connect(http, &url), Ok) {
                     Ok(remote) => {
                         return Ok(Found { root, shown, source: Source::Remote(remote) });
                     }

@@ -4,6 +4,7 @@
 //! that it downloads to is measured against the job's budget, and the command is killed where that is passed.
 //! This is the only place of the worker that starts a process.
 
+use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use super::budget::{Budget, OverBudget, tree_size};
 use super::scratch::Scratch;
 use super::text::{hide_paths, scrub};
+use crate::source::job::Job;
 
 const MAX_STDOUT: u64 = 64 << 20;
 const MAX_STDERR: u64 = 1 << 20;
@@ -76,6 +78,41 @@ struct Settings {
     goinsecure: String,
     goroot: String,
     goversion: String,
+}
+
+/// The go command of a job. Its settings are read when it is first needed, for that takes a process.
+pub(super) struct Tools<'a> {
+    job: &'a Job,
+    scratch: &'a Scratch,
+    budget: &'a Budget,
+    go: OnceCell<Go<'a>>,
+}
+
+impl<'a> Tools<'a> {
+    pub(super) fn new(job: &'a Job, scratch: &'a Scratch, budget: &'a Budget) -> Self {
+        Self { job, scratch, budget, go: OnceCell::new() }
+    }
+
+    pub(super) fn go(&self) -> Result<&Go<'a>, GoError> {
+        if let Some(go) = self.go.get() {
+            return Ok(go);
+        }
+        let go = Go::new(&self.job.go, &self.job.dest, self.scratch, self.budget)?;
+        Ok(self.go.get_or_init(|| go))
+    }
+
+    /// Where the toolchain lies, as far as the go command's place tells.
+    pub(super) fn goroot(&self) -> Option<&Path> {
+        self.job.go.parent()?.parent()
+    }
+
+    /// Takes credentials and folders of this host out of a text.
+    pub(super) fn scrub(&self, text: &str) -> String {
+        match self.go.get() {
+            Some(go) => go.scrub(text),
+            None => hide_paths(&scrub(text, &[(&self.job.dest, ""), (self.scratch.path(), "")])),
+        }
+    }
 }
 
 /// A go command with its environment.

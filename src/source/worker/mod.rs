@@ -21,6 +21,7 @@ mod lookup;
 mod modfiles;
 mod module;
 mod pkt;
+mod plain;
 mod proxy;
 mod refs;
 mod scratch;
@@ -36,7 +37,7 @@ use std::io;
 use budget::{Budget, OverBudget, tree_size};
 use complete::CompleteError;
 use git::GitError;
-use gocmd::{Go, GoError};
+use gocmd::Tools;
 use http::Http;
 use proxy::ProxyError;
 use scratch::{Scratch, remove_tree};
@@ -70,40 +71,30 @@ impl SourceError {
     }
 }
 
-/// What the worker needs before it can ask any source.
-#[derive(Debug, thiserror::Error)]
-enum SetupError {
-    #[error("a scratch folder cannot be made: {0}")]
-    Scratch(#[source] io::Error),
-    #[error(transparent)]
-    Go(#[from] GoError),
-}
-
 /// Does a job; blocks until it is done.
 pub fn run(job: &Job) -> Answer {
-    match with_tools(job) {
-        Ok(answer) => answer,
-        Err(error) => failed(FailureCode::Internal, error.to_string()),
-    }
-}
-
-fn with_tools(job: &Job) -> Result<Answer, SetupError> {
     if !locate::is_import_path(&job.import_path) {
         let detail = format!("{:?} is not an import path with a host", job.import_path);
-        return Ok(failed(FailureCode::Repository, detail));
+        return failed(FailureCode::Repository, detail);
     }
-    let scratch = Scratch::new().map_err(SetupError::Scratch)?;
+    let scratch = match Scratch::new() {
+        Ok(scratch) => scratch,
+        Err(error) => {
+            let detail = format!("a scratch folder cannot be made: {error}");
+            return failed(FailureCode::Internal, detail);
+        }
+    };
     let budget = Budget::new(job.max_bytes);
-    let go = Go::new(&job.go, &job.dest, &scratch, &budget)?;
+    let tools = Tools::new(job, &scratch, &budget);
     let http = Http::new(budget.clone());
     let mut failures = Vec::new();
     for &origin in &job.origins {
-        match from(origin, job, &go, &http, &budget, &scratch) {
-            Ok(answer) => return Ok(answer),
+        match from(origin, job, &tools, &http, &budget, &scratch) {
+            Ok(answer) => return answer,
             Err(error) => {
                 let _ = clear(job);
                 let code = error.code();
-                let detail = go.scrub(&error.to_string());
+                let detail = tools.scrub(&error.to_string());
                 failures.push((origin, Failure { code, detail }));
                 if !is_worth_another(code) {
                     break;
@@ -111,13 +102,13 @@ fn with_tools(job: &Job) -> Result<Answer, SetupError> {
             }
         }
     }
-    Ok(Answer::Failed(combine(&job.import_path, failures)))
+    Answer::Failed(combine(&job.import_path, failures))
 }
 
 fn from(
     origin: Origin,
     job: &Job,
-    go: &Go<'_>,
+    tools: &Tools<'_>,
     http: &Http,
     budget: &Budget,
     scratch: &Scratch,
@@ -132,12 +123,15 @@ fn from(
             git::Outcome::Checkout { root, revision } => (root, revision),
             git::Outcome::Unchanged { revision } => return unchanged(job, revision),
         },
-        Origin::Proxy => match proxy::fetch(job, go, budget, scratch, &src)? {
-            proxy::Outcome::Checkout { root, revision } => (root, revision),
-            proxy::Outcome::Unchanged { revision } => return unchanged(job, revision),
-        },
+        Origin::Proxy => {
+            match proxy::fetch(job, tools.go().map_err(ProxyError::Go)?, budget, scratch, &src)? {
+                proxy::Outcome::Checkout { root, revision } => (root, revision),
+                proxy::Outcome::Unchanged { revision } => return unchanged(job, revision),
+            }
+        }
     };
-    let whole = complete::complete(go, &job.dest, scratch, &root, &job.import_path, &job.imports)?;
+    let whole =
+        complete::complete(tools, &job.dest, scratch, &root, &job.import_path, &job.imports)?;
     budget.would_fit(tree_size(&deps))?;
     Ok(Answer::Fetched(Fetched {
         revision,

@@ -76,6 +76,15 @@ impl Wanted {
         }
     }
 
+    /// The same where a few names are enough, and nothing will have to be searched for.
+    pub(super) fn few_prefixes(&self, below: &str) -> Option<Vec<String>> {
+        match self {
+            Self::Commit(_) | Self::Abbreviated(_) => None,
+            Self::Name(name) if is_abbreviation(name) => None,
+            _ => Some(self.prefixes(below)),
+        }
+    }
+
     /// Decides it.
     pub(super) fn meaning(&self, refs: &[Ref], below: &str) -> Meaning {
         let named = |name: &str| refs.iter().find(|r| r.name == name).map(Ref::target);

@@ -66,6 +66,8 @@ pub(super) struct Remote<'a> {
     http: &'a Http,
     url: String,
     protocol: Protocol,
+    /// What is known of its references: those with these prefixes.
+    early: Option<(Vec<String>, Vec<Ref>)>,
 }
 
 impl<'a> Remote<'a> {
@@ -78,11 +80,25 @@ impl<'a> Remote<'a> {
         let end = reply.url.find("/info/refs").unwrap_or(reply.url.len());
         let url = reply.url[..end].to_owned();
         let protocol = advertisement(PktReader::new(reply.body))?;
-        Ok(Self { http, url, protocol })
+        Ok(Self { http, url, protocol, early: None })
+    }
+
+    /// Asks a URL for references at once, without asking before what it can, which saves a way to the host and back:
+    /// nearly all speak version 2 and know shallow histories. `None` when the answer is anything but references, be
+    /// it that the repository has moved; [`Remote::connect`] then tells why.
+    pub(super) fn guess(http: &'a Http, url: &str, prefixes: &[String]) -> Option<Self> {
+        let protocol = Protocol::V2 { shallow: true, filter: false, sha1: false };
+        let mut remote = Self { http, url: url.to_owned(), protocol, early: None };
+        let refs = remote.refs(prefixes).ok()?;
+        remote.early = Some((prefixes.to_vec(), refs));
+        Some(remote)
     }
 
     /// The references that begin with one of the prefixes (an old server sends all that it has).
     pub(super) fn refs(&self, prefixes: &[String]) -> Result<Vec<Ref>, SmartError> {
+        if let Some((_, refs)) = self.early.as_ref().filter(|(asked, _)| asked == prefixes) {
+            return Ok(refs.clone());
+        }
         match &self.protocol {
             Protocol::V0 { refs, .. } => Ok(refs.clone()),
             Protocol::V2 { sha1, .. } => {
