@@ -157,7 +157,7 @@ fn refused(site: &Site) {
     for (call, compiles, complaint) in [
         ("Nothing(1)", 2, "call:1:1: undefined: Nothing"),
         ("Add(1, 2, 3)", 1, "call:1:11: too many arguments in call to Add"),
-        ("Add(1, 1+\"a\")", 1, "call:1:10: invalid operation"),
+        ("Add(1, 1+\"a\")", 1, "call:1:8: invalid operation"),
         ("n.Add(1)", 0, "the call begins with n"),
     ] {
         for attempt in [compiles, 0] {

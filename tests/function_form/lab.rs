@@ -76,7 +76,7 @@ impl Lab {
         let state = root.join("state");
         fs::create_dir(&state).expect("a folder");
         let (sources, builder) = parts(&islands, &toolchain, root, &state, &program);
-        Ok(Self { runtime, backend, islands, sources, builder, folder: folder })
+        Ok(Self { runtime, backend, islands, sources, builder, folder })
     }
 
     /// Calls in the function form, where there is one.

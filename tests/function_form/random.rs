@@ -8,8 +8,8 @@ mod call_support;
 
 use call_support::Random;
 
-const FUNCTIONS: usize = 24;
-const CALLS: usize = 14;
+const FUNCTIONS: usize = 16;
+const CALLS: usize = 16;
 /// Of a hundred constants, those that are of any kind instead of one that fits.
 const WRONG: usize = 4;
 
