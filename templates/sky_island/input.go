@@ -7,6 +7,7 @@
 package sky_island
 
 import (
+	"os"
 	"reflect"
 	"syscall"
 )
@@ -31,6 +32,9 @@ type Input struct{ in interface{} }
 
 type input struct {
 	descriptor int
+	// Read by way of the runtime's poller: a thread that blocked in read(2) would keep the runtime's monitor awake for ten
+	// milliseconds, which costs more than the call.
+	line *os.File
 	// The arguments as the server encoded them; what is left of them.
 	bytes []byte
 	// The types of their composite literals.
@@ -49,10 +53,15 @@ func Wait(pointers ...interface{}) Input {
 	}
 	number, _, failed := syscall.Syscall(syscall.SYS_FCNTL, given, syscall.F_DUPFD_CLOEXEC, moved)
 	if failed == 0 {
-		syscall.Close(given)
 		in.descriptor = int(number)
 	} else {
 		syscall.CloseOnExec(given)
+	}
+	syscall.SetNonblock(in.descriptor, true)
+	in.line = os.NewFile(uintptr(in.descriptor), "line")
+	if failed == 0 {
+		// The poller has its own descriptors now, with the numbers that the first file of a program leaves it.
+		syscall.Close(given)
 	}
 	in.say(ready)
 	length := make([]byte, 4)
@@ -101,11 +110,8 @@ func (in *input) say(what byte) {
 // fill reads until the buffer is full. Without a server there is nothing to do.
 func (in *input) fill(buffer []byte) {
 	for len(buffer) > 0 {
-		n, failed := syscall.Read(in.descriptor, buffer)
-		if failed == syscall.EINTR {
-			continue
-		}
-		if failed != nil || n <= 0 {
+		n, failed := in.line.Read(buffer)
+		if failed != nil {
 			syscall.Exit(0)
 		}
 		buffer = buffer[n:]
