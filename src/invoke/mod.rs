@@ -138,8 +138,8 @@ impl Invoker {
         }
     }
 
-    /// Waits for a turn and runs a program once. The turn is over when nothing of it runs any more, be it behind the
-    /// answer: so no more calls are taken on than islands can be ended.
+    /// Waits for a turn and runs a program once. A turn may outlast its answer: no more calls are taken on than islands
+    /// can be ended.
     async fn run(
         &self,
         call: &Invocation,

@@ -267,9 +267,11 @@ async fn read_events<P>(
             Ok(None) | Err(_) => break,
         };
         let waiter = state.lock().waiting.remove(&id);
-        if let Some(waiter) = waiter {
+        if let Some(Waiter { sender, _slot: slot }) = waiter {
+            // Whoever hears of the end finds the user free, and what was made for it.
+            drop(slot);
             // Nobody waits for an island whose call was dropped.
-            let _ = waiter.sender.send(end);
+            let _ = sender.send(end);
         }
     }
     let mut state = state.lock();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::Spec;
@@ -22,6 +22,8 @@ use super::stand::{Group, Stand, Standby};
 const ATTEMPTS: usize = 3;
 /// Others are made when a call has its answer, or after this.
 const REPLACE_WAIT: Duration = Duration::from_millis(2);
+/// How many islands a processor may end behind their answers without keeping the turns of their calls.
+const ENDING: usize = 4;
 /// How often those that stand by are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a program may take to get ready before others are made.
@@ -62,13 +64,17 @@ struct Shared {
     stand: Mutex<Stand>,
     /// There is something to look after.
     wake: Arc<Notify>,
+    /// Turns of islands that end behind their answers without keeping the turns of their calls.
+    ending: Arc<Semaphore>,
 }
 
 impl Standbys {
     /// Islands of functions, of which these may stand by.
     pub fn new(islands: Islands, limits: StandbyLimits) -> Self {
         let (stand, wake) = (Mutex::new(Stand::new(limits)), Arc::new(Notify::new()));
-        let shared = Arc::new(Shared { islands, limits, stand, wake });
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let ending = Arc::new(Semaphore::new(ENDING * cores));
+        let shared = Arc::new(Shared { islands, limits, stand, wake, ending });
         if limits.total > 0 {
             tokio::spawn(look_after(Arc::downgrade(&shared), shared.wake.clone()));
         }
@@ -90,13 +96,13 @@ impl Standbys {
         self.shared.stand.lock().waiting(function)
     }
 
-    /// Calls a function once, on an island that stands by for it or on a new one. `hold` is kept until nothing of that
-    /// call runs any more, which may be after the answer. Dropping the future ends the island.
+    /// Calls a function once, on an island that stands by for it or on a new one. Its turn is over with the answer, unless
+    /// too many islands are still ending then: it is kept until this one has ended. Dropping the future ends the island.
     pub async fn call(
         &self,
         function: Option<&Function>,
         spec: &Spec,
-        hold: OwnedSemaphorePermit,
+        turn: OwnedSemaphorePermit,
     ) -> Result<Outcome, StartError> {
         let began = Instant::now();
         let function = function.filter(|_| self.shared.limits.total > 0);
@@ -109,13 +115,32 @@ impl Standbys {
                 self.shared.served(function, served.begun);
             }
             if served.begun {
-                return finish(running, served.ending?, [began, started], hold);
+                return self.finish(running, served.ending?, [began, started], turn);
             }
         }
         let mut running = self.shared.islands.start(spec).await?;
         let started = Instant::now();
         let served = running.serve(spec).await;
-        finish(running, served.ending?, [began, started], hold)
+        self.finish(running, served.ending?, [began, started], turn)
+    }
+
+    /// The answer; what is left to do for the island is done behind it.
+    fn finish(
+        &self,
+        mut running: Running,
+        ending: Ending,
+        [began, started]: [Instant; 2],
+        turn: OwnedSemaphorePermit,
+    ) -> Result<Outcome, StartError> {
+        let outcome = running.outcome(ending, started - began, started.elapsed());
+        let turn = self.shared.ending.clone().try_acquire_owned().unwrap_or(turn);
+        tokio::spawn(async move {
+            if let Err(error) = running.end().await {
+                tracing::warn!(%error, "an island that has answered does not end");
+            }
+            drop(turn);
+        });
+        Ok(outcome)
     }
 
     /// Ends all, and lets none stand by any more.
@@ -123,23 +148,6 @@ impl Standbys {
         let all = self.shared.stand.lock().close();
         drop(all);
     }
-}
-
-/// The answer; what is left to do for the island is done behind it.
-fn finish(
-    mut running: Running,
-    ending: Ending,
-    [began, started]: [Instant; 2],
-    hold: OwnedSemaphorePermit,
-) -> Result<Outcome, StartError> {
-    let outcome = running.outcome(ending, started - began, started.elapsed());
-    tokio::spawn(async move {
-        if let Err(error) = running.end().await {
-            tracing::warn!(%error, "an island that has answered does not end");
-        }
-        drop(hold);
-    });
-    Ok(outcome)
 }
 
 /// Has others made when it is dropped, with a call's answer, unless that takes too long.
