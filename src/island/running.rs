@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use tokio::net::unix::pipe;
 use tokio::time::{sleep_until, timeout};
 
 use super::backend::{Backend, BoxFuture, Exit, StartError, Started, Stdio, Usage};
@@ -20,6 +19,8 @@ use super::{IslandId, Limits, Spec};
 
 /// How long the system may take to confirm the end of an island that was killed.
 const KILL_WAIT: Duration = Duration::from_secs(10);
+/// How long a program that has a line may write without being read; meanwhile a pipe holds 64 KiB.
+const READ_WAIT: Duration = Duration::from_millis(2);
 /// How long a program that has answered may take to end by itself.
 const END_WAIT: Duration = Duration::from_millis(100);
 /// How often the folder of a tool is measured.
@@ -54,15 +55,13 @@ enum Stop {
 impl Running {
     /// Starts an island.
     pub(super) async fn start(backend: Arc<dyn Backend>, spec: &Spec) -> Result<Self, StartError> {
-        let (stdout, stdout_end) = pipe_pair().map_err(StartError::Descriptors)?;
-        let (stderr, stderr_end) = pipe_pair().map_err(StartError::Descriptors)?;
+        let pipe = || Collected::pipe(spec.limits.output).map_err(StartError::Descriptors);
+        let ((stdout, stdout_end), (stderr, stderr_end)) = (pipe()?, pipe()?);
         let stdin = input(&spec.stdin).map_err(StartError::Descriptors)?;
         let line = spec.arguments.as_ref().map(|_| Line::new()).transpose();
         let (line, arguments) = line.map_err(StartError::Descriptors)?.unzip();
         let stdio = Stdio { stdin, stdout: stdout_end, stderr: stderr_end, arguments };
         let Started { id, exit } = backend.start(spec, stdio).await?;
-        let limit = spec.limits.output;
-        let [stdout, stderr] = [stdout, stderr].map(|pipe| Collected::new(pipe, limit));
         Ok(Self { backend, id, exit: Some(exit), stdout, stderr, line: line.map(Arc::new) })
     }
 
@@ -106,12 +105,16 @@ impl Running {
             return Stop::Ended(Err(StartError::Refused("it has ended".into())));
         };
         let answered = async {
-            match (line, &spec.arguments) {
+            match (&*line, &spec.arguments) {
                 (Some(line), Some(arguments)) => line.call(arguments).await,
                 _ => std::future::pending().await,
             }
         };
         let written = async {
+            if line.is_some() {
+                // Most programs answer sooner, and what they have written is read then.
+                tokio::time::sleep(READ_WAIT).await;
+            }
             match tokio::try_join!(stdout.read(), stderr.read()) {
                 // Programs may close their output and go on.
                 Ok(_) => std::future::pending().await,
@@ -217,11 +220,6 @@ async fn is_over_disk(limits: &Limits) -> bool {
         sizes.fold(0, u64::saturating_add) > disk.bytes
     };
     tokio::task::spawn_blocking(measure).await.unwrap_or(true)
-}
-
-fn pipe_pair() -> io::Result<(pipe::Receiver, OwnedFd)> {
-    let (reader, writer) = io::pipe()?;
-    Ok((pipe::Receiver::from_owned_fd(reader.into())?, writer.into()))
 }
 
 fn input(bytes: &[u8]) -> io::Result<OwnedFd> {

@@ -192,7 +192,7 @@ impl Incoming {
     }
 
     fn receive(&mut self, socket: RawFd, flags: libc::c_int) -> io::Result<usize> {
-        const PIECE: usize = 16 * 1024;
+        const PIECE: usize = 4 * 1024;
         let old = self.bytes.len();
         self.bytes.resize(old + PIECE, 0);
         let received = receive_bytes(socket, &mut self.bytes[old..], flags, &mut self.fds);

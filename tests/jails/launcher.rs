@@ -205,9 +205,10 @@ fn start(go: &Go, fds: Vec<OwnedFd>, root: &Path) -> Result<Child, String> {
 /// The program's line has the number that FreeBSD's launcher gives it.
 fn take(line: &OwnedFd) -> io::Result<()> {
     const LINE: i32 = 3;
-    // SAFETY: plain integers.
     let result = match line.as_raw_fd() {
+        // SAFETY: plain integers.
         LINE => unsafe { libc::fcntl(LINE, libc::F_SETFD, 0) },
+        // SAFETY: plain integers.
         other => unsafe { libc::dup2(other, LINE) },
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
