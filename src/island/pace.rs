@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 const FADE: Duration = Duration::from_secs(1);
 /// More islands than evenly spread calls would need.
 const MARGIN: f64 = 2.0;
+/// Less of another island than this is not worth one.
+const WORTH: f64 = 0.05;
 /// How much the newest making time counts.
 const NEWEST: f64 = 0.2;
 
@@ -50,7 +52,7 @@ impl Pace {
     pub(super) fn wanted(&self, now: Instant, most: usize) -> usize {
         let rate = self.weight(now) / FADE.as_secs_f64();
         let meanwhile = rate * self.making.unwrap_or(0.0) * MARGIN;
-        (1 + meanwhile.ceil() as usize).min(most)
+        (1 + (meanwhile - WORTH).ceil().max(0.0) as usize).min(most)
     }
 
     fn weight(&self, now: Instant) -> f64 {
@@ -68,7 +70,7 @@ mod tests {
         let begin = Instant::now();
         // Calls a second, milliseconds to make one, how many of at most 16.
         for (rate, making, wanted) in
-            [(1, 2, 2), (100, 2, 2), (1000, 2, 5), (2000, 4, 16), (10, 300, 7), (0, 300, 1)]
+            [(1, 2, 1), (100, 2, 2), (1000, 2, 5), (2000, 4, 16), (10, 300, 8), (0, 300, 1)]
         {
             let mut pace = Pace::new(begin);
             pace.made(Duration::from_millis(making));
@@ -88,7 +90,7 @@ mod tests {
         pace.made(Duration::from_millis(5));
         (0..1000).for_each(|_| pace.called(begin));
         assert_eq!(pace.wanted(begin, 16), 11);
-        assert_eq!(pace.wanted(begin + Duration::from_secs(60), 16), 2);
+        assert_eq!(pace.wanted(begin + Duration::from_secs(60), 16), 1);
         assert_eq!(pace.wanted(begin + Duration::from_secs(600), 0), 0);
     }
 

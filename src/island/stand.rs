@@ -260,3 +260,76 @@ impl Group {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::island::Limits;
+
+    fn function() -> (Function, Spec) {
+        let limits = Limits {
+            deadline: Duration::from_secs(1),
+            memory: 1,
+            processes: 1,
+            output: 1,
+            tmp: 1,
+            disk: None,
+        };
+        let program = Arc::new(std::fs::File::open("/dev/null").unwrap());
+        let function = Function { name: "f".into(), artifact: "a".into() };
+        (function, Spec::function(program, limits))
+    }
+
+    fn stand(now: Instant) -> (Stand, Function) {
+        let idle = Duration::from_secs(10);
+        let limits = StandbyLimits { per_function: 4, total: 4, memory: 1 << 30, idle };
+        let ((function, spec), mut stand) = (function(), Stand::new(limits));
+        stand.groups.insert(function.name.clone(), Group::new(&function, &spec, now));
+        (stand, function)
+    }
+
+    #[test]
+    fn none_is_made_while_the_host_is_short_of_memory() {
+        let now = Instant::now();
+        let (mut stand, function) = stand(now);
+        stand.look(now, Some(0.01));
+        assert!(stand.begin(&function, now).is_none());
+        stand.look(now, Some(0.5));
+        assert!(stand.begin(&function, now).is_some());
+    }
+
+    #[test]
+    fn one_that_could_not_be_made_is_not_tried_again_for_a_while() {
+        let now = Instant::now();
+        let (mut stand, function) = stand(now);
+        assert!(stand.begin(&function, now).is_some());
+        stand.give_up(&function, now);
+        stand.made(&function, None);
+        assert_eq!(stand.count(), 0);
+        assert!(stand.begin(&function, now + REST / 2).is_none());
+        assert!(stand.begin(&function, now + REST).is_some());
+    }
+
+    #[test]
+    fn what_is_refused_for_others_that_start_is_asked_for_again_when_one_has_started() {
+        let now = Instant::now();
+        let (mut stand, function) = stand(now);
+        stand.at_once = 1;
+        (0..9).for_each(|_| stand.groups.get_mut("f").unwrap().pace.called(now));
+        stand.groups.get_mut("f").unwrap().pace.made(Duration::from_secs(1));
+        assert!(stand.begin(&function, now).is_some());
+        assert!(stand.begin(&function, now).is_none());
+        assert_eq!(stand.made(&function, None), [function.clone()]);
+        assert!(stand.begin(&function, now).is_some());
+    }
+
+    #[test]
+    fn a_function_that_nobody_calls_is_forgotten() {
+        let now = Instant::now();
+        let (mut stand, _) = stand(now);
+        stand.look(now + Duration::from_secs(9), None);
+        assert_eq!(stand.groups.len(), 1);
+        stand.look(now + Duration::from_secs(11), None);
+        assert!(stand.groups.is_empty());
+    }
+}
