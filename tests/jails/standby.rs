@@ -102,8 +102,15 @@ fn a_jail_that_ended_while_it_stood_by_is_given_back_and_its_call_served() {
         for _ in 0..3 {
             yard.stands_by().await;
             quiet(&lab).await;
-            for id in bench.backend.list() {
+            let killed = bench.backend.list();
+            for id in &killed {
                 lab.prison.remove(&id.to_string());
+            }
+            // Not in the midst of it: what is killed while it takes its call up has begun.
+            let until = Instant::now() + REST;
+            while bench.backend.list().iter().any(|id| killed.contains(id)) {
+                assert!(Instant::now() < until, "the end of {killed:?} is not heard of");
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
             yard.call().await;
         }
