@@ -104,6 +104,7 @@ alone!(
         yard.stands_by(&function);
         for process in yard.waiting(1) {
             system::kill(process);
+            eventually("it has ended", || !system::is_alive(process));
         }
         assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(7));
         yard.stands_by(&function);
