@@ -319,7 +319,7 @@ mod tests {
         stand.groups.get_mut("f").unwrap().pace.made(Duration::from_secs(1));
         assert!(stand.begin(&function, now).is_some());
         assert!(stand.begin(&function, now).is_none());
-        assert_eq!(stand.made(&function, None), [function.clone()]);
+        assert_eq!(stand.made(&function, None), VecDeque::from([function.clone()]));
         assert!(stand.begin(&function, now).is_some());
     }
 
