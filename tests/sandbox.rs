@@ -1,5 +1,6 @@
 //! The promises of a sandbox on Linux, one test each. A stranger's program, compiled from `fixtures/hostile`, tries to
-//! break them. All of it runs twice where the suite is root: as root and as an ordinary user. What a host or a user
+//! break them. All of it runs four times where the suite is root: as root and as an ordinary user, and each again on
+//! islands that stand by. What a host or a user
 //! cannot be given is printed, and never passed over in silence. `sandbox_freebsd.rs` holds the same for FreeBSD.
 
 #[cfg(not(target_os = "freebsd"))]

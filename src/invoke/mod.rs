@@ -66,7 +66,7 @@ pub struct Times {
     pub build: Duration,
     /// Until an address and an island had been found and the program sent to it.
     pub start: Duration,
-    /// Until the island had ended.
+    /// Until the program had answered, or the island had ended.
     pub run: Duration,
 }
 

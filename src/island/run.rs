@@ -24,14 +24,14 @@ pub struct Outcome {
     pub stderr: Vec<u8>,
     /// The time until an island had been found and the program sent to it.
     pub start: Duration,
-    /// The time from then to the end, the making of an island that was not made ahead included.
+    /// The time from then to its answer or its end, the making of an island that was not made ahead included.
     pub run: Duration,
 }
 
-/// Why an island ended.
+/// What came of an island: its answer, or why it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Its program ended by itself, with this status.
+    /// Its program ended by itself, with this status; 0 as well where it has answered and its end is still to come.
     Exited(i32),
     /// Its program ended by this signal.
     Signaled(i32),

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Function islands do not depend on the function until they are sent the program, so some are made ahead
-//! ([`Linux::refill`]); a call then costs one message and one exec. Each still serves one call.
+//! ([`Linux::refill`]); a new island then costs one message and one exec. Each still serves one call.
 
 mod berth;
 mod berths;
