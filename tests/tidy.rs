@@ -136,8 +136,9 @@ fn each_part_uses_only_the_parts_below_it() {
 }
 
 #[test]
-fn processes_are_started_where_host_commands_are_by_the_launchers_link_and_by_the_worker_alone() {
-    let allowed = ["exec/host.rs", "island/link.rs", "source/worker/gocmd.rs"];
+fn processes_are_started_where_host_commands_are_by_the_launchers_link_and_on_tools_islands_alone()
+{
+    let allowed = ["exec/host.rs", "island/link.rs", "source/worker/gocmd.rs", "build/follow.rs"];
     assert_eq!(elsewhere("Command::new", &allowed), [""; 0]);
 }
 

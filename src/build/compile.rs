@@ -4,22 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Complaint;
 use super::artifact::PROGRAM;
+use super::job::Job;
 use super::layering::{self, Layering};
-use super::{Complaint, diagnose, receiver};
+use super::ran::Ran;
 use crate::island::{
-    Bind, Disk, Ending, Islands, Limits, Outcome, Program, Purpose, Rights, Spec, StartError,
-    ToolRights,
+    Bind, Disk, Islands, Limits, Program, Purpose, Rights, Spec, StartError, ToolRights,
 };
 use crate::source::Checkout;
 use crate::store::{StoreError, Trash};
 
-/// The flags of every build; the layers of the build cache depend on them.
-pub(super) const FLAGS: [&str; 3] = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w"];
-/// The folder, in the module, that main.go appears to lie in; a module that has one gets a longer name.
-const MAIN_DIR: &str = "sky_island_call";
 /// Output of a build, in bytes.
-const OUTPUT_BYTES: u64 = 1 << 20;
+const OUTPUT_BYTES: u64 = 4 << 20;
 /// Processes and threads of a build.
 const PROCESSES: u64 = 512;
 /// The deadline of compiling the standard library.
@@ -81,14 +78,6 @@ pub enum BuildError {
     Store(#[from] StoreError),
 }
 
-/// What to compile.
-pub(super) enum Job<'a> {
-    /// Packages of the standard library, for their entries in the build cache.
-    Packages { packages: Vec<String>, background: bool },
-    /// A program: the given main.go in a checkout's module.
-    Program { checkout: &'a Checkout, main_go: &'a str },
-}
-
 impl Compiler {
     /// The host's user id behind the compiler's.
     pub(super) fn owner(&self) -> Option<u32> {
@@ -132,60 +121,46 @@ impl Compiler {
         let writable = binds.iter().filter(|bind| bind.writable).map(|bind| &bind.source);
         let written = writable.chain(seen.overlay.iter().map(|overlay| &overlay.upper));
         let disk = Disk { folders: written.cloned().collect(), bytes: self.size };
-        let mut args = vec!["go".to_owned(), "build".to_owned()];
-        args.extend(FLAGS.map(str::to_owned));
         let mut limits = Limits {
             processes: PROCESSES,
             output: OUTPUT_BYTES,
             disk: Some(disk),
             ..self.limits.clone()
         };
-        let background = matches!(job, Job::Packages { background: true, .. });
-        args.push("-overlay=/job/overlay.json".to_owned());
-        let laid = scratch.path().join("job");
-        let mut replace = serde_json::Map::new();
-        receiver::lay_out(&goroot, &laid, &mut replace).map_err(BuildError::Disk)?;
-        let folder = match job {
-            Job::Packages { packages, .. } => {
-                limits.deadline = LIBRARY_DEADLINE;
-                // One processor is left to the calls.
-                args.extend(background.then(|| "-p=1".to_owned()));
-                args.extend(packages);
-                self.toolchain.goroot().join("src").display().to_string()
-            }
-            Job::Program { checkout, main_go } => {
-                let main_dir = main_dir(checkout);
-                lay_out(checkout, &main_dir, main_go, &laid, &mut replace)
-                    .map_err(BuildError::Disk)?;
-                binds.extend(checkout_binds(checkout));
-                let mode = if checkout.is_vendored() { "-mod=vendor" } else { "-mod=readonly" };
-                args.extend([mode, "-o"].map(str::to_owned));
-                args.push(format!("/out/{PROGRAM}"));
-                args.push(format!("./{main_dir}"));
-                module_folder(checkout).display().to_string()
-            }
-        };
-        let overlay = serde_json::json!({ "Replace": replace }).to_string();
-        std::fs::write(laid.join("overlay.json"), overlay).map_err(BuildError::Disk)?;
+        if let Job::Packages { .. } = job {
+            limits.deadline = LIBRARY_DEADLINE;
+        }
+        let task = job
+            .lay_out(&goroot, &self.program, &scratch.path().join("job"))
+            .map_err(BuildError::Disk)?;
+        let seen_already = |bind: &Bind| binds.iter().any(|other| other.target == bind.target);
+        let more: Vec<_> = task.binds.into_iter().filter(|bind| !seen_already(bind)).collect();
+        binds.extend(more);
         let spec = Spec {
             rights: Rights::Tool(ToolRights {
                 purpose: Purpose::Build,
                 binds,
                 overlay: seen.overlay,
-                background,
+                background: job.is_background(),
             }),
-            program: Program::Path(self.toolchain.goroot().join("bin/go").display().to_string()),
-            args,
+            program: Program::Path(task.program.display().to_string()),
+            args: task.args,
             env: self.environment().into_iter().chain(seen.env).collect(),
-            folder,
-            stdin: Vec::new(),
+            folder: task.folder.display().to_string(),
+            stdin: task.stdin,
             arguments: None,
             limits,
             address: None,
         };
         let outcome = self.islands.run(&spec).await?;
         let program = scratch.path().join("out").join(PROGRAM);
-        Ok(Ran { outcome, program, limits: spec.limits, _scratch: scratch })
+        Ok(Ran {
+            outcome,
+            program,
+            printed: job.is_printed(),
+            limits: spec.limits,
+            _scratch: scratch,
+        })
     }
 
     /// Throws away what builds of a checkout have cached, which may be what fills the disk.
@@ -224,88 +199,4 @@ impl Compiler {
         env.push(format!("GOROOT={goroot}"));
         env
     }
-}
-
-/// A run of the compiler that ended.
-pub(super) struct Ran {
-    outcome: Outcome,
-    /// Where the program lies, if one was made.
-    pub(super) program: PathBuf,
-    limits: Limits,
-    _scratch: crate::store::Scratch,
-}
-
-impl Ran {
-    /// What the compiler complained of, if that is how it ended.
-    pub(super) fn complaint(&self) -> Option<String> {
-        match self.outcome.ending {
-            Ending::Exited(1 | 2) => {
-                let stderr = String::from_utf8_lossy(&self.outcome.stderr);
-                (!diagnose::is_of_the_cache(&stderr)).then(|| stderr.into_owned())
-            }
-            _ => None,
-        }
-    }
-
-    /// Success, or why not.
-    pub(super) fn accept(&self) -> Result<(), BuildError> {
-        match self.outcome.ending {
-            Ending::Exited(0) => Ok(()),
-            Ending::Deadline => Err(BuildError::Deadline(self.limits.deadline)),
-            Ending::Memory => Err(BuildError::Memory(self.limits.memory)),
-            Ending::Output | Ending::Disk => Err(BuildError::Size),
-            other => {
-                let stderr = String::from_utf8_lossy(&self.outcome.stderr);
-                Err(BuildError::Broke(format!("{other:?}: {stderr:.2000}")))
-            }
-        }
-    }
-}
-
-fn module_folder(checkout: &Checkout) -> PathBuf {
-    Path::new("/checkout/src").join(checkout.module_dir())
-}
-
-/// A folder that the module does not have, so that main.go is alone in it.
-fn main_dir(checkout: &Checkout) -> String {
-    let module = checkout.source().join(checkout.module_dir());
-    let mut name = MAIN_DIR.to_owned();
-    while module.join(&name).symlink_metadata().is_ok() {
-        name.push('_');
-    }
-    name
-}
-
-/// Writes main.go, and adds where the go command is to see it and the completed go.mod and go.sum.
-fn lay_out(
-    checkout: &Checkout,
-    main_dir: &str,
-    main_go: &str,
-    job: &Path,
-    replace: &mut serde_json::Map<String, serde_json::Value>,
-) -> std::io::Result<()> {
-    std::fs::write(job.join("main.go"), main_go)?;
-    let module = module_folder(checkout);
-    let mut add = |seen: PathBuf, real: &str| {
-        replace.insert(seen.display().to_string(), serde_json::Value::from(real));
-    };
-    add(module.join(main_dir).join("main.go"), "/job/main.go");
-    for name in ["go.mod", "go.sum"] {
-        if checkout.replacements().join(name).exists() {
-            add(module.join(name), &format!("/checkout/overlay/{name}"));
-        }
-    }
-    Ok(())
-}
-
-fn checkout_binds(checkout: &Checkout) -> Vec<Bind> {
-    let folders = [
-        (checkout.source(), "/checkout/src"),
-        (checkout.dependencies(), "/checkout/deps"),
-        (checkout.replacements(), "/checkout/overlay"),
-    ];
-    let existing = folders.into_iter().filter(|(source, _)| source.exists());
-    existing
-        .map(|(source, target)| Bind { source, target: target.into(), writable: false })
-        .collect()
 }

@@ -40,6 +40,12 @@ pub(super) fn is_of_the_call(stderr: &str) -> bool {
     stderr.contains("/call:") || stderr.contains("main.go:")
 }
 
+/// Whether a compiler that was not started by the go command would complain no differently if it were: it has found
+/// everything that main.go imports.
+pub(super) fn is_of_the_call_alone(stderr: &str) -> bool {
+    is_of_the_call(stderr) && !stderr.contains("could not import ")
+}
+
 fn classify(text: &str, call: &Call) -> Complaint {
     let in_call: Vec<&str> = text.lines().filter(|line| line.starts_with("call:")).collect();
     let message = |line: &&str| line.splitn(4, ':').nth(3).unwrap_or("").trim().to_owned();

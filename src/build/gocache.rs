@@ -12,7 +12,8 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-use super::compile::{BuildError, Compiler, Job};
+use super::compile::{BuildError, Compiler};
+use super::job::Job;
 use super::layering::Layering;
 use super::receiver;
 use crate::store::{Entry, Store};
@@ -38,7 +39,7 @@ impl GoCache {
         hash.update([0]);
         hash.update(toolchain.goroot().as_os_str().as_encoded_bytes());
         hash.update([0]);
-        hash.update(super::compile::FLAGS.join(" "));
+        hash.update(super::job::FLAGS.join(" "));
         receiver::FILES.iter().for_each(|(_, text)| hash.update(text));
         let key = crate::source::short_hex(&hash.finalize());
         // Layers of another toolchain are of no use to anybody.
@@ -82,8 +83,7 @@ impl GoCache {
         }
         let began = std::time::Instant::now();
         let base = self.base.get().cloned();
-        let packages =
-            if layer == "base" { BASE.map(str::to_owned).to_vec() } else { vec!["std".into()] };
+        let packages = if layer == "base" { &BASE[..] } else { &["std"] };
         let scratch = compiler.trash.scratch().map_err(BuildError::Disk)?;
         let layers: Vec<PathBuf> = base.iter().map(|entry| entry.path().join("upper")).collect();
         let owner = compiler.owner();

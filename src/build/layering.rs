@@ -5,14 +5,13 @@
 use std::path::{Path, PathBuf};
 
 use super::cacheprog::SINCE_MINOR;
+use super::job::PROGRAM;
 use crate::island::{Bind, Overlay};
 
 /// Where the island sees the folder that it writes, or all layers in one.
 const CACHE: &str = "/gocache";
 /// Where it sees the layers below, by their place in the list, when they are not in one.
 const LOWER: &str = "/layers";
-/// Where it sees our own program.
-const PROGRAM: &str = "/sky-island";
 
 /// What lays the layers over each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

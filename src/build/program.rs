@@ -1,19 +1,28 @@
 //! Which program is made of a call, and how it is compiled: attempts, each of which the compiler's complaint leads on from.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::compile::{BuildError, Compiler, Job, Ran};
+use super::compile::{BuildError, Compiler};
+use super::job::{How, Job};
+use super::layering::Layering;
+use super::ran::Ran;
+use super::recipe::Recipe;
 use super::remembered::Remembered;
 use super::render::{self, Form, Target};
 use super::shape::Shape;
 use super::{Complaint, Wanted, diagnose};
 use crate::call::FunctionForm;
+use crate::source::Checkout;
 
 /// Functions whose shapes are remembered, and for how long: a shape stays true for its checkout, so this only lets go of
 /// what nobody asks for any more.
 const SHAPES: usize = 4096;
 const SHAPE_AGE: Duration = Duration::from_secs(24 * 3600);
+/// Recipes that are remembered, each up to 256 KiB and usually 10, and for how long.
+const RECIPES: usize = 128;
+const RECIPE_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Which program is made of a call.
 #[derive(Clone, Debug)]
@@ -28,11 +37,13 @@ pub(super) enum Plan {
 pub(super) struct Programs {
     pub(super) compiler: Compiler,
     shapes: Remembered<Shape>,
+    recipes: Remembered<Arc<Recipe>>,
 }
 
 impl Programs {
     pub(super) fn new(compiler: Compiler) -> Self {
-        Self { compiler, shapes: Remembered::new(SHAPES, SHAPE_AGE) }
+        let shapes = Remembered::new(SHAPES, SHAPE_AGE);
+        Self { compiler, shapes, recipes: Remembered::new(RECIPES, RECIPE_AGE) }
     }
 
     /// Whether a function may take so many arguments, as far as its shape is known.
@@ -55,6 +66,43 @@ impl Programs {
         }
     }
 
+    /// Compiles one main.go, by the recipe for its imports where there is one. Then the compiler has no more to say than
+    /// what the go command would say, if it is about main.go; anything else is left to the go command.
+    async fn attempt(
+        &self,
+        checkout: &Checkout,
+        main_go: &str,
+        layers: &[PathBuf],
+        cache: Option<&Path>,
+    ) -> Result<Ran, BuildError> {
+        // Where the kernel lays layers over each other, what is cached lies where it lay, whatever layers there are by now.
+        let mounted = self.compiler.layering() == Layering::Mount;
+        let key = recipe_key(checkout, main_go, if mounted { &[] } else { layers });
+        let known = self.recipes.get(&key);
+        let job = |how| Job::Program { checkout, main_go, how };
+        if let Some(recipe) = &known {
+            let ran = self.compiler.run(job(How::Recipe(recipe)), layers, None).await?;
+            let complaint = ran.complaint();
+            if ran.accept().is_ok()
+                || complaint.is_some_and(|it| diagnose::is_of_the_call_alone(&it))
+            {
+                return Ok(ran);
+            }
+            self.recipes.forget(&key);
+        }
+        // The first build of a module with many dependencies has much to print.
+        if cache.is_none() || mounted && !checkout.has_dependencies() {
+            let ran = self.compiler.run(job(How::Printed), layers, cache).await?;
+            if let Some(recipe) = ran.recipe() {
+                self.recipes.put(&key, Arc::new(recipe));
+            }
+            if !ran.printed_too_much() {
+                return Ok(ran);
+            }
+        }
+        self.compiler.run(job(How::Command), layers, cache).await
+    }
+
     /// Compiles a call as it stands, in the form that it needs.
     async fn exact(
         &self,
@@ -66,8 +114,7 @@ impl Programs {
         let (target, minor) = (Target::of(checkout), self.compiler.toolchain.minor());
         for form in [Form::Values, Form::Statement] {
             let main_go = render::main_go(&target, call, imports, form, minor);
-            let job = Job::Program { checkout, main_go: &main_go };
-            let ran = self.compiler.run(job, layers, cache).await?;
+            let ran = self.attempt(checkout, &main_go, layers, cache).await?;
             match ran.complaint().map(|stderr| diagnose::read(&stderr, call)) {
                 Some((Complaint::NoValue, _)) if form == Form::Values => continue,
                 Some((complaint, text)) => {
@@ -101,8 +148,7 @@ impl Programs {
                 return Ok(None);
             }
             let main_go = render::function_go(&target, call, function, imports, &shape, minor);
-            let job = Job::Program { checkout, main_go: &main_go };
-            let ran = self.compiler.run(job, layers, cache).await?;
+            let ran = self.attempt(checkout, &main_go, layers, cache).await?;
             let Some(stderr) = ran.complaint() else {
                 ran.accept()?;
                 self.shapes.put(&key, shape);
@@ -127,6 +173,14 @@ impl Programs {
 fn shape_key(wanted: &Wanted, function: &FunctionForm) -> String {
     let imports: String = wanted.imports.iter().map(|path| format!("{path}\n")).collect();
     format!("{}\n{imports}\n{}", wanted.checkout.key(), function.callee())
+}
+
+/// What a recipe depends on.
+fn recipe_key(checkout: &Checkout, main_go: &str, layers: &[PathBuf]) -> String {
+    let imports = main_go.split_once("import (").and_then(|(_, rest)| rest.split_once("\n)"));
+    let imports = imports.map_or(main_go, |(imports, _)| imports);
+    let layers: String = layers.iter().map(|layer| format!("{}\n", layer.display())).collect();
+    format!("{}\n{imports}\n{layers}", checkout.key())
 }
 
 /// What a complaint means for a package of which cgo may have left files out.

@@ -41,6 +41,8 @@ use error::{Fault, line_and_column};
 use first::FirstOperand;
 pub use function::FunctionForm;
 use names::Names;
+/// The bytes of a Go string literal.
+pub(crate) use unescape::string as unquote;
 
 /// The longest call, in bytes.
 pub const MAX_LENGTH: usize = 32 * 1024;

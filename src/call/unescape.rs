@@ -1,7 +1,7 @@
 //! What a string or rune literal means. The lexer has checked it, so what is not in order here is not read at all.
 
 /// The bytes of a string literal, quotes and all; they need not be text.
-pub(super) fn string(literal: &str) -> Option<Vec<u8>> {
+pub(crate) fn string(literal: &str) -> Option<Vec<u8>> {
     if let Some(raw) = literal.strip_prefix('`') {
         // Go leaves carriage returns out of raw strings.
         return Some(raw.strip_suffix('`')?.bytes().filter(|byte| *byte != b'\r').collect());

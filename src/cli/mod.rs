@@ -78,6 +78,9 @@ enum Command {
     /// Fetch what the job on stdin says; runs on an island.
     #[command(hide = true)]
     FetchWorker,
+    /// Compile and link as the recipe on stdin says; runs on an island.
+    #[command(hide = true)]
+    BuildWorker,
     /// Answer the go command's questions for its build cache; runs on an island.
     #[command(hide = true)]
     CacheWorker(cache::CacheArgs),
@@ -98,7 +101,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Launcher) => crate::island::run_launcher(),
-        Some(Command::FetchWorker) => worker::run(),
+        Some(Command::FetchWorker) => worker::fetch(),
+        Some(Command::BuildWorker) => worker::build(),
         Some(Command::CacheWorker(args)) => cache::run(args),
         Some(Command::Serve(args)) => with_config(args.config.as_deref(), serve::run),
         Some(Command::Call(args)) => call::run(args),

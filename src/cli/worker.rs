@@ -1,17 +1,35 @@
-//! `sky-island fetch-worker`: what runs on a fetch island. A job comes in as JSON, its answer goes out.
+//! `sky-island fetch-worker` and `build-worker`: what runs on the islands of tools. A job comes in as JSON.
 
+use std::io::Read;
 use std::process::ExitCode;
 
 use super::{complain, status};
 use crate::source::{Job, worker};
 
-pub(super) fn run() -> ExitCode {
+/// Fetches; the answer goes out as JSON.
+pub(super) fn fetch() -> ExitCode {
     let answer =
         serde_json::from_reader::<_, Job>(std::io::stdin().lock()).map(|job| worker::run(&job));
     let written =
         answer.and_then(|answer| serde_json::to_writer(std::io::stdout().lock(), &answer));
     match written {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(status::OURS)
+        }
+    }
+}
+
+/// Follows a recipe, and ends as its last command did.
+pub(super) fn build() -> ExitCode {
+    let mut recipe = Vec::new();
+    let read = std::io::stdin().read_to_end(&mut recipe).map_err(Into::into);
+    match read.and_then(|_| crate::build::follow(&recipe)) {
+        Ok(code) => {
+            let code = code.and_then(|code| u8::try_from(code).ok());
+            ExitCode::from(code.unwrap_or(status::OURS))
+        }
         Err(error) => {
             complain(&error);
             ExitCode::from(status::OURS)

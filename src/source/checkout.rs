@@ -157,6 +157,11 @@ impl Checkout {
         self.entry.path().join(TREE).join("deps")
     }
 
+    /// Whether it has any. Reads the disk.
+    pub fn has_dependencies(&self) -> bool {
+        std::fs::read_dir(self.dependencies()).is_ok_and(|mut folder| folder.next().is_some())
+    }
+
     /// Files that replace those of the module: go.mod and go.sum, where they were completed.
     pub fn replacements(&self) -> PathBuf {
         self.entry.path().join(TREE).join("overlay")
