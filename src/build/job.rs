@@ -9,8 +9,9 @@ use super::recipe::Recipe;
 use crate::island::Bind;
 use crate::source::Checkout;
 
-/// The flags of every build; the layers of the build cache depend on them.
-pub(super) const FLAGS: [&str; 3] = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w"];
+/// The flags of every build; the layers of the build cache depend on them. No program has an id of its build, which would
+/// tell one that a recipe made from the go command's.
+pub(super) const FLAGS: [&str; 3] = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="];
 /// Where an island finds our own program.
 pub(super) const PROGRAM: &str = "/sky-island";
 /// Where an island puts the program that it makes.

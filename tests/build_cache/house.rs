@@ -309,10 +309,16 @@ impl House<'_> {
 
     /// The packages that were compiled since the last look.
     pub fn compiled(&self) -> Vec<String> {
+        self.compiled_by().1
+    }
+
+    /// The same, and how often the go command had it done.
+    pub fn compiled_by(&self) -> (usize, Vec<String>) {
         let text = self.watched.said();
+        let commands = text.lines().filter(|line| line.starts_with("WORK=")).count();
         let compiles = text.lines().filter(|line| line.contains("/compile -o "));
         let package = |line: &str| line.split(" -p ").nth(1)?.split(' ').next().map(str::to_owned);
-        compiles.filter_map(package).collect()
+        (commands, compiles.filter_map(package).collect())
     }
 }
 

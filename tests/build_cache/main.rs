@@ -26,11 +26,13 @@ const THROWAWAY: u32 = 61_358;
 /// A build may leave this many bytes where that is what is tried: less than the package needs.
 const LITTLE: u64 = 1 << 20;
 const ONCE: &str = "what an earlier call compiled is not compiled again";
+const RECIPE: &str = "functions of a known module are compiled without the go command";
 /// What a toolchain that is old itself can be tried for.
 const OLD: &str = "an old go command builds in the checkout's own cache";
-const TESTS: [(&str, fn(&Site)); 13] = [
+const TESTS: [(&str, fn(&Site)); 14] = [
     ("the same calls are the same programs both ways", same),
     (ONCE, once),
+    (RECIPE, recipe),
     ("a function is compiled once for all its arguments", function),
     ("a function is called in the shape that it has", shapes),
     ("a call that does not compile is compiled once", refused),
@@ -108,6 +110,34 @@ fn once(site: &Site) {
         house.build(OTHER);
         assert_eq!(house.compiled(), ["main"], "{way:?}");
     }
+}
+
+fn recipe(site: &Site) {
+    for way in WAYS {
+        let house = site.house(way);
+        house.build("Add(1, 1)");
+        // Where layers lie elsewhere when they are sealed, it takes another build to learn.
+        house.build(OTHER);
+        house.compiled();
+        let shape = house.build("Sum(1, 2)");
+        assert_eq!(house.compiled_by(), (0, main_alone(2)), "{way:?}");
+        assert_eq!(house.run(&shape), "3 2");
+        for (call, answer) in [("Encoded(\"b\")", "\"b\""), ("Add(2, 2+1)", "5")] {
+            let built = house.build(call);
+            assert_eq!(house.compiled_by(), (0, main_alone(1)), "{way:?} {call}");
+            assert_eq!(house.run(&built), answer);
+        }
+        let error = house.try_build("Nothing(1+1)").err().expect("there is nothing of that name");
+        assert!(error.to_string().contains("call:1:1: undefined: Nothing"), "{error}");
+        assert_eq!(house.compiled_by(), (0, main_alone(1)), "{way:?}");
+        // Another package of the library is another list of imports.
+        house.build("m.Add(strings.Count(\"cheese\", \"e\"), 0)");
+        assert_eq!(house.compiled_by().0, 1, "{way:?}");
+    }
+}
+
+fn main_alone(times: usize) -> Vec<String> {
+    vec!["main".to_owned(); times]
 }
 
 fn function(site: &Site) {

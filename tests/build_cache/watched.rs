@@ -24,6 +24,19 @@ impl Watched {
         Self { host, overlays, overheard, stderr: Arc::default() }
     }
 
+    /// Notes the commands of a recipe, as a go command would have said them.
+    fn note_recipe(&self, recipe: &[u8]) {
+        let recipe: serde_json::Value = serde_json::from_slice(recipe).expect("a recipe");
+        let mut noted = self.stderr.lock().expect("no panic");
+        for step in recipe["steps"].as_array().expect("steps") {
+            for word in step["command"].as_array().expect("words") {
+                noted.extend_from_slice(word.as_str().expect("text").as_bytes());
+                noted.push(b' ');
+            }
+            noted.push(b'\n');
+        }
+    }
+
     /// What the go commands have said since the last look.
     pub fn said(&self) -> String {
         let text = std::mem::take(&mut *self.stderr.lock().expect("no panic"));
@@ -39,6 +52,9 @@ impl Backend for Watched {
         spec: &'a Spec,
         stdio: Stdio,
     ) -> BoxFuture<'a, Result<Started, StartError>> {
+        if self.overheard && spec.args.iter().any(|arg| arg == "build-worker") {
+            self.note_recipe(&spec.stdin);
+        }
         // The compiler of a program is told to say what it does, and somebody listens in on it.
         if !self.overheard || !spec.args.iter().any(|arg| arg == "-overlay=/job/overlay.json") {
             return self.host.start(spec, stdio);
