@@ -8,8 +8,8 @@ use super::artifact::PROGRAM;
 use super::layering::{self, Layering};
 use super::{Complaint, diagnose, receiver};
 use crate::island::{
-    Bind, Disk, Ending, Islands, Limits, Outcome, Program, Purpose, Rights, Spec, StartError,
-    ToolRights,
+    Bind, Disk, Ending, Islands, Label, Limits, Outcome, Program, Purpose, Rights, Spec,
+    StartError, ToolRights,
 };
 use crate::source::Checkout;
 use crate::store::{StoreError, Trash};
@@ -67,6 +67,9 @@ pub enum BuildError {
     /// Too many builds are waiting.
     #[error("too many builds are waiting")]
     Busy,
+    /// An operator has stopped it.
+    #[error("an operator has stopped the build")]
+    Stopped,
     /// No island.
     #[error("the build could not start")]
     Start(#[from] StartError),
@@ -145,6 +148,10 @@ impl Compiler {
         let laid = scratch.path().join("job");
         let mut replace = serde_json::Map::new();
         receiver::lay_out(&goroot, &laid, &mut replace).map_err(BuildError::Disk)?;
+        let module = match &job {
+            Job::Packages { .. } => None,
+            Job::Program { checkout, .. } => Some(checkout.import_path().as_str().into()),
+        };
         let folder = match job {
             Job::Packages { packages, .. } => {
                 limits.deadline = LIBRARY_DEADLINE;
@@ -182,6 +189,7 @@ impl Compiler {
             arguments: None,
             limits,
             address: None,
+            label: Label { module, call: None },
         };
         let outcome = self.islands.run(&spec).await?;
         let program = scratch.path().join("out").join(PROGRAM);
@@ -252,6 +260,7 @@ impl Ran {
         match self.outcome.ending {
             Ending::Exited(0) => Ok(()),
             Ending::Deadline => Err(BuildError::Deadline(self.limits.deadline)),
+            Ending::Stopped => Err(BuildError::Stopped),
             Ending::Memory => Err(BuildError::Memory(self.limits.memory)),
             Ending::Output | Ending::Disk => Err(BuildError::Size),
             other => {

@@ -8,7 +8,7 @@ use super::remembered::Remembered;
 use super::render::{self, Form, Target};
 use super::shape::Shape;
 use super::{Complaint, Wanted, diagnose};
-use crate::call::FunctionForm;
+use crate::call::{Call, FunctionForm};
 
 /// Functions whose shapes are remembered, and for how long: a shape stays true for its checkout, so this only lets go of
 /// what nobody asks for any more.
@@ -22,6 +22,16 @@ pub(super) enum Plan {
     Exact,
     /// The function, which receives the arguments at run time.
     Function(FunctionForm),
+}
+
+impl Plan {
+    /// What is compiled, for people: the function, or the call.
+    pub(super) fn text<'a>(&'a self, call: &'a Call) -> &'a str {
+        match self {
+            Self::Exact => call.text(),
+            Self::Function(function) => function.callee(),
+        }
+    }
 }
 
 /// Compiles programs, and learns what functions look like.
