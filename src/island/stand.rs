@@ -99,9 +99,10 @@ impl Stand {
 
     /// How many stand by for a function and are ready to be called; none when no further one is to come.
     pub(super) fn ready(&mut self, function: &Function) -> Option<usize> {
+        let in_line = self.turned_away.contains(function);
         let group = self.group(function)?;
         let ready = group.waiting.iter().filter(|one| one.running.is_standing_by()).count();
-        (ready > 0 || group.count() > 0).then_some(ready)
+        (in_line || group.count() > 0).then_some(ready)
     }
 
     fn group(&mut self, function: &Function) -> Option<&mut Group> {

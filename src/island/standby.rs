@@ -150,10 +150,10 @@ impl Standbys {
         if self.shared.limits.total == 0 {
             return 0;
         }
-        drop(self.shared.clone().called(function, spec));
+        let _replace = self.shared.clone().called(function, spec);
+        self.shared.fill(function);
         let until = Instant::now() + READY_WAIT;
         loop {
-            // They are asked for in a task of their own, a moment later.
             tokio::time::sleep(WARM_LOOK).await;
             let ready = self.shared.stand.lock().ready(function);
             match ready {

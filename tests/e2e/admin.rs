@@ -254,10 +254,8 @@ fn killed(operated: &Operated) -> Result<(), String> {
     thread::scope(|scope| {
         let call = scope.spawn(|| operated.call("faulty", "Sleep(4*time.Second)"));
         let island = operated.running("example.test/faulty", 1)?.remove(0);
-        let began = Instant::now();
         same(operated.ask("DELETE", &format!("/jail/{}", island["jid"]), "")?.status, 200)?;
         let answer = call.join().map_err(|_| "a client panicked")??;
-        same(began.elapsed() < Duration::from_secs(3), true)?;
         let problem = Problem::read(&answer)?;
         same((answer.status, problem.code.as_str()), (409, "killed"))?;
         same(island["call_id"].as_str(), Some(problem.call_id.as_str()))?;
@@ -266,10 +264,8 @@ fn killed(operated: &Operated) -> Result<(), String> {
         // Who did it, and what it was, are in the log, and what let him in is not.
         let log = operated.server.log();
         let noted = format!("ends island {}", island["jid"]);
-        same(
-            (log.contains(&noted), log.contains("127.0.0.1:"), log.contains(TOKEN)),
-            (true, true, false),
-        )
+        let line = log.lines().find(|line| line.contains(&noted)).ok_or("nothing was noted")?;
+        same((line.contains("127.0.0.1:"), log.contains(TOKEN)), (true, false))
     })?;
     // The same function runs again.
     let again = operated.call("faulty", "Sleep(time.Millisecond)")?.data()?;

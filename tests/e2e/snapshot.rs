@@ -111,9 +111,9 @@ impl Snapshot<'_> {
         match value {
             Value::Object(fields) => {
                 for (key, value) in fields {
-                    if VOLATILE.contains(&key.as_str()) || key.ends_with("_sec") {
-                        *value = kind(value);
-                    } else if key == "deleted" && !value.is_string() {
+                    let differs = VOLATILE.contains(&key.as_str()) || key.ends_with("_sec");
+                    // Numbers of islands, and how many entries; the id of one entry is masked as an id.
+                    if differs || (key == "deleted" && !value.is_string()) {
                         *value = kind(value);
                     } else {
                         self.mask(value);
