@@ -1,7 +1,9 @@
 //! Numbers about calls, sent to StatsD where the configuration names one. Nothing waits for a number to be sent.
 
+use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cadence::prelude::*;
 use cadence::{QueuingMetricSink, StatsdClient, UdpMetricSink};
@@ -16,9 +18,72 @@ const PORT: u16 = 8125;
 const QUEUE: usize = 4096;
 
 /// Where numbers go; nowhere by default.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Metrics {
     client: Option<Arc<StatsdClient>>,
+    started: Instant,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { client: None, started: Instant::now() }
+    }
+}
+
+/// The numbers at a moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Since the start.
+    pub uptime: Duration,
+    /// Requests since the start.
+    pub total_count: u64,
+    /// Requests of this second.
+    pub count: u64,
+    /// Answers since the start, by status.
+    pub total_status_codes: BTreeMap<u16, u64>,
+    /// Answers of this second, by status.
+    pub status_codes: BTreeMap<u16, u64>,
+    /// What all answers took together.
+    pub total_response_time: Duration,
+    /// How long each stage of a call takes.
+    pub stages: Vec<StageLatency>,
+    /// How often something was found or not.
+    pub cache: Caches,
+}
+
+/// How long one stage takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StageLatency {
+    /// Its name.
+    pub stage: &'static str,
+    /// How often it was gone through.
+    pub count: u64,
+    /// Half of them took at most this.
+    pub p50: Duration,
+    /// Nine of ten.
+    pub p90: Duration,
+    /// Ninety-nine of a hundred.
+    pub p99: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+/// How often something was found in each cache, or not.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Caches {
+    /// Sources.
+    pub checkouts: HitsAndMisses,
+    /// Programs.
+    pub artifacts: HitsAndMisses,
+}
+
+/// How often something was found, and how often not.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HitsAndMisses {
+    /// It was there.
+    pub hits: u64,
+    /// It was not.
+    pub misses: u64,
 }
 
 impl Metrics {
@@ -31,7 +96,13 @@ impl Metrics {
         socket.set_nonblocking(true).map_err(|e| fail(&e))?;
         let sink = UdpMetricSink::from(address.as_str(), socket).map_err(|e| fail(&e))?;
         let sink = QueuingMetricSink::with_capacity(sink, QUEUE);
-        Ok(Self { client: Some(Arc::new(StatsdClient::from_sink(PREFIX, sink))) })
+        let client = Some(Arc::new(StatsdClient::from_sink(PREFIX, sink)));
+        Ok(Self { client, ..Self::default() })
+    }
+
+    /// The numbers now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { uptime: self.started.elapsed(), ..Snapshot::default() }
     }
 
     /// A request that came to no call: `calls.<code>` counts it.
@@ -56,7 +127,6 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_call_reaches_a_listener() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,14 +16,14 @@ use crate::build::{
     BuildError, Builder, BuilderOptions, Compiler, GoCache, Toolchain, ToolchainError,
 };
 use crate::config::Config;
-use crate::http::{App, router};
+use crate::http::{Access, AccessError, Admin, App, Setting, router};
 use crate::invoke::{Capacity, Invoker};
 use crate::island::{Backend, Islands, Limits, Standbys, StartError, choose};
 use crate::layout::LayoutError;
 use crate::metrics::Metrics;
 use crate::net::{WithdrawalError, Withdrawals};
 use crate::source::{Fetcher, SourceError, Sources, SourcesOptions};
-use crate::state::{State, StateError};
+use crate::state::{AdminToken, State, StateError, TokenError};
 use crate::store::{Store, StoreError, Trash};
 
 /// How long calls and connections may go on after the signal to stop.
@@ -81,6 +82,12 @@ pub enum StartupError {
     /// The address.
     #[error("cannot listen on {0}; set another one with \"listen\"")]
     Listen(SocketAddr, #[source] std::io::Error),
+    /// The admin API's token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The way into the admin API.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The metrics.
     #[error("{0}")]
     Metrics(String),
@@ -252,6 +259,14 @@ pub async fn serve(
         None => Metrics::default(),
     };
     let mut parts = Parts::assemble(config).await?;
+    let access = match access(config, &parts.state) {
+        Ok(access) => access,
+        Err(error) => {
+            parts.close().await;
+            return Err(error);
+        }
+    };
+    let settings = settings(config);
     let address = config.address();
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
@@ -278,7 +293,8 @@ pub async fn serve(
     background.spawn(chores.clone().run_until_cancelled_owned(empty_trash(parts.trash.clone())));
 
     let calls = TaskTracker::new();
-    let app = App { invoker: parts.invoker.clone(), calls: calls.clone(), metrics };
+    let admin = Admin::new(access, move || settings.clone());
+    let app = App { invoker: parts.invoker.clone(), calls: calls.clone(), metrics, admin };
     let stopping = CancellationToken::new();
     let connections = crate::http::serve(listener, router(app), stopping.clone().cancelled_owned());
     let served = tokio::spawn(connections);
@@ -300,6 +316,41 @@ pub async fn serve(
     background.wait().await;
     parts.close().await;
     Ok(())
+}
+
+/// The way into the admin API: by the configured token, or by one that the first start makes and every one uses.
+fn access(config: &Config, state: &State) -> Result<Access, StartupError> {
+    let header = config.admin_token_header.as_deref();
+    if let Some(token) = &config.admin_api_token {
+        return Ok(Access::new(header, token)?);
+    }
+    let AdminToken { text, path, is_new } = state.admin_token()?;
+    let what = if is_new { "was made and written" } else { "lies" };
+    tracing::info!(path = %path.display(), "the admin API's token {what} there, for none is configured");
+    Ok(Access::new(header, &text)?)
+}
+
+/// What operators see of the configuration. Nothing in it is secret.
+fn settings(config: &Config) -> Vec<Setting> {
+    let token = config.admin_api_token.as_ref().map(|_| "(set)");
+    let all = [
+        ("listen", json!(config.address().to_string())),
+        ("state_dir", json!(config.state_dir())),
+        ("admin_api_token", json!(token)),
+        ("admin_token_header", json!(config.admin_token_header)),
+        ("limits.calls", json!(config.limits.calls)),
+        ("limits.concurrency", json!(config.limits.concurrency)),
+        ("limits.memory", json!(config.limits.memory.get())),
+        ("standby.total", json!(config.standby.total)),
+        ("jails.build_timeout", json!(config.build_deadline().as_secs_f64())),
+        ("jails.exec_timeout", json!(config.function_limits().deadline.as_secs_f64())),
+    ];
+    let setting = |(key, value): (&str, Value)| Setting {
+        key: key.to_owned(),
+        value,
+        source: "effective".to_owned(),
+    };
+    all.map(setting).into()
 }
 
 /// Tells the service manager, where one has started us and listens (sd_notify(3)).

@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 
+mod token;
+
+pub use token::{AdminToken, TokenError};
+
 /// The file that is locked, and that makes a folder one of ours.
 const LOCK: &str = "lock";
 /// How long a start waits for one that holds the directory without serving, and how often it looks.

@@ -6,14 +6,17 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
+mod entry;
 mod trash;
 
+use entry::now;
+pub use entry::{Entry, Facts};
 pub use trash::{Scratch, Trash};
 
 /// One kind of entries.
@@ -28,18 +31,6 @@ struct Index {
     folder: PathBuf,
     trash: Arc<Trash>,
     entries: OnceLock<Mutex<HashMap<String, Arc<Entry>>>>,
-}
-
-/// A folder in a store. Whoever holds it may read it.
-pub struct Entry {
-    path: PathBuf,
-    bytes: AtomicU64,
-    /// Seconds since 1970 of the last use; 0 until somebody asks, for then the folder says it.
-    used: AtomicU64,
-    /// The time of the last use that the folder says.
-    written: AtomicU64,
-    doomed: AtomicBool,
-    trash: Arc<Trash>,
 }
 
 /// A store could not be read or written.
@@ -73,6 +64,7 @@ impl Store {
     pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
         let entry = self.index.entries().get(key)?.clone();
         entry.touch();
+        entry.hits.fetch_add(1, Ordering::Relaxed);
         Some(entry)
     }
 
@@ -111,12 +103,10 @@ impl Store {
         self.index.entries().contains_key(key)
     }
 
-    /// Lets go of an entry; its folder goes when nobody uses it any more.
-    pub fn remove(&self, key: &str) {
+    /// Lets go of an entry; its folder goes when nobody uses it any more. Whether there was one.
+    pub fn remove(&self, key: &str) -> bool {
         let entry = self.index.entries().remove(key);
-        if let Some(entry) = entry {
-            entry.doom();
-        }
+        entry.inspect(|entry| entry.doom()).is_some()
     }
 
     /// Measures, and lets go of what is too old or too much. Answers the bytes that remain. Reads the disk.
@@ -175,69 +165,6 @@ impl Index {
     }
 }
 
-impl Entry {
-    /// Where it lies.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn new(path: PathBuf, trash: Arc<Trash>) -> Self {
-        let (bytes, used, written) = Default::default();
-        Self { path, bytes, used, written, doomed: AtomicBool::new(false), trash }
-    }
-
-    fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    fn measure(&self) {
-        self.bytes.store(crate::disk::usage(&self.path, 0), Ordering::Relaxed);
-    }
-
-    fn used(&self) -> u64 {
-        match self.used.load(Ordering::Relaxed) {
-            0 => {
-                let found = modified(&self.path);
-                self.written.store(found, Ordering::Relaxed);
-                // Somebody may use it just now.
-                let known =
-                    self.used.compare_exchange(0, found, Ordering::Relaxed, Ordering::Relaxed);
-                known.err().unwrap_or(found)
-            }
-            used => used,
-        }
-    }
-
-    fn touch(&self) {
-        self.used.store(now(), Ordering::Relaxed);
-    }
-
-    /// Writes the time of the last use to disk, where the next start finds it.
-    fn remember_use(&self) {
-        let used = self.used();
-        if self.written.swap(used, Ordering::Relaxed) == used {
-            return;
-        }
-        let time = UNIX_EPOCH + Duration::from_secs(used);
-        if let Ok(folder) = std::fs::File::open(&self.path) {
-            // A time that is not written costs this entry its place in the order, no more.
-            let _ = folder.set_modified(time);
-        }
-    }
-
-    fn doom(&self) {
-        self.doomed.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        if self.doomed.load(Ordering::Relaxed) {
-            self.trash.take(&self.path);
-        }
-    }
-}
-
 /// Which of the entries (last use in seconds, bytes) to let go of, and the bytes that remain.
 fn surplus(entries: &[(u64, u64)], now: u64, keep: Duration, limit: u64) -> (Vec<usize>, u64) {
     let mut order: Vec<usize> = (0..entries.len()).collect();
@@ -259,19 +186,12 @@ fn key_of(path: &Path) -> Option<String> {
     (unique.len() == 32).then(|| key.to_owned())
 }
 
-fn modified(path: &Path) -> u64 {
-    let modified = path.metadata().and_then(|metadata| metadata.modified());
-    modified.map_or(0, |time| time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::entry::modified;
     use super::*;
     use std::fs;
+    use std::time::UNIX_EPOCH;
 
     fn open(root: &Path, limit: u64) -> Store {
         let trash = Arc::new(Trash::open(root).unwrap());
@@ -322,6 +242,22 @@ mod tests {
         store.get("a");
         store.purge();
         assert!(modified(entry.path()) >= now() - 1);
+    }
+
+    #[test]
+    fn an_entry_is_told_of_by_its_size_its_age_and_how_often_it_was_found() {
+        let root = tempfile::tempdir().unwrap();
+        let begin = now();
+        let entry = publish(&open(root.path(), 1 << 20), "a", "one");
+        let store = open(root.path(), 1 << 20);
+        let facts = store.all()[0].1.facts("a");
+        assert!((begin..=now()).contains(&facts.made), "{facts:?}");
+        assert!(facts.bytes > 0 && facts.hits == 0, "{facts:?}");
+        store.get("a");
+        store.get("a");
+        assert_eq!(store.all()[0].1.facts("a").hits, 2);
+        assert!(store.remove("a") && !store.remove("a"));
+        drop(entry);
     }
 
     #[test]

@@ -24,7 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("config", &["init", "island", "layout", "net", "source"]),
-    ("http", &["invoke", "metrics"]),
+    ("http", &["invoke", "island", "metrics", "net", "store"]),
     ("metrics", &["invoke"]),
     ("invoke", &["build", "call", "causes", "island", "net", "source"]),
     ("build", &["call", "flight", "island", "source", "store"]),

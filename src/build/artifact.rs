@@ -6,11 +6,23 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::store::Entry;
 
 /// The name of the program in its folder.
 pub(super) const PROGRAM: &str = "main";
 const LENGTH: &str = "length";
+const ABOUT: &str = "about.json";
+
+/// What a program was made of, for operators.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct About {
+    pub(super) package: String,
+    pub(super) revision: String,
+    /// The function, or the whole call where that was compiled.
+    pub(super) call: String,
+}
 
 /// A binary that runs one call.
 pub struct Artifact {
@@ -45,8 +57,13 @@ impl Artifact {
     }
 }
 
+/// What the folder of an artifact says, if it can be read.
+pub(super) fn about(folder: &Path) -> Option<About> {
+    serde_json::from_slice(&std::fs::read(folder.join(ABOUT)).ok()?).ok()
+}
+
 /// Moves what a build island left at `built` into `folder`, as ours and as a plain executable.
-pub(super) fn adopt(built: &Path, folder: &Path) -> io::Result<()> {
+pub(super) fn adopt(built: &Path, folder: &Path, about: &About) -> io::Result<()> {
     let metadata = built.symlink_metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the program is no file"));
@@ -57,5 +74,6 @@ pub(super) fn adopt(built: &Path, folder: &Path) -> io::Result<()> {
         std::os::unix::fs::chown(&target, Some(0), Some(0))?;
     }
     std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o755))?;
+    std::fs::write(folder.join(ABOUT), serde_json::to_vec(about)?)?;
     std::fs::write(folder.join(LENGTH), metadata.len().to_string())
 }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::artifact::About;
 use super::cacheprog::SINCE_MINOR;
 use super::compile::{BuildError, Compiler};
 use super::layering::Layering;
@@ -20,7 +21,7 @@ use super::{Artifact, GoCache, artifact, gocache, receiver};
 use crate::call::{Call, FunctionForm};
 use crate::flight::Flights;
 use crate::source::{Checkout, ImportPath};
-use crate::store::Store;
+use crate::store::{Entry, Facts, Store};
 
 /// Artifacts that are kept open; each costs a descriptor.
 const OPEN_ARTIFACTS: usize = 256;
@@ -79,6 +80,21 @@ pub struct Built {
     /// What tells the program from others of its package, whatever its revision; none for one that was compiled for a call
     /// that may never come again.
     pub name: Option<String>,
+}
+
+/// An artifact, as operators see it.
+#[derive(Clone, Debug)]
+pub struct CachedProgram {
+    /// Its key, size and use.
+    pub facts: Facts,
+    pub(super) about: Option<About>,
+}
+
+impl CachedProgram {
+    /// Its package, revision and function; none for one of a server that did not write that down.
+    pub fn about(&self) -> Option<(&str, &str, &str)> {
+        self.about.as_ref().map(|it| (&*it.package, &*it.revision, &*it.call))
+    }
 }
 
 impl Builder {
@@ -272,6 +288,11 @@ impl Builder {
             let name = checkout.package_name().to_owned();
             return Err(BuildError::Qualifier { found: found.to_owned(), name });
         }
+        let about = About {
+            package: checkout.import_path().to_string(),
+            revision: checkout.revision().to_string(),
+            call: plan.text(call).to_owned(),
+        };
         let layers = self.cache.layers(&self.programs.compiler).await?;
         let mut layers: Vec<_> = layers.iter().map(|entry| entry.path().join("upper")).collect();
         // The first build of a checkout fills its own layer, which one build at a time may write; the later ones only
@@ -291,7 +312,7 @@ impl Builder {
             drop(alone);
             layers.insert(0, own.join("upper"));
             let ran = self.programs.compile(wanted, plan, &layers, None).await?;
-            return ran.map(|ran| self.keep(key, &ran.program)).transpose();
+            return ran.map(|ran| self.keep(key, &ran.program, &about)).transpose();
         }
         let mut result = self.programs.compile(wanted, plan, &layers, Some(&own)).await;
         if matches!(result, Err(BuildError::Size)) {
@@ -306,15 +327,31 @@ impl Builder {
             gocache::seal(own.join("upper")).await?;
             checkout.seal().map_err(BuildError::Disk)?;
         }
-        self.keep(key, &ran.program).map(Some)
+        self.keep(key, &ran.program, &about).map(Some)
     }
 
-    fn keep(&self, key: &str, program: &Path) -> Result<Arc<Artifact>, BuildError> {
+    fn keep(&self, key: &str, program: &Path, about: &About) -> Result<Arc<Artifact>, BuildError> {
         let scratch = self.programs.compiler.trash.scratch().map_err(BuildError::Disk)?;
-        artifact::adopt(program, scratch.path()).map_err(BuildError::Disk)?;
+        artifact::adopt(program, scratch.path(), about).map_err(BuildError::Disk)?;
         let entry = self.store.publish(key, scratch)?;
         let artifact = Arc::new(Artifact::open(entry).map_err(BuildError::Disk)?);
         Ok(self.keep_open(key, artifact))
+    }
+
+    /// All artifacts. Reads the disk.
+    pub fn cached(&self) -> Vec<CachedProgram> {
+        let cached = |(key, entry): (String, Arc<Entry>)| CachedProgram {
+            about: artifact::about(entry.path()),
+            facts: entry.facts(&key),
+        };
+        self.store.all().into_iter().map(cached).collect()
+    }
+
+    /// Lets go of an artifact, which stays on disk for those who use it. Whether there was one.
+    pub fn forget(&self, key: &str) -> bool {
+        let found = self.store.remove(key);
+        drop(self.open.lock().remove(key));
+        found
     }
 
     /// Compiles the standard library ahead of its use.

@@ -10,7 +10,7 @@ use super::job::Job;
 use super::layering::{self, Layering};
 use super::ran::Ran;
 use crate::island::{
-    Bind, Disk, Islands, Limits, Program, Purpose, Rights, Spec, StartError, ToolRights,
+    Bind, Disk, Islands, Label, Limits, Program, Purpose, Rights, Spec, StartError, ToolRights,
 };
 use crate::source::Checkout;
 use crate::store::{StoreError, Trash};
@@ -64,6 +64,9 @@ pub enum BuildError {
     /// Too many builds are waiting.
     #[error("too many builds are waiting")]
     Busy,
+    /// An operator has stopped it.
+    #[error("an operator has stopped the build")]
+    Stopped,
     /// No island.
     #[error("the build could not start")]
     Start(#[from] StartError),
@@ -151,6 +154,7 @@ impl Compiler {
             arguments: None,
             limits,
             address: None,
+            label: Label { module: job.module().map(Into::into), call: None },
         };
         let outcome = self.islands.run(&spec).await?;
         let program = scratch.path().join("out").join(PROGRAM);

@@ -54,6 +54,14 @@ impl Job<'_> {
         matches!(self, Self::Packages { background: true, .. })
     }
 
+    /// The package that a program calls.
+    pub(super) fn module(&self) -> Option<&str> {
+        match self {
+            Self::Packages { .. } => None,
+            Self::Program { checkout, .. } => Some(checkout.import_path().as_str()),
+        }
+    }
+
     /// Whether the go command prints what it does.
     pub(super) fn is_printed(&self) -> bool {
         matches!(self, Self::Program { how: How::Printed, .. })

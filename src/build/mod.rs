@@ -24,7 +24,7 @@ mod stdlib;
 mod toolchain;
 
 pub use artifact::Artifact;
-pub use builder::{Builder, BuilderOptions, Built, Wanted};
+pub use builder::{Builder, BuilderOptions, Built, CachedProgram, Wanted};
 pub use compile::{BuildError, Compiler};
 pub use diagnose::Complaint;
 pub use follow::{FollowError, follow};

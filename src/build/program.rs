@@ -13,7 +13,7 @@ use super::remembered::Remembered;
 use super::render::{self, Form, Target};
 use super::shape::Shape;
 use super::{Complaint, Wanted, diagnose};
-use crate::call::FunctionForm;
+use crate::call::{Call, FunctionForm};
 use crate::source::Checkout;
 
 /// Functions whose shapes are remembered, and for how long: a shape stays true for its checkout, so this only lets go of
@@ -31,6 +31,16 @@ pub(super) enum Plan {
     Exact,
     /// The function, which receives the arguments at run time.
     Function(FunctionForm),
+}
+
+impl Plan {
+    /// What is compiled, for people: the function, or the call.
+    pub(super) fn text<'a>(&'a self, call: &'a Call) -> &'a str {
+        match self {
+            Self::Exact => call.text(),
+            Self::Function(function) => function.callee(),
+        }
+    }
 }
 
 /// Compiles programs, and learns what functions look like.

@@ -52,6 +52,7 @@ impl Ran {
         match self.outcome.ending {
             Ending::Exited(0) => Ok(()),
             Ending::Deadline => Err(BuildError::Deadline(self.limits.deadline)),
+            Ending::Stopped => Err(BuildError::Stopped),
             Ending::Memory => Err(BuildError::Memory(self.limits.memory)),
             Ending::Output | Ending::Disk => Err(BuildError::Size),
             other => Err(BuildError::Broke(format!("{other:?}: {:.2000}", self.stderr()))),

@@ -162,7 +162,7 @@ fn exit_status(code: Code) -> u8 {
     match code.fault() {
         Fault::Caller => status::USAGE,
         Fault::Function => status::FUNCTION,
-        Fault::Busy | Fault::Upstream | Fault::Ours => status::OURS,
+        Fault::Busy | Fault::Operator | Fault::Upstream | Fault::Ours => status::OURS,
     }
 }
 

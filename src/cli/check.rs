@@ -10,8 +10,8 @@ use super::{ConfigArgs, complain, runtime, start_log, status, with_config};
 use crate::build::Toolchain;
 use crate::config::Config;
 use crate::island::{
-    Backend, Ending, Finding, Islands, Limits, Options, Program, Purpose, Rights, Spec, ToolRights,
-    choose,
+    Backend, Ending, Finding, Islands, Label, Limits, Options, Program, Purpose, Rights, Spec,
+    ToolRights, choose,
 };
 use crate::net::Pools;
 
@@ -139,6 +139,7 @@ async fn trial(backend: std::sync::Arc<dyn Backend>) -> Finding {
         arguments: None,
         limits,
         address: None,
+        label: Label::default(),
     };
     let began = Instant::now();
     let result = Islands::new(backend).run(&spec).await;

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::invoke::{Code, Failure, Stage};
 
@@ -26,6 +27,7 @@ fn status(code: Code) -> StatusCode {
         | Code::Url
         | Code::Call
         | Code::VersionText
+        | Code::Parameter
         | Code::Imports => StatusCode::BAD_REQUEST,
         Code::NotFound | Code::Repository | Code::Package | Code::Version | Code::Function => {
             StatusCode::NOT_FOUND
@@ -36,7 +38,7 @@ fn status(code: Code) -> StatusCode {
         Code::Build
         | Code::Panicked
         | Code::Exited
-        | Code::Killed
+        | Code::Signaled
         | Code::OutOfMemory
         | Code::Output
         | Code::MainPackage
@@ -44,6 +46,7 @@ fn status(code: Code) -> StatusCode {
         | Code::NewerGo
         | Code::Module
         | Code::SourceSize => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::Killed | Code::InUse => StatusCode::CONFLICT,
         Code::Source => StatusCode::BAD_GATEWAY,
         Code::Busy | Code::NoAddress => StatusCode::SERVICE_UNAVAILABLE,
         Code::Deadline => StatusCode::GATEWAY_TIMEOUT,
@@ -52,17 +55,69 @@ fn status(code: Code) -> StatusCode {
     }
 }
 
-#[derive(Serialize)]
-struct Problem<'a> {
+/// The content type of a [`Problem`].
+pub(super) const PROBLEM: &str = "application/problem+json";
+
+/// Why there is no answer (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub(super) struct Problem<'a> {
+    /// `urn:sky-island:` and the code.
     r#type: String,
+    /// A few words, the same for every problem of this code.
     title: &'a str,
+    /// That of the answer.
     status: u16,
+    /// What to do about it.
     detail: &'a str,
+    /// What went wrong, for programs.
     code: &'a str,
+    /// How far it got: `request`, `queue`, `fetch`, `build`, `start` or `run`.
     stage: &'a str,
+    /// Names the request in the server's log.
     call_id: &'a str,
-    /// What clients of 2017 read.
+    /// The title, where clients of 2017 look for it.
     error: &'a str,
+}
+
+/// A failure of a request that is no call.
+pub(super) struct Refused(pub(super) Failure);
+
+impl Refused {
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self(Failure::new(code, Stage::Request, detail))
+    }
+
+    /// Our fault: the caller learns no more than that, the log has the reason.
+    pub(super) fn internal(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self(Failure::internal(Stage::Request, std::sync::Arc::new(cause)))
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self(failure)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let id = call_id();
+        if self.0.code == Code::Internal {
+            tracing::error!(call = %id, reason = %self.0.chain(), "failed");
+        }
+        answer(&self.0, &id)
+    }
+}
+
+/// The answer to whoever has no token, byte for byte that of 2017.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Forbidden {
+    /// `Forbidden`.
+    error: &'static str,
+}
+
+pub(super) fn forbidden() -> Response {
+    (StatusCode::FORBIDDEN, Json(Forbidden { error: "Forbidden" })).into_response()
 }
 
 /// The answer to a call that failed.
@@ -84,7 +139,7 @@ pub(super) fn answer(failure: &Failure, call_id: &str) -> Response {
     if let Ok(id) = HeaderValue::from_str(call_id) {
         headers.insert(CALL_ID, id);
     }
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER);
     }
@@ -120,6 +175,7 @@ mod tests {
                 Fault::Function => {
                     assert!(status.is_client_error() || *code == Code::Deadline, "{code:?}")
                 }
+                Fault::Operator => assert_eq!(status, StatusCode::CONFLICT),
                 Fault::Busy => assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE),
                 Fault::Upstream => assert_eq!(status, StatusCode::BAD_GATEWAY),
                 Fault::Ours => assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR),

@@ -10,7 +10,10 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use serde::Serialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
+use super::error::{PROBLEM, Problem};
 use super::{App, error};
 use crate::invoke::{Code, Failure, Form, Invocation, Reply, Stage, Times};
 
@@ -23,17 +26,40 @@ const REVISION: HeaderName = HeaderName::from_static("x-revision");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What a call that succeeded answers.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Success {
+    /// Seconds since 1970.
     timestamp: u64,
+    /// What the function printed, and then its results as fmt.Print prints them.
     data: String,
+    /// `base64` where the data is no text in UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     encoding: Option<&'static str>,
 }
 
-/// The handler.
+/// Run a function
+///
+/// Fetches and compiles what is not known yet, and runs the call on an island of its own. The header X-Call-Id names the
+/// call, X-Revision what ran, Server-Timing where the time went. A body without a content type is JSON.
+#[utoipa::path(post, path = "/api/v1/function", operation_id = "callFunction", tag = "functions", request_body = Form,
+    responses(
+        (status = 200, body = Success, description = "What the function printed and returned"),
+        (status = 400, body = Problem, content_type = PROBLEM, description = "A bad request, url, call, version or import"),
+        (status = 404, body = Problem, content_type = PROBLEM, description = "No such repository, package, version or function"),
+        (status = 408, body = Problem, content_type = PROBLEM, description = "The body did not arrive in time"),
+        (status = 409, body = Problem, content_type = PROBLEM, description = "An operator ended the island"),
+        (status = 413, body = Problem, content_type = PROBLEM, description = "The body is too large"),
+        (status = 422, body = Problem, content_type = PROBLEM, description = "The package or the function failed"),
+        (status = 500, body = Problem, content_type = PROBLEM, description = "The server failed"),
+        (status = 501, body = Problem, content_type = PROBLEM, description = "This server lends no addresses"),
+        (status = 502, body = Problem, content_type = PROBLEM, description = "The source's host failed"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "There is no room now; Retry-After says when to try again"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "A deadline passed"),
+    ))]
 pub(super) async fn run(State(app): State<App>, body: Body) -> Response {
-    let id = error::call_id();
+    let number = Uuid::now_v7();
+    let id = number.to_string();
     let parsed = match read(body).await {
         Ok(bytes) => Form::from_json(&bytes).and_then(|form| form.parse()),
         Err(failure) => Err(failure),
@@ -41,6 +67,7 @@ pub(super) async fn run(State(app): State<App>, body: Body) -> Response {
     let mut times = Times::default();
     let result = match parsed {
         Ok(call) => {
+            let call = Invocation { id: Some(number), ..call };
             // A client that hangs up drops the wait, not the work.
             let work = tokio::spawn(app.calls.track_future(work(app.clone(), call, id.clone())));
             match work.await {
@@ -68,7 +95,7 @@ pub(super) async fn run(State(app): State<App>, body: Body) -> Response {
     response
 }
 
-async fn read(body: Body) -> Result<axum::body::Bytes, Failure> {
+pub(super) async fn read(body: Body) -> Result<axum::body::Bytes, Failure> {
     match timeout(BODY_WAIT, axum::body::to_bytes(body, BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if is_too_long(&error) => {

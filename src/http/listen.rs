@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+
+use super::Peer;
 
 /// Connections at once; further ones wait in the system's own queue.
 const CONNECTIONS: usize = 4096;
@@ -26,8 +30,8 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
     let accepting = async {
         loop {
             let Ok(permit) = connections.clone().acquire_owned().await else { return };
-            let stream = accept(&listener).await;
-            let watched = graceful.watch(connection(stream, router.clone()));
+            let (stream, peer) = accept(&listener).await;
+            let watched = graceful.watch(connection(stream, peer, router.clone()));
             tokio::spawn(async move {
                 // How a connection ended is its client's affair.
                 let _ = watched.await;
@@ -43,13 +47,13 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
     graceful.shutdown().await;
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 // An answer is one small packet; waiting to fill it would only cost time.
                 let _ = stream.set_nodelay(true);
-                return stream;
+                return (stream, Peer::Address(address));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be taken");
@@ -59,11 +63,32 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-type Service = TowerToHyperService<Router>;
+/// A router that is told who asks.
+#[derive(Clone)]
+struct Told {
+    peer: Peer,
+    router: TowerToHyperService<Router>,
+}
 
-fn connection(stream: TcpStream, router: Router) -> http1::Connection<TokioIo<TcpStream>, Service> {
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WAIT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+impl hyper::service::Service<Request<Incoming>> for Told {
+    type Response = axum::response::Response;
+    type Error = std::convert::Infallible;
+    type Future =
+        <TowerToHyperService<Router> as hyper::service::Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.router.call(request)
+    }
+}
+
+fn connection(
+    stream: TcpStream,
+    peer: Peer,
+    router: Router,
+) -> http1::Connection<TokioIo<TcpStream>, Told> {
+    http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).serve_connection(
+        TokioIo::new(stream),
+        Told { peer, router: TowerToHyperService::new(router) },
+    )
 }

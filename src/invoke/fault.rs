@@ -50,6 +50,8 @@ pub enum Fault {
     Function,
     /// Nobody's: there is no room now.
     Busy,
+    /// Nobody's: an operator wanted it.
+    Operator,
     /// The source's host.
     Upstream,
     /// Ours.
@@ -105,6 +107,10 @@ codes! {
     Slow "slow" Caller "Request too slow",
     /// There is no such resource.
     NotFound "not_found" Caller "Not Found",
+    /// A parameter of the request is unknown, or has no such value.
+    Parameter "parameter" Caller "Bad parameter",
+    /// Something else has what is to be changed.
+    InUse "in_use" Caller "In use",
     /// The resource has no such method.
     Method "method" Caller "Method not allowed",
     /// No source knows the repository.
@@ -122,7 +128,9 @@ codes! {
     /// It exited with a status other than 0.
     Exited "exited" Function "The function exited",
     /// A signal ended it.
-    Killed "killed" Function "The function was killed",
+    Signaled "signaled" Function "A signal ended the function",
+    /// An operator ended its island.
+    Killed "killed" Operator "Killed by an operator",
     /// It needs more memory than it may use.
     OutOfMemory "out_of_memory" Function "Out of memory",
     /// It writes more than it may.
@@ -204,6 +212,7 @@ pub(super) fn of_source(error: Arc<SourceError>) -> Failure {
             new(code, failure.detail.clone())
         }
         SourceError::Deadline(_) => new(Code::Deadline, error.to_string()),
+        SourceError::Stopped => stopped(Stage::Fetch),
         SourceError::Busy => new(Code::Busy, error.to_string()),
         _ => Failure::internal(Stage::Fetch, error),
     }
@@ -224,6 +233,7 @@ pub(super) fn of_build(error: Arc<BuildError>) -> Failure {
         BuildError::Qualifier { .. } => new(Code::Call, error.to_string()),
         BuildError::Deadline(_) => new(Code::Deadline, error.to_string()),
         BuildError::Memory(_) => new(Code::OutOfMemory, error.to_string()),
+        BuildError::Stopped => stopped(Stage::Build),
         BuildError::Size => new(Code::Build, error.to_string()),
         BuildError::Busy => new(Code::Busy, error.to_string()),
         _ => Failure::internal(Stage::Build, error),
@@ -240,6 +250,10 @@ pub(super) fn of_start(error: StartError) -> Failure {
     Failure::internal(Stage::Start, Arc::new(error))
 }
 
+fn stopped(stage: Stage) -> Failure {
+    Failure::new(Code::Killed, stage, "an operator of this server ended its island")
+}
+
 /// Why a function that ran has no answer.
 pub(super) fn of_run(outcome: &Outcome, limits: &Limits) -> Failure {
     let stderr = excerpt(&outcome.stderr);
@@ -254,7 +268,7 @@ pub(super) fn of_run(outcome: &Outcome, limits: &Limits) -> Failure {
             (Code::Exited, with_stderr(format!("it exited with status {status}")))
         }
         Ending::Signaled(signal) => {
-            (Code::Killed, with_stderr(format!("signal {signal} ended it")))
+            (Code::Signaled, with_stderr(format!("signal {signal} ended it")))
         }
         Ending::Memory => {
             (Code::OutOfMemory, format!("it needs more memory than {} bytes", limits.memory))
@@ -263,6 +277,7 @@ pub(super) fn of_run(outcome: &Outcome, limits: &Limits) -> Failure {
         Ending::Disk => (Code::Output, "it leaves more on disk than it may".into()),
         // Whoever gives arguments to a program knows what to do when it cannot represent them.
         Ending::Unrepresentable => (Code::Internal, "its arguments are not representable".into()),
+        Ending::Stopped => return stopped(Stage::Run),
         Ending::Deadline => {
             (Code::Deadline, with_stderr(format!("it did not end within {:?}", limits.deadline)))
         }
@@ -308,7 +323,8 @@ mod tests {
         let exited = of(Ending::Exited(3), "bye");
         assert_eq!(exited.code, Code::Exited);
         assert!(exited.detail.contains("status 3") && exited.detail.contains("bye"));
-        assert_eq!(of(Ending::Signaled(9), "").code, Code::Killed);
+        assert_eq!(of(Ending::Signaled(9), "").code, Code::Signaled);
+        assert_eq!(of(Ending::Stopped, "").code, Code::Killed);
         assert_eq!(of(Ending::Deadline, "").code, Code::Deadline);
     }
 

@@ -1,19 +1,23 @@
 //! One call, stage by stage: queue, fetch, build, start, run.
 
 mod fault;
+mod load;
 mod request;
+mod warm;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 pub use fault::{Code, Failure, Fault, Stage};
+pub use load::Load;
 pub use request::{Form, Invocation};
+pub use warm::Warmed;
 
+use self::load::Waiting;
 use crate::build::{Builder, Built, Wanted};
-use crate::island::{Ending, Function, Limits, Outcome, Spec, Standbys};
+use crate::island::{Ending, Function, Label, Limits, Outcome, Spec, Standbys};
 use crate::net::{Lease, Withdrawals};
 use crate::source::{Revision, Sources};
 
@@ -32,7 +36,8 @@ pub struct Invoker {
     admission: Semaphore,
     /// Functions that run at once.
     running: Arc<Semaphore>,
-    wait: Duration,
+    capacity: Capacity,
+    waiting: Waiting,
 }
 
 /// How many calls there may be.
@@ -93,9 +98,19 @@ impl Invoker {
         limits: Limits,
         capacity: Capacity,
     ) -> Self {
-        let Capacity { calls, running, wait } = capacity;
-        let (admission, running) = (Semaphore::new(calls), Arc::new(Semaphore::new(running)));
-        Self { sources, builder, standbys, addresses, limits, admission, running, wait }
+        let admission = Semaphore::new(capacity.calls);
+        let (running, waiting) = (Arc::new(Semaphore::new(capacity.running)), Waiting::default());
+        Self {
+            sources,
+            builder,
+            standbys,
+            addresses,
+            limits,
+            admission,
+            running,
+            capacity,
+            waiting,
+        }
     }
 
     /// Ends what stands by for calls to come.
@@ -147,19 +162,14 @@ impl Invoker {
         times: &mut Times,
     ) -> Result<Outcome, Failure> {
         let began = Instant::now();
-        let permit = timeout(self.wait, self.running.clone().acquire_owned()).await;
+        let permit = self.turn().await;
         times.queue += began.elapsed();
-        let Ok(Ok(permit)) = permit else {
-            let detail = format!("no function ended within {:?} to make room", self.wait);
+        let Some(permit) = permit else {
+            let wait = self.capacity.wait;
+            let detail = format!("no function ended within {wait:?} to make room");
             return Err(Failure::new(Code::Busy, Stage::Queue, detail));
         };
-        let mut spec = Spec::function(built.artifact.program(), self.limits.clone());
-        spec.arguments = Some(built.arguments);
-        let mut function = built.name.map(|name| {
-            let version = call.want.version.as_ref().map_or("", |version| version.as_str());
-            let name = [call.want.path.as_str(), version, &name].join("\n");
-            Function { name, artifact: built.artifact.id().to_owned() }
-        });
+        let (mut function, mut spec) = self.island(call, built);
         if call.ip4 {
             let began = Instant::now();
             let lease = self.lease().await;
@@ -173,6 +183,19 @@ impl Invoker {
         times.start += outcome.start;
         times.run += outcome.run;
         Ok(outcome)
+    }
+
+    /// How a call's island is made and what it is called with, and what may stand by for the next one.
+    fn island(&self, call: &Invocation, built: Built) -> (Option<Function>, Spec) {
+        let mut spec = Spec::function(built.artifact.program(), self.limits.clone());
+        spec.arguments = Some(built.arguments);
+        spec.label = Label { module: Some(call.want.path.as_str().into()), call: call.id };
+        let function = built.name.map(|name| {
+            let version = call.want.version.as_ref().map_or("", |version| version.as_str());
+            let name = [call.want.path.as_str(), version, &name].join("\n");
+            Function { name, artifact: built.artifact.id().to_owned() }
+        });
+        (function, spec)
     }
 
     /// An address, for a call whose turn it is: nobody who waits for a turn keeps one from others.

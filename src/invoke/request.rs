@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{Code, Failure, Stage};
 use crate::build::is_standard;
@@ -13,8 +15,9 @@ use crate::source::{ImportPath, Version, Want};
 const MAX_IMPORTS: usize = 32;
 
 /// A request as it is written in JSON.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = FunctionRequest)]
 pub struct Form {
     /// A Go import path.
     pub url: String,
@@ -47,6 +50,8 @@ pub struct Invocation {
     pub ip4: bool,
     /// Look the version up, fetch and build anew.
     pub cache_bust: bool,
+    /// What it is known by to clients and operators; none for one that nobody asks about.
+    pub id: Option<Uuid>,
 }
 
 impl Form {
@@ -99,6 +104,7 @@ impl Form {
             imports,
             ip4: self.ip4,
             cache_bust: self.cache_bust,
+            id: None,
         })
     }
 }

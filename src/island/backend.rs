@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{IslandId, Purpose, Spec};
+use super::{IslandId, Purpose, Spec, State};
 
 /// A future that a trait object can return.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -27,6 +28,12 @@ pub trait Backend: Send + Sync {
 
     /// The islands whose end the system has not confirmed yet, those made ahead included.
     fn list(&self) -> Vec<IslandId>;
+
+    /// The islands that the system has, those made ahead included, and what each uses.
+    fn seen(&self) -> BoxFuture<'_, Result<Vec<Seen>, StartError>>;
+
+    /// Those of [`Backend::list`] that nobody has in hand: made ahead, or being given back.
+    fn aside(&self) -> Vec<(IslandId, State)>;
 
     /// The host's user and group id behind a tool's user, where it is not the server's own.
     fn owner(&self, purpose: Purpose) -> Option<u32>;
@@ -78,6 +85,25 @@ pub struct Usage {
     pub memory: u64,
     /// Processor time since it started.
     pub processor: Duration,
+}
+
+/// An island as the system has it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its name.
+    pub id: IslandId,
+    /// What the system knows it by: its first process on Linux, its jail on FreeBSD.
+    pub number: i32,
+    /// When it was asked for.
+    pub since: Instant,
+    /// It was told to end.
+    pub killed: bool,
+    /// Its root, as the host sees it.
+    pub path: PathBuf,
+    /// The name that it has for itself.
+    pub hostname: String,
+    /// What all its processes use; none where that cannot be found out.
+    pub usage: Option<Usage>,
 }
 
 /// An island that has started.

@@ -3,7 +3,7 @@
 //! What must always hold: an id is in `waiting` exactly while its island may still run, and keeps the island's user for
 //! as long; when the launcher is gone every waiter hears of it, and the next request starts another launcher.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ use super::{Exit, IslandId, StartError};
 
 /// How long a launcher may take to build its root.
 const READY_WAIT: Duration = Duration::from_secs(10);
+/// How long a launcher may take to say which islands it has.
+const LIST_WAIT: Duration = Duration::from_secs(2);
 /// How long a launcher may take to end its islands when the server stops.
 const END_WAIT: Duration = Duration::from_secs(5);
 
@@ -40,6 +42,17 @@ impl Launch {
         let orders = serde_json::to_value(orders).map_err(|e| StartError::Launcher(e.to_string()));
         Ok(Self { program, orders: orders? })
     }
+}
+
+/// An island that runs.
+pub(crate) struct Listed {
+    pub(crate) id: IslandId,
+    /// What the system knows it by.
+    pub(crate) number: i32,
+    /// When it was asked for.
+    pub(crate) since: Instant,
+    /// It was told to end.
+    pub(crate) killed: bool,
 }
 
 /// A launcher, of islands that `P` describes.
@@ -59,6 +72,8 @@ struct State<P> {
     process: Option<Child>,
     /// The islands of the present launcher.
     waiting: HashMap<String, Waiter>,
+    /// Those who have asked which islands there are, in their order; some may have given up.
+    asked: VecDeque<oneshot::Sender<Vec<(String, i32)>>>,
     /// Counts the launchers.
     generation: u64,
     closed: bool,
@@ -67,14 +82,17 @@ struct State<P> {
 /// Whoever wants to know of an island's end.
 struct Waiter {
     sender: oneshot::Sender<Result<Exit, String>>,
+    since: Instant,
+    /// It was told to end.
+    killed: bool,
     /// Not given to another island before this one has ended.
     _slot: Option<Slot>,
 }
 
 impl<P> Default for State<P> {
     fn default() -> Self {
-        let waiting = HashMap::new();
-        Self { requests: None, process: None, waiting, generation: 0, closed: false }
+        let (waiting, asked) = (HashMap::new(), VecDeque::new());
+        Self { requests: None, process: None, waiting, asked, generation: 0, closed: false }
     }
 }
 
@@ -82,6 +100,7 @@ impl<P> State<P> {
     /// Tells everybody that the launcher is gone.
     fn forget(&mut self) {
         self.requests = None;
+        self.asked.clear();
         for (_, waiter) in self.waiting.drain() {
             let _ = waiter.sender.send(Err("the launcher is gone".into()));
         }
@@ -170,7 +189,7 @@ impl<P: Serialize + Send + Sync + 'static> Link<P> {
         slot: Option<Slot>,
     ) -> Result<oneshot::Receiver<Result<Exit, String>>, StartError> {
         let (sender, exit) = oneshot::channel();
-        let waiter = Waiter { sender, _slot: slot };
+        let waiter = Waiter { sender, since: Instant::now(), killed: false, _slot: slot };
         let mut message = (Request::Prepare(Box::new(prepare)), fds);
         for attempt in 0..2 {
             let mut state = self.state.lock();
@@ -195,7 +214,11 @@ impl<P: Serialize + Send + Sync + 'static> Link<P> {
 
     pub(crate) fn kill(&self, id: &IslandId) {
         let request = Request::Kill { id: id.to_string() };
-        if let Some(requests) = &self.state.lock().requests {
+        let mut state = self.state.lock();
+        if let Some(waiter) = state.waiting.get_mut(id.as_str()) {
+            waiter.killed = true;
+        }
+        if let Some(requests) = &state.requests {
             // If the launcher is gone its islands have gone with it.
             let _ = requests.send((request, Vec::new()));
         }
@@ -203,6 +226,30 @@ impl<P: Serialize + Send + Sync + 'static> Link<P> {
 
     pub(crate) fn list(&self) -> Vec<IslandId> {
         self.state.lock().waiting.keys().filter_map(|id| IslandId::parse(id)).collect()
+    }
+
+    /// The islands that run, as the launcher knows them.
+    pub(crate) async fn islands(&self) -> Result<Vec<Listed>, StartError> {
+        let (sender, answer) = oneshot::channel();
+        {
+            let mut state = self.state.lock();
+            let Some(requests) = &state.requests else { return Ok(Vec::new()) };
+            // If the launcher is gone its islands have gone with it.
+            if requests.send((Request::List, Vec::new())).is_err() {
+                return Ok(Vec::new());
+            }
+            state.asked.push_back(sender);
+        }
+        let silent = |_| StartError::Launcher(format!("it did not answer within {LIST_WAIT:?}"));
+        let gone = |_| StartError::Launcher("it has ended".to_owned());
+        let found = timeout(LIST_WAIT, answer).await.map_err(silent)?.map_err(gone)?;
+        let state = self.state.lock();
+        let listed = |(id, number): (String, i32)| {
+            let waiter = state.waiting.get(&id)?;
+            let (since, killed) = (waiter.since, waiter.killed);
+            Some(Listed { id: IslandId::parse(&id)?, number, since, killed })
+        };
+        Ok(found.into_iter().filter_map(listed).collect())
     }
 
     /// Closes the launcher's socket, upon which it ends its islands and itself, and waits for that.
@@ -262,12 +309,19 @@ async fn read_events<P>(
                 }
                 continue;
             }
+            Ok(Some((Event::Listed { islands }, _))) => {
+                if let Some(asked) = state.lock().asked.pop_front() {
+                    // Whoever waits for too long hears nothing any more.
+                    let _ = asked.send(islands);
+                }
+                continue;
+            }
             Ok(Some((Event::Exited { id, exit }, _))) => (id, Ok(exit)),
             Ok(Some((Event::Failed { id, error }, _))) => (id, Err(error)),
             Ok(None) | Err(_) => break,
         };
         let waiter = state.lock().waiting.remove(&id);
-        if let Some(Waiter { sender, _slot: slot }) = waiter {
+        if let Some(Waiter { sender, _slot: slot, .. }) = waiter {
             // Whoever hears of the end finds the user free, and what was made for it.
             drop(slot);
             // Nobody waits for an island whose call was dropped.

@@ -17,6 +17,8 @@ mod link;
 pub(crate) mod linux;
 mod output;
 mod pace;
+mod residents;
+mod roster;
 mod run;
 mod running;
 mod slots;
@@ -28,13 +30,15 @@ mod watch;
 pub mod wire;
 
 pub use backend::{
-    Backend, Exit, Finding, Jails, Options, StartError, Started, Stdio, Usage, addresses, choose,
-    findings,
+    Backend, Exit, Finding, Jails, Options, Seen, StartError, Started, Stdio, Usage, addresses,
+    choose, findings,
 };
 pub use freebsd::{Swept, sweep};
 pub use id::IslandId;
+pub use residents::Resident;
+pub use roster::State;
 pub use run::{Ending, Islands, Outcome};
-pub use spec::{Bind, Disk, Limits, Overlay, Program, Purpose, Rights, Spec, ToolRights};
+pub use spec::{Bind, Disk, Label, Limits, Overlay, Program, Purpose, Rights, Spec, ToolRights};
 pub use standby::{Function, StandbyLimits, Standbys};
 
 /// Is a launcher of islands until the server goes away: the hidden subcommand `launcher`, whose stdin is the socket.

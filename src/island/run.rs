@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::Spec;
 use super::backend::{Backend, Exit, StartError};
+use super::roster::Roster;
 use super::running::Running;
 
 /// The islands of this host.
 #[derive(Clone)]
 pub struct Islands {
-    backend: Arc<dyn Backend>,
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) roster: Arc<Roster>,
 }
 
 /// What became of an island.
@@ -45,12 +47,14 @@ pub enum Ending {
     Disk,
     /// It called nothing, for its arguments are none that it can represent.
     Unrepresentable,
+    /// An operator has stopped it.
+    Stopped,
 }
 
 impl Islands {
     /// Islands made by `backend`.
     pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend }
+        Self { backend, roster: Arc::default() }
     }
 
     /// What makes them.
@@ -60,7 +64,7 @@ impl Islands {
 
     /// Starts an island.
     pub(super) async fn start(&self, spec: &Spec) -> Result<Running, StartError> {
-        Running::start(self.backend.clone(), spec).await
+        Running::start(self, spec).await
     }
 
     /// Runs one island to its end. Dropping the future kills it.

@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,9 @@ use tokio::time::{sleep_until, timeout};
 use super::backend::{Backend, BoxFuture, Exit, StartError, Started, Stdio, Usage};
 use super::line::{Line, Word};
 use super::output::{Collected, TooMuch};
-use super::run::{Ending, Outcome, ending};
-use super::{IslandId, Limits, Spec};
+use super::roster::Place;
+use super::run::{Ending, Islands, Outcome, ending};
+use super::{Limits, Spec};
 
 /// How long the system may take to confirm the end of an island that was killed.
 const KILL_WAIT: Duration = Duration::from_secs(10);
@@ -29,7 +30,7 @@ const DISK_INTERVAL: Duration = Duration::from_millis(250);
 /// An island that has started.
 pub(super) struct Running {
     backend: Arc<dyn Backend>,
-    id: IslandId,
+    place: Arc<Place>,
     /// None once the end was seen.
     exit: Option<BoxFuture<'static, Result<Exit, StartError>>>,
     stdout: Collected,
@@ -54,21 +55,25 @@ enum Stop {
 
 impl Running {
     /// Starts an island.
-    pub(super) async fn start(backend: Arc<dyn Backend>, spec: &Spec) -> Result<Self, StartError> {
+    pub(super) async fn start(islands: &Islands, spec: &Spec) -> Result<Self, StartError> {
         let pipe = || Collected::pipe(spec.limits.output).map_err(StartError::Descriptors);
         let ((stdout, stdout_end), (stderr, stderr_end)) = (pipe()?, pipe()?);
         let stdin = input(&spec.stdin).map_err(StartError::Descriptors)?;
         let line = spec.arguments.as_ref().map(|_| Line::new()).transpose();
         let (line, arguments) = line.map_err(StartError::Descriptors)?.unzip();
         let stdio = Stdio { stdin, stdout: stdout_end, stderr: stderr_end, arguments };
+        let backend = islands.backend.clone();
         let Started { id, exit } = backend.start(spec, stdio).await?;
-        Ok(Self { backend, id, exit: Some(exit), stdout, stderr, line: line.map(Arc::new) })
+        let place = Arc::new(islands.roster.enter(id, spec));
+        Ok(Self { backend, place, exit: Some(exit), stdout, stderr, line: line.map(Arc::new) })
     }
 
     /// Gives the program its arguments and waits for its answer, its end or a limit. After an answer the program may
     /// still run; after anything else it has ended.
     pub(super) async fn serve(&mut self, spec: &Spec) -> Served {
+        self.place.serves(&spec.label);
         let stop = self.first(spec).await;
+        let stopped = matches!(stop, Stop::Ended(_)) && self.place.is_stopped();
         // The word and the end can come in one moment.
         let (last, begun) = match (&stop, &self.line) {
             (Stop::Ended(_), Some(line)) => line.last(),
@@ -93,6 +98,10 @@ impl Running {
         // Between two measurings there is room for a quick one.
         if is_over_disk(&spec.limits).await {
             ending = ending.map(|_| Ending::Disk);
+        }
+        // One that had done all it was to do has an answer, stopped or not.
+        if stopped && !matches!(ending, Ok(Ending::Exited(0))) {
+            ending = Ok(Ending::Stopped);
         }
         Served { ending, begun }
     }
@@ -150,6 +159,21 @@ impl Running {
         self.line.clone()
     }
 
+    /// Its place in the roster.
+    pub(super) fn place(&self) -> Weak<Place> {
+        Arc::downgrade(&self.place)
+    }
+
+    /// Whether its program is ready, and nobody has called it.
+    pub(super) fn is_standing_by(&self) -> bool {
+        self.place.is_standing_by()
+    }
+
+    /// Whether an operator has stopped it.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.place.is_stopped()
+    }
+
     /// What it uses now, where that can be found out.
     pub(super) fn usage(&self) -> Option<Usage> {
         self.backend.usage(self.line.as_ref()?.process()?)
@@ -162,6 +186,7 @@ impl Running {
 
     /// What became of it, with what it has written.
     pub(super) fn outcome(&mut self, ending: Ending, start: Duration, run: Duration) -> Outcome {
+        self.place.ends();
         let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
         Outcome { ending, stdout, stderr, start, run }
     }
@@ -178,15 +203,16 @@ impl Running {
 
     async fn kill(&mut self) -> Result<(), StartError> {
         let Some(exit) = &mut self.exit else { return Ok(()) };
-        self.backend.kill(&self.id);
+        self.backend.kill(self.place.id());
         match timeout(KILL_WAIT, exit).await {
             Ok(exit) => {
                 self.exit = None;
                 exit.map(|_| ())
             }
-            Err(_) => {
-                Err(StartError::Refused(format!("{} did not end when it was killed", self.id)))
-            }
+            Err(_) => Err(StartError::Refused(format!(
+                "{} did not end when it was killed",
+                self.place.id()
+            ))),
         }
     }
 }
@@ -194,7 +220,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if self.exit.is_some() {
-            self.backend.kill(&self.id);
+            self.backend.kill(self.place.id());
         }
     }
 }

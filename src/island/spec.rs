@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::net::Lease;
 
 /// One island to run.
@@ -29,6 +31,17 @@ pub struct Spec {
     /// The address that a function has; none for no network at all. The backend keeps the lease until nothing of the
     /// address is left in the system, however the island ends.
     pub address: Option<Arc<Lease>>,
+    /// Whom it is for, as operators are told.
+    pub label: Label,
+}
+
+/// Whom an island is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Label {
+    /// The package that is fetched, compiled or called.
+    pub module: Option<Arc<str>>,
+    /// The call that it runs; none while it stands by, and where several calls may wait for it.
+    pub call: Option<Uuid>,
 }
 
 /// The program of an island.
@@ -143,6 +156,7 @@ impl Spec {
             arguments: None,
             limits,
             address: None,
+            label: Label::default(),
         }
     }
 }

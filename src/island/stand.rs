@@ -4,11 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Spec;
 use super::pace::Pace;
 use super::running::Running;
 use super::standby::{Function, StandbyLimits};
 use super::watch::Watched;
+use super::{Label, Spec};
 
 /// How long a function has none after one that did not stand still or could not be made, or after some that ended.
 const REST: Duration = Duration::from_secs(60);
@@ -62,7 +62,8 @@ impl Standby {
 impl Group {
     /// None stands by yet; they will be made as `spec` says, whatever it is called with.
     pub(super) fn new(function: &Function, spec: &Spec, now: Instant) -> Self {
-        let spec = Spec { arguments: Some(Vec::new()), ..spec.clone() };
+        let label = Label { call: None, ..spec.label.clone() };
+        let spec = Spec { arguments: Some(Vec::new()), label, ..spec.clone() };
         Self {
             artifact: function.artifact.clone(),
             spec: Arc::new(spec),
@@ -94,6 +95,14 @@ impl Stand {
     /// How many stand by for a function.
     pub(super) fn waiting(&mut self, function: &Function) -> usize {
         self.group(function).map_or(0, |group| group.waiting.len())
+    }
+
+    /// How many stand by for a function and are ready to be called; none when no further one is to come.
+    pub(super) fn ready(&mut self, function: &Function) -> Option<usize> {
+        let in_line = self.turned_away.contains(function);
+        let group = self.group(function)?;
+        let ready = group.waiting.iter().filter(|one| one.running.is_standing_by()).count();
+        (in_line || group.count() > 0).then_some(ready)
     }
 
     fn group(&mut self, function: &Function) -> Option<&mut Group> {
@@ -245,7 +254,7 @@ impl Group {
             if alive {
                 restless |= usage.is_some_and(|it| !standby.watched.stands_still(now, it));
                 self.waiting.push_back(standby);
-            } else {
+            } else if !standby.running.is_stopped() {
                 self.deaths += 1;
             }
         }

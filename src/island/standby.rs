@@ -26,6 +26,8 @@ const REPLACE_WAIT: Duration = Duration::from_millis(2);
 const ENDING: usize = 4;
 /// How often those that stand by are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often islands are looked at that somebody waits for.
+const WARM_LOOK: Duration = Duration::from_millis(10);
 /// How long a program may take to get ready before others are made.
 const READY_WAIT: Duration = Duration::from_secs(10);
 
@@ -111,10 +113,10 @@ impl Standbys {
             let Some(mut running) = function.and_then(|it| self.shared.take(it)) else { break };
             let started = Instant::now();
             let served = running.serve(spec).await;
-            if let Some(function) = function {
+            if let Some(function) = function.filter(|_| !running.is_stopped()) {
                 self.shared.served(function, served.begun);
             }
-            if served.begun {
+            if served.begun || matches!(served.ending, Ok(Ending::Stopped)) {
                 return self.finish(running, served.ending?, [began, started], turn);
             }
         }
@@ -141,6 +143,24 @@ impl Standbys {
             drop(turn);
         });
         Ok(outcome)
+    }
+
+    /// Has islands stand by for a function as if it had been called, and waits until one is ready; how many are.
+    pub async fn warm(&self, function: &Function, spec: &Spec) -> usize {
+        if self.shared.limits.total == 0 {
+            return 0;
+        }
+        let _replace = self.shared.clone().called(function, spec);
+        self.shared.fill(function);
+        let until = Instant::now() + READY_WAIT;
+        loop {
+            tokio::time::sleep(WARM_LOOK).await;
+            let ready = self.shared.stand.lock().ready(function);
+            match ready {
+                Some(0) if Instant::now() < until => {}
+                ready => return ready.unwrap_or(0),
+            }
+        }
     }
 
     /// Ends all, and lets none stand by any more.
@@ -192,7 +212,9 @@ impl Shared {
             if standby.running.is_alive() {
                 return Some(standby.running);
             }
-            self.served(function, false);
+            if !standby.running.is_stopped() {
+                self.served(function, false);
+            }
         }
     }
 
@@ -219,12 +241,13 @@ impl Shared {
         let mut ready = None;
         match self.islands.start(&spec).await {
             Ok(running) => {
-                let line = running.line();
+                let (line, place) = (running.line(), running.place());
                 let refused = self.stand.lock().add(&function, Standby::new(running));
                 drop(refused);
                 if let Some(line) = line
                     && timeout(READY_WAIT, line.ready()).await.unwrap_or(false)
                 {
+                    place.upgrade().inspect(|place| place.stands_by());
                     ready = Some(began.elapsed());
                 }
             }

@@ -18,6 +18,8 @@ use super::Exit;
 pub const MESSAGE_BYTES: usize = 128 * 1024;
 /// The most descriptors that one message carries: stdin, stdout, stderr, a line and an artifact.
 const MESSAGE_FDS: usize = 5;
+/// The most islands that one message lists.
+pub const LISTED: usize = 2048;
 /// Before each message: how many bytes it has, and how many descriptors, as two numbers of four bytes.
 const HEAD: usize = 8;
 
@@ -28,6 +30,8 @@ pub enum Request<P> {
     Prepare(Box<P>),
     /// Kill everything in an island. An id that is gone is no error.
     Kill { id: String },
+    /// Say which islands there are.
+    List,
 }
 
 /// Launcher to server.
@@ -39,6 +43,8 @@ pub enum Event {
     Exited { id: String, exit: Exit },
     /// The island could not be made.
     Failed { id: String, error: String },
+    /// The answer to [`Request::List`]: names, and what the system knows each by. At most [`LISTED`] of them.
+    Listed { islands: Vec<(String, i32)> },
 }
 
 /// What an island is to become, and with which words.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -35,6 +35,8 @@ pub struct Listed {
     pub pool: Arc<Pool>,
     /// What it is doing.
     pub state: State,
+    /// Since when.
+    pub since: SystemTime,
 }
 
 /// No address can be lent now.
@@ -56,12 +58,12 @@ impl Pools {
     /// Pools that claim no address twice, which is the configuration's to see to; of two that do, the first has it.
     pub fn new(pools: Vec<Pool>) -> Self {
         let pools: Vec<_> = pools.into_iter().map(Arc::new).collect();
-        let mut table = Table::default();
+        let (mut table, now) = (Table::default(), SystemTime::now());
         for (index, pool) in pools.iter().enumerate() {
             for address in pool.addresses() {
                 table.entries.entry(address).or_insert_with(|| {
                     table.waiting[Family::of(address) as usize].push_back(address);
-                    Entry { pool: index, leased: None, withdrawn: false, foreign: false }
+                    Entry::new(index, now)
                 });
             }
         }
@@ -94,7 +96,7 @@ impl Pools {
         };
         table.waiting[family as usize].pop_front();
         let index = table.entries.get_mut(&address).map_or(0, |entry| {
-            entry.leased = Some(None);
+            entry.lend();
             entry.pool
         });
         Ok(Lease { pools: self.clone(), pool: self.inner.pools[index].clone(), address })
@@ -134,6 +136,30 @@ impl Pools {
         self.change(address, |entry| entry.withdrawn = true)
     }
 
+    /// Takes an address out of the pool, or puts it back, unless somebody has it: then who.
+    pub fn steer(&self, address: IpAddr, withdrawn: bool) -> Result<Option<State>, Unknown> {
+        let mut table = self.inner.table.lock();
+        let entry = table.entries.get(&address).ok_or(Unknown(address))?;
+        if let state @ (State::Leased { .. } | State::Foreign) = entry.state() {
+            return Ok(Some(state));
+        }
+        table.change(address, |entry| entry.withdrawn = withdrawn).ok_or(Unknown(address))?;
+        drop(table);
+        self.inner.returned.notify_waiters();
+        Ok(None)
+    }
+
+    /// How many addresses there are.
+    pub fn total(&self) -> usize {
+        self.inner.table.lock().entries.len()
+    }
+
+    /// How many islands have one.
+    pub fn busy(&self) -> usize {
+        let table = self.inner.table.lock();
+        table.entries.values().filter(|entry| entry.leased.is_some()).count()
+    }
+
     /// Puts back what [`Pools::withdraw`] took out. A foreign address stays foreign.
     pub fn restore(&self, address: IpAddr) -> Result<(), Unknown> {
         self.change(address, |entry| entry.withdrawn = false)?;
@@ -154,6 +180,7 @@ impl Pools {
             address: *address,
             pool: self.inner.pools[entry.pool].clone(),
             state: entry.state(),
+            since: entry.since,
         };
         table.entries.iter().map(listed).collect()
     }

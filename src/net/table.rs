@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use super::Family;
 
@@ -21,6 +22,8 @@ pub(super) struct Entry {
     pub(super) leased: Option<Option<String>>,
     pub(super) withdrawn: bool,
     pub(super) foreign: bool,
+    /// When that became so.
+    pub(super) since: SystemTime,
 }
 
 /// What an address is doing.
@@ -42,8 +45,23 @@ pub enum State {
 }
 
 impl Entry {
+    /// One that waits to be lent.
+    pub(super) fn new(pool: usize, since: SystemTime) -> Self {
+        Self { pool, leased: None, withdrawn: false, foreign: false, since }
+    }
+
+    /// Lends it, to nobody that is known yet.
+    pub(super) fn lend(&mut self) {
+        self.leased = Some(None);
+        self.since = SystemTime::now();
+    }
+
     pub(super) fn can_be_lent(&self) -> bool {
         self.leased.is_none() && !self.withdrawn && !self.foreign
+    }
+
+    fn kind(&self) -> (bool, bool, bool) {
+        (self.leased.is_some(), self.withdrawn, self.foreign)
     }
 
     pub(super) fn state(&self) -> State {
@@ -64,8 +82,11 @@ impl Table {
         change: impl FnOnce(&mut Entry),
     ) -> Option<()> {
         let entry = self.entries.get_mut(&address)?;
-        let before = entry.can_be_lent();
+        let (before, kind) = (entry.can_be_lent(), entry.kind());
         change(entry);
+        if entry.kind() != kind {
+            entry.since = SystemTime::now();
+        }
         let line = &mut self.waiting[Family::of(address) as usize];
         match (before, entry.can_be_lent()) {
             (false, true) => line.push_back(address),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use parking_lot::Mutex;
 
-use super::{Pools, Unknown};
+use super::{Pools, State, Unknown};
 
 /// The largest file that is read, in bytes: far more than all pools' addresses take.
 const LARGEST: u64 = 64 << 20;
@@ -41,6 +41,9 @@ pub enum WithdrawalError {
     /// No pool has the address.
     #[error(transparent)]
     Unknown(#[from] Unknown),
+    /// Somebody has it.
+    #[error("{0} is in use")]
+    InUse(IpAddr, State),
     /// The file.
     #[error("{0} cannot be used; is there a server, and may you write its state directory?")]
     Disk(PathBuf, #[source] io::Error),
@@ -85,6 +88,18 @@ impl Withdrawals {
             known?;
         }
         self.change(|addresses| addresses.remove(&address))
+    }
+
+    /// Takes an address out, or puts it back, now and after every restart. One that somebody has stays as it is.
+    pub fn steer(&self, address: IpAddr, withdrawn: bool) -> Result<(), WithdrawalError> {
+        self.refresh();
+        if let Some(state) = self.pools.steer(address, withdrawn)? {
+            return Err(WithdrawalError::InUse(address, state));
+        }
+        self.change(|addresses| match withdrawn {
+            true => addresses.insert(address),
+            false => addresses.remove(&address),
+        })
     }
 
     fn change(
@@ -157,7 +172,7 @@ fn parse(text: &str) -> io::Result<BTreeSet<IpAddr>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Family, Interface, Pool, Settings, State};
+    use crate::net::{Family, Interface, Pool, Settings};
 
     fn pools() -> Pools {
         let settings = Settings {
@@ -204,6 +219,30 @@ mod tests {
         one.withdraw("10.9.0.1".parse().unwrap()).unwrap();
         two.withdraw("10.9.0.2".parse().unwrap()).unwrap();
         assert_eq!(withdrawn(open(&folder).pools()), ["10.9.0.1", "10.9.0.2"]);
+    }
+
+    #[test]
+    fn an_address_that_somebody_has_is_not_steered() {
+        let folder = tempfile::tempdir().unwrap();
+        let operator = open(&folder);
+        let lease = operator.pools().lease(Family::V4).unwrap();
+        let lent = lease.address();
+        for withdrawn in [true, false] {
+            let error = operator.steer(lent, withdrawn).unwrap_err();
+            assert!(matches!(error, WithdrawalError::InUse(address, _) if address == lent));
+        }
+        drop(lease);
+        operator.steer(lent, true).unwrap();
+        assert_eq!(withdrawn(open(&folder).pools()), [lent.to_string()]);
+        operator.steer(lent, false).unwrap();
+        assert_eq!(withdrawn(open(&folder).pools()), [""; 0]);
+        operator.pools().mark_foreign(lent);
+        assert!(matches!(
+            operator.steer(lent, true),
+            Err(WithdrawalError::InUse(_, State::Foreign))
+        ));
+        let unknown = operator.steer("10.8.0.1".parse().unwrap(), true);
+        assert!(matches!(unknown, Err(WithdrawalError::Unknown(_))));
     }
 
     #[test]

@@ -189,6 +189,11 @@ pub(super) fn write_meta(folder: &Path, meta: &Meta) -> std::io::Result<()> {
     std::fs::write(folder.join(META), serde_json::to_vec_pretty(meta)?)
 }
 
+/// What the folder of a checkout says, if it can be read.
+pub(super) fn meta(folder: &Path) -> Option<Meta> {
+    serde_json::from_slice(&std::fs::read(folder.join(META)).ok()?).ok()
+}
+
 /// Whether a text is a Go identifier of ASCII or other letters, which the blank one is not.
 fn is_package_name(text: &str) -> bool {
     let mut chars = text.chars();

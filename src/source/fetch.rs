@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::checkout::{self, BadCheckout, CACHE, Meta, TREE};
 use super::{Answer, Failure, ImportPath, Job, Mirror, Origin, Revision, Want};
 use crate::island::{
-    Bind, Disk, Ending, Islands, Limits, Outcome, Program, Purpose, Rights, Spec, StartError,
-    ToolRights,
+    Bind, Disk, Ending, Islands, Label, Limits, Outcome, Program, Purpose, Rights, Spec,
+    StartError, ToolRights,
 };
 use crate::store::{Scratch, Trash};
 
@@ -60,6 +60,9 @@ pub enum SourceError {
     /// Too many fetches are waiting.
     #[error("too many fetches are waiting")]
     Busy,
+    /// An operator has stopped it.
+    #[error("an operator has stopped the fetch")]
+    Stopped,
     /// No island.
     #[error("the fetch could not start")]
     Start(#[from] StartError),
@@ -98,7 +101,7 @@ impl Fetcher {
         let tmp = scratch.folder("tmp", owner).map_err(SourceError::Disk)?;
         let job = self.job(want, have);
         let input = serde_json::to_vec(&job).map_err(|e| SourceError::Broke(e.to_string()))?;
-        let spec = self.spec(&scratch, tree, tmp, input);
+        let spec = self.spec(want, &scratch, [tree, tmp], input);
         let outcome = self.islands.run(&spec).await?;
         match self.answer(outcome)? {
             Answer::Unchanged { revision } => Ok(Brought::Unchanged(checked(&revision)?)),
@@ -145,7 +148,13 @@ impl Fetcher {
         }
     }
 
-    fn spec(&self, scratch: &Scratch, tree: PathBuf, tmp: PathBuf, stdin: Vec<u8>) -> Spec {
+    fn spec(
+        &self,
+        want: &Want,
+        scratch: &Scratch,
+        [tree, tmp]: [PathBuf; 2],
+        stdin: Vec<u8>,
+    ) -> Spec {
         let read = |source: PathBuf, target: PathBuf| Bind { source, target, writable: false };
         let mut binds = vec![
             Bind { source: tree, target: DEST.into(), writable: true },
@@ -187,6 +196,7 @@ impl Fetcher {
             arguments: None,
             limits,
             address: None,
+            label: Label { module: Some(want.path.as_str().into()), call: None },
         }
     }
 
@@ -199,6 +209,7 @@ impl Fetcher {
             Ending::Exited(0) => serde_json::from_slice(&outcome.stdout)
                 .map_err(|e| SourceError::Broke(format!("its answer cannot be read: {e}"))),
             Ending::Deadline => Err(SourceError::Deadline(self.limits.deadline)),
+            Ending::Stopped => Err(SourceError::Stopped),
             Ending::Disk => Err(SourceError::Failed(Failure {
                 code: super::FailureCode::TooLarge,
                 detail: format!("the source needs more than {} bytes on disk", self.size),

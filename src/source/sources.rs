@@ -9,12 +9,12 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::checkout::{key, key_prefix};
+use super::checkout::{key, key_prefix, meta};
 use super::fetch::Brought;
 use super::resolution::{Meaning, Resolutions};
 use super::{Checkout, FailureCode, Fetcher, Revision, SourceError, Want};
 use crate::flight::Flights;
-use crate::store::Store;
+use crate::store::{Entry, Facts, Store};
 
 /// What [`Sources`] needs besides a fetcher.
 pub struct SourcesOptions<'a> {
@@ -42,6 +42,17 @@ pub struct Sources {
     permits: Semaphore,
     wait: Duration,
     keep: Duration,
+}
+
+/// A checkout, as operators see it.
+#[derive(Clone, Debug)]
+pub struct CachedSource {
+    /// Its key, size and use.
+    pub facts: Facts,
+    /// The package that was asked for.
+    pub package: String,
+    /// What its version meant.
+    pub revision: String,
 }
 
 impl Sources {
@@ -158,13 +169,26 @@ impl Sources {
     /// The revisions of what is wanted that are on disk.
     fn revisions(&self, want: &Want) -> Vec<String> {
         let prefix = key_prefix(want);
-        let meta = |path: &Path| {
-            let bytes = std::fs::read(path.join("meta.json")).ok()?;
-            serde_json::from_slice::<super::checkout::Meta>(&bytes).ok()
-        };
         let all = self.store.all();
         let wanted = all.iter().filter(|(key, _)| key.starts_with(&prefix));
         wanted.filter_map(|(_, entry)| Some(meta(entry.path())?.fetched.revision)).collect()
+    }
+
+    /// All checkouts. Reads the disk.
+    pub fn cached(&self) -> Vec<CachedSource> {
+        let cached = |(key, entry): (String, Arc<Entry>)| {
+            let meta = meta(entry.path())?;
+            let facts = entry.facts(&key);
+            Some(CachedSource { facts, package: meta.asked, revision: meta.fetched.revision })
+        };
+        self.store.all().into_iter().filter_map(cached).collect()
+    }
+
+    /// Lets go of a checkout, which stays on disk for those who use it. Whether there was one.
+    pub fn forget(&self, key: &str) -> bool {
+        let found = self.store.remove(key);
+        drop(self.open.lock().remove(key));
+        found
     }
 
     /// Lets go of what is too old or too much. Reads the disk.

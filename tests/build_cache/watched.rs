@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use sky_island::island::{
-    Backend, Finding, IslandId, Purpose, Spec, StartError, Started, Stdio, Usage,
+    Backend, Finding, IslandId, Purpose, Seen, Spec, StartError, Started, State, Stdio, Usage,
 };
 
 /// A host's backend, which may be said to lay no folders over each other, and whose go commands say what they do.
@@ -85,6 +85,14 @@ impl Backend for Watched {
 
     fn free_memory(&self) -> Option<f64> {
         self.host.free_memory()
+    }
+
+    fn seen(&self) -> BoxFuture<'_, Result<Vec<Seen>, StartError>> {
+        self.host.seen()
+    }
+
+    fn aside(&self) -> Vec<(IslandId, State)> {
+        self.host.aside()
     }
 
     fn list(&self) -> Vec<IslandId> {

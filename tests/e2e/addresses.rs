@@ -14,12 +14,14 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::admin::TOKEN;
 use crate::answers::same;
 use crate::client::{Answer, FUNCTION};
 use crate::lab::{in_own_network, interfaces, ip, no_cable_stays, ports};
 use crate::leftovers::{named, stop_without_a_trace};
 use crate::problem::Problem;
 use crate::server::{Server, Setup, binary};
+use crate::snapshot::Snapshot;
 use crate::world::{fixture, folder};
 
 const BRIDGE: &str = "lend0";
@@ -46,6 +48,7 @@ pub(crate) fn trials() -> Result<Vec<Trial>, String> {
         trial("a call that finds no address free fails with 503 no_address", none_free),
         trial("an address comes back however its call ends", comes_back),
         trial("an operator takes an address out of the pool and puts it back", steered),
+        trial("the admin API shows who has an address, and does not take it away", shown),
         trial("a pool of IPv6 alone lends IPv6 addresses", six),
         trial("an interface that is no bridge makes calls with ip4 fail with 501", no_bridge),
         trial("a bridge that was there stays, and what lay on it of ours does not", bridge_stays),
@@ -66,7 +69,7 @@ impl Ground {
     fn lender(&self, pool: &Value) -> Result<Lender, String> {
         let target = self.0.path().join("repositories");
         let setup = Setup::new(&["git"]).mirror("example.test", target.to_string_lossy());
-        let setup = setup.network(json!({"pools": [pool]}));
+        let setup = setup.network(json!({"pools": [pool]})).token(TOKEN);
         Ok(Lender { server: Server::start(self.0.path(), &setup)? })
     }
 }
@@ -264,6 +267,48 @@ fn steered(ground: &Ground) -> Result<(), String> {
     same(lender.own(&host)?.as_str(), "10.83.0.2")?;
     let (status, said) = steer("--withdraw", "192.0.2.1")?;
     same((status, said.contains("192.0.2.1")), (Some(2), true))?;
+    stop_without_a_trace(&lender.server)
+}
+
+fn shown(ground: &Ground) -> Result<(), String> {
+    let lender = ground.lender(&single())?;
+    let host = Host::listen(GATEWAY)?;
+    lender.own(&host)?;
+    let client = &lender.server.client;
+    let ask = |method: &str, path: &str, body: &str| {
+        let path = format!("/api/v1/admin{path}");
+        client.send_with(method, &path, &[("X-Sky-Island-Token", TOKEN)], body.as_bytes())
+    };
+    let hold = format!("Hold({:?}, 4*time.Second)", host.address());
+    thread::scope(|scope| {
+        let first = scope.spawn(|| lender.call(hold.clone()));
+        let _connected = host.connection()?;
+        let listed = ask("GET", "/ips", "")?.json()?;
+        let (ip, jails) = (&listed["ips"][0], ask("GET", "/jails", "")?.json()?);
+        same((&ip["ip"], &ip["use"]), (&"10.83.0.2".into(), &"leased".into()))?;
+        let holder = |it: &&Value| it["address"] == "10.83.0.2";
+        let all = jails["jails"].as_array();
+        let holder = all.into_iter().flatten().find(holder).ok_or("nobody has it")?;
+        same((&holder["name"], &holder["call_id"]), (&ip["island"], &ip["call_id"]))?;
+        same(&holder["ip4"], &"new".into())?;
+        let stats = ask("GET", "/api-stats", "")?.json()?;
+        same(&stats["addresses"], &json!({"busy": 1, "total": 1}))?;
+        for state in ["available", "unavailable"] {
+            let body = json!({"ip": "10.83.0.2", "state": state}).to_string();
+            let refused = ask("PUT", "/ips", &body)?;
+            let problem = Problem::read(&refused)?;
+            same((refused.status, problem.code.as_str()), (409, "in_use"))?;
+            let (folder, request) = (ground.0.path(), "PUT /api/v1/admin/ips, which is lent");
+            let (name, answer, own_words) = ("admin_ip_in_use", &refused, false);
+            Snapshot { name, request, answer, folder, own_words }.compare()?;
+        }
+        let (refused, own_words) = (lender.call(format!("Own({:?})", host.address()))?, true);
+        let (name, request) = ("no_address", "POST /api/v1/function, with all addresses lent");
+        let (answer, folder) = (&refused, ground.0.path());
+        Snapshot { name, request, answer, folder, own_words }.compare()?;
+        let first = first.join().unwrap_or_else(|_| Err("a client panicked".to_owned()))?;
+        same(first.data()?, json!({"data": "held"}))
+    })?;
     stop_without_a_trace(&lender.server)
 }
 

@@ -54,7 +54,20 @@ impl Client {
 
     /// Sends any request; a body is said to be JSON.
     pub(crate) fn send(&self, method: &str, path: &str, body: &[u8]) -> Result<Answer, String> {
+        self.send_with(method, path, &[], body)
+    }
+
+    /// The same with headers.
+    pub(crate) fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, String> {
         let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let request =
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let response = if method == "GET" || method == "DELETE" {
             request.body(()).map_err(|e| e.to_string()).map(|request| self.agent.run(request))
         } else {

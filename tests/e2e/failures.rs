@@ -54,7 +54,7 @@ pub(crate) const FAILURES: &[Failure] = &[
     // Ends otherwise than by returning.
     run("Exit(3)", "exited", &["3", "the reason on stderr"]),
     run("Exit(1)", "exited", &["1", "the reason on stderr"]),
-    run("Segfault()", "killed", &["signal"]),
+    run("Segfault()", "signaled", &["signal"]),
     // Takes too much.
     run("Allocate()", "out_of_memory", &[]),
     run("Print()", "output", &[]),

@@ -7,6 +7,7 @@
 
 #[cfg(target_os = "linux")]
 mod addresses;
+mod admin;
 mod alone;
 mod answers;
 mod calls;
@@ -26,8 +27,10 @@ mod problem;
 mod refusals;
 mod repositories;
 mod server;
+mod snapshot;
 mod tables;
 mod world;
+mod written;
 
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
@@ -122,12 +125,15 @@ fn suite() -> Result<Vec<Phase>, String> {
     let folder = World::new(git::from_folder)?;
     let http = World::new(git::over_http)?;
     let own = [tables::of_fixtures(&fixtures), answers::trials(&fixtures), cli::trials(&fixtures)];
+    let [admin_tests, admin_ending] = admin::trials();
     Ok(vec![
         Phase::new(&fixtures, "own repositories", own.into_iter().flatten().collect()),
         Phase::new(&modules, "real modules", tables::of_modules(&modules)),
         Phase::new(&folder, "git from a folder", git::trials(&folder, "git from a folder")),
         Phase::new(&http, "git over HTTP", git::trials(&http, "git over HTTP")),
         Phase { tests: alone::trials(), ending: Vec::new() },
+        Phase { tests: admin_tests, ending: admin_ending },
+        Phase { tests: written::trials(), ending: Vec::new() },
         #[cfg(target_os = "linux")]
         Phase { tests: addresses::trials()?, ending: Vec::new() },
     ])

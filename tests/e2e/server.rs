@@ -46,13 +46,15 @@ pub(crate) struct Setup {
     pub expiration: Option<&'static str>,
     /// The addresses that it lends.
     pub network: Value,
+    /// The token of its admin API.
+    pub token: Option<&'static str>,
 }
 
 impl Setup {
     pub(crate) fn new(order: &[&'static str]) -> Self {
         let limits = json!({"queue_wait": "60s"});
         let (mirrors, network) = (Vec::new(), json!({}));
-        Self { order: order.to_vec(), mirrors, limits, expiration: None, network }
+        Self { order: order.to_vec(), mirrors, limits, expiration: None, network, token: None }
     }
 
     pub(crate) fn mirror(mut self, prefix: &str, target: impl Into<String>) -> Self {
@@ -70,7 +72,11 @@ impl Setup {
         self
     }
 
-    #[cfg(target_os = "linux")]
+    pub(crate) fn token(mut self, token: &'static str) -> Self {
+        self.token = Some(token);
+        self
+    }
+
     pub(crate) fn network(mut self, network: Value) -> Self {
         self.network = network;
         self
@@ -90,6 +96,7 @@ impl Setup {
             // Neither may anything stand by for long.
             "standby": {"idle": "1s"},
             "network": self.network,
+            "admin_api_token": self.token,
             "sources": {
                 "order": self.order,
                 "mirrors": self.mirrors.iter().map(mirror).collect::<Vec<_>>(),

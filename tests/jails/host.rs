@@ -19,7 +19,7 @@ use sky_island::exec::{Command, ExecError, Executor, Output};
 use tokio::sync::watch;
 
 pub use pool::Pool;
-pub use system::{Mounted, System};
+pub use system::{MEMORY, Mounted, System};
 
 /// After how long a command does its work that nobody waits for any more.
 const LATE: Duration = Duration::from_millis(4);

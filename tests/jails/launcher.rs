@@ -20,7 +20,7 @@ use sky_island::island::freebsd::params::Value;
 use sky_island::island::freebsd::protocol::Prepare;
 use sky_island::island::wire::{self, Event, Go, Incoming, Request};
 
-use crate::prison::{Jail, Order, Prison};
+use crate::prison::{Jail, Order, Prison, jid};
 
 /// How often an island that waits for its program looks whether its jail is still there.
 const LOOK: Duration = Duration::from_millis(1);
@@ -53,6 +53,11 @@ pub fn main(prison: &Path) -> ExitCode {
                 if islands.contains_key(&id) {
                     launcher.prison.remove(&id);
                 }
+            }
+            Request::List => {
+                let alive = islands.keys().filter(|id| launcher.prison.exists(id));
+                let islands = alive.map(|id| (id.clone(), jid(id))).collect();
+                launcher.send(&Event::Listed { islands });
             }
             Request::Prepare(prepare) => {
                 let control = fds.into_iter().next().unwrap();

@@ -12,6 +12,7 @@ mod faults;
 mod host;
 mod lab;
 mod launcher;
+mod operator;
 mod prison;
 mod standby;
 mod starts;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         crashes::trials(),
         crowd::trials(),
         standby::trials(),
+        operator::trials(),
         starts::trials(),
     ];
     let mut arguments = libtest_mimic::Arguments::from_args();

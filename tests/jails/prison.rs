@@ -243,6 +243,12 @@ impl Prison {
     }
 }
 
+/// The number of a jail of this name.
+pub fn jid(name: &str) -> i32 {
+    let number = name.bytes().fold(7u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte));
+    (number % 1_000_000 + 1) as i32
+}
+
 /// Whether a process runs; one that nobody has reaped does not.
 pub fn runs(pid: i32) -> bool {
     if kill(Pid::from_raw(pid), None).is_err() {

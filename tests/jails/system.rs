@@ -19,6 +19,9 @@ const PERMISSIONS: &str = "security.jail.param.allow.mount.zfs\nsecurity.jail.pa
 const NO_RACCT: &str =
     "rctl: RACCT/RCTL present, but disabled; enable using kern.racct.enable=1 tunable";
 
+/// Bytes that the processes of each jail use.
+pub const MEMORY: u64 = 2_326_528;
+
 /// How often a new IPv6 address is said to be tentative.
 const CHECKS: u32 = 1;
 
@@ -80,6 +83,7 @@ impl System {
                 good("")
             }
             ["rctl", "-r", filter] if self.racct => self.remove_rules(filter),
+            ["rctl", "-u", filter] if self.racct => self.usage(filter),
             ["rctl", ..] => bad(1, NO_RACCT),
             ["jail", "-R", name] => match self.prison.remove(name) {
                 true => good(""),
@@ -217,6 +221,13 @@ impl System {
             text += &format!("{source}\t\t\t{}\t{kind}\t{access}\t\t0 0\n", at.display());
         }
         good(&text)
+    }
+
+    /// What a jail that is gone uses, the host does not refuse to say: zeros.
+    fn usage(&self, filter: &str) -> Output {
+        let name = filter.trim_start_matches("jail:");
+        let memory = if self.prison.exists(name) { MEMORY } else { 0 };
+        good(&format!("cputime=0\ndatasize=0\nmemoryuse={memory}\nmaxproc=1\n"))
     }
 
     fn remove_rules(&mut self, filter: &str) -> Output {

@@ -5,7 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use sky_island::island::{Bind, Disk, Ending, Overlay, Program, Purpose, Rights, Spec, ToolRights};
+use sky_island::island::{
+    Bind, Disk, Ending, Label, Overlay, Program, Purpose, Rights, Spec, ToolRights,
+};
 
 use super::files::{Markers, but_dates};
 use super::host::{Host, limits, not_given, promise, read, say};
@@ -56,6 +58,7 @@ pub fn tool(host: &Host, purpose: Purpose, deed: &[&str], binds: Vec<Bind>) -> S
         arguments: None,
         limits: limits(),
         address: None,
+        label: Label::default(),
     }
 }
 

@@ -19,7 +19,7 @@ use nix::unistd::{ForkResult, Pid, fork};
 
 use super::super::Exit;
 use super::super::begin;
-use super::super::wire::{self, Event, Incoming, Request};
+use super::super::wire::{self, Event, Incoming, LISTED, Request};
 use super::child::Child;
 use super::protocol::Prepare;
 use super::sys;
@@ -128,6 +128,11 @@ impl Launcher {
                     island.killed = true;
                     sys::remove_jail(island.jid);
                 }
+            }
+            Request::List => {
+                let islands = self.islands.iter().take(LISTED);
+                let islands = islands.map(|(id, island)| (id.clone(), island.jid)).collect();
+                self.send(&Event::Listed { islands });
             }
             Request::Prepare(prepare) => {
                 let result = match fds.into_iter().next() {

@@ -50,10 +50,11 @@ use self::host::Host;
 use self::janitor::Janitor;
 use self::storage::FUNCTION_PROGRAM;
 use super::backend::{BoxFuture, Jails, Options};
+use super::link::Listed;
 use super::wire::{Go, Incoming, Outgoing};
 use super::{
-    Backend, Exit, Finding, IslandId, Program, Purpose, Rights, Spec, StartError, Started, Stdio,
-    Usage,
+    Backend, Exit, Finding, IslandId, Program, Purpose, Rights, Seen, Spec, StartError, Started,
+    State, Stdio, Usage,
 };
 
 pub use ground::Ground;
@@ -188,6 +189,25 @@ impl Backend for FreeBsd {
         all.sort();
         all.dedup();
         all
+    }
+
+    fn seen(&self) -> BoxFuture<'_, Result<Vec<Seen>, StartError>> {
+        Box::pin(async move {
+            let mut all = Vec::new();
+            for Listed { id, number, since, killed } in self.host.link.islands().await? {
+                let usage = match self.host.counts {
+                    true => rules::usage(&*self.host.exec, &id).await,
+                    false => None,
+                };
+                let (path, hostname) = (self.host.run.join(id.as_str()), params::HOSTNAME.into());
+                all.push(Seen { id, number, since, killed, path, hostname, usage });
+            }
+            Ok(all)
+        })
+    }
+
+    fn aside(&self) -> Vec<(IslandId, State)> {
+        self.janitor.list().into_iter().map(|id| (id, State::Ending)).collect()
     }
 
     fn owner(&self, purpose: Purpose) -> Option<u32> {

@@ -15,7 +15,7 @@ const ALLOW: &str = "security.jail.param.allow";
 /// The permission without which a process in a jail cannot change its user.
 const SUSER: &str = "allow.suser";
 /// The hostname on an island.
-const HOSTNAME: &str = "island";
+pub(super) const HOSTNAME: &str = "island";
 
 /// One parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

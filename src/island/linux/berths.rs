@@ -189,6 +189,13 @@ impl Berth {
         }
     }
 
+    /// The island that it serves, and its first process, once that runs.
+    pub(crate) fn serves(&self) -> Option<(String, i32)> {
+        let State::Serves(id) = &self.state else { return None };
+        let number = self.island.load(Ordering::SeqCst);
+        (number > 0).then(|| (id.clone(), number))
+    }
+
     /// What it has to say of the island of this name, if that came in whole.
     pub(crate) fn hear(&mut self) -> Option<(String, Report)> {
         let (report, _) = match self.incoming.next_now::<Report>(self.socket.as_raw_fd()) {

@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::island::Exit;
 use crate::island::begin;
-use crate::island::wire::{self, Event, Incoming};
+use crate::island::wire::{self, Event, Incoming, LISTED};
 
-use super::berths::{Berths, Key, Left};
+use super::berths::{Berth, Berths, Key, Left};
 use super::cgroup::{Group, Home};
 use super::maker::{Island, Maker, NotMade};
 use super::protocol::Prepare;
@@ -151,6 +151,7 @@ impl Launcher {
     fn handle(&mut self, request: Request, fds: Vec<OwnedFd>) {
         match request {
             Request::Kill { id } => self.kill(&id),
+            Request::List => self.list(),
             Request::Prepare(prepare) => {
                 let result = match fds.into_iter().next() {
                     Some(control) if prepare.fits_a_berth() => self.lodge(&prepare, &control),
@@ -176,6 +177,12 @@ impl Launcher {
         if let Some((_, island)) = own {
             sys::kill_pidfd(island.pidfd.as_fd());
         }
+    }
+
+    fn list(&self) {
+        let own = self.islands.iter().map(|(pid, (id, _))| (id.clone(), pid.as_raw()));
+        let islands = own.chain(self.berths.all().filter_map(Berth::serves)).take(LISTED).collect();
+        self.send(&Event::Listed { islands });
     }
 
     /// Has a berth fork an island: one that is free, or a new one.

@@ -18,6 +18,7 @@ pub(crate) mod launcher;
 mod maker;
 mod meter;
 pub(crate) mod network;
+mod prepared;
 mod probe;
 mod protocol;
 mod root;
@@ -29,28 +30,27 @@ mod usage;
 mod watch;
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use self::cgroup::Home;
 use self::launcher::{Orders, Place};
 use self::network::{Cable, Network};
-use self::protocol::{Bounds, MADE, Prepare};
+use self::prepared::{Link, Prepared, lost, prepare_by, wait};
+use self::protocol::{Bounds, Prepare};
 use super::backend::{BoxFuture, Options};
-use super::link::Launch;
+use super::link::{Launch, Listed};
 use super::slots::{Slot, Slots};
-use super::wire::{self, Go, Incoming};
+use super::wire::{self, Go};
 use super::{
-    Backend, Exit, Finding, IslandId, Limits, Program, Purpose, Rights, Spec, StartError, Started,
-    Stdio, ToolRights, Usage,
+    Backend, Finding, IslandId, Limits, Program, Purpose, Rights, Seen, Spec, StartError, Started,
+    State, Stdio, ToolRights, Usage,
 };
 use crate::exec;
 use crate::net::Lease;
@@ -62,8 +62,6 @@ const HOME_RETRIES: usize = 200;
 const HOME_RETRY: Duration = Duration::from_millis(5);
 /// How long a launcher may take to make an island with an address.
 const MADE_WAIT: Duration = Duration::from_secs(10);
-
-type Link = super::link::Link<Prepare>;
 
 /// The backend; see the module.
 pub(crate) struct Linux {
@@ -77,15 +75,6 @@ pub(crate) struct Linux {
     closing: AtomicBool,
     /// For the tasks that outlive the call that they were started by.
     me: std::sync::Weak<Linux>,
-}
-
-/// An island that waits to be told what to become.
-struct Prepared {
-    id: IslandId,
-    control: OwnedFd,
-    /// What has come in on `control`.
-    said: Incoming,
-    exit: oneshot::Receiver<Result<Exit, String>>,
 }
 
 impl Linux {
@@ -246,69 +235,6 @@ impl Linux {
     }
 }
 
-fn prepare_by(link: &Link, prepare: Prepare, slot: Option<Slot>) -> Result<Prepared, StartError> {
-    let (control, far) = wire::pair().map_err(StartError::Descriptors)?;
-    let Some(id) = IslandId::parse(&prepare.id) else {
-        return Err(StartError::Refused(format!("{} is no island's name", prepare.id)));
-    };
-    let exit = link.prepare(&id, prepare, vec![far], slot)?;
-    Ok(Prepared { id, control, said: Incoming::default(), exit })
-}
-
-impl Prepared {
-    /// The network namespace, which the launcher sends before the island goes on.
-    async fn namespace(&mut self) -> std::io::Result<OwnedFd> {
-        // SAFETY: the borrowed descriptor is `self.control`, open and the same for longer than the AsyncFd lives.
-        let control = unsafe { AsyncFd::register(self.control.as_fd()) }?;
-        let said = &mut self.said;
-        let mut receive = |socket: &BorrowedFd<'_>| said.next_now::<String>(socket.as_raw_fd());
-        match control.async_io(Interest::READABLE, &mut receive).await? {
-            Some((word, fds)) if word == MADE => {
-                fds.into_iter().next().ok_or_else(|| std::io::Error::other("it came without one"))
-            }
-            Some((reason, _)) => Err(std::io::Error::other(reason)),
-            None => Err(std::io::ErrorKind::UnexpectedEof.into()),
-        }
-    }
-}
-
-/// Why an island never had a network, which its end tells.
-async fn lost(prepared: Prepared, error: std::io::Error) -> StartError {
-    match timeout(MADE_WAIT, wait(prepared, Some(error))).await {
-        Ok(Err(reason)) => reason,
-        _ => StartError::Refused("it ended before it had a network".into()),
-    }
-}
-
-/// Waits for the end of an island and tells a program's end from a failure to become it.
-async fn wait(prepared: Prepared, unsent: Option<std::io::Error>) -> Result<Exit, StartError> {
-    let Prepared { id: _, control, said: mut incoming, exit } = prepared;
-    let exit = match exit.await {
-        Ok(Ok(exit)) => exit,
-        Ok(Err(error)) => return Err(StartError::Refused(error)),
-        Err(_) => return Err(StartError::Launcher("it forgot an island".into())),
-    };
-    if exit.code == Some(0) && unsent.is_none() {
-        return Ok(exit);
-    }
-    // The control socket closes on exec, so what it holds now was written by our own code.
-    nix::fcntl::fcntl(&control, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))
-        .map_err(|error| StartError::Descriptors(error.into()))?;
-    let mut said = incoming.next::<String>(control.as_raw_fd());
-    // A reset says that the program was never taken up; what the process said before lies behind it.
-    let reset = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
-    let never_taken = said.as_ref().is_err_and(reset);
-    if never_taken {
-        said = incoming.next(control.as_raw_fd());
-    }
-    match (said, unsent) {
-        (Ok(Some((reason, _))), _) => Err(StartError::Refused(reason)),
-        (_, Some(error)) => Err(StartError::Descriptors(error)),
-        (_, None) if never_taken => Err(StartError::Refused("it ended before it began".into())),
-        (_, None) => Ok(exit),
-    }
-}
-
 /// What this host isolates and limits, found out without a backend: for a host on which none starts.
 pub(crate) fn findings() -> Vec<Finding> {
     let home = Home::create();
@@ -332,12 +258,44 @@ impl Backend for Linux {
     fn kill(&self, id: &IslandId) {
         self.functions.kill(id);
         self.host.kill(id);
+        let ahead = {
+            let mut ahead = self.ahead.lock();
+            let found = ahead.iter().position(|prepared| prepared.id == *id);
+            found.and_then(|found| ahead.remove(found))
+        };
+        if ahead.is_some() {
+            self.refill();
+        }
     }
 
     fn list(&self) -> Vec<IslandId> {
         let mut all = self.functions.list();
         all.extend(self.host.list());
         all
+    }
+
+    fn seen(&self) -> BoxFuture<'_, Result<Vec<Seen>, StartError>> {
+        Box::pin(async move {
+            let (functions, tools) = tokio::join!(self.functions.islands(), self.host.islands());
+            let all: Vec<_> = functions?.into_iter().chain(tools?).collect();
+            let numbers: Vec<_> = all.iter().map(|island| island.number).collect();
+            let used = tokio::task::spawn_blocking(move || usage::of_islands(&numbers)).await;
+            let used = used.unwrap_or_default();
+            let seen = |Listed { id, number, since, killed }| Seen {
+                id,
+                number,
+                since,
+                killed,
+                path: format!("/proc/{number}/root").into(),
+                hostname: child::HOSTNAME.to_owned(),
+                usage: used.get(&number).copied(),
+            };
+            Ok(all.into_iter().map(seen).collect())
+        })
+    }
+
+    fn aside(&self) -> Vec<(IslandId, State)> {
+        self.ahead.lock().iter().map(|prepared| (prepared.id.clone(), State::Ahead)).collect()
     }
 
     fn owner(&self, purpose: Purpose) -> Option<u32> {

@@ -1,0 +1,115 @@
+//! The admin API: what operators see of a running server, and what they change.
+//!
+//! What must always hold: nothing below [`PREFIX`] is told or done without the token; each change is logged with who made
+//! it, from where, and what it was; every request is bounded in size and time.
+
+mod cache;
+mod config;
+mod go;
+mod ips;
+mod jails;
+mod query;
+mod stats;
+mod token;
+mod warm;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use config::Setting;
+pub use token::{Access, AccessError, HEADER};
+
+use super::error::{self, Refused};
+use super::{App, Peer};
+use crate::invoke::Code;
+
+/// Where all of it lies.
+pub(super) const PREFIX: &str = "/api/v1/admin";
+/// Requests at once; further ones are refused.
+const AT_ONCE: usize = 16;
+/// How long a request may take, its body included. Only [`warm`] takes longer, for what it waits for has limits of its own.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// What the admin API needs besides what calls need.
+#[derive(Clone)]
+pub struct Admin {
+    access: Access,
+    settings: Arc<dyn Fn() -> Vec<Setting> + Send + Sync>,
+    turns: Arc<Semaphore>,
+}
+
+impl Admin {
+    /// For whoever has the token. `settings` gives the configuration that is in force, with what is secret left out.
+    pub fn new(
+        access: Access,
+        settings: impl Fn() -> Vec<Setting> + Send + Sync + 'static,
+    ) -> Self {
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        Self { access, settings: Arc::new(settings), turns }
+    }
+}
+
+/// The answer of a handler.
+type Answer<T> = Result<Json<T>, Refused>;
+
+/// All routes, relative to [`PREFIX`].
+pub(super) fn routes(admin: &Admin) -> OpenApiRouter<App> {
+    let routes = OpenApiRouter::new()
+        .routes(routes!(stats::show))
+        .routes(routes!(jails::list, jails::stop_all))
+        .routes(routes!(jails::show, jails::stop))
+        .routes(routes!(ips::list, ips::change))
+        .routes(routes!(ips::list_of_2017))
+        .routes(routes!(ips::change_of_2017))
+        .routes(routes!(cache::list, cache::clear))
+        .routes(routes!(cache::forget))
+        .routes(routes!(config::show))
+        .layer(from_fn(in_time))
+        .merge(OpenApiRouter::new().routes(routes!(warm::warm)));
+    let (router, description) = routes.split_for_parts();
+    let mut guarded = OpenApiRouter::from(
+        router
+            .fallback(error::no_such_resource)
+            .method_not_allowed_fallback(error::no_such_method)
+            // Around all of it: who has no token does not learn either what there is.
+            .layer(from_fn_with_state(admin.clone(), guard)),
+    );
+    *guarded.get_openapi_mut() = description;
+    guarded
+}
+
+/// Lets those in who have the token, so many at once.
+async fn guard(State(admin): State<Admin>, peer: Peer, request: Request, next: Next) -> Response {
+    if !admin.access.is_open_to(request.headers()) {
+        let path = request.uri().path();
+        tracing::info!(%peer, path, "refused: an admin request without the token");
+        return error::forbidden();
+    }
+    let Ok(_turn) = admin.turns.try_acquire() else {
+        let detail = format!("{AT_ONCE} admin requests are under way");
+        return Refused::new(Code::Busy, detail).into_response();
+    };
+    next.run(request).await
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    let late = |_| {
+        let detail = format!("it was not done within {WAIT:?}; part of it may be");
+        Refused::new(Code::Deadline, detail).into_response()
+    };
+    timeout(WAIT, next.run(request)).await.unwrap_or_else(late)
+}
+
+/// Writes a change down, before it is made.
+fn note(peer: Peer, what: std::fmt::Arguments<'_>) {
+    tracing::info!(%peer, "admin: {what}");
+}

@@ -1,0 +1,131 @@
+//! The token of the admin API that the server makes for itself, in the state directory.
+//!
+//! What must always hold: the file is its owner's alone, is written aside and renamed into place, and what it holds is
+//! said to nobody, the log included.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::State;
+
+/// The file.
+const FILE: &str = "admin-token";
+/// Random bytes of a token.
+const BYTES: usize = 32;
+/// The longest file that is read, in bytes.
+const LONGEST: u64 = 4096;
+
+/// A token, and where it is written down.
+pub struct AdminToken {
+    /// The token, which no log is to have.
+    pub text: String,
+    /// The file.
+    pub path: PathBuf,
+    /// It was made just now.
+    pub is_new: bool,
+}
+
+/// A token that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the admin API's token in {0} cannot be used")]
+pub struct TokenError(PathBuf, #[source] io::Error);
+
+impl State {
+    /// The token that was made at the first start; makes it where there is none.
+    pub fn admin_token(&self) -> Result<AdminToken, TokenError> {
+        let path = self.path().join(FILE);
+        open(&path).map_err(|error| TokenError(path, error))
+    }
+}
+
+fn open(path: &Path) -> io::Result<AdminToken> {
+    let (text, is_new) = match read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (make(path)?, true),
+        other => (other?, false),
+    };
+    Ok(AdminToken { text, path: path.to_owned(), is_new })
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()));
+    let metadata = path.symlink_metadata()?;
+    if !metadata.is_file() || metadata.len() > LONGEST {
+        return wrong("it is no file with a token; remove it to have a new one made");
+    }
+    if metadata.uid() != nix::unistd::geteuid().as_raw() {
+        return wrong("it is another user's; remove it to have a new one made");
+    }
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return wrong("others may have read it; remove it to have a new one made");
+    }
+    let text = fs::read_to_string(path)?.trim().to_owned();
+    let good = text.len() >= BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if good { Ok(text) } else { wrong("it has no token; remove it to have a new one made") }
+}
+
+fn make(path: &Path) -> io::Result<String> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let aside = path.with_extension("new");
+    match fs::remove_file(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+    // Whatever the umask says.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(format!("{text}\n").as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&aside, path)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_made_once_and_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let first = open(&path).unwrap();
+        assert!(first.is_new && first.text.len() == 2 * BYTES, "{}", first.text.len());
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let second = open(&path).unwrap();
+        assert!(!second.is_new && second.text == first.text);
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(open(&other.path().join(FILE)).unwrap().text, first.text);
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_or_that_holds_no_token_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let refused = |what: &str| {
+            let error = open(&path).err().unwrap().to_string();
+            assert!(error.contains(what) && error.contains("remove it"), "{error}");
+        };
+        open(&path).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        refused("others");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        for text in ["", "\n", "short", "a token with spaces that is long enough for one"] {
+            fs::write(&path, text).unwrap();
+            refused("no token");
+        }
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", &path).unwrap();
+        refused("no file");
+    }
+
+    #[test]
+    fn what_a_crash_left_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        fs::write(path.with_extension("new"), "half").unwrap();
+        assert!(open(&path).unwrap().is_new && !path.with_extension("new").exists());
+    }
+}
