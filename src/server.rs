@@ -19,7 +19,7 @@ use crate::http::{App, router};
 use crate::invoke::{Capacity, Invoker};
 use crate::island::{Backend, Islands, Limits, Standbys, StartError, choose};
 use crate::layout::LayoutError;
-use crate::metrics::Metrics;
+use crate::metrics::{BadTarget, Metrics, Target};
 use crate::net::{WithdrawalError, Withdrawals};
 use crate::source::{Fetcher, SourceError, Sources, SourcesOptions};
 use crate::state::{State, StateError};
@@ -81,9 +81,9 @@ pub enum StartupError {
     /// The address.
     #[error("cannot listen on {0}; set another one with \"listen\"")]
     Listen(SocketAddr, #[source] std::io::Error),
-    /// The metrics.
-    #[error("{0}")]
-    Metrics(String),
+    /// Where numbers are to be sent.
+    #[error("jails.monitoring_addr")]
+    Target(#[from] BadTarget),
     /// Our own program.
     #[error("cannot find our own program")]
     Program(#[source] std::io::Error),
@@ -93,6 +93,8 @@ pub enum StartupError {
 pub struct Parts {
     /// Runs calls.
     pub invoker: Arc<Invoker>,
+    /// Counts what happens.
+    pub metrics: Metrics,
     state: State,
     backend: Arc<dyn Backend>,
     builder: Arc<Builder>,
@@ -109,8 +111,10 @@ impl Parts {
         let trash = Arc::new(Trash::open(state.path()).map_err(StartupError::Disk)?);
         let options = config.island_options(toolchain.zones(), config.limits.islands_ahead)?;
         let addresses = Withdrawals::open(config.withdrawals(), options.pools.clone())?;
+        let metrics = Metrics::default();
+        options.pools.count_with(metrics.clone());
         let backend = choose(options).await?;
-        let islands = Islands::new(backend.clone());
+        let islands = Islands::new(backend.clone()).counted(metrics.clone());
         let parts = Assembly {
             config,
             state: state.path(),
@@ -119,8 +123,8 @@ impl Parts {
             program,
             toolchain,
         };
-        let sources = Arc::new(parts.sources()?);
-        let builder = Arc::new(parts.builder()?);
+        let sources = Arc::new(parts.sources()?.counted(metrics.clone()));
+        let builder = Arc::new(parts.builder()?.counted(metrics.clone()));
         let standbys = Standbys::new(parts.islands.clone(), config.standby.limits());
         let invoker = Arc::new(Invoker::new(
             sources.clone(),
@@ -134,7 +138,7 @@ impl Parts {
                 wait: config.limits.queue_wait.get(),
             },
         ));
-        Ok(Self { invoker, state, backend, builder, sources, trash })
+        Ok(Self { invoker, metrics, state, backend, builder, sources, trash })
     }
 
     /// Ends all islands, and deletes what was on its way out.
@@ -247,10 +251,8 @@ pub async fn serve(
     config: &Config,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), StartupError> {
-    let metrics = match &config.jails.monitoring_addr {
-        Some(address) => Metrics::statsd(address).map_err(StartupError::Metrics)?,
-        None => Metrics::default(),
-    };
+    let statsd: Option<Target> =
+        config.jails.monitoring_addr.as_deref().map(str::parse).transpose()?;
     let mut parts = Parts::assemble(config).await?;
     let address = config.address();
     let listener = match TcpListener::bind(address).await {
@@ -263,6 +265,12 @@ pub async fn serve(
     let address = listener.local_addr().unwrap_or(address);
     parts.state.announce(address);
     parts.say_what_is_missing();
+    if let Some(target) = statsd {
+        // Numbers are no reason not to serve.
+        if let Err(error) = parts.metrics.send_to(target) {
+            tracing::warn!(%error, "no numbers are sent: there is no thread for it");
+        }
+    }
     tracing::info!(%address, state = %parts.state.path().display(), "sky-island serves http://{address}");
 
     let background = TaskTracker::new();
@@ -278,7 +286,11 @@ pub async fn serve(
     background.spawn(chores.clone().run_until_cancelled_owned(empty_trash(parts.trash.clone())));
 
     let calls = TaskTracker::new();
-    let app = App { invoker: parts.invoker.clone(), calls: calls.clone(), metrics };
+    let app = App {
+        invoker: parts.invoker.clone(),
+        calls: calls.clone(),
+        metrics: parts.metrics.clone(),
+    };
     let stopping = CancellationToken::new();
     let connections = crate::http::serve(listener, router(app), stopping.clone().cancelled_owned());
     let served = tokio::spawn(connections);
@@ -298,7 +310,9 @@ pub async fn serve(
     chores.cancel();
     background.close();
     background.wait().await;
+    let metrics = parts.metrics.clone();
     parts.close().await;
+    metrics.finish();
     Ok(())
 }
 
@@ -316,7 +330,10 @@ async fn warm(builder: Arc<Builder>, wanted: bool) {
     match builder.warm().await {
         Ok(()) => {}
         Err(BuildError::Busy) => {}
-        Err(error) => tracing::warn!(%error, "the standard library could not be compiled ahead"),
+        Err(error) => {
+            let error = crate::causes::chain(&error);
+            tracing::warn!(%error, "the standard library could not be compiled ahead");
+        }
     }
 }
 

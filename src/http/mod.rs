@@ -4,6 +4,8 @@ mod error;
 mod function;
 mod health;
 mod listen;
+mod numbers;
+mod report;
 
 use std::sync::Arc;
 
@@ -34,7 +36,9 @@ pub fn router(app: App) -> Router {
         .route("/healthcheck", get(health::check))
         .route("/api/v1/healthcheck", get(health::check))
         .route("/api/v1/function", post(function::run))
+        .route("/metrics", get(numbers::show))
         .fallback(error::no_such_resource)
         .method_not_allowed_fallback(error::no_such_method)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), numbers::count))
         .with_state(app)
 }

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use super::Spec;
 use super::backend::{Backend, Exit, StartError};
 use super::running::Running;
+use crate::metrics::Metrics;
 
 /// The islands of this host.
 #[derive(Clone)]
 pub struct Islands {
     backend: Arc<dyn Backend>,
+    metrics: Metrics,
 }
 
 /// What became of an island.
@@ -26,6 +28,8 @@ pub struct Outcome {
     pub start: Duration,
     /// The time from then to its answer or its end, the making of an island that was not made ahead included.
     pub run: Duration,
+    /// Whether the island had stood by for the call.
+    pub warm: bool,
 }
 
 /// What came of an island: its answer, or why it ended.
@@ -50,7 +54,17 @@ pub enum Ending {
 impl Islands {
     /// Islands made by `backend`.
     pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend }
+        Self { backend, metrics: Metrics::default() }
+    }
+
+    /// Has them counted.
+    pub fn counted(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// What counts them.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// What makes them.
@@ -60,7 +74,7 @@ impl Islands {
 
     /// Starts an island.
     pub(super) async fn start(&self, spec: &Spec) -> Result<Running, StartError> {
-        Running::start(self.backend.clone(), spec).await
+        Running::start(self.backend.clone(), spec, self.metrics.clone()).await
     }
 
     /// Runs one island to its end. Dropping the future kills it.

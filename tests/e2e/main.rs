@@ -21,7 +21,9 @@ mod git_http;
 #[cfg(target_os = "linux")]
 mod lab;
 mod leftovers;
+mod logs;
 mod modules;
+mod numbers;
 mod problem;
 mod refusals;
 mod repositories;
@@ -128,6 +130,8 @@ fn suite() -> Result<Vec<Phase>, String> {
         Phase::new(&folder, "git from a folder", git::trials(&folder, "git from a folder")),
         Phase::new(&http, "git over HTTP", git::trials(&http, "git over HTTP")),
         Phase { tests: alone::trials(), ending: Vec::new() },
+        Phase { tests: numbers::trials(), ending: Vec::new() },
+        Phase { tests: logs::trials(), ending: Vec::new() },
         #[cfg(target_os = "linux")]
         Phase { tests: addresses::trials()?, ending: Vec::new() },
     ])
