@@ -12,11 +12,13 @@ use serde::Deserialize;
 mod host;
 mod islands;
 mod limits;
+mod log;
 mod network;
 mod standby;
 mod units;
 
 pub use limits::Limits;
+pub use log::{Level, Log};
 pub use network::Network;
 pub use standby::Standby;
 pub use units::{Bytes, Span};
@@ -73,6 +75,8 @@ pub struct Config {
     pub sources: Sources,
     /// The Go toolchain.
     pub go: Go,
+    /// The log.
+    pub log: Log,
 }
 
 /// FreeBSD's datasets.
@@ -232,6 +236,7 @@ impl Config {
                 problems.push(format!("sources.mirrors: {problem}"));
             }
         }
+        problems.extend(self.log.problems());
         problems.extend(self.network.problems());
         problems.extend(self.host_problems());
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }

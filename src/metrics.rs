@@ -1,146 +1,181 @@
-//! Numbers about calls, sent to StatsD where the configuration names one. Nothing waits for a number to be sent.
+//! What happens, in numbers: recorded in memory where it happens, sent to StatsD, shown to Prometheus and the admin API.
+//!
+//! What must always hold: a leaf, which every part may be given; recording costs some atomics, and nothing waits for a
+//! number to be sent; each event is recorded once, by whoever causes it.
 
-use std::collections::BTreeMap;
-use std::net::UdpSocket;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod listing;
+mod prometheus;
+mod series;
+mod snapshot;
+mod statsd;
+mod table;
+mod target;
 
-use cadence::prelude::*;
-use cadence::{QueuingMetricSink, StatsdClient, UdpMetricSink};
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use crate::invoke::Times;
+pub use listing::listing;
+pub use prometheus::CONTENT_TYPE;
+pub use snapshot::{CacheCounts, Lookups, Snapshot, StageLatency};
+pub use table::{
+    CODES, Cache, DEFINITIONS, Definition, Killed, Kind, Label, PREFIX, Purpose, Refused, STAGES,
+    Values,
+};
+pub use target::{BadTarget, Target};
 
-/// Every name starts with this.
-const PREFIX: &str = "sky_island";
-/// StatsD's port.
-const PORT: u16 = 8125;
-/// Numbers that wait to be sent; more are dropped.
-const QUEUE: usize = 4096;
+use series::Numbers;
+use snapshot::Second;
+use statsd::Statsd;
+use table::Family;
 
-/// Where numbers go; nowhere by default.
+/// A handle on all numbers; clones share them.
 #[derive(Clone)]
 pub struct Metrics {
-    client: Option<Arc<StatsdClient>>,
-    started: Instant,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    numbers: Arc<Numbers>,
+    second: Second,
+    statsd: OnceLock<Statsd>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self { client: None, started: Instant::now() }
+        let numbers = Arc::new(Numbers::new());
+        let second = Second::new(&numbers);
+        Self { inner: Arc::new(Inner { numbers, second, statsd: OnceLock::new() }) }
     }
-}
-
-/// The numbers at a moment.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    /// Since the start.
-    pub uptime: Duration,
-    /// Requests since the start.
-    pub total_count: u64,
-    /// Requests of this second.
-    pub count: u64,
-    /// Answers since the start, by status.
-    pub total_status_codes: BTreeMap<u16, u64>,
-    /// Answers of this second, by status.
-    pub status_codes: BTreeMap<u16, u64>,
-    /// What all answers took together.
-    pub total_response_time: Duration,
-    /// How long each stage of a call takes.
-    pub stages: Vec<StageLatency>,
-    /// How often something was found or not.
-    pub cache: Caches,
-}
-
-/// How long one stage takes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct StageLatency {
-    /// Its name.
-    pub stage: &'static str,
-    /// How often it was gone through.
-    pub count: u64,
-    /// Half of them took at most this.
-    pub p50: Duration,
-    /// Nine of ten.
-    pub p90: Duration,
-    /// Ninety-nine of a hundred.
-    pub p99: Duration,
-    /// The longest.
-    pub max: Duration,
-}
-
-/// How often something was found in each cache, or not.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Caches {
-    /// Sources.
-    pub checkouts: HitsAndMisses,
-    /// Programs.
-    pub artifacts: HitsAndMisses,
-}
-
-/// How often something was found, and how often not.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HitsAndMisses {
-    /// It was there.
-    pub hits: u64,
-    /// It was not.
-    pub misses: u64,
 }
 
 impl Metrics {
-    /// Numbers for a StatsD server at `host` or `host:port`.
-    pub fn statsd(address: &str) -> Result<Self, String> {
-        let fail = |error: &dyn std::fmt::Display| format!("monitoring_addr {address}: {error}");
-        let address =
-            if address.contains(':') { address.to_owned() } else { format!("{address}:{PORT}") };
-        let socket = UdpSocket::bind("0.0.0.0:0").map_err(|e| fail(&e))?;
-        socket.set_nonblocking(true).map_err(|e| fail(&e))?;
-        let sink = UdpMetricSink::from(address.as_str(), socket).map_err(|e| fail(&e))?;
-        let sink = QueuingMetricSink::with_capacity(sink, QUEUE);
-        let client = Some(Arc::new(StatsdClient::from_sink(PREFIX, sink)));
-        Ok(Self { client, ..Self::default() })
+    /// Has the numbers sent to a StatsD server from now on, the ones before included. Only the first server counts. It need
+    /// not be there, nor need its name be known yet. The error is that of starting a thread.
+    pub fn send_to(&self, target: Target) -> io::Result<()> {
+        let statsd = Statsd::start(self.inner.numbers.clone(), target)?;
+        // A second one would have each number counted twice.
+        let _ = self.inner.statsd.set(statsd);
+        self.changed();
+        Ok(())
     }
 
-    /// The numbers now.
+    /// Sends what was not sent yet, for the end of the server; takes at most a second.
+    pub fn finish(&self) {
+        if let Some(statsd) = self.inner.statsd.get() {
+            statsd.finish();
+        }
+    }
+
+    /// A call that was taken on: its code (`ok` or one of a failure), and how long each stage took, in order.
+    pub fn call(&self, code: &str, stages: impl IntoIterator<Item = Duration>) {
+        self.inner.numbers.count(Family::Calls, code_index(code));
+        for (index, span) in stages.into_iter().take(STAGES.len()).enumerate() {
+            self.inner.numbers.time(Family::CallStages, index, span);
+        }
+        self.changed();
+    }
+
+    /// A request that came to no call, by the code of its answer.
+    pub fn no_call(&self, code: &str) {
+        self.count(Family::Calls, code_index(code));
+    }
+
+    /// A call, or a request for one, for which nothing was run.
+    pub fn refused(&self, why: Refused) {
+        self.count(Family::Refusals, why as usize);
+    }
+
+    /// A request of any kind was answered with this status, after this time.
+    pub fn request(&self, status: u16, took: Duration) {
+        self.inner.second.answered(&self.inner.numbers, status);
+        self.time(Family::HttpRequest, 0, took);
+    }
+
+    /// An island was given something to do, which took this long.
+    pub fn island_created(&self, purpose: Purpose, took: Duration) {
+        self.inner.numbers.count(Family::IslandsCreated, purpose as usize);
+        self.time(Family::IslandCreate, purpose as usize, took);
+    }
+
+    /// An island's end was seen, or it was given up. The time is that from its answer or its being killed; none where it
+    /// ended by itself or nobody waited.
+    pub fn island_removed(&self, purpose: Purpose, teardown: Option<Duration>) {
+        self.inner.numbers.count(Family::IslandsRemoved, purpose as usize);
+        if let Some(took) = teardown {
+            self.inner.numbers.time(Family::IslandTeardown, purpose as usize, took);
+        }
+        self.changed();
+    }
+
+    /// An island was killed.
+    pub fn island_killed(&self, why: Killed) {
+        self.count(Family::IslandsKilled, why as usize);
+    }
+
+    /// A fetch has ended, whatever came of it.
+    pub fn fetched(&self, took: Duration) {
+        self.time(Family::Fetch, 0, took);
+    }
+
+    /// A compilation has ended, whatever came of it.
+    pub fn built(&self, took: Duration) {
+        self.time(Family::Build, 0, took);
+    }
+
+    /// Something was looked up, and was known already or not.
+    pub fn looked_up(&self, cache: Cache, known: bool) {
+        let family = if known { Family::CacheHits } else { Family::CacheMisses };
+        self.count(family, cache as usize);
+    }
+
+    /// An address was lent for a call.
+    pub fn address_granted(&self) {
+        self.count(Family::AddressesGranted, 0);
+    }
+
+    /// A call found no address free.
+    pub fn address_refused(&self) {
+        self.count(Family::AddressesRefused, 0);
+    }
+
+    /// One address more is in use, or one less.
+    pub fn address_busy(&self, more: bool) {
+        self.inner.numbers.change(Family::AddressesBusy, if more { 1 } else { -1 });
+        self.changed();
+    }
+
+    /// All that was counted.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { uptime: self.started.elapsed(), ..Snapshot::default() }
+        Snapshot::of(&self.inner.numbers, &self.inner.second)
     }
 
-    /// A request that came to no call: `calls.<code>` counts it.
-    pub fn refusal(&self, code: &str) {
-        if let Some(client) = &self.client {
-            // A full queue drops numbers, never calls.
-            let _ = client.count(&format!("calls.{code}"), 1);
-        }
+    /// All numbers as Prometheus reads them, of the type [`CONTENT_TYPE`].
+    pub fn prometheus(&self) -> String {
+        prometheus::text(&self.inner.numbers)
     }
 
-    /// One call: `calls.<code>` counts it, `call.<stage>` has its milliseconds.
-    pub fn call(&self, code: &str, times: &Times) {
-        let Some(client) = &self.client else { return };
-        // A full queue drops numbers, never calls.
-        let _ = client.count(&format!("calls.{code}"), 1);
-        for (stage, span) in times.stages() {
-            let _ = client.time(&format!("call.{}", stage.as_str()), span);
+    fn count(&self, family: Family, index: usize) {
+        self.inner.numbers.count(family, index);
+        self.changed();
+    }
+
+    fn time(&self, family: Family, index: usize, span: Duration) {
+        self.inner.numbers.time(family, index, span);
+        self.changed();
+    }
+
+    fn changed(&self) {
+        if let Some(statsd) = self.inner.statsd.get() {
+            statsd.wake();
         }
     }
+}
+
+/// The place of a code; what is none counts as the last, a failure of ours.
+fn code_index(code: &str) -> usize {
+    CODES.iter().position(|known| *known == code).unwrap_or(CODES.len() - 1)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_call_reaches_a_listener() {
-        let listener = UdpSocket::bind("127.0.0.1:0").unwrap();
-        listener.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let metrics = Metrics::statsd(&listener.local_addr().unwrap().to_string()).unwrap();
-        metrics.call("ok", &Times { run: Duration::from_millis(7), ..Times::default() });
-        let mut buffer = [0; 512];
-        let mut seen = Vec::new();
-        for _ in 0..6 {
-            let length = listener.recv(&mut buffer).unwrap();
-            seen.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
-        }
-        assert!(seen.contains(&"sky_island.calls.ok:1|c".to_owned()), "{seen:?}");
-        assert!(seen.contains(&"sky_island.call.run:7|ms".to_owned()), "{seen:?}");
-    }
-}
+mod tests;

@@ -20,7 +20,7 @@ use crate::http::{Access, AccessError, Admin, App, Setting, router};
 use crate::invoke::{Capacity, Invoker};
 use crate::island::{Backend, Islands, Limits, Standbys, StartError, choose};
 use crate::layout::LayoutError;
-use crate::metrics::Metrics;
+use crate::metrics::{BadTarget, Metrics, Target};
 use crate::net::{WithdrawalError, Withdrawals};
 use crate::source::{Fetcher, SourceError, Sources, SourcesOptions};
 use crate::state::{AdminToken, State, StateError, TokenError};
@@ -88,9 +88,9 @@ pub enum StartupError {
     /// The way into the admin API.
     #[error(transparent)]
     Access(#[from] AccessError),
-    /// The metrics.
-    #[error("{0}")]
-    Metrics(String),
+    /// Where numbers are to be sent.
+    #[error("jails.monitoring_addr")]
+    Target(#[from] BadTarget),
     /// Our own program.
     #[error("cannot find our own program")]
     Program(#[source] std::io::Error),
@@ -100,6 +100,8 @@ pub enum StartupError {
 pub struct Parts {
     /// Runs calls.
     pub invoker: Arc<Invoker>,
+    /// Counts what happens.
+    pub metrics: Metrics,
     state: State,
     backend: Arc<dyn Backend>,
     builder: Arc<Builder>,
@@ -116,8 +118,10 @@ impl Parts {
         let trash = Arc::new(Trash::open(state.path()).map_err(StartupError::Disk)?);
         let options = config.island_options(toolchain.zones(), config.limits.islands_ahead)?;
         let addresses = Withdrawals::open(config.withdrawals(), options.pools.clone())?;
+        let metrics = Metrics::default();
+        options.pools.count_with(metrics.clone());
         let backend = choose(options).await?;
-        let islands = Islands::new(backend.clone());
+        let islands = Islands::new(backend.clone()).counted(metrics.clone());
         let parts = Assembly {
             config,
             state: state.path(),
@@ -126,8 +130,8 @@ impl Parts {
             program,
             toolchain,
         };
-        let sources = Arc::new(parts.sources()?);
-        let builder = Arc::new(parts.builder()?);
+        let sources = Arc::new(parts.sources()?.counted(metrics.clone()));
+        let builder = Arc::new(parts.builder()?.counted(metrics.clone()));
         let standbys = Standbys::new(parts.islands.clone(), config.standby.limits());
         let invoker = Arc::new(Invoker::new(
             sources.clone(),
@@ -141,7 +145,7 @@ impl Parts {
                 wait: config.limits.queue_wait.get(),
             },
         ));
-        Ok(Self { invoker, state, backend, builder, sources, trash })
+        Ok(Self { invoker, metrics, state, backend, builder, sources, trash })
     }
 
     /// Ends all islands, and deletes what was on its way out.
@@ -254,10 +258,8 @@ pub async fn serve(
     config: &Config,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), StartupError> {
-    let metrics = match &config.jails.monitoring_addr {
-        Some(address) => Metrics::statsd(address).map_err(StartupError::Metrics)?,
-        None => Metrics::default(),
-    };
+    let statsd: Option<Target> =
+        config.jails.monitoring_addr.as_deref().map(str::parse).transpose()?;
     let mut parts = Parts::assemble(config).await?;
     let access = match access(config, &parts.state) {
         Ok(access) => access,
@@ -278,6 +280,12 @@ pub async fn serve(
     let address = listener.local_addr().unwrap_or(address);
     parts.state.announce(address);
     parts.say_what_is_missing();
+    if let Some(target) = statsd {
+        // Numbers are no reason not to serve.
+        if let Err(error) = parts.metrics.send_to(target) {
+            tracing::warn!(%error, "no numbers are sent: there is no thread for it");
+        }
+    }
     tracing::info!(%address, state = %parts.state.path().display(), "sky-island serves http://{address}");
 
     let background = TaskTracker::new();
@@ -294,7 +302,12 @@ pub async fn serve(
 
     let calls = TaskTracker::new();
     let admin = Admin::new(access, move || settings.clone());
-    let app = App { invoker: parts.invoker.clone(), calls: calls.clone(), metrics, admin };
+    let app = App {
+        invoker: parts.invoker.clone(),
+        calls: calls.clone(),
+        metrics: parts.metrics.clone(),
+        admin,
+    };
     let stopping = CancellationToken::new();
     let connections = crate::http::serve(listener, router(app), stopping.clone().cancelled_owned());
     let served = tokio::spawn(connections);
@@ -314,7 +327,9 @@ pub async fn serve(
     chores.cancel();
     background.close();
     background.wait().await;
+    let metrics = parts.metrics.clone();
     parts.close().await;
+    metrics.finish();
     Ok(())
 }
 
@@ -367,7 +382,10 @@ async fn warm(builder: Arc<Builder>, wanted: bool) {
     match builder.warm().await {
         Ok(()) => {}
         Err(BuildError::Busy) => {}
-        Err(error) => tracing::warn!(%error, "the standard library could not be compiled ahead"),
+        Err(error) => {
+            let error = crate::causes::chain(&error);
+            tracing::warn!(%error, "the standard library could not be compiled ahead");
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! The artifacts of this server: compiled once for all who want them, kept, and let go.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -15,11 +15,13 @@ use super::cacheprog::SINCE_MINOR;
 use super::compile::{BuildError, Compiler};
 use super::layering::Layering;
 use super::program::{Plan, Programs};
+use super::ran::Ran;
 use super::remembered::Remembered;
 use super::render;
 use super::{Artifact, GoCache, artifact, gocache, receiver};
 use crate::call::{Call, FunctionForm};
 use crate::flight::Flights;
+use crate::metrics::{Cache, Metrics};
 use crate::source::{Checkout, ImportPath};
 use crate::store::{Entry, Facts, Store};
 
@@ -57,6 +59,7 @@ pub struct Builder {
     unrepresentable: Remembered<()>,
     permits: Semaphore,
     wait: Duration,
+    metrics: Metrics,
 }
 
 /// What is to be compiled.
@@ -118,7 +121,13 @@ impl Builder {
             unrepresentable: Remembered::new(FUNCTIONS, FUNCTION_AGE),
             permits: Semaphore::new(options.builds),
             wait: options.wait,
+            metrics: Metrics::default(),
         }
+    }
+
+    /// Has look-ups and compilations counted.
+    pub fn counted(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// What runs a call: its function's program, if the call has a function form, or one of its own. `bust` compiles it
@@ -179,8 +188,13 @@ impl Builder {
     ) -> Result<Option<Arc<Artifact>>, Arc<BuildError>> {
         let key = self.key(wanted, &plan);
         if !bust && let Some(answer) = self.answer(&key) {
+            // That there is no such form is no answer to a call: the other form is looked up next.
+            if !matches!(answer, Ok(None)) {
+                self.metrics.looked_up(Cache::Artifacts, true);
+            }
             return answer;
         }
+        self.metrics.looked_up(Cache::Artifacts, false);
         let (me, wanted) = (self.clone(), wanted.clone());
         let flight = self.flights.join((key.clone(), bust), || async move {
             // Another flight may have landed between the look above and this one's start.
@@ -311,15 +325,15 @@ impl Builder {
         if sealed() {
             drop(alone);
             layers.insert(0, own.join("upper"));
-            let ran = self.programs.compile(wanted, plan, &layers, None).await?;
+            let ran = self.compile(wanted, plan, &layers, None).await?;
             return ran.map(|ran| self.keep(key, &ran.program, &about)).transpose();
         }
-        let mut result = self.programs.compile(wanted, plan, &layers, Some(&own)).await;
+        let mut result = self.compile(wanted, plan, &layers, Some(&own)).await;
         if matches!(result, Err(BuildError::Size)) {
             self.programs.compiler.empty_cache(checkout).map_err(BuildError::Disk)?;
             // Where all builds of a checkout write one layer, it may have been the earlier ones.
             if !layered {
-                result = self.programs.compile(wanted, plan, &layers, Some(&own)).await;
+                result = self.compile(wanted, plan, &layers, Some(&own)).await;
             }
         }
         let Some(ran) = result? else { return Ok(None) };
@@ -328,6 +342,19 @@ impl Builder {
             checkout.seal().map_err(BuildError::Disk)?;
         }
         self.keep(key, &ran.program, &about).map(Some)
+    }
+
+    async fn compile(
+        &self,
+        wanted: &Wanted,
+        plan: &Plan,
+        layers: &[PathBuf],
+        cache: Option<&Path>,
+    ) -> Result<Option<Ran>, BuildError> {
+        let began = Instant::now();
+        let compiled = self.programs.compile(wanted, plan, layers, cache).await;
+        self.metrics.built(began.elapsed());
+        compiled
     }
 
     fn keep(&self, key: &str, program: &Path, about: &About) -> Result<Arc<Artifact>, BuildError> {

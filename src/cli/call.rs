@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{complain, runtime, start_log, status};
 use crate::config::Config;
-use crate::invoke::{Code, Failure, Fault, Form, Reply, Times};
+use crate::invoke::{Code, Course, Failure, Fault, Form, Reply, Times};
 use crate::server::{Parts, StartupError};
 use crate::state::StateError;
 
@@ -118,11 +118,11 @@ fn by_ourselves(config: &Config, form: &Form, style: Style) -> Answer {
             }
         };
         progress("fetching, building and running");
-        let mut times = Times::default();
-        let result = parts.invoker.invoke(&call, &mut times).await;
+        let mut course = Course::default();
+        let result = parts.invoker.invoke(&call, &mut course).await;
         parts.close().await;
         match result {
-            Ok(reply) => succeeded(reply, &times, style),
+            Ok(reply) => succeeded(reply, &course.times, style),
             Err(failure) => {
                 if failure.code == Code::Internal {
                     return ours(&failure.chain());

@@ -154,19 +154,8 @@ fn runtime() -> Option<tokio::runtime::Runtime> {
     built.inspect_err(|error| complain(error)).ok()
 }
 
-/// Starts the log: for people on a terminal, as JSON elsewhere. `default` is the level where RUST_LOG sets none.
-fn start_log(default: &str) {
-    use std::io::IsTerminal;
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false);
-    // A log that was started before stays.
-    if std::io::stderr().is_terminal() {
-        let _ = log.try_init();
-    } else {
-        let _ = log.json().flatten_event(true).try_init();
-    }
+/// Starts the log of a command that people wait for, on stderr.
+fn start_log(level: &str) {
+    // Only a file can be in the way.
+    let _ = crate::log::start(level, None);
 }

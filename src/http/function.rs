@@ -1,5 +1,6 @@
 //! `POST /api/v1/function`: runs one call.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
@@ -9,13 +10,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use serde::Serialize;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::error::{PROBLEM, Problem};
-use super::{App, error};
-use crate::invoke::{Code, Failure, Form, Invocation, Reply, Stage, Times};
+use super::{App, error, report};
+use crate::invoke::{Code, Course, Failure, Form, Invocation, Reply, Stage, Times};
 
 /// The longest body, in bytes.
 const BODY_BYTES: usize = 64 * 1024;
@@ -64,34 +66,28 @@ pub(super) async fn run(State(app): State<App>, body: Body) -> Response {
         Ok(bytes) => Form::from_json(&bytes).and_then(|form| form.parse()),
         Err(failure) => Err(failure),
     };
-    let mut times = Times::default();
-    let result = match parsed {
+    let (result, course) = match parsed {
         Ok(call) => {
             let call = Invocation { id: Some(number), ..call };
+            let (ended, answer) = oneshot::channel();
             // A client that hangs up drops the wait, not the work.
-            let work = tokio::spawn(app.calls.track_future(work(app.clone(), call, id.clone())));
-            match work.await {
-                Ok((result, spent)) => {
-                    times = spent;
-                    result
-                }
-                Err(lost) => {
-                    tracing::error!(call = %id, reason = %lost, "failed");
-                    Err(Failure::internal(Stage::Run, std::sync::Arc::new(lost)))
-                }
-            }
+            app.calls.spawn(work(app.clone(), call, id.clone(), ended));
+            answer.await.unwrap_or_else(|_| {
+                let failure = Failure::internal(Stage::Run, Arc::new(Lost));
+                report::lost(&app.metrics, &id, &failure);
+                (Err(failure), Course::default())
+            })
         }
         Err(failure) => {
-            app.metrics.refusal(failure.code.as_str());
-            tracing::info!(call = %id, code = failure.code.as_str(), detail = %failure.detail, "refused");
-            Err(failure)
+            report::no_call(&app.metrics, &id, &failure);
+            (Err(failure), Course::default())
         }
     };
     let mut response = match &result {
         Ok(reply) => Json(Success::now(&reply.data)).into_response(),
         Err(failure) => error::answer(failure, &id),
     };
-    add_headers(response.headers_mut(), &id, result.as_ref().ok(), &times);
+    add_headers(response.headers_mut(), &id, result.as_ref().ok(), &course.times);
     response
 }
 
@@ -124,33 +120,24 @@ fn is_too_long(error: &axum::Error) -> bool {
     false
 }
 
-async fn work(app: App, call: Invocation, id: String) -> (Result<Reply, Failure>, Times) {
-    let mut times = Times::default();
-    let result = app.invoker.invoke(&call, &mut times).await;
-    let code = result.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "ok");
-    app.metrics.call(code, &times);
-    report(&call, &id, &result, &times);
-    (result, times)
-}
+/// The work for a call ended without a result.
+#[derive(Debug, thiserror::Error)]
+#[error("the work for it panicked; the log has the place")]
+struct Lost;
 
-/// One line a call; a failure with its whole chain.
-fn report(call: &Invocation, id: &str, result: &Result<Reply, Failure>, times: &Times) {
-    let ms = |span: Duration| (span.as_secs_f64() * 1000.0 * 1000.0).round() / 1000.0;
-    let module = &call.want.path;
-    match result {
-        Ok(reply) => tracing::info!(
-            call = %id, %module, revision = %reply.revision,
-            queue = ms(times.queue), fetch = ms(times.fetch), build = ms(times.build),
-            start = ms(times.start), run = ms(times.run), "answered"
-        ),
-        Err(failure) if failure.code == Code::Internal => tracing::error!(
-            call = %id, %module, stage = failure.stage.as_str(), reason = %failure.chain(), "failed"
-        ),
-        Err(failure) => tracing::info!(
-            call = %id, %module, code = failure.code.as_str(), stage = failure.stage.as_str(),
-            reason = %failure.chain(), "failed"
-        ),
-    }
+/// How a call ended: its answer or why there is none, and how it went.
+type Ended = (Result<Reply, Failure>, Course);
+
+/// Runs a call to its end, hands that to whoever waits, and counts and logs it behind the answer.
+async fn work(app: App, call: Invocation, id: String, waiting: oneshot::Sender<Ended>) {
+    let mut course = Course::default();
+    let result = app.invoker.invoke(&call, &mut course).await;
+    let failure = result.as_ref().err().cloned();
+    // A client that has hung up waits for nothing.
+    let _ = waiting.send((result, course.clone()));
+    // Whoever waits is next on this thread.
+    tokio::task::yield_now().await;
+    report::call(&app.metrics, &id, &call, &course, failure.as_ref());
 }
 
 impl Success {

@@ -5,8 +5,10 @@ mod error;
 mod function;
 mod health;
 mod listen;
+mod numbers;
 mod openapi;
 mod peer;
+mod report;
 
 use std::sync::Arc;
 
@@ -41,5 +43,6 @@ pub fn router(app: App) -> Router {
     router
         .fallback(error::no_such_resource)
         .method_not_allowed_fallback(error::no_such_method)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), numbers::count))
         .with_state(app)
 }

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::admin::{self, Access, Admin, HEADER};
-use super::{App, function, health};
+use super::{App, function, health, numbers};
 
 /// The name of the admin API's token in the description.
 pub(super) const TOKEN: &str = "token";
@@ -52,6 +52,7 @@ pub(super) fn routes(admin: &Admin) -> OpenApiRouter<App> {
         .routes(routes!(health::check_of_2017))
         .routes(routes!(function::run))
         .routes(routes!(describe))
+        .routes(routes!(numbers::show))
         .nest(admin::PREFIX, admin::routes(admin))
 }
 

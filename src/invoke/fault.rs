@@ -315,7 +315,14 @@ mod tests {
         };
         let of = |ending, stderr: &str| {
             let (start, run) = (Duration::ZERO, Duration::ZERO);
-            let outcome = Outcome { ending, stdout: Vec::new(), stderr: stderr.into(), start, run };
+            let outcome = Outcome {
+                ending,
+                stdout: Vec::new(),
+                stderr: stderr.into(),
+                start,
+                run,
+                warm: false,
+            };
             of_run(&outcome, &limits)
         };
         assert_eq!(of(Ending::Exited(2), "panic: boom\n\ngoroutine 1").code, Code::Panicked);

@@ -75,6 +75,17 @@ pub struct Times {
     pub run: Duration,
 }
 
+/// How a call went.
+#[derive(Clone, Debug, Default)]
+pub struct Course {
+    /// Where its time went.
+    pub times: Times,
+    /// What its version means, as soon as that is known.
+    pub revision: Option<Revision>,
+    /// Whether the island that it ran on had stood by for it.
+    pub warm: bool,
+}
+
 impl Times {
     /// The stages and their times, in order.
     pub fn stages(&self) -> [(Stage, Duration); 5] {
@@ -118,8 +129,8 @@ impl Invoker {
         self.standbys.close();
     }
 
-    /// Runs one call. `times` is filled as far as it gets.
-    pub async fn invoke(&self, call: &Invocation, times: &mut Times) -> Result<Reply, Failure> {
+    /// Runs one call. `course` is filled as far as it gets.
+    pub async fn invoke(&self, call: &Invocation, course: &mut Course) -> Result<Reply, Failure> {
         let Ok(_admitted) = self.admission.try_acquire() else {
             return Err(Failure::new(
                 Code::Busy,
@@ -132,20 +143,21 @@ impl Invoker {
         }
         let began = Instant::now();
         let found = self.sources.find(&call.want, call.cache_bust).await;
-        times.fetch = began.elapsed();
+        course.times.fetch = began.elapsed();
         let checkout = found.map_err(fault::of_source)?;
 
         let began = Instant::now();
         let revision = checkout.revision().clone();
+        course.revision = Some(revision.clone());
         let wanted = Wanted { checkout, call: call.call.clone(), imports: call.imports.clone() };
         let built = self.builder.find(&wanted, call.cache_bust).await;
-        times.build = began.elapsed();
-        let mut outcome = self.run(call, built.map_err(fault::of_build)?, times).await?;
+        course.times.build = began.elapsed();
+        let mut outcome = self.run(call, built.map_err(fault::of_build)?, course).await?;
         if outcome.ending == Ending::Unrepresentable {
             let began = Instant::now();
             let exact = self.builder.find_exact(&wanted, call.cache_bust).await;
-            times.build += began.elapsed();
-            outcome = self.run(call, exact.map_err(fault::of_build)?, times).await?;
+            course.times.build += began.elapsed();
+            outcome = self.run(call, exact.map_err(fault::of_build)?, course).await?;
         }
         match outcome.ending {
             Ending::Exited(0) => Ok(Reply { data: outcome.stdout, revision }),
@@ -159,8 +171,9 @@ impl Invoker {
         &self,
         call: &Invocation,
         built: Built,
-        times: &mut Times,
+        course: &mut Course,
     ) -> Result<Outcome, Failure> {
+        let times = &mut course.times;
         let began = Instant::now();
         let permit = self.turn().await;
         times.queue += began.elapsed();
@@ -182,6 +195,7 @@ impl Invoker {
         let outcome = outcome.map_err(fault::of_start)?;
         times.start += outcome.start;
         times.run += outcome.run;
+        course.warm = outcome.warm;
         Ok(outcome)
     }
 

@@ -25,6 +25,7 @@ mod slots;
 mod spec;
 mod stand;
 mod standby;
+mod tally;
 mod watch;
 #[doc(hidden)]
 pub mod wire;

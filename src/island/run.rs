@@ -7,12 +7,14 @@ use super::Spec;
 use super::backend::{Backend, Exit, StartError};
 use super::roster::Roster;
 use super::running::Running;
+use crate::metrics::Metrics;
 
 /// The islands of this host.
 #[derive(Clone)]
 pub struct Islands {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) roster: Arc<Roster>,
+    metrics: Metrics,
 }
 
 /// What became of an island.
@@ -28,6 +30,8 @@ pub struct Outcome {
     pub start: Duration,
     /// The time from then to its answer or its end, the making of an island that was not made ahead included.
     pub run: Duration,
+    /// Whether the island had stood by for the call.
+    pub warm: bool,
 }
 
 /// What came of an island: its answer, or why it ended.
@@ -54,7 +58,17 @@ pub enum Ending {
 impl Islands {
     /// Islands made by `backend`.
     pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, roster: Arc::default() }
+        Self { backend, roster: Arc::default(), metrics: Metrics::default() }
+    }
+
+    /// Has them counted.
+    pub fn counted(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// What counts them.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// What makes them.

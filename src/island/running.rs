@@ -16,7 +16,9 @@ use super::line::{Line, Word};
 use super::output::{Collected, TooMuch};
 use super::roster::Place;
 use super::run::{Ending, Islands, Outcome, ending};
+use super::tally::Tally;
 use super::{Limits, Spec};
+use crate::metrics::Killed;
 
 /// How long the system may take to confirm the end of an island that was killed.
 const KILL_WAIT: Duration = Duration::from_secs(10);
@@ -36,6 +38,7 @@ pub(super) struct Running {
     stdout: Collected,
     stderr: Collected,
     line: Option<Arc<Line>>,
+    tally: Tally,
 }
 
 /// What serving a call came to.
@@ -56,6 +59,7 @@ enum Stop {
 impl Running {
     /// Starts an island.
     pub(super) async fn start(islands: &Islands, spec: &Spec) -> Result<Self, StartError> {
+        let began = Instant::now();
         let pipe = || Collected::pipe(spec.limits.output).map_err(StartError::Descriptors);
         let ((stdout, stdout_end), (stderr, stderr_end)) = (pipe()?, pipe()?);
         let stdin = input(&spec.stdin).map_err(StartError::Descriptors)?;
@@ -65,7 +69,9 @@ impl Running {
         let backend = islands.backend.clone();
         let Started { id, exit } = backend.start(spec, stdio).await?;
         let place = Arc::new(islands.roster.enter(id, spec));
-        Ok(Self { backend, place, exit: Some(exit), stdout, stderr, line: line.map(Arc::new) })
+        let (exit, line) = (Some(exit), line.map(Arc::new));
+        let tally = Tally::begin(islands.metrics().clone(), spec, began.elapsed());
+        Ok(Self { backend, place, exit, stdout, stderr, line, tally })
     }
 
     /// Gives the program its arguments and waits for its answer, its end or a limit. After an answer the program may
@@ -83,7 +89,7 @@ impl Running {
             _ if last == Some(Word::Unrepresentable) => Ok(Ending::Unrepresentable),
             Stop::Word(Word::Unrepresentable) => Ok(Ending::Unrepresentable),
             Stop::Word(_) => Ok(Ending::Exited(0)),
-            Stop::Limit(cause) => self.kill().await.map(|()| cause),
+            Stop::Limit(cause) => self.kill(why(cause), Instant::now()).await.map(|()| cause),
             Stop::Ended(exit) => exit.map(|exit| {
                 // Whatever was written is in the pipes by now.
                 self.drain();
@@ -138,7 +144,7 @@ impl Running {
             () = over_disk(limits) => Stop::Limit(Ending::Disk),
         };
         if matches!(stop, Stop::Ended(_)) {
-            *exit = None;
+            self.ended(None);
         }
         stop
     }
@@ -149,7 +155,7 @@ impl Running {
         let mut context = Context::from_waker(Waker::noop());
         let ended = exit.as_mut().poll(&mut context).is_ready();
         if ended {
-            self.exit = None;
+            self.ended(None);
         }
         !ended
     }
@@ -188,25 +194,36 @@ impl Running {
     pub(super) fn outcome(&mut self, ending: Ending, start: Duration, run: Duration) -> Outcome {
         self.place.ends();
         let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
-        Outcome { ending, stdout, stderr, start, run }
+        Outcome { ending, stdout, stderr, start, run, warm: false }
     }
 
     /// Waits until nothing inside runs any more, and sees to it.
     pub(super) async fn end(mut self) -> Result<(), StartError> {
+        let answered = Instant::now();
         if let Some(exit) = &mut self.exit
             && timeout(END_WAIT, exit).await.is_ok()
         {
-            self.exit = None;
+            self.ended(Some(answered.elapsed()));
         }
-        self.kill().await
+        self.kill(Killed::Late, answered).await
     }
 
-    async fn kill(&mut self) -> Result<(), StartError> {
+    /// Its end was seen, this long after its answer or its being killed.
+    fn ended(&mut self, teardown: Option<Duration>) {
+        self.exit = None;
+        if self.place.is_stopped() {
+            self.tally.killed(Killed::Operator);
+        }
+        self.tally.gone(teardown);
+    }
+
+    async fn kill(&mut self, why: Killed, since: Instant) -> Result<(), StartError> {
         let Some(exit) = &mut self.exit else { return Ok(()) };
+        self.tally.killed(why);
         self.backend.kill(self.place.id());
         match timeout(KILL_WAIT, exit).await {
             Ok(exit) => {
-                self.exit = None;
+                self.ended(Some(since.elapsed()));
                 exit.map(|_| ())
             }
             Err(_) => Err(StartError::Refused(format!(
@@ -222,6 +239,15 @@ impl Drop for Running {
         if self.exit.is_some() {
             self.backend.kill(self.place.id());
         }
+    }
+}
+
+/// Why an island is killed that has met a limit.
+fn why(limit: Ending) -> Killed {
+    match limit {
+        Ending::Deadline => Killed::Deadline,
+        Ending::Output => Killed::Output,
+        _ => Killed::Disk,
     }
 }
 

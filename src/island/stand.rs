@@ -261,7 +261,7 @@ impl Group {
         restless |= self.deaths >= DEATHS;
         if restless {
             tracing::warn!(
-                function = name,
+                module = name.lines().next().unwrap_or_default(),
                 "its islands do not stand still, so none stands by for a while"
             );
             self.rests = Some(now + REST);

@@ -17,6 +17,7 @@ use super::backend::StartError;
 use super::run::{Ending, Islands, Outcome};
 use super::running::Running;
 use super::stand::{Group, Stand, Standby};
+use crate::metrics::Cache;
 
 /// How many islands that have ended meanwhile a call tries before it has one made.
 const ATTEMPTS: usize = 3;
@@ -52,6 +53,13 @@ pub struct Function {
     pub name: String,
     /// Its artifact.
     pub artifact: String,
+}
+
+impl Function {
+    /// What the log calls it, which has no bodies of requests: the first line of its name.
+    fn module(&self) -> &str {
+        self.name.lines().next().unwrap_or_default()
+    }
 }
 
 /// The islands that stand by; see the module.
@@ -117,13 +125,18 @@ impl Standbys {
                 self.shared.served(function, served.begun);
             }
             if served.begun || matches!(served.ending, Ok(Ending::Stopped)) {
-                return self.finish(running, served.ending?, [began, started], turn);
+                self.shared.islands.metrics().looked_up(Cache::Standby, true);
+                let outcome = self.finish(running, served.ending?, [began, started], turn);
+                return Ok(Outcome { warm: true, ..outcome });
             }
+        }
+        if function.is_some() {
+            self.shared.islands.metrics().looked_up(Cache::Standby, false);
         }
         let mut running = self.shared.islands.start(spec).await?;
         let started = Instant::now();
         let served = running.serve(spec).await;
-        self.finish(running, served.ending?, [began, started], turn)
+        Ok(self.finish(running, served.ending?, [began, started], turn))
     }
 
     /// The answer; what is left to do for the island is done behind it.
@@ -133,16 +146,17 @@ impl Standbys {
         ending: Ending,
         [began, started]: [Instant; 2],
         turn: OwnedSemaphorePermit,
-    ) -> Result<Outcome, StartError> {
+    ) -> Outcome {
         let outcome = running.outcome(ending, started - began, started.elapsed());
         let turn = self.shared.ending.clone().try_acquire_owned().unwrap_or(turn);
         tokio::spawn(async move {
             if let Err(error) = running.end().await {
+                let error = crate::causes::chain(&error);
                 tracing::warn!(%error, "an island that has answered does not end");
             }
             drop(turn);
         });
-        Ok(outcome)
+        outcome
     }
 
     /// Has islands stand by for a function as if it had been called, and waits until one is ready; how many are.
@@ -220,7 +234,7 @@ impl Shared {
 
     fn served(&self, function: &Function, begun: bool) {
         if !begun {
-            tracing::warn!(function = function.name, "an island ended while it stood by");
+            tracing::warn!(module = function.module(), "an island ended while it stood by");
         }
         self.stand.lock().called(function, begun, Instant::now());
     }
@@ -252,7 +266,8 @@ impl Shared {
                 }
             }
             Err(error) => {
-                tracing::warn!(function = function.name, %error, "no island could be made to stand by");
+                let error = crate::causes::chain(&error);
+                tracing::warn!(module = function.module(), %error, "no island could be made to stand by");
                 self.stand.lock().give_up(&function, Instant::now());
             }
         }

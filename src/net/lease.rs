@@ -61,3 +61,35 @@ impl fmt::Debug for Lease {
         write!(f, "Lease({}/{} on {})", self.address, self.prefix(), self.interface())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pool::tests::settings;
+    use super::*;
+    use crate::metrics::Metrics;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn leases_and_their_want_are_counted_and_those_in_use_are_known() {
+        let pools = Pools::new(vec![Pool::new(settings("10.9.0.4/32")).unwrap()]);
+        let metrics = Metrics::default();
+        pools.count_with(metrics.clone());
+        let shows = |line: &str| {
+            let line = format!("sky_island_address_{line}");
+            let text = metrics.prometheus();
+            assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
+        };
+        let lease = pools.lease(Family::V4).unwrap();
+        shows("granted_total 1");
+        shows("busy 1");
+        assert!(pools.lease_within(Family::V4, Duration::from_secs(1)).await.is_err());
+        shows("refused_total 1");
+        drop(lease);
+        shows("busy 0");
+        let again = pools.lease_again("10.9.0.4".parse().unwrap()).unwrap();
+        shows("busy 1");
+        shows("granted_total 1");
+        drop(again);
+        shows("busy 0");
+    }
+}

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::table::{Entry, Table};
 use super::{Family, Lease, Pool, State};
+use crate::metrics::Metrics;
 
 /// All pools together. Clones share them; the default has none.
 #[derive(Clone, Default)]
@@ -24,6 +25,7 @@ struct Inner {
     pools: Vec<Arc<Pool>>,
     table: Mutex<Table>,
     returned: Notify,
+    metrics: OnceLock<Metrics>,
 }
 
 /// One line of [`Pools::list`].
@@ -67,8 +69,27 @@ impl Pools {
                 });
             }
         }
-        let inner = Inner { pools, table: Mutex::new(table), returned: Notify::new() };
+        let table = Mutex::new(table);
+        let inner = Inner { pools, table, returned: Notify::new(), metrics: OnceLock::new() };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Has leases counted from now on.
+    pub fn count_with(&self, metrics: Metrics) {
+        // Whoever counts already goes on.
+        let _ = self.inner.metrics.set(metrics);
+    }
+
+    fn count(&self, event: impl FnOnce(&Metrics)) {
+        if let Some(metrics) = self.inner.metrics.get() {
+            event(metrics);
+        }
+    }
+
+    /// The hold on an address that has just been taken out of the line.
+    fn lent(&self, pool: usize, address: IpAddr) -> Lease {
+        self.count(|metrics| metrics.address_busy(true));
+        Lease { pools: self.clone(), pool: self.inner.pools[pool].clone(), address }
     }
 
     /// Whether none is configured.
@@ -99,7 +120,8 @@ impl Pools {
             entry.lend();
             entry.pool
         });
-        Ok(Lease { pools: self.clone(), pool: self.inner.pools[index].clone(), address })
+        self.count(Metrics::address_granted);
+        Ok(self.lent(index, address))
     }
 
     /// Lends this very address, which something of an earlier start has still; none where it cannot be lent.
@@ -107,7 +129,7 @@ impl Pools {
         let mut table = self.inner.table.lock();
         let index = table.entries.get(&address).filter(|entry| entry.can_be_lent())?.pool;
         table.change(address, |entry| entry.leased = Some(None))?;
-        Some(Lease { pools: self.clone(), pool: self.inner.pools[index].clone(), address })
+        Some(self.lent(index, address))
     }
 
     /// Whether an address is lent at the moment.
@@ -124,6 +146,7 @@ impl Pools {
             match self.lease(family) {
                 Ok(lease) => return Ok(lease),
                 Err(none) if tokio::time::timeout_at(until, returned).await.is_err() => {
+                    self.count(Metrics::address_refused);
                     return Err(none);
                 }
                 Err(_) => {}
@@ -192,6 +215,7 @@ impl Pools {
 
     pub(super) fn give_back(&self, address: IpAddr) {
         let _ = self.change(address, |entry| entry.leased = None);
+        self.count(|metrics| metrics.address_busy(false));
         self.inner.returned.notify_waiters();
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -14,6 +14,7 @@ use super::fetch::Brought;
 use super::resolution::{Meaning, Resolutions};
 use super::{Checkout, FailureCode, Fetcher, Revision, SourceError, Want};
 use crate::flight::Flights;
+use crate::metrics::{Cache, Metrics};
 use crate::store::{Entry, Facts, Store};
 
 /// What [`Sources`] needs besides a fetcher.
@@ -42,6 +43,7 @@ pub struct Sources {
     permits: Semaphore,
     wait: Duration,
     keep: Duration,
+    metrics: Metrics,
 }
 
 /// A checkout, as operators see it.
@@ -71,7 +73,13 @@ impl Sources {
             permits: Semaphore::new(fetches),
             wait,
             keep,
+            metrics: Metrics::default(),
         })
+    }
+
+    /// Has look-ups and fetches counted.
+    pub fn counted(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// The checkout of what is wanted. `bust` looks the version up and fetches anew.
@@ -83,8 +91,10 @@ impl Sources {
         if let (false, Meaning::Fresh(revision)) = (bust, self.resolutions.get(want))
             && let Some(checkout) = self.known(want, &revision)
         {
+            self.metrics.looked_up(Cache::Checkouts, true);
             return Ok(checkout);
         }
+        self.metrics.looked_up(Cache::Checkouts, false);
         let (me, wanted) = (self.clone(), want.clone());
         let flight = self.flights.join((want.clone(), bust), || async move {
             me.look(&wanted, bust).await.map_err(Arc::new)
@@ -96,18 +106,25 @@ impl Sources {
         let permit = timeout(self.wait, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(SourceError::Busy) };
         let have = if bust { Vec::new() } else { self.revisions(want) };
-        match self.fetcher.fetch(want, have).await {
+        match self.fetch(want, have).await {
             Ok(Brought::Unchanged(revision)) => {
                 self.resolutions.set(want, &revision);
                 match self.known(want, &revision) {
                     Some(checkout) => Ok(checkout),
                     // It was let go while the worker looked.
-                    None => self.bring(want, self.fetcher.fetch(want, Vec::new()).await?).await,
+                    None => self.bring(want, self.fetch(want, Vec::new()).await?).await,
                 }
             }
             Ok(brought) => self.bring(want, brought).await,
             Err(error) => self.fall_back(want, bust, error),
         }
+    }
+
+    async fn fetch(&self, want: &Want, have: Vec<String>) -> Result<Brought, SourceError> {
+        let began = Instant::now();
+        let fetched = self.fetcher.fetch(want, have).await;
+        self.metrics.fetched(began.elapsed());
+        fetched
     }
 
     /// Puts what a fetch brought into the store.
@@ -140,6 +157,7 @@ impl Sources {
             (bust, out_of_reach, self.resolutions.get(want))
             && let Some(checkout) = self.known(want, &revision)
         {
+            let error = crate::causes::chain(&error);
             tracing::warn!(path = %want.path, %revision, %error, "the source is out of reach; the known revision is used");
             self.resolutions.extend(want, &revision);
             return Ok(checkout);
@@ -158,6 +176,7 @@ impl Sources {
         match Checkout::open(key.clone(), entry) {
             Ok(checkout) => Some(open.entry(key).or_insert(Arc::new(checkout)).clone()),
             Err(error) => {
+                let error = crate::causes::chain(&error);
                 tracing::warn!(%key, %error, "a checkout is let go");
                 drop(open);
                 self.store.remove(&key);

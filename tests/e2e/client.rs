@@ -82,6 +82,13 @@ impl Client {
         self.send("POST", FUNCTION, body)
     }
 
+    /// Calls a function with a header of the caller's own.
+    pub(crate) fn post_with(&self, header: (&str, &str), body: &[u8]) -> Result<Answer, String> {
+        let request = Request::post(format!("{}{FUNCTION}", self.base)).header(header.0, header.1);
+        let request = request.body(body).map_err(|e| e.to_string())?;
+        Answer::read(self.agent.run(request).map_err(|e| format!("POST {FUNCTION}: {e}"))?)
+    }
+
     /// Calls a function, again where the server had no room for the call.
     pub(crate) fn call(&self, fields: &Value) -> Result<Answer, String> {
         let body = fields.to_string();

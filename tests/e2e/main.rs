@@ -22,7 +22,9 @@ mod git_http;
 #[cfg(target_os = "linux")]
 mod lab;
 mod leftovers;
+mod logs;
 mod modules;
+mod numbers;
 mod problem;
 mod refusals;
 mod repositories;
@@ -134,6 +136,8 @@ fn suite() -> Result<Vec<Phase>, String> {
         Phase { tests: alone::trials(), ending: Vec::new() },
         Phase { tests: admin_tests, ending: admin_ending },
         Phase { tests: written::trials(), ending: Vec::new() },
+        Phase { tests: numbers::trials(), ending: Vec::new() },
+        Phase { tests: logs::trials(), ending: Vec::new() },
         #[cfg(target_os = "linux")]
         Phase { tests: addresses::trials()?, ending: Vec::new() },
     ])

@@ -48,13 +48,16 @@ pub(crate) struct Setup {
     pub network: Value,
     /// The token of its admin API.
     pub token: Option<&'static str>,
+    /// Sections of the configuration that are none of these.
+    pub sections: Vec<(&'static str, Value)>,
 }
 
 impl Setup {
     pub(crate) fn new(order: &[&'static str]) -> Self {
         let limits = json!({"queue_wait": "60s"});
         let (mirrors, network) = (Vec::new(), json!({}));
-        Self { order: order.to_vec(), mirrors, limits, expiration: None, network, token: None }
+        let (sections, token) = (Vec::new(), None);
+        Self { order: order.to_vec(), mirrors, limits, expiration: None, network, token, sections }
     }
 
     pub(crate) fn mirror(mut self, prefix: &str, target: impl Into<String>) -> Self {
@@ -77,6 +80,13 @@ impl Setup {
         self
     }
 
+    /// Keys of a section, beside those that the suite sets.
+    pub(crate) fn section(mut self, name: &'static str, keys: Value) -> Self {
+        self.sections.push((name, keys));
+        self
+    }
+
+    #[cfg(target_os = "linux")]
     pub(crate) fn network(mut self, network: Value) -> Self {
         self.network = network;
         self
@@ -86,7 +96,7 @@ impl Setup {
     pub(crate) fn write(&self, folder: &Path, port: u16) -> io::Result<PathBuf> {
         let mirror =
             |(prefix, target): &(String, String)| json!({"prefix": prefix, "target": target});
-        let config = json!({
+        let mut config = json!({
             "listen": format!("127.0.0.1:{port}"),
             "state_dir": folder.join("state"),
             // Nothing may run in the background when the leftovers are counted.
@@ -102,6 +112,11 @@ impl Setup {
                 "mirrors": self.mirrors.iter().map(mirror).collect::<Vec<_>>(),
             },
         });
+        for (name, keys) in &self.sections {
+            for (key, value) in keys.as_object().into_iter().flatten() {
+                config[name][key] = value.clone();
+            }
+        }
         let path = folder.join("config.json");
         fs::write(&path, serde_json::to_vec_pretty(&config)?)?;
         Ok(path)

@@ -13,7 +13,7 @@ use super::super::error::{Forbidden, PROBLEM, Problem};
 use super::query::NoParameters;
 use super::{Answer, go};
 use crate::invoke::Load;
-use crate::metrics::{HitsAndMisses, Snapshot, StageLatency};
+use crate::metrics::{Lookups, Snapshot, StageLatency};
 
 /// How the server is doing.
 #[derive(Serialize, ToSchema)]
@@ -72,6 +72,8 @@ struct Stage {
 struct Caches {
     checkouts: Found,
     artifacts: Found,
+    /// Islands that stand by.
+    standby: Found,
 }
 
 /// How often something was there, and how often not.
@@ -188,6 +190,7 @@ fn stats(numbers: &Snapshot, moment: Moment) -> Stats {
         cache: Caches {
             checkouts: found(numbers.cache.checkouts),
             artifacts: found(numbers.cache.artifacts),
+            standby: found(numbers.cache.standby),
         },
         islands,
         queue: Queue {
@@ -212,13 +215,14 @@ fn stage(latency: &StageLatency) -> Stage {
     }
 }
 
-fn found(counts: HitsAndMisses) -> Found {
+fn found(counts: Lookups) -> Found {
     Found { hits: counts.hits, misses: counts.misses }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Metrics;
     use serde_json::json;
 
     #[test]
@@ -230,7 +234,7 @@ mod tests {
             total_status_codes: [(200, 3), (404, 1)].into(),
             status_codes: [(200, 1)].into(),
             total_response_time: Duration::from_millis(10),
-            ..Snapshot::default()
+            ..Metrics::default().snapshot()
         };
         let load = Load { calls: 3, most_calls: 9, waiting: 1, running: 2, most_running: 2 };
         let addresses = Addresses { busy: 1, total: 5 };
@@ -265,7 +269,7 @@ mod tests {
         let load = Load { calls: 0, most_calls: 1, waiting: 0, running: 0, most_running: 1 };
         let addresses = Addresses { busy: 0, total: 0 };
         let moment = Moment { now: UNIX_EPOCH, load, islands: States::default(), addresses };
-        let found = stats(&Snapshot::default(), moment);
+        let found = stats(&Metrics::default().snapshot(), moment);
         assert_eq!(
             (found.average_response_time.as_str(), found.average_response_time_sec),
             ("0s", 0.0)

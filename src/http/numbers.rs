@@ -1,0 +1,26 @@
+//! `GET /metrics`: all numbers as Prometheus reads them; and the count of requests of any kind.
+
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use crate::metrics::CONTENT_TYPE;
+
+/// All numbers, as Prometheus reads them
+#[utoipa::path(get, path = "/metrics", operation_id = "numbers", tag = "health",
+    responses((status = 200, body = String, content_type = "text/plain", description = "Names, types and units: docs/metrics.md")))]
+pub(super) async fn show(State(app): State<App>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], app.metrics.prometheus())
+}
+
+/// Counts an answer and its time, around all routes.
+pub(super) async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let response = next.run(request).await;
+    app.metrics.request(response.status().as_u16(), began.elapsed());
+    response
+}
