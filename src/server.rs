@@ -1,29 +1,32 @@
 //! The composition root: from a configuration to parts, from parts to a server, and the order of a stop.
 
+mod reload;
+mod workshop;
+
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::build::{
-    BuildError, Builder, BuilderOptions, Compiler, GoCache, Toolchain, ToolchainError,
-};
-use crate::config::Config;
+use self::reload::Reload;
+use self::workshop::Workshop;
+use crate::build::{BuildError, Builder, Toolchain, ToolchainError};
+use crate::config::{Config, Settings};
 use crate::http::{App, router};
 use crate::invoke::{Capacity, Invoker};
-use crate::island::{Backend, Islands, Limits, Standbys, StartError, choose};
+use crate::island::{Backend, Islands, Standbys, StartError, choose};
 use crate::layout::LayoutError;
 use crate::metrics::Metrics;
 use crate::net::{WithdrawalError, Withdrawals};
-use crate::source::{Fetcher, SourceError, Sources, SourcesOptions};
+use crate::source::{SourceError, Sources};
 use crate::state::{State, StateError};
-use crate::store::{Store, StoreError, Trash};
+use crate::store::{StoreError, Trash};
 
 /// How long calls and connections may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -31,26 +34,6 @@ const GRACE: Duration = Duration::from_secs(30);
 const PURGE_INTERVAL: Duration = Duration::from_secs(600);
 /// How long after the start they are measured first, for calls may be waiting for a server that starts.
 const PURGE_DELAY: Duration = Duration::from_secs(10);
-/// The environment that the go command and certificates are configured by.
-const PASSED_ON: [&str; 16] = [
-    "GOPROXY",
-    "GONOPROXY",
-    "GOPRIVATE",
-    "GONOSUMDB",
-    "GOSUMDB",
-    "GOINSECURE",
-    "GOAUTH",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "ALL_PROXY",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-];
-
 /// A server that cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartupError {
@@ -98,6 +81,7 @@ pub struct Parts {
     builder: Arc<Builder>,
     sources: Arc<Sources>,
     trash: Arc<Trash>,
+    workshop: Arc<Workshop>,
 }
 
 impl Parts {
@@ -110,18 +94,16 @@ impl Parts {
         let options = config.island_options(toolchain.zones(), config.limits.islands_ahead)?;
         let addresses = Withdrawals::open(config.withdrawals(), options.pools.clone())?;
         let backend = choose(options).await?;
-        let islands = Islands::new(backend.clone());
-        let parts = Assembly {
-            config,
-            state: state.path(),
-            islands,
+        let workshop = Workshop {
+            state: state.path().to_owned(),
+            islands: Islands::new(backend.clone()),
             trash: trash.clone(),
             program,
             toolchain,
         };
-        let sources = Arc::new(parts.sources()?);
-        let builder = Arc::new(parts.builder()?);
-        let standbys = Standbys::new(parts.islands.clone(), config.standby.limits());
+        let sources = Arc::new(workshop.sources(config)?);
+        let builder = Arc::new(workshop.builder(config)?);
+        let standbys = Standbys::new(workshop.islands.clone(), config.standby.limits());
         let invoker = Arc::new(Invoker::new(
             sources.clone(),
             builder.clone(),
@@ -134,7 +116,7 @@ impl Parts {
                 wait: config.limits.queue_wait.get(),
             },
         ));
-        Ok(Self { invoker, state, backend, builder, sources, trash })
+        Ok(Self { invoker, state, backend, builder, sources, trash, workshop: Arc::new(workshop) })
     }
 
     /// Ends all islands, and deletes what was on its way out.
@@ -153,100 +135,14 @@ impl Parts {
     }
 }
 
-struct Assembly<'a> {
-    config: &'a Config,
-    state: &'a Path,
-    islands: Islands,
-    trash: Arc<Trash>,
-    program: PathBuf,
-    toolchain: Toolchain,
-}
-
-impl Assembly<'_> {
-    fn sources(&self) -> Result<Sources, StartupError> {
-        let (limits, jails) = (&self.config.limits, &self.config.jails);
-        let fetcher = Fetcher {
-            islands: self.islands.clone(),
-            trash: self.trash.clone(),
-            program: self.program.clone(),
-            goroot: self.toolchain.goroot().to_owned(),
-            env: fetch_environment(self.config),
-            certificates: certificates(),
-            origins: self.config.sources.order.clone(),
-            mirrors: self.config.sources.mirrors.clone(),
-            limits: tool_limits(limits.fetch_timeout.get(), limits.fetch_memory.get()),
-            size: limits.fetch_size.get(),
-        };
-        let options = SourcesOptions {
-            state: self.state,
-            size: limits.checkout_cache.get(),
-            expiration: jails.cache_default_expiration.get(),
-            keep: jails.cache_purge_after.get(),
-            fetches: limits.fetches,
-            wait: limits.queue_wait.get(),
-        };
-        Ok(Sources::open(fetcher, &options)?)
-    }
-
-    fn builder(&self) -> Result<Builder, StartupError> {
-        let limits = &self.config.limits;
-        let keep = self.config.jails.cache_purge_after.get();
-        let open =
-            |name: &str, bytes| Store::open(self.state.join(name), self.trash.clone(), bytes, keep);
-        let compiler = Compiler {
-            islands: self.islands.clone(),
-            trash: self.trash.clone(),
-            program: self.program.clone(),
-            toolchain: self.toolchain.clone(),
-            limits: tool_limits(self.config.build_deadline(), limits.build_memory.get()),
-            size: limits.build_size.get(),
-        };
-        let cache = GoCache::new(open("gocache", u64::MAX)?, &self.toolchain);
-        let options = BuilderOptions {
-            store: open("artifacts", limits.artifact_cache.get())?,
-            builds: limits.builds,
-            wait: limits.queue_wait.get(),
-        };
-        Ok(Builder::new(compiler, cache, options))
-    }
-}
-
-fn tool_limits(deadline: Duration, memory: u64) -> Limits {
-    Limits { deadline, memory, processes: 0, output: 0, tmp: 0, disk: None }
-}
-
-fn fetch_environment(config: &Config) -> Vec<String> {
-    let set = [
-        ("GOPROXY", &config.go.proxy),
-        ("GOSUMDB", &config.go.sumdb),
-        ("GOPRIVATE", &config.go.private),
-    ];
-    let configured = |name: &str| set.iter().find(|(key, _)| *key == name)?.1.clone();
-    PASSED_ON
-        .iter()
-        .filter_map(|name| {
-            let value = configured(name).or_else(|| std::env::var(name).ok())?;
-            Some(format!("{name}={value}"))
-        })
-        .collect()
-}
-
-/// The files and folders that the environment names for certificates, where islands do not see them anyway.
-fn certificates() -> Vec<PathBuf> {
-    let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().filter_map(std::env::var_os);
-    let seen =
-        |path: &PathBuf| ["/etc/ssl", "/etc/pki", "/usr"].iter().any(|seen| path.starts_with(seen));
-    named
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute() && path.exists() && !seen(path))
-        .collect()
-}
-
-/// Serves until `stop` resolves; then no new connection is taken, calls end, and everything made is given back.
+/// Serves until `stop` resolves; then no new connection is taken, calls end, and everything made is given back. At each
+/// `hangup` the configuration is read again.
 pub async fn serve(
-    config: &Config,
+    settings: Settings,
+    hangup: Signal,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), StartupError> {
+    let config = settings.config();
     let metrics = match &config.jails.monitoring_addr {
         Some(address) => Metrics::statsd(address).map_err(StartupError::Metrics)?,
         None => Metrics::default(),
@@ -270,6 +166,8 @@ pub async fn serve(
     background.spawn(
         chores.clone().run_until_cancelled_owned(warm(parts.builder.clone(), config.go.warm)),
     );
+    let reload = Reload::new(settings, &parts);
+    background.spawn(chores.clone().run_until_cancelled_owned(reload.at_each(hangup)));
     background.spawn(
         chores
             .clone()

@@ -1,7 +1,10 @@
 //! Which program is made of a call, and how it is compiled: attempts, each of which the compiler's complaint leads on from.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use super::compile::{BuildError, Compiler, Job, Ran};
 use super::remembered::Remembered;
@@ -26,13 +29,24 @@ pub(super) enum Plan {
 
 /// Compiles programs, and learns what functions look like.
 pub(super) struct Programs {
-    pub(super) compiler: Compiler,
+    compiler: ArcSwap<Compiler>,
     shapes: Remembered<Shape>,
 }
 
 impl Programs {
     pub(super) fn new(compiler: Compiler) -> Self {
+        let compiler = ArcSwap::from_pointee(compiler);
         Self { compiler, shapes: Remembered::new(SHAPES, SHAPE_AGE) }
+    }
+
+    /// What compiles now.
+    pub(super) fn compiler(&self) -> Arc<Compiler> {
+        self.compiler.load_full()
+    }
+
+    /// What compiles from the next program on.
+    pub(super) fn set_compiler(&self, compiler: Compiler) {
+        self.compiler.store(Arc::new(compiler));
     }
 
     /// Whether a function may take so many arguments, as far as its shape is known.
@@ -63,11 +77,12 @@ impl Programs {
         cache: Option<&Path>,
     ) -> Result<Ran, BuildError> {
         let Wanted { checkout, call, imports } = wanted;
-        let (target, minor) = (Target::of(checkout), self.compiler.toolchain.minor());
+        let compiler = self.compiler();
+        let (target, minor) = (Target::of(checkout), compiler.toolchain.minor());
         for form in [Form::Values, Form::Statement] {
             let main_go = render::main_go(&target, call, imports, form, minor);
             let job = Job::Program { checkout, main_go: &main_go };
-            let ran = self.compiler.run(job, layers, cache).await?;
+            let ran = compiler.run(job, layers, cache).await?;
             match ran.complaint().map(|stderr| diagnose::read(&stderr, call)) {
                 Some((Complaint::NoValue, _)) if form == Form::Values => continue,
                 Some((complaint, text)) => {
@@ -90,7 +105,8 @@ impl Programs {
         cache: Option<&Path>,
     ) -> Result<Option<Ran>, BuildError> {
         let Wanted { checkout, call, imports } = wanted;
-        let (target, minor) = (Target::of(checkout), self.compiler.toolchain.minor());
+        let compiler = self.compiler();
+        let (target, minor) = (Target::of(checkout), compiler.toolchain.minor());
         let key = shape_key(wanted, function);
         let known = self.shapes.get(&key);
         let mut shape = known.unwrap_or_else(|| Shape::guess(function.argument_count()));
@@ -102,7 +118,7 @@ impl Programs {
             }
             let main_go = render::function_go(&target, call, function, imports, &shape, minor);
             let job = Job::Program { checkout, main_go: &main_go };
-            let ran = self.compiler.run(job, layers, cache).await?;
+            let ran = compiler.run(job, layers, cache).await?;
             let Some(stderr) = ran.complaint() else {
                 ran.accept()?;
                 self.shapes.put(&key, shape);

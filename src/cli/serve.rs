@@ -1,23 +1,49 @@
 //! `sky-island serve`.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::{complain, runtime, start_log, status};
-use crate::config::Config;
+use clap::Args;
 
-pub(super) fn run(config: Config) -> ExitCode {
+use super::overrides::Overrides;
+use super::{ConfigArgs, complain, config_status, runtime, start_log, status};
+use crate::config::Inputs;
+
+#[derive(Args, Default)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+impl ServeArgs {
+    /// As `-c` alone has it.
+    pub(super) fn with_file(config: Option<PathBuf>) -> Self {
+        Self { config: ConfigArgs { config }, overrides: Overrides::default() }
+    }
+}
+
+pub(super) fn run(args: ServeArgs) -> ExitCode {
+    let inputs = Inputs::of_process(args.config.config.as_deref(), args.overrides.into());
+    let settings = match inputs.read() {
+        Ok(settings) => settings,
+        Err(error) => return config_status(&error),
+    };
     start_log("info");
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
+    }
     let Some(runtime) = runtime() else { return ExitCode::from(status::OURS) };
     let served = runtime.block_on(async {
         let stop = stop_signal().inspect_err(|error| complain(error)).ok()?;
-        // Nobody's terminal is the server's, and whoever turns its log over may signal it instead of its supervisor:
-        // caught from here to the end, and nothing comes of it.
-        let _hangup = signal(SignalKind::hangup());
-        crate::server::serve(&config, stop).await.inspect_err(|error| complain(error)).ok()
+        // Caught from here on: one that comes before the server is ready has the file read once more when it is.
+        let hangup = signal(SignalKind::hangup()).inspect_err(|error| complain(error)).ok()?;
+        crate::server::serve(settings, hangup, stop).await.inspect_err(|error| complain(error)).ok()
     });
     served.map_or(ExitCode::from(status::OURS), |()| ExitCode::SUCCESS)
 }

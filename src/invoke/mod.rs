@@ -6,6 +6,7 @@ mod request;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -27,11 +28,18 @@ pub struct Invoker {
     builder: Arc<Builder>,
     standbys: Standbys,
     addresses: Withdrawals,
-    limits: Limits,
+    terms: ArcSwap<Terms>,
     /// Calls in the server at once.
     admission: Semaphore,
     /// Functions that run at once.
     running: Arc<Semaphore>,
+}
+
+/// What can be changed while there are calls; each keeps those that it began with.
+struct Terms {
+    /// Of a function's island.
+    limits: Limits,
+    /// How long a call waits to run.
     wait: Duration,
 }
 
@@ -95,7 +103,18 @@ impl Invoker {
     ) -> Self {
         let Capacity { calls, running, wait } = capacity;
         let (admission, running) = (Semaphore::new(calls), Arc::new(Semaphore::new(running)));
-        Self { sources, builder, standbys, addresses, limits, admission, running, wait }
+        let terms = ArcSwap::from_pointee(Terms { limits, wait });
+        Self { sources, builder, standbys, addresses, terms, admission, running }
+    }
+
+    /// Functions have other limits, and wait this long for their turn, from the next call on.
+    pub fn change(&self, limits: Limits, wait: Duration) {
+        self.terms.store(Arc::new(Terms { limits, wait }));
+    }
+
+    /// The islands that stand by.
+    pub fn standbys(&self) -> &Standbys {
+        &self.standbys
     }
 
     /// Ends what stands by for calls to come.
@@ -115,6 +134,7 @@ impl Invoker {
         if call.ip4 {
             self.standbys.islands().backend().network().map_err(fault::of_network)?;
         }
+        let terms = self.terms.load_full();
         let began = Instant::now();
         let found = self.sources.find(&call.want, call.cache_bust).await;
         times.fetch = began.elapsed();
@@ -125,16 +145,16 @@ impl Invoker {
         let wanted = Wanted { checkout, call: call.call.clone(), imports: call.imports.clone() };
         let built = self.builder.find(&wanted, call.cache_bust).await;
         times.build = began.elapsed();
-        let mut outcome = self.run(call, built.map_err(fault::of_build)?, times).await?;
+        let mut outcome = self.run(call, built.map_err(fault::of_build)?, &terms, times).await?;
         if outcome.ending == Ending::Unrepresentable {
             let began = Instant::now();
             let exact = self.builder.find_exact(&wanted, call.cache_bust).await;
             times.build += began.elapsed();
-            outcome = self.run(call, exact.map_err(fault::of_build)?, times).await?;
+            outcome = self.run(call, exact.map_err(fault::of_build)?, &terms, times).await?;
         }
         match outcome.ending {
             Ending::Exited(0) => Ok(Reply { data: outcome.stdout, revision }),
-            _ => Err(fault::of_run(&outcome, &self.limits)),
+            _ => Err(fault::of_run(&outcome, &terms.limits)),
         }
     }
 
@@ -144,16 +164,17 @@ impl Invoker {
         &self,
         call: &Invocation,
         built: Built,
+        terms: &Terms,
         times: &mut Times,
     ) -> Result<Outcome, Failure> {
         let began = Instant::now();
-        let permit = timeout(self.wait, self.running.clone().acquire_owned()).await;
+        let permit = timeout(terms.wait, self.running.clone().acquire_owned()).await;
         times.queue += began.elapsed();
         let Ok(Ok(permit)) = permit else {
-            let detail = format!("no function ended within {:?} to make room", self.wait);
+            let detail = format!("no function ended within {:?} to make room", terms.wait);
             return Err(Failure::new(Code::Busy, Stage::Queue, detail));
         };
-        let mut spec = Spec::function(built.artifact.program(), self.limits.clone());
+        let mut spec = Spec::function(built.artifact.program(), terms.limits.clone());
         spec.arguments = Some(built.arguments);
         let mut function = built.name.map(|name| {
             let version = call.want.version.as_ref().map_or("", |version| version.as_str());

@@ -74,6 +74,11 @@ impl Group {
         }
     }
 
+    /// Whether it is for this artifact, with these limits.
+    pub(super) fn is_for(&self, function: &Function, spec: &Spec) -> bool {
+        self.artifact == function.artifact && self.spec.limits == spec.limits
+    }
+
     fn count(&self) -> usize {
         self.waiting.len() + self.asked
     }
@@ -84,6 +89,10 @@ impl Stand {
         let at_once = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let (groups, turned_away) = (HashMap::new(), VecDeque::new());
         Self { groups, limits, at_once, starting: 0, turned_away, pressed: false, closed: false }
+    }
+
+    pub(super) fn set_limits(&mut self, limits: StandbyLimits) {
+        self.limits = limits;
     }
 
     /// How many stand by, those asked for included.
@@ -217,7 +226,7 @@ impl Stand {
                 || group.rests.is_some_and(|until| now < until)
                 || now.saturating_duration_since(group.pace.last()) <= self.limits.idle
         });
-        while self.memory() > self.limits.memory
+        while (self.memory() > self.limits.memory || self.count() > self.limits.total)
             && let Some(one) = self.least_called("")
         {
             ended.push(one);

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -32,16 +33,28 @@ pub struct SourcesOptions<'a> {
     pub wait: Duration,
 }
 
+/// What can be changed while there are calls.
+#[derive(Clone, Copy, Debug)]
+pub struct SourcesBounds {
+    /// Bytes of checkouts on disk.
+    pub size: u64,
+    /// How long a version keeps its meaning.
+    pub expiration: Duration,
+    /// How long an unused checkout stays.
+    pub keep: Duration,
+    /// How long a fetch waits for its turn.
+    pub wait: Duration,
+}
+
 /// The checkouts; see the module.
 pub struct Sources {
-    fetcher: Fetcher,
+    fetcher: ArcSwap<Fetcher>,
     store: Store,
     resolutions: Resolutions,
     open: Mutex<HashMap<String, Arc<Checkout>>>,
     flights: Flights<(Want, bool), Result<Arc<Checkout>, Arc<SourceError>>>,
     permits: Semaphore,
-    wait: Duration,
-    keep: Duration,
+    bounds: Mutex<SourcesBounds>,
 }
 
 impl Sources {
@@ -52,15 +65,22 @@ impl Sources {
         let resolutions =
             Resolutions::open(state.join("versions"), expiration).map_err(SourceError::Disk)?;
         Ok(Self {
-            fetcher,
+            fetcher: ArcSwap::from_pointee(fetcher),
             store,
             resolutions,
             open: Mutex::default(),
             flights: Flights::default(),
             permits: Semaphore::new(fetches),
-            wait,
-            keep,
+            bounds: Mutex::new(SourcesBounds { size, expiration, keep, wait }),
         })
+    }
+
+    /// Fetches by another fetcher and within other bounds, from the next fetch and purge on.
+    pub fn change(&self, fetcher: Fetcher, bounds: SourcesBounds) {
+        self.fetcher.store(Arc::new(fetcher));
+        self.store.set_bounds(bounds.size, bounds.keep);
+        self.resolutions.set_expiration(bounds.expiration);
+        *self.bounds.lock() = bounds;
     }
 
     /// The checkout of what is wanted. `bust` looks the version up and fetches anew.
@@ -82,16 +102,18 @@ impl Sources {
     }
 
     async fn look(&self, want: &Want, bust: bool) -> Result<Arc<Checkout>, SourceError> {
-        let permit = timeout(self.wait, self.permits.acquire()).await;
+        let wait = self.bounds.lock().wait;
+        let permit = timeout(wait, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(SourceError::Busy) };
         let have = if bust { Vec::new() } else { self.revisions(want) };
-        match self.fetcher.fetch(want, have).await {
+        let fetcher = self.fetcher.load_full();
+        match fetcher.fetch(want, have).await {
             Ok(Brought::Unchanged(revision)) => {
                 self.resolutions.set(want, &revision);
                 match self.known(want, &revision) {
                     Some(checkout) => Ok(checkout),
                     // It was let go while the worker looked.
-                    None => self.bring(want, self.fetcher.fetch(want, Vec::new()).await?).await,
+                    None => self.bring(want, fetcher.fetch(want, Vec::new()).await?).await,
                 }
             }
             Ok(brought) => self.bring(want, brought).await,
@@ -171,7 +193,8 @@ impl Sources {
     pub fn purge(&self) -> u64 {
         let remaining = self.store.purge();
         self.open.lock().retain(|key, _| self.store.has(key));
-        self.resolutions.purge(self.keep);
+        let keep = self.bounds.lock().keep;
+        self.resolutions.purge(keep);
         remaining
     }
 }
