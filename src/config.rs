@@ -52,7 +52,7 @@ pub struct Config {
     /// The FreeBSD release of the base system.
     #[schemars(example = &"15.1-RELEASE", extend("x-default" = "the running kernel's"))]
     pub release: Option<String>,
-    /// Listens on all addresses at this port, as in 2017. `listen` wins over it.
+    /// Listens on all addresses at this port, as in 2017. `listen` wins over it, unless a stronger source sets the port.
     #[schemars(example = 3280, extend("x-default" = "none", "x-flag" = "http-port"))]
     pub http_port: Option<u16>,
     /// Address and port to listen on.

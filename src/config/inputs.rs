@@ -50,11 +50,16 @@ impl Inputs {
         }
         layers.add_environment(&self.environment);
         layers.add_flags(&self.flags);
-        let Layers { tree, places, mut problems, warnings } = layers;
+        let Layers { tree, mut places, mut problems, warnings } = layers;
         problems.extend(check(&tree, &places));
+        let mut nulls = Vec::new();
+        note_nulls(&tree, "", &mut nulls);
         let config = put_together(tree, &places, &mut problems);
         match config.filter(|_| problems.is_empty()) {
-            Some(config) => Ok(Settings::new(config, places, self.clone(), warnings)),
+            Some(config) => {
+                places.0.retain(|path, _| !nulls.contains(path));
+                Ok(Settings::new(config, places, self.clone(), warnings))
+            }
             None => {
                 problems.sort_by_key(|problem| match &problem.set_by {
                     SetBy::File(_, at) => (0, at.line, at.column),
@@ -186,6 +191,17 @@ impl Layers {
         }
         map.insert(name.to_owned(), value);
         self.places.set(path, set_by);
+    }
+}
+
+/// The paths of keys that are null, which set nothing.
+fn note_nulls(map: &Map<String, Value>, prefix: &str, nulls: &mut Vec<String>) {
+    for (name, value) in map {
+        match value {
+            Value::Null => nulls.push(format!("{prefix}{name}")),
+            Value::Object(map) => note_nulls(map, &format!("{prefix}{name}."), nulls),
+            _ => {}
+        }
     }
 }
 

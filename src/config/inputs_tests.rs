@@ -139,7 +139,8 @@ fn what_is_null_is_not_set() {
     let settings = read(
         r#"{"release": null, "jails": {"exec_timeout": null}, "network": {"ip4": {"interface": null}}}"#,
     );
-    assert_eq!(entry(&settings, "jails.exec_timeout").value, json!("5s"));
+    let timeout = entry(&settings, "jails.exec_timeout");
+    assert_eq!((timeout.value, &*timeout.source), (json!("5s"), "default"));
     assert!(settings.config().network.ip4.is_none());
     assert!(
         problems(r#"{"network": {"pools": [null]}}"#)[0].contains("must be an object, not null")

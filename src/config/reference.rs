@@ -87,7 +87,10 @@ fn form(form: &Form) -> String {
         Form::Choice(choices) => {
             choices.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(" or ")
         }
-        Form::List(item) => format!("list of {}", self::form(item)),
+        Form::List(item) => match &**item {
+            Form::Choice(_) => format!("list of {}", self::form(item)),
+            item => format!("list of {}s", self::form(item)),
+        },
         Form::Section(_) => "object".into(),
         Form::Either(forms) => forms.iter().map(self::form).collect::<Vec<_>>().join(" or "),
     }

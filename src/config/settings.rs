@@ -89,7 +89,7 @@ impl Settings {
     pub fn entries(&self) -> Vec<Entry> {
         let entry = |leaf: &'static Leaf| Entry {
             key: &leaf.path,
-            value: masked(leaf, self.value(leaf).clone()),
+            value: masked(leaf, self.in_force(leaf)),
             source: self.places.of_key(&leaf.path).to_string(),
         };
         keys::leaves().iter().map(entry).collect()
@@ -118,6 +118,15 @@ impl Settings {
         }
         let config = serde_json::from_value(tree.clone()).unwrap_or_else(|_| self.config.clone());
         Self { config, tree, places, inputs: self.inputs.clone(), warnings: Vec::new() }
+    }
+
+    /// The value, or where none is set, the one that this host makes of it.
+    fn in_force(&self, leaf: &Leaf) -> Value {
+        match (self.value(leaf), leaf.path.as_str()) {
+            (Value::Null, "state_dir") => self.config.state_dir().display().to_string().into(),
+            (Value::Null, "listen") => self.config.address().to_string().into(),
+            (value, _) => value.clone(),
+        }
     }
 
     fn value(&self, leaf: &Leaf) -> &Value {

@@ -10,10 +10,10 @@ use crate::island::StandbyLimits;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Standby {
-    /// Of one function.
+    /// Islands that stand by for one function.
     #[schemars(extend("x-default" = "eight a core", "x-live" = true))]
     pub per_function: usize,
-    /// Of all functions; 0 for none at all.
+    /// Islands that stand by for all functions; 0 for none at all.
     #[schemars(extend("x-default" = "thirty-two a core", "x-live" = true))]
     pub total: usize,
     /// Memory that all together may hold.

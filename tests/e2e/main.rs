@@ -24,6 +24,7 @@ mod leftovers;
 mod modules;
 mod problem;
 mod refusals;
+mod reload;
 mod repositories;
 mod server;
 mod tables;
@@ -128,6 +129,7 @@ fn suite() -> Result<Vec<Phase>, String> {
         Phase::new(&folder, "git from a folder", git::trials(&folder, "git from a folder")),
         Phase::new(&http, "git over HTTP", git::trials(&http, "git over HTTP")),
         Phase { tests: alone::trials(), ending: Vec::new() },
+        Phase { tests: reload::trials(), ending: Vec::new() },
         #[cfg(target_os = "linux")]
         Phase { tests: addresses::trials()?, ending: Vec::new() },
     ])
