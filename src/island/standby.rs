@@ -229,7 +229,7 @@ impl Shared {
         match self.islands.start(&spec).await {
             Ok(running) => {
                 let line = running.line();
-                let refused = self.stand.lock().add(&function, Standby::new(running));
+                let refused = self.stand.lock().add(&function, &spec, Standby::new(running));
                 drop(refused);
                 if let Some(line) = line
                     && timeout(READY_WAIT, line.ready()).await.unwrap_or(false)

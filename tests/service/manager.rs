@@ -132,7 +132,7 @@ fn a_server_that_is_told_to_stop_while_it_starts_stops_in_order() {
 }
 
 #[test]
-fn a_hangup_changes_nothing() {
+fn a_hangup_without_a_change_of_the_file_changes_nothing() {
     let mut managed = Managed::start();
     assert_eq!(managed.told(), "READY=1\n");
     managed.signal(Signal::SIGHUP);
