@@ -10,8 +10,13 @@ const PREFIX: &str = "SKY_ISLAND_";
 /// The variable that names the configuration file.
 pub(super) const FILE: &str = "SKY_ISLAND_CONFIG";
 /// Beginnings of names that are others' than this configuration's: those of tests and benchmarks.
-const OTHERS: [&str; 4] =
-    ["SKY_ISLAND_BIN", "SKY_ISLAND_OFFLINE", "SKY_ISLAND_TEST_", "SKY_ISLAND_SUITE_"];
+const OTHERS: [&str; 5] = [
+    "SKY_ISLAND_BIN",
+    "SKY_ISLAND_OFFLINE",
+    "SKY_ISLAND_SUITE_",
+    "SKY_ISLAND_TEST_",
+    "SKY_ISLAND_WRITE_",
+];
 
 /// The variable of a key: `SKY_ISLAND_JAILS_EXEC_TIMEOUT` of `jails.exec_timeout`.
 pub fn variable(path: &str) -> String {

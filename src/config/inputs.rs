@@ -9,6 +9,7 @@ use super::file::{self, Document};
 use super::keys::{self, Leaf};
 use super::problem::{ConfigError, Problem, SetBy, redacted};
 use super::settings::Settings;
+use super::validate::split;
 use super::{Config, environment};
 
 /// Where values come from. It can be read again at any time, for the file may have changed.
@@ -99,10 +100,7 @@ fn put_together(
         dropped.push(path);
     };
     for text in config.problems() {
-        let (key, text) = match text.split_once(": ") {
-            Some((key, text)) if !key.contains(' ') => (key, text),
-            _ => ("", text.as_str()),
-        };
+        let (key, text) = split(&text);
         // It may be there only because another value is not.
         let echo = |path: &String| is_within(key, path) || is_within(path, key);
         if key.is_empty() || !dropped.iter().any(echo) {

@@ -1,9 +1,20 @@
 //! What must hold between the values of a configuration, whatever each of them is.
 
+use super::problem::{ConfigError, Problem, SetBy, redacted};
 use super::{Bytes, Config};
 use crate::source::Mirror;
 
 impl Config {
+    /// Finds every problem of one that was not read by [`Inputs`](super::Inputs), or was changed since.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let problem = |text: &String| {
+            let (key, text) = split(text);
+            Problem { key: key.into(), set_by: SetBy::Default, text: redacted(text) }
+        };
+        let problems: Vec<_> = self.problems().iter().map(problem).collect();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
+    }
+
     /// What is wrong with it, each as `key: what`.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -51,6 +62,11 @@ impl Config {
         problems.extend(self.host_problems());
         problems
     }
+}
+
+/// The key and what is wrong with it.
+pub(super) fn split(problem: &str) -> (&str, &str) {
+    problem.split_once(": ").filter(|(key, _)| !key.contains(' ')).unwrap_or(("", problem))
 }
 
 fn mirror_problem(mirror: &Mirror) -> Result<(), String> {

@@ -17,6 +17,7 @@ use crate::invoke::Invoker;
 use crate::source::Sources;
 
 /// The configuration in force, and the parts that follow it.
+#[derive(Clone)]
 pub(super) struct Reload {
     settings: Arc<ArcSwap<Settings>>,
     invoker: Arc<Invoker>,
@@ -38,15 +39,19 @@ impl Reload {
 
     /// Reads the configuration again at each of these signals.
     pub(super) async fn at_each(self, mut hangup: Signal) {
-        let reload = Arc::new(self);
         while hangup.recv().await.is_some() {
-            let reload = reload.clone();
-            // The file may lie on a disk that takes its time. A panic in there leaves things as they are.
-            let _ = tokio::task::spawn_blocking(move || reload.again()).await;
+            self.read().await;
         }
     }
 
-    fn again(&self) {
+    /// Reads the configuration again.
+    async fn read(&self) {
+        let reload = self.clone();
+        // The file may lie on a disk that takes its time. A panic in there leaves things as they are.
+        let _ = tokio::task::spawn_blocking(move || reload.read_now()).await;
+    }
+
+    fn read_now(&self) {
         let now = self.settings.load_full();
         match now.read_again() {
             Ok(next) => self.take_up(&now, &next),
