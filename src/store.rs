@@ -337,6 +337,15 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_room_any_more_goes_with_the_next_purge() {
+        let root = tempfile::tempdir().unwrap();
+        let store = open(root.path(), 1 << 20);
+        drop(publish(&store, "a", "one"));
+        store.set_bounds(1, Duration::from_secs(100));
+        assert_eq!((store.purge(), store.has("a")), (0, false));
+    }
+
+    #[test]
     fn what_was_not_used_for_too_long_goes() {
         let root = tempfile::tempdir().unwrap();
         let entry = publish(&open(root.path(), 1 << 20), "a", "one");

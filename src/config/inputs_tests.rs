@@ -72,6 +72,20 @@ fn the_2017_servers_example_is_accepted_as_it_stands() {
 }
 
 #[test]
+fn whatever_is_set_is_written_as_it_is_read() {
+    let set = r#"{"listen": "[::1]:80", "go_version": "1.26.7", "go_mirror": "https://m.example/go",
+        "go_sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "base_packages": ["base", "lib32"],
+        "go_tarball": "/x/go.tar.gz", "limits": {"tmp": "1025B"}, "jails": {"exec_timeout": "1m 30s", "address_space": "1GiB"},
+        "sources": {"order": ["proxy"], "mirrors": [{"prefix": "a.b", "target": "/srv"}]},
+        "network": {"ip4": {"interface": "em0", "start_addr": "10.0.0.5", "mask": "255.255.255.0", "range": 9},
+            "pools": [{"interface": "em1", "network": "fd00::/64", "exclude": ["fd00::1"], "dns": ["fd00::2"]}]}}"#;
+    let written = serde_json::to_value(read(set).config()).unwrap();
+    let again = read(&written.to_string());
+    assert_eq!(serde_json::to_value(again.config()).unwrap(), written);
+    assert_eq!(written["jails"]["exec_timeout"], "1m 30s");
+}
+
+#[test]
 fn all_problems_are_reported_at_once_each_with_its_path_and_line() {
     let text = r#"{
   "limits": {"memroy": "1GiB", "calls": "many",
