@@ -3,7 +3,6 @@
 //! The keys of the 2017 server keep their names and places; `listen`, `state_dir`, `limits`, `sources` and `go` are
 //! new. Everything has a default. [`Config::validate`] reports all problems at once.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,17 +11,20 @@ use serde::Deserialize;
 mod host;
 mod islands;
 mod limits;
+mod listen;
 mod network;
 mod standby;
 mod units;
 
 pub use limits::Limits;
+pub use listen::{Places, Tls};
 pub use network::Network;
 pub use standby::Standby;
 pub use units::{Bytes, Span};
 
 use crate::init::{GoVersion, SetName, Sha256};
-use crate::source::{Mirror, Origin};
+use crate::listen::Origin;
+use crate::source::{Mirror, Origin as Source};
 
 /// The port that clients of 2017 know.
 pub const PORT: u16 = 3281;
@@ -35,8 +37,18 @@ pub struct Config {
     pub release: Option<String>,
     /// Listens on all addresses at this port, as in 2017. `listen` wins over it.
     pub http_port: Option<u16>,
-    /// Address and port to listen on.
-    pub listen: Option<SocketAddr>,
+    /// Where to listen: an address and port, `unix:` and a path, or a list of such.
+    pub listen: Option<Places>,
+    /// The certificate that is shown there.
+    pub tls: Option<Tls>,
+    /// The origins whose pages may call from a browser.
+    pub cors_origins: Vec<Origin>,
+    /// Connections at once; by default 4096. Further ones wait in the system's own queue.
+    pub connections: Option<usize>,
+    /// How long a connection may take to send the head of its next request; by default 60s.
+    pub head_wait: Option<Span>,
+    /// How long calls may go on after the signal to stop; by default 30s.
+    pub shutdown_grace: Option<Span>,
     /// The token of the admin API.
     pub admin_api_token: Option<String>,
     /// The header that carries the token.
@@ -131,14 +143,14 @@ impl Default for Jails {
 #[serde(default, deny_unknown_fields)]
 pub struct Sources {
     /// The sources to try, in this order.
-    pub order: Vec<Origin>,
+    pub order: Vec<Source>,
     /// Path prefixes that are fetched from elsewhere.
     pub mirrors: Vec<Mirror>,
 }
 
 impl Default for Sources {
     fn default() -> Self {
-        Self { order: vec![Origin::Git, Origin::Proxy], mirrors: Vec::new() }
+        Self { order: vec![Source::Git, Source::Proxy], mirrors: Vec::new() }
     }
 }
 
@@ -232,18 +244,10 @@ impl Config {
                 problems.push(format!("sources.mirrors: {problem}"));
             }
         }
+        problems.extend(self.listen_problems());
         problems.extend(self.network.problems());
         problems.extend(self.host_problems());
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
-    }
-
-    /// Where to listen.
-    pub fn address(&self) -> SocketAddr {
-        match (self.listen, self.http_port) {
-            (Some(address), _) => address,
-            (None, Some(port)) => SocketAddr::from(([0, 0, 0, 0], port)),
-            (None, None) => SocketAddr::from(([127, 0, 0, 1], PORT)),
-        }
     }
 
     /// Where state lies: as configured, or after the platform's convention.
@@ -333,13 +337,8 @@ mod tests {
             "jails": {"base_jail_dir": "/zroot/jails", "cache_default_expiration": "8h", "cache_purge_after": "24h",
                 "children_max": 0, "monitoring_addr": "127.0.0.1", "build_timeout": "10s", "exec_timeout": "5s"}}"#;
         let config = parse(example).unwrap();
-        assert_eq!(config.address().to_string(), "0.0.0.0:3280");
+        assert_eq!(config.places()[0].to_string(), "0.0.0.0:3280");
         assert_eq!(config.build_deadline(), Duration::from_secs(10));
-    }
-
-    #[test]
-    fn without_a_file_it_listens_on_loopback() {
-        assert_eq!(Config::default().address().to_string(), "127.0.0.1:3281");
     }
 
     #[test]
