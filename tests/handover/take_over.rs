@@ -12,9 +12,11 @@ use super::load::{Load, QUICK, SLOW};
 /// Calls that are answered before something is done, and after it.
 const CALLS: usize = 60;
 
-fn none_failed(load: Load) {
+fn none_failed(load: Load, server: &Server) {
     let (served, failed) = load.end();
-    assert!(failed.is_empty(), "{} of {served} and these failed: {failed:?}", failed.len());
+    let log = server.log();
+    let reasons: Vec<_> = log.lines().filter(|line| !line.contains(r#""INFO""#)).collect();
+    assert!(failed.is_empty(), "beside {served}: {failed:#?}, with {reasons:#?}");
 }
 
 /// The program makes place for itself, three times, on its own state directory.
@@ -29,7 +31,7 @@ fn passes_on(host: &Host) {
         server.wait_for("sky-island serves", before + 1);
     }
     load.until_served(CALLS);
-    none_failed(load);
+    none_failed(load, &server);
     server.signal(Signal::SIGTERM);
     server.ended_well();
 }
@@ -62,7 +64,7 @@ fn a_managers_restart_under_load_fails_no_request() {
     server.ended_well();
     let server = host.start_on(&json!({}), &socket);
     load.until_served(CALLS);
-    none_failed(load);
+    none_failed(load, &server);
     server.signal(Signal::SIGTERM);
     server.ended_well();
 }
@@ -80,7 +82,7 @@ fn two_servers_share_a_socket_and_either_may_go() {
     first.signal(Signal::SIGTERM);
     first.ended_well();
     load.until_served(CALLS);
-    none_failed(load);
+    none_failed(load, &second);
     drop(socket);
     second.signal(Signal::SIGTERM);
     second.ended_well();
