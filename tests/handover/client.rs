@@ -36,7 +36,7 @@ impl Client<TcpStream> {
     }
 
     /// Waits until the server closes, having said nothing.
-    pub(super) fn is_closed(mut self) -> bool {
+    pub(super) fn is_closed(&mut self) -> bool {
         matches!(self.stream.read(&mut [0; 1]), Ok(0) | Err(_))
     }
 

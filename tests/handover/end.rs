@@ -87,7 +87,7 @@ fn clients_that_say_nothing_do_not_keep_a_server_from_ending() {
     let host = Host::new();
     let address = free();
     let server = host.start(&json!({"listen": address}));
-    let silent = Client::connect(address).unwrap();
+    let mut silent = Client::connect(address).unwrap();
     let mut idle = Client::connect(address).unwrap();
     assert_eq!(idle.get("/healthcheck", &[]).unwrap().status, 200);
     server.signal(Signal::SIGTERM);
