@@ -4,7 +4,6 @@
 //! are the only definition of the keys; [`keys`] reads it, and what is said about a key anywhere comes from there.
 //! [`Inputs`] puts a configuration together from flags, the environment and the file, and reports all problems at once.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ mod islands;
 mod jails;
 pub mod keys;
 mod limits;
+mod listen;
 mod network;
 mod problem;
 pub mod reference;
@@ -33,6 +33,7 @@ pub use file::Place;
 pub use inputs::Inputs;
 pub use jails::Jails;
 pub use limits::Limits;
+pub use listen::{Places, Tls};
 pub use network::Network;
 pub use problem::{ConfigError, Problem, SetBy};
 pub use settings::{Change, Entry, Settings};
@@ -40,7 +41,8 @@ pub use standby::Standby;
 pub use units::{Bytes, Span};
 
 use crate::init::{GoVersion, SetName, Sha256};
-use crate::source::{Mirror, Origin};
+use crate::listen::Origin;
+use crate::source::{Mirror, Origin as Source};
 
 /// The port that clients of 2017 know.
 pub const PORT: u16 = 3281;
@@ -55,9 +57,23 @@ pub struct Config {
     /// Listens on all addresses at this port, as in 2017. `listen` wins over it, unless a stronger source sets the port.
     #[schemars(example = 3280, extend("x-default" = "none", "x-flag" = "http-port"))]
     pub http_port: Option<u16>,
-    /// Address and port to listen on.
-    #[schemars(with = "Option<String>", example = &"127.0.0.1:3281", extend("x-default" = "127.0.0.1:3281", "x-flag" = "listen"))]
-    pub listen: Option<SocketAddr>,
+    /// Where to listen: an address and port, `unix:` and a path, or a list of such.
+    #[schemars(with = "OneOrSeveral", example = &"127.0.0.1:3281", extend("x-default" = "127.0.0.1:3281", "x-flag" = "listen"))]
+    pub listen: Option<Places>,
+    /// The certificate that is shown there. Its files are read again at SIGHUP.
+    pub tls: Option<Tls>,
+    /// The origins whose pages may call from a browser.
+    #[schemars(with = "Vec<String>", example = ["https://example.org"])]
+    pub cors_origins: Vec<Origin>,
+    /// Connections at once. Further ones wait in the system's own queue.
+    #[schemars(example = 4096, extend("x-default" = "4096"))]
+    pub connections: Option<usize>,
+    /// How long a connection may take to send the head of its next request.
+    #[schemars(example = &"1m", extend("x-default" = "1m"))]
+    pub head_wait: Option<Span>,
+    /// How long calls may go on after the signal to stop.
+    #[schemars(example = &"30s", extend("x-default" = "30s", "x-flag" = "shutdown-grace"))]
+    pub shutdown_grace: Option<Span>,
     /// The token of the admin API.
     #[schemars(extend("x-default" = "none", "x-secret" = true))]
     pub admin_api_token: Option<String>,
@@ -124,7 +140,7 @@ pub struct Filesystem {
 pub struct Sources {
     /// The sources to try, in this order.
     #[schemars(extend("x-live" = true))]
-    pub order: Vec<Origin>,
+    pub order: Vec<Source>,
     /// Path prefixes that are fetched from elsewhere.
     #[schemars(example = mirror_example(), extend("x-live" = true))]
     pub mirrors: Vec<Mirror>,
@@ -132,7 +148,7 @@ pub struct Sources {
 
 impl Default for Sources {
     fn default() -> Self {
-        Self { order: vec![Origin::Git, Origin::Proxy], mirrors: Vec::new() }
+        Self { order: vec![Source::Git, Source::Proxy], mirrors: Vec::new() }
     }
 }
 
@@ -162,6 +178,15 @@ impl Default for Go {
     }
 }
 
+/// The form of a key that takes one text or a list of them.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum OneOrSeveral {
+    One(String),
+    Several(Vec<String>),
+}
+
 fn mirror_example() -> serde_json::Value {
     serde_json::json!([{"prefix": "code.example.com", "target": "https://mirror.example.com/code"}])
 }
@@ -171,15 +196,6 @@ impl Config {
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let inputs = Inputs { file: path.map(Into::into), ..Inputs::default() };
         Ok(inputs.read()?.config().clone())
-    }
-
-    /// Where to listen.
-    pub fn address(&self) -> SocketAddr {
-        match (self.listen, self.http_port) {
-            (Some(address), _) => address,
-            (None, Some(port)) => SocketAddr::from(([0, 0, 0, 0], port)),
-            (None, None) => SocketAddr::from(([127, 0, 0, 1], PORT)),
-        }
     }
 
     /// Where state lies: as configured, or after the platform's convention.
@@ -234,11 +250,6 @@ fn state_dir(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn without_a_file_it_listens_on_loopback() {
-        assert_eq!(Config::default().address().to_string(), "127.0.0.1:3281");
-    }
 
     #[test]
     fn what_is_written_as_json_is_read_as_the_same() {

@@ -77,6 +77,11 @@ impl State {
         self.write(&address.to_string());
     }
 
+    /// Says that the server ends: whoever wants the directory waits for that.
+    pub fn withdraw(&mut self) {
+        self.write("");
+    }
+
     fn write(&mut self, text: &str) {
         let file = &mut *self.lock;
         let written = file

@@ -12,19 +12,19 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "build", "causes", "config", "exec", "http", "init", "invoke", "island", "net",
-            "server", "source", "state",
+            "build", "causes", "config", "exec", "http", "init", "invoke", "island", "listen",
+            "net", "server", "source", "state",
         ],
     ),
     (
         "server",
         &[
-            "build", "causes", "config", "http", "invoke", "island", "layout", "metrics", "net",
-            "source", "state", "store",
+            "build", "causes", "config", "http", "invoke", "island", "layout", "listen", "metrics",
+            "net", "source", "state", "store",
         ],
     ),
-    ("config", &["init", "island", "layout", "net", "source"]),
-    ("http", &["invoke", "metrics"]),
+    ("config", &["init", "island", "layout", "listen", "net", "source"]),
+    ("http", &["invoke", "listen", "metrics"]),
     ("metrics", &["invoke"]),
     ("invoke", &["build", "call", "causes", "island", "net", "source"]),
     ("build", &["call", "flight", "island", "source", "store"]),
@@ -34,6 +34,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("state", &[]),
     ("call", &[]),
     ("flight", &[]),
+    ("listen", &[]),
     ("disk", &[]),
     ("causes", &[]),
     ("exec", &[]),

@@ -67,7 +67,7 @@ fn the_2017_servers_example_is_accepted_as_it_stands() {
         "jails": {"base_jail_dir": "/zroot/jails", "cache_default_expiration": "8h", "cache_purge_after": "24h",
             "children_max": 0, "monitoring_addr": "127.0.0.1", "build_timeout": "10s", "exec_timeout": "5s"}}"#;
     let settings = read(example);
-    assert_eq!(settings.config().address().to_string(), "0.0.0.0:3280");
+    assert_eq!(settings.config().places()[0].to_string(), "0.0.0.0:3280");
     assert_eq!(settings.config().build_deadline(), Duration::from_secs(10));
 }
 
@@ -199,7 +199,7 @@ fn problems_of_variables_and_flags_are_named_by_them() {
 fn a_port_wins_over_the_address_of_a_weaker_source_alone() {
     let folder = Folder::with(r#"{"listen": "127.0.0.1:1", "http_port": 2}"#);
     let address = |variables: &[_], flags: &[_]| {
-        folder.inputs(variables, flags).read().unwrap().config().address().to_string()
+        folder.inputs(variables, flags).read().unwrap().config().places()[0].to_string()
     };
     assert_eq!(address(&[], &[]), "127.0.0.1:1");
     assert_eq!(address(&[("SKY_ISLAND_HTTP_PORT", "3")], &[]), "0.0.0.0:3");

@@ -124,7 +124,9 @@ impl Settings {
     fn in_force(&self, leaf: &Leaf) -> Value {
         match (self.value(leaf), leaf.path.as_str()) {
             (Value::Null, "state_dir") => self.config.state_dir().display().to_string().into(),
-            (Value::Null, "listen") => self.config.address().to_string().into(),
+            (Value::Null, "listen") => {
+                self.config.places().iter().map(|place| place.to_string()).collect()
+            }
             (value, _) => value.clone(),
         }
     }

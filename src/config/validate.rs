@@ -58,6 +58,7 @@ impl Config {
                 problems.push(format!("sources.mirrors: {problem}"));
             }
         }
+        problems.extend(self.listen_problems());
         problems.extend(self.network.problems());
         problems.extend(self.host_problems());
         problems

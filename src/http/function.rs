@@ -19,8 +19,8 @@ const BODY_BYTES: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_WAIT: Duration = Duration::from_secs(10);
 
-const REVISION: HeaderName = HeaderName::from_static("x-revision");
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+pub(super) const REVISION: HeaderName = HeaderName::from_static("x-revision");
+pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What a call that succeeded answers.
 #[derive(Serialize)]
@@ -35,6 +35,8 @@ pub(crate) struct Success {
 pub(super) async fn run(State(app): State<App>, body: Body) -> Response {
     let id = error::call_id();
     let parsed = match read(body).await {
+        // A server that ends has read the body all the same: the answer would be lost with an unread one.
+        Ok(_) if app.phase.is_draining() => Err(error::ends(Stage::Request)),
         Ok(bytes) => Form::from_json(&bytes).and_then(|form| form.parse()),
         Err(failure) => Err(failure),
     };
@@ -99,7 +101,9 @@ fn is_too_long(error: &axum::Error) -> bool {
 
 async fn work(app: App, call: Invocation, id: String) -> (Result<Reply, Failure>, Times) {
     let mut times = Times::default();
-    let result = app.invoker.invoke(&call, &mut times).await;
+    // What is dropped in a hurry kills its island.
+    let invoked = app.phase.unless_hurried(app.invoker.invoke(&call, &mut times)).await;
+    let result = invoked.unwrap_or_else(|| Err(error::ends(Stage::Run)));
     let code = result.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "ok");
     app.metrics.call(code, &times);
     report(&call, &id, &result, &times);

@@ -1,9 +1,12 @@
 //! The HTTP interface: one flat router, one file a resource, and `error` as the only place with status codes.
 
+mod cors;
 mod error;
 mod function;
 mod health;
 mod listen;
+mod phase;
+mod requests;
 
 use std::sync::Arc;
 
@@ -11,8 +14,10 @@ use axum::Router;
 use axum::routing::{get, post};
 use tokio_util::task::TaskTracker;
 
+pub use cors::open_to;
 pub(crate) use function::Success;
-pub use listen::serve;
+pub use listen::{ConnectionLimits, Connections};
+pub use phase::Phase;
 
 use crate::invoke::Invoker;
 use crate::metrics::Metrics;
@@ -26,6 +31,8 @@ pub struct App {
     pub calls: TaskTracker,
     /// Counts them.
     pub metrics: Metrics,
+    /// Whether they are still run.
+    pub phase: Phase,
 }
 
 /// All routes.

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::Signal;
 
 use super::Parts;
 use super::workshop::{Workshop, sources_bounds};
@@ -37,15 +36,8 @@ impl Reload {
         }
     }
 
-    /// Reads the configuration again at each of these signals.
-    pub(super) async fn at_each(self, mut hangup: Signal) {
-        while hangup.recv().await.is_some() {
-            self.read().await;
-        }
-    }
-
     /// Reads the configuration again.
-    async fn read(&self) {
+    pub(super) async fn read(&self) {
         let reload = self.clone();
         // The file may lie on a disk that takes its time. A panic in there leaves things as they are.
         let _ = tokio::task::spawn_blocking(move || reload.read_now()).await;
