@@ -6,7 +6,7 @@ TOOLS = sh scripts/with-tools.sh
 PREFIX ?= /usr/local
 INSTALL = PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" OS="$(OS)" PROGRAM="$(PROGRAM)" MAKE="$(MAKE)" sh scripts/install.sh
 
-.PHONY: all build demo run test test-freebsd test-zfs test-zfs-long lint bench freebsd clean install deinstall
+.PHONY: all build demo run docs test test-freebsd test-zfs test-zfs-long lint bench freebsd clean install deinstall
 
 all: build
 
@@ -21,6 +21,10 @@ demo: build
 
 run: build
 	@$(TOOLS) target/release/sky-island serve
+
+# What is written from the program's own definitions.
+docs:
+	@$(TOOLS) cargo run --quiet --locked -- config reference >docs/configuration.md
 
 test:
 	@$(TOOLS) sh scripts/test.sh

@@ -44,6 +44,7 @@ LIST
 LIST
         Linux) cat <<LIST ;;
 444 lib/systemd/system/sky-island.service systemd/sky-island.service
+444 lib/systemd/system/sky-island.socket systemd/sky-island.socket
 LIST
     esac
 }

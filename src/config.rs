@@ -1,61 +1,107 @@
-//! The one optional JSON file: its form, its defaults, and what must hold for it to be used.
+//! The configuration: its keys, their defaults, and what must hold for it to be used.
 //!
-//! The keys of the 2017 server keep their names and places; `listen`, `state_dir`, `limits`, `sources` and `go` are
-//! new. Everything has a default. [`Config::validate`] reports all problems at once.
+//! The keys of the 2017 server keep their names and places. Everything has a default. The types and their doc comments
+//! are the only definition of the keys; [`keys`] reads it, and what is said about a key anywhere comes from there.
+//! [`Inputs`] puts a configuration together from flags, the environment and the file, and reports all problems at once.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+mod check;
+mod environment;
+mod file;
 mod host;
+mod inputs;
 mod islands;
+mod jails;
+pub mod keys;
 mod limits;
+mod listen;
 mod log;
 mod network;
+mod problem;
+pub mod reference;
+mod settings;
 mod standby;
 mod units;
+mod validate;
 
+pub use environment::variable;
+pub use file::Place;
+pub use inputs::Inputs;
+pub use jails::Jails;
 pub use limits::Limits;
+pub use listen::{Places, Tls};
 pub use log::{Level, Log};
 pub use network::Network;
+pub use problem::{ConfigError, Problem, SetBy};
+pub use settings::{Change, Entry, Settings};
 pub use standby::Standby;
 pub use units::{Bytes, Span};
 
 use crate::init::{GoVersion, SetName, Sha256};
-use crate::source::{Mirror, Origin};
+use crate::listen::Origin;
+use crate::source::{Mirror, Origin as Source};
 
 /// The port that clients of 2017 know.
 pub const PORT: u16 = 3281;
 
 /// The whole configuration.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The FreeBSD release of the base system.
+    #[schemars(example = &"15.1-RELEASE", extend("x-default" = "the running kernel's"))]
     pub release: Option<String>,
-    /// Listens on all addresses at this port, as in 2017. `listen` wins over it.
+    /// Listens on all addresses at this port, as in 2017. `listen` wins over it, unless a stronger source sets the port.
+    #[schemars(example = 3280, extend("x-default" = "none", "x-flag" = "http-port"))]
     pub http_port: Option<u16>,
-    /// Address and port to listen on.
-    pub listen: Option<SocketAddr>,
-    /// The token of the admin API.
+    /// Where to listen: an address and port, `unix:` and a path, or a list of such.
+    #[schemars(with = "OneOrSeveral", example = &"127.0.0.1:3281", extend("x-default" = "127.0.0.1:3281", "x-flag" = "listen"))]
+    pub listen: Option<Places>,
+    /// The certificate that is shown there. Its files are read again at SIGHUP.
+    pub tls: Option<Tls>,
+    /// The origins whose pages may call from a browser.
+    #[schemars(with = "Vec<String>", example = ["https://example.org"])]
+    pub cors_origins: Vec<Origin>,
+    /// Connections at once. Further ones wait in the system's own queue.
+    #[schemars(example = 4096, extend("x-default" = "4096"))]
+    pub connections: Option<usize>,
+    /// How long a connection may take to send the head of its next request.
+    #[schemars(example = &"1m", extend("x-default" = "1m"))]
+    pub head_wait: Option<Span>,
+    /// How long calls may go on after the signal to stop.
+    #[schemars(example = &"30s", extend("x-default" = "30s", "x-flag" = "shutdown-grace"))]
+    pub shutdown_grace: Option<Span>,
+    /// The token of the admin API. Without one the first start writes one into `admin-token` in the state directory.
+    #[schemars(extend("x-default" = "the one in the state directory", "x-secret" = true, "x-live" = true))]
     pub admin_api_token: Option<String>,
     /// The header that carries the token.
+    #[schemars(extend("x-default" = "X-Sky-Island-Token", "x-live" = true))]
     pub admin_token_header: Option<String>,
     /// The Go release that `init` installs.
+    #[schemars(with = "Option<String>", example = &"1.26.7", extend("x-default" = "a pinned release"))]
     pub go_version: Option<GoVersion>,
-    /// Where `init` downloads Go from; by default go.dev.
+    /// Where `init` downloads Go from.
+    #[schemars(with = "Option<String>", example = &"https://mirror.example.com/go", extend("x-default" = "https://go.dev/dl"))]
     pub go_mirror: Option<crate::init::Mirror>,
     /// An archive of Go on this host, which `init` uses instead.
+    #[schemars(example = &"/root/go1.26.7.freebsd-amd64.tar.gz", extend("x-default" = "none"))]
     pub go_tarball: Option<PathBuf>,
-    /// The SHA-256 sum of Go's archive; by default the one beside `go_tarball`, or the published one.
+    /// The SHA-256 sum of Go's archive.
+    #[schemars(with = "Option<String>", extend("x-default" = "the one beside `go_tarball`, or the published one"))]
     pub go_sha256: Option<Sha256>,
     /// Where `init` looks for the base system's archives.
+    #[schemars(example = &"/root/15.1-RELEASE", extend("x-default" = "none"))]
     pub base_sys_pkg_dir: Option<PathBuf>,
-    /// The distribution sets of the base system; by default `base`.
+    /// The distribution sets of the base system.
+    #[schemars(with = "Option<Vec<String>>", example = ["base", "lib32"], extend("x-default" = "`base`"))]
     pub base_packages: Option<Vec<SetName>>,
-    /// Where `init` downloads them from; by default the FreeBSD project's site.
+    /// Where `init` downloads FreeBSD from.
+    #[schemars(with = "Option<String>", example = &"https://mirror.example.com/freebsd", extend("x-default" = "the FreeBSD project's site"))]
     pub release_mirror: Option<crate::init::Mirror>,
     /// Whether `init` brings the release's updates into the base system.
     pub freebsd_update: bool,
@@ -66,6 +112,7 @@ pub struct Config {
     /// Islands, by the name that they had in 2017.
     pub jails: Jails,
     /// Where caches and scratch files lie.
+    #[schemars(example = &"/var/lib/sky-island", extend("x-default" = "root's `/var/db/sky-island` on FreeBSD and `/var/lib/sky-island` on Linux; another user's `~/.local/state/sky-island`", "x-flag" = "state-dir"))]
     pub state_dir: Option<PathBuf>,
     /// What calls may use.
     pub limits: Limits,
@@ -80,85 +127,52 @@ pub struct Config {
 }
 
 /// FreeBSD's datasets.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filesystem {
     /// The dataset below which all of ours lie.
+    #[schemars(example = &"tank/islands", extend("x-default" = "zroot"))]
     pub zfs_dataset: Option<String>,
-    /// Whether they are compressed; by default as the dataset that they lie in is.
+    /// Whether they are compressed.
+    #[schemars(example = true, extend("x-default" = "as the dataset that ours lie in"))]
     pub compression: Option<bool>,
 }
 
-/// Islands and caches, by their names of 2017.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Jails {
-    /// The mount point of FreeBSD's datasets.
-    pub base_jail_dir: Option<PathBuf>,
-    /// How long a version keeps meaning the revision that it was resolved to.
-    pub cache_default_expiration: Span,
-    /// How long an entry that nobody uses stays in the caches.
-    pub cache_purge_after: Span,
-    /// Jails that a jail may make; only 0 is accepted.
-    pub children_max: u32,
-    /// Host or host:port of a StatsD server.
-    pub monitoring_addr: Option<String>,
-    /// The deadline of a build.
-    pub build_timeout: Span,
-    /// The deadline of a run.
-    pub exec_timeout: Span,
-    /// Whether to refuse a FreeBSD host whose kernel does not count resources, instead of leaving them without limits.
-    pub require_limits: bool,
-    /// The address space that a Go program which does nothing takes on FreeBSD, on top of which memory is limited; by
-    /// default it is measured.
-    pub address_space: Option<Bytes>,
-}
-
-impl Default for Jails {
-    fn default() -> Self {
-        Self {
-            base_jail_dir: None,
-            cache_default_expiration: Span::hours(8),
-            cache_purge_after: Span::hours(7 * 24),
-            children_max: 0,
-            monitoring_addr: None,
-            build_timeout: Span::seconds(60),
-            exec_timeout: Span::seconds(5),
-            require_limits: false,
-            address_space: None,
-        }
-    }
-}
-
 /// Where source comes from.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sources {
     /// The sources to try, in this order.
-    pub order: Vec<Origin>,
+    #[schemars(extend("x-live" = true))]
+    pub order: Vec<Source>,
     /// Path prefixes that are fetched from elsewhere.
+    #[schemars(example = mirror_example(), extend("x-live" = true))]
     pub mirrors: Vec<Mirror>,
 }
 
 impl Default for Sources {
     fn default() -> Self {
-        Self { order: vec![Origin::Git, Origin::Proxy], mirrors: Vec::new() }
+        Self { order: vec![Source::Git, Source::Proxy], mirrors: Vec::new() }
     }
 }
 
 /// The Go toolchain.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Go {
     /// Whether the whole standard library is compiled at the first start, in the background.
     pub warm: bool,
-    /// The go command; by default the one in PATH or /usr/local/go.
+    /// The go command.
+    #[schemars(example = &"/usr/local/go/bin/go", extend("x-default" = "FreeBSD's build jail's, else the one in PATH or /usr/local/go", "x-flag" = "go"))]
     pub command: Option<PathBuf>,
-    /// GOPROXY; by default the environment's, or the toolchain's own.
+    /// GOPROXY of the go command.
+    #[schemars(example = &"https://proxy.golang.org,direct", extend("x-default" = "the environment's GOPROXY, or the toolchain's own", "x-live" = true))]
     pub proxy: Option<String>,
-    /// GOSUMDB, likewise.
+    /// GOSUMDB of the go command.
+    #[schemars(example = &"sum.golang.org", extend("x-default" = "the environment's GOSUMDB, or the toolchain's own", "x-live" = true))]
     pub sumdb: Option<String>,
-    /// GOPRIVATE, likewise.
+    /// GOPRIVATE of the go command.
+    #[schemars(example = &"git.example.com/*", extend("x-default" = "the environment's GOPRIVATE, or the toolchain's own", "x-live" = true))]
     pub private: Option<String>,
 }
 
@@ -168,87 +182,24 @@ impl Default for Go {
     }
 }
 
-/// A configuration that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file is not there or cannot be read.
-    #[error("cannot read {0}")]
-    Read(PathBuf, #[source] std::io::Error),
-    /// It is not JSON, or a key is unknown or of another type.
-    #[error("{0}: {1}")]
-    Parse(PathBuf, serde_json::Error),
-    /// Values that make no sense.
-    #[error("the configuration has problems:\n  {}", .0.join("\n  "))]
-    Invalid(Vec<String>),
+/// The form of a key that takes one text or a list of them.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum OneOrSeveral {
+    One(String),
+    Several(Vec<String>),
+}
+
+fn mirror_example() -> serde_json::Value {
+    serde_json::json!([{"prefix": "code.example.com", "target": "https://mirror.example.com/code"}])
 }
 
 impl Config {
-    /// Reads and validates a file; without one, the defaults.
+    /// Reads and validates a file alone; without one, the defaults.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let Some(path) = path else { return Ok(Self::default()) };
-        let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.into(), e))?;
-        let config: Self =
-            serde_json::from_str(&text).map_err(|e| ConfigError::Parse(path.into(), e))?;
-        config.validate()?;
-        Ok(config)
-    }
-
-    /// Finds every problem.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let mut problems = Vec::new();
-        let mut check = |holds: bool, problem: &str| {
-            if !holds {
-                problems.push(problem.to_owned());
-            }
-        };
-        check(self.http_port != Some(0), "http_port: 0 is no port");
-        check(
-            self.jails.children_max == 0,
-            "jails.children_max: an island makes no islands; use 0",
-        );
-        check(
-            self.standby.per_function > 0,
-            "standby.per_function: must be at least 1; standby.total of 0 has none stand by",
-        );
-        check(!self.sources.order.is_empty(), "sources.order: name git, proxy or both");
-        let limits = &self.limits;
-        for (name, value) in [
-            ("calls", limits.calls),
-            ("concurrency", limits.concurrency),
-            ("builds", limits.builds),
-            ("fetches", limits.fetches),
-            ("processes", limits.processes as usize),
-        ] {
-            check(value > 0, &format!("limits.{name}: must be at least 1"));
-        }
-        let least = Bytes::mib(16);
-        for (name, value) in [
-            ("memory", limits.memory),
-            ("build_memory", limits.build_memory),
-            ("fetch_memory", limits.fetch_memory),
-        ] {
-            check(value >= least, &format!("limits.{name}: a Go program needs at least 16MiB"));
-        }
-        let absolute = self.state_dir.as_ref().is_none_or(|path| path.is_absolute());
-        check(absolute, "state_dir: must be an absolute path");
-        for mirror in &self.sources.mirrors {
-            if let Err(problem) = mirror_problem(mirror) {
-                problems.push(format!("sources.mirrors: {problem}"));
-            }
-        }
-        problems.extend(self.log.problems());
-        problems.extend(self.network.problems());
-        problems.extend(self.host_problems());
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
-    }
-
-    /// Where to listen.
-    pub fn address(&self) -> SocketAddr {
-        match (self.listen, self.http_port) {
-            (Some(address), _) => address,
-            (None, Some(port)) => SocketAddr::from(([0, 0, 0, 0], port)),
-            (None, None) => SocketAddr::from(([127, 0, 0, 1], PORT)),
-        }
+        let inputs = Inputs { file: path.map(Into::into), ..Inputs::default() };
+        Ok(inputs.read()?.config().clone())
     }
 
     /// Where state lies: as configured, or after the platform's convention.
@@ -300,72 +251,15 @@ fn state_dir(
     })
 }
 
-fn mirror_problem(mirror: &Mirror) -> Result<(), String> {
-    let Mirror { prefix, target } = mirror;
-    if prefix.is_empty() || prefix.starts_with('/') || prefix.ends_with('/') {
-        return Err(format!("{prefix:?} is no module path prefix such as github.com/acme"));
-    }
-    let loopback = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
-    let local = loopback.iter().any(|start| {
-        target
-            .strip_prefix(start)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
-    });
-    if target.starts_with("https://") || target.starts_with('/') || local {
-        return Ok(());
-    }
-    Err(format!("{target:?} is neither https://host/path nor an absolute folder"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Config, String> {
-        let config: Config = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        config.validate().map_err(|e| e.to_string())?;
-        Ok(config)
-    }
-
     #[test]
-    fn the_2017_servers_example_is_accepted_as_it_stands() {
-        let example = r#"{
-            "release": "11.1-RELEASE", "http_port": 3280, "admin_api_token": "asdfasdfasdfasdf",
-            "admin_token_header": "X-Sky-Island-Token", "go_version": "1.9.2", "base_sys_pkg_dir": "/tmp/11.1-RELEASE",
-            "filesystem": {"zfs_dataset": "zroot", "compression": false},
-            "network": {"ip4": {"interface": "em0", "start_addr": "192.168.0.20", "mask": "255.255.255.0",
-                "range": 220, "gateway": "192.168.0.1", "dns": ["4.2.2.1", "4.2.2.2"]}},
-            "jails": {"base_jail_dir": "/zroot/jails", "cache_default_expiration": "8h", "cache_purge_after": "24h",
-                "children_max": 0, "monitoring_addr": "127.0.0.1", "build_timeout": "10s", "exec_timeout": "5s"}}"#;
-        let config = parse(example).unwrap();
-        assert_eq!(config.address().to_string(), "0.0.0.0:3280");
-        assert_eq!(config.build_deadline(), Duration::from_secs(10));
-    }
-
-    #[test]
-    fn without_a_file_it_listens_on_loopback() {
-        assert_eq!(Config::default().address().to_string(), "127.0.0.1:3281");
-    }
-
-    #[test]
-    fn the_example_file_is_valid() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.json");
-        Config::load(Some(&path)).unwrap();
-    }
-
-    #[test]
-    fn an_unknown_key_is_named() {
-        assert!(parse(r#"{"limits": {"memroy": "1GiB"}}"#).unwrap_err().contains("memroy"));
-    }
-
-    #[test]
-    fn all_problems_are_reported_at_once() {
-        let text = r#"{"jails": {"children_max": 3}, "limits": {"builds": 0}, "state_dir": "here",
-            "sources": {"order": [], "mirrors": [{"prefix": "a.b", "target": "http://elsewhere/x"}]}}"#;
-        let problems = parse(text).unwrap_err();
-        for part in ["children_max", "builds", "state_dir", "sources.order", "elsewhere"] {
-            assert!(problems.contains(part), "{part} is not in {problems}");
-        }
+    fn what_is_written_as_json_is_read_as_the_same() {
+        let written = serde_json::to_value(Config::default()).unwrap();
+        let read: Config = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), written);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod init;
 pub mod invoke;
 pub mod island;
 pub mod layout;
+pub mod listen;
 pub mod log;
 pub mod metrics;
 pub mod net;

@@ -1,56 +1,31 @@
-//! The composition root: from a configuration to parts, from parts to a server, and the order of a stop.
+//! The composition root: from a configuration to parts. What is served with them is in `server/serve.rs`.
 
-use std::future::Future;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+mod chores;
+mod manager;
+mod operators;
+mod orders;
+mod reload;
+mod serve;
+mod workshop;
+
+pub use orders::{Order, Orders};
+pub use serve::{Ended, serve};
+
 use std::sync::Arc;
-use std::time::Duration;
 
-use sd_notify::NotifyState;
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-
-use crate::build::{
-    BuildError, Builder, BuilderOptions, Compiler, GoCache, Toolchain, ToolchainError,
-};
+use self::workshop::Workshop;
+use crate::build::{Builder, Toolchain, ToolchainError};
 use crate::config::Config;
-use crate::http::{Access, AccessError, Admin, App, Setting, router};
+use crate::http::AccessError;
 use crate::invoke::{Capacity, Invoker};
-use crate::island::{Backend, Islands, Limits, Standbys, StartError, choose};
+use crate::island::{Backend, Islands, Standbys, StartError, choose};
 use crate::layout::LayoutError;
-use crate::metrics::{BadTarget, Metrics, Target};
+use crate::listen::{ListenError, PassedError, TlsError};
+use crate::metrics::{BadTarget, Metrics};
 use crate::net::{WithdrawalError, Withdrawals};
-use crate::source::{Fetcher, SourceError, Sources, SourcesOptions};
-use crate::state::{AdminToken, State, StateError, TokenError};
-use crate::store::{Store, StoreError, Trash};
-
-/// How long calls and connections may go on after the signal to stop.
-const GRACE: Duration = Duration::from_secs(30);
-/// How often the caches are measured.
-const PURGE_INTERVAL: Duration = Duration::from_secs(600);
-/// How long after the start they are measured first, for calls may be waiting for a server that starts.
-const PURGE_DELAY: Duration = Duration::from_secs(10);
-/// The environment that the go command and certificates are configured by.
-const PASSED_ON: [&str; 16] = [
-    "GOPROXY",
-    "GONOPROXY",
-    "GOPRIVATE",
-    "GONOSUMDB",
-    "GOSUMDB",
-    "GOINSECURE",
-    "GOAUTH",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "ALL_PROXY",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-];
+use crate::source::{SourceError, Sources};
+use crate::state::{State, StateError, TokenError};
+use crate::store::{StoreError, Trash};
 
 /// A server that cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -79,9 +54,15 @@ pub enum StartupError {
     /// The disk.
     #[error("the state directory cannot be written")]
     Disk(#[source] std::io::Error),
-    /// The address.
-    #[error("cannot listen on {0}; set another one with \"listen\"")]
-    Listen(SocketAddr, #[source] std::io::Error),
+    /// A place to listen at.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The sockets that were passed.
+    #[error(transparent)]
+    Passed(#[from] PassedError),
+    /// The certificate.
+    #[error("no TLS can be spoken; see \"tls\"")]
+    Tls(#[from] TlsError),
     /// The admin API's token.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -91,6 +72,9 @@ pub enum StartupError {
     /// Where numbers are to be sent.
     #[error("jails.monitoring_addr")]
     Target(#[from] BadTarget),
+    /// The sockets for the program that takes over.
+    #[error("the sockets cannot be passed on")]
+    PassOn(#[source] std::io::Error),
     /// Our own program.
     #[error("cannot find our own program")]
     Program(#[source] std::io::Error),
@@ -107,6 +91,7 @@ pub struct Parts {
     builder: Arc<Builder>,
     sources: Arc<Sources>,
     trash: Arc<Trash>,
+    workshop: Arc<Workshop>,
 }
 
 impl Parts {
@@ -121,18 +106,16 @@ impl Parts {
         let metrics = Metrics::default();
         options.pools.count_with(metrics.clone());
         let backend = choose(options).await?;
-        let islands = Islands::new(backend.clone()).counted(metrics.clone());
-        let parts = Assembly {
-            config,
-            state: state.path(),
-            islands,
+        let workshop = Workshop {
+            state: state.path().to_owned(),
+            islands: Islands::new(backend.clone()).counted(metrics.clone()),
             trash: trash.clone(),
             program,
             toolchain,
         };
-        let sources = Arc::new(parts.sources()?.counted(metrics.clone()));
-        let builder = Arc::new(parts.builder()?.counted(metrics.clone()));
-        let standbys = Standbys::new(parts.islands.clone(), config.standby.limits());
+        let sources = Arc::new(workshop.sources(config)?.counted(metrics.clone()));
+        let builder = Arc::new(workshop.builder(config)?.counted(metrics.clone()));
+        let standbys = Standbys::new(workshop.islands.clone(), config.standby.limits());
         let invoker = Arc::new(Invoker::new(
             sources.clone(),
             builder.clone(),
@@ -145,14 +128,16 @@ impl Parts {
                 wait: config.limits.queue_wait.get(),
             },
         ));
-        Ok(Self { invoker, metrics, state, backend, builder, sources, trash })
+        let workshop = Arc::new(workshop);
+        Ok(Self { invoker, metrics, state, backend, builder, sources, trash, workshop })
     }
 
     /// Ends all islands, and deletes what was on its way out.
     pub async fn close(self) {
         self.invoker.close();
         self.backend.close().await;
-        self.trash.empty();
+        // Much may be left to delete, and who watches the server watches meanwhile. A panic leaves it for the next start.
+        let _ = tokio::task::spawn_blocking(move || self.trash.empty()).await;
     }
 
     fn say_what_is_missing(&self) {
@@ -161,251 +146,5 @@ impl Parts {
                 tracing::warn!(missing = finding.name, %remedy, "{}", finding.detail);
             }
         }
-    }
-}
-
-struct Assembly<'a> {
-    config: &'a Config,
-    state: &'a Path,
-    islands: Islands,
-    trash: Arc<Trash>,
-    program: PathBuf,
-    toolchain: Toolchain,
-}
-
-impl Assembly<'_> {
-    fn sources(&self) -> Result<Sources, StartupError> {
-        let (limits, jails) = (&self.config.limits, &self.config.jails);
-        let fetcher = Fetcher {
-            islands: self.islands.clone(),
-            trash: self.trash.clone(),
-            program: self.program.clone(),
-            goroot: self.toolchain.goroot().to_owned(),
-            env: fetch_environment(self.config),
-            certificates: certificates(),
-            origins: self.config.sources.order.clone(),
-            mirrors: self.config.sources.mirrors.clone(),
-            limits: tool_limits(limits.fetch_timeout.get(), limits.fetch_memory.get()),
-            size: limits.fetch_size.get(),
-        };
-        let options = SourcesOptions {
-            state: self.state,
-            size: limits.checkout_cache.get(),
-            expiration: jails.cache_default_expiration.get(),
-            keep: jails.cache_purge_after.get(),
-            fetches: limits.fetches,
-            wait: limits.queue_wait.get(),
-        };
-        Ok(Sources::open(fetcher, &options)?)
-    }
-
-    fn builder(&self) -> Result<Builder, StartupError> {
-        let limits = &self.config.limits;
-        let keep = self.config.jails.cache_purge_after.get();
-        let open =
-            |name: &str, bytes| Store::open(self.state.join(name), self.trash.clone(), bytes, keep);
-        let compiler = Compiler {
-            islands: self.islands.clone(),
-            trash: self.trash.clone(),
-            program: self.program.clone(),
-            toolchain: self.toolchain.clone(),
-            limits: tool_limits(self.config.build_deadline(), limits.build_memory.get()),
-            size: limits.build_size.get(),
-        };
-        let cache = GoCache::new(open("gocache", u64::MAX)?, &self.toolchain);
-        let options = BuilderOptions {
-            store: open("artifacts", limits.artifact_cache.get())?,
-            builds: limits.builds,
-            wait: limits.queue_wait.get(),
-        };
-        Ok(Builder::new(compiler, cache, options))
-    }
-}
-
-fn tool_limits(deadline: Duration, memory: u64) -> Limits {
-    Limits { deadline, memory, processes: 0, output: 0, tmp: 0, disk: None }
-}
-
-fn fetch_environment(config: &Config) -> Vec<String> {
-    let set = [
-        ("GOPROXY", &config.go.proxy),
-        ("GOSUMDB", &config.go.sumdb),
-        ("GOPRIVATE", &config.go.private),
-    ];
-    let configured = |name: &str| set.iter().find(|(key, _)| *key == name)?.1.clone();
-    PASSED_ON
-        .iter()
-        .filter_map(|name| {
-            let value = configured(name).or_else(|| std::env::var(name).ok())?;
-            Some(format!("{name}={value}"))
-        })
-        .collect()
-}
-
-/// The files and folders that the environment names for certificates, where islands do not see them anyway.
-fn certificates() -> Vec<PathBuf> {
-    let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().filter_map(std::env::var_os);
-    let seen =
-        |path: &PathBuf| ["/etc/ssl", "/etc/pki", "/usr"].iter().any(|seen| path.starts_with(seen));
-    named
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute() && path.exists() && !seen(path))
-        .collect()
-}
-
-/// Serves until `stop` resolves; then no new connection is taken, calls end, and everything made is given back.
-pub async fn serve(
-    config: &Config,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), StartupError> {
-    let statsd: Option<Target> =
-        config.jails.monitoring_addr.as_deref().map(str::parse).transpose()?;
-    let mut parts = Parts::assemble(config).await?;
-    let access = match access(config, &parts.state) {
-        Ok(access) => access,
-        Err(error) => {
-            parts.close().await;
-            return Err(error);
-        }
-    };
-    let settings = settings(config);
-    let address = config.address();
-    let listener = match TcpListener::bind(address).await {
-        Ok(listener) => listener,
-        Err(error) => {
-            parts.close().await;
-            return Err(StartupError::Listen(address, error));
-        }
-    };
-    let address = listener.local_addr().unwrap_or(address);
-    parts.state.announce(address);
-    parts.say_what_is_missing();
-    if let Some(target) = statsd {
-        // Numbers are no reason not to serve.
-        if let Err(error) = parts.metrics.send_to(target) {
-            tracing::warn!(%error, "no numbers are sent: there is no thread for it");
-        }
-    }
-    tracing::info!(%address, state = %parts.state.path().display(), "sky-island serves http://{address}");
-
-    let background = TaskTracker::new();
-    let chores = CancellationToken::new();
-    background.spawn(
-        chores.clone().run_until_cancelled_owned(warm(parts.builder.clone(), config.go.warm)),
-    );
-    background.spawn(
-        chores
-            .clone()
-            .run_until_cancelled_owned(purge(parts.sources.clone(), parts.builder.clone())),
-    );
-    background.spawn(chores.clone().run_until_cancelled_owned(empty_trash(parts.trash.clone())));
-
-    let calls = TaskTracker::new();
-    let admin = Admin::new(access, move || settings.clone());
-    let app = App {
-        invoker: parts.invoker.clone(),
-        calls: calls.clone(),
-        metrics: parts.metrics.clone(),
-        admin,
-    };
-    let stopping = CancellationToken::new();
-    let connections = crate::http::serve(listener, router(app), stopping.clone().cancelled_owned());
-    let served = tokio::spawn(connections);
-    tell_manager(NotifyState::Ready);
-    stop.await;
-    tell_manager(NotifyState::Stopping);
-    tracing::info!("stopping");
-    stopping.cancel();
-    calls.close();
-    let rest = async {
-        // A connection that fails has nothing to say to anybody.
-        let _ = tokio::join!(served, calls.wait());
-    };
-    if tokio::time::timeout(GRACE, rest).await.is_err() {
-        tracing::warn!(left = calls.len(), "what did not end in time is ended");
-    }
-    chores.cancel();
-    background.close();
-    background.wait().await;
-    let metrics = parts.metrics.clone();
-    parts.close().await;
-    metrics.finish();
-    Ok(())
-}
-
-/// The way into the admin API: by the configured token, or by one that the first start makes and every one uses.
-fn access(config: &Config, state: &State) -> Result<Access, StartupError> {
-    let header = config.admin_token_header.as_deref();
-    if let Some(token) = &config.admin_api_token {
-        return Ok(Access::new(header, token)?);
-    }
-    let AdminToken { text, path, is_new } = state.admin_token()?;
-    let what = if is_new { "was made and written" } else { "lies" };
-    tracing::info!(path = %path.display(), "the admin API's token {what} there, for none is configured");
-    Ok(Access::new(header, &text)?)
-}
-
-/// What operators see of the configuration. Nothing in it is secret.
-fn settings(config: &Config) -> Vec<Setting> {
-    let token = config.admin_api_token.as_ref().map(|_| "(set)");
-    let all = [
-        ("listen", json!(config.address().to_string())),
-        ("state_dir", json!(config.state_dir())),
-        ("admin_api_token", json!(token)),
-        ("admin_token_header", json!(config.admin_token_header)),
-        ("limits.calls", json!(config.limits.calls)),
-        ("limits.concurrency", json!(config.limits.concurrency)),
-        ("limits.memory", json!(config.limits.memory.get())),
-        ("standby.total", json!(config.standby.total)),
-        ("jails.build_timeout", json!(config.build_deadline().as_secs_f64())),
-        ("jails.exec_timeout", json!(config.function_limits().deadline.as_secs_f64())),
-    ];
-    let setting = |(key, value): (&str, Value)| Setting {
-        key: key.to_owned(),
-        value,
-        source: "effective".to_owned(),
-    };
-    all.map(setting).into()
-}
-
-/// Tells the service manager, where one has started us and listens (sd_notify(3)).
-fn tell_manager(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!(%error, "the service manager cannot be told how the server is");
-    }
-}
-
-async fn warm(builder: Arc<Builder>, wanted: bool) {
-    if !wanted {
-        return;
-    }
-    match builder.warm().await {
-        Ok(()) => {}
-        Err(BuildError::Busy) => {}
-        Err(error) => {
-            let error = crate::causes::chain(&error);
-            tracing::warn!(%error, "the standard library could not be compiled ahead");
-        }
-    }
-}
-
-async fn purge(sources: Arc<Sources>, builder: Arc<Builder>) {
-    tokio::time::sleep(PURGE_DELAY).await;
-    loop {
-        let (sources, builder) = (sources.clone(), builder.clone());
-        let purged = tokio::task::spawn_blocking(move || (sources.purge(), builder.purge())).await;
-        if let Ok((checkouts, artifacts)) = purged {
-            tracing::debug!(checkouts, artifacts, "bytes in the caches");
-        }
-        tokio::time::sleep(PURGE_INTERVAL).await;
-    }
-}
-
-async fn empty_trash(trash: Arc<Trash>) {
-    loop {
-        trash.filled().await;
-        let trash = trash.clone();
-        // A panic in there leaves what it was to delete for the next time.
-        let _ = tokio::task::spawn_blocking(move || trash.empty()).await;
     }
 }

@@ -11,7 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 mod token;
 
-pub use token::{AdminToken, TokenError};
+pub use token::{AdminToken, TokenError, admin_token};
 
 /// The file that is locked, and that makes a folder one of ours.
 const LOCK: &str = "lock";
@@ -79,6 +79,11 @@ impl State {
     /// Says where the server listens, for whoever finds the directory in use.
     pub fn announce(&mut self, address: SocketAddr) {
         self.write(&address.to_string());
+    }
+
+    /// Says that the server ends: whoever wants the directory waits for that.
+    pub fn withdraw(&mut self) {
+        self.write("");
     }
 
     fn write(&mut self, text: &str) {

@@ -22,7 +22,13 @@ pub use trash::{Scratch, Trash};
 /// One kind of entries.
 pub struct Store {
     index: Arc<Index>,
-    limit: u64,
+    bounds: Mutex<Bounds>,
+}
+
+/// How much is kept, and for how long.
+#[derive(Clone, Copy)]
+struct Bounds {
+    bytes: u64,
     keep: Duration,
 }
 
@@ -57,7 +63,12 @@ impl Store {
         let index = Arc::new(Index { folder, trash, entries: OnceLock::new() });
         let ahead = index.clone();
         std::thread::spawn(move || drop(ahead.entries()));
-        Ok(Self { index, limit, keep })
+        Ok(Self { index, bounds: Mutex::new(Bounds { bytes: limit, keep }) })
+    }
+
+    /// Has other bounds from now on; what they leave no room for goes with the next purge.
+    pub fn set_bounds(&self, limit: u64, keep: Duration) {
+        *self.bounds.lock() = Bounds { bytes: limit, keep };
     }
 
     /// The entry of a key, which counts as used now.
@@ -92,7 +103,7 @@ impl Store {
             old.doom();
         }
         // What is too old waits for the next purge.
-        if bytes > self.limit {
+        if bytes > self.bounds.lock().bytes {
             self.shrink();
         }
         Ok(entry)
@@ -123,7 +134,8 @@ impl Store {
         let all = self.all();
         let sizes: Vec<(u64, u64)> =
             all.iter().map(|(_, entry)| (entry.used(), entry.bytes())).collect();
-        let (leave, remaining) = surplus(&sizes, now(), self.keep, self.limit);
+        let Bounds { bytes, keep } = *self.bounds.lock();
+        let (leave, remaining) = surplus(&sizes, now(), keep, bytes);
         let mut entries = self.index.entries();
         for (key, entry) in leave.into_iter().map(|index| &all[index]) {
             // It may have been replaced meanwhile.
@@ -258,6 +270,15 @@ mod tests {
         assert_eq!(store.all()[0].1.facts("a").hits, 2);
         assert!(store.remove("a") && !store.remove("a"));
         drop(entry);
+    }
+
+    #[test]
+    fn what_has_no_room_any_more_goes_with_the_next_purge() {
+        let root = tempfile::tempdir().unwrap();
+        let store = open(root.path(), 1 << 20);
+        drop(publish(&store, "a", "one"));
+        store.set_bounds(1, Duration::from_secs(100));
+        assert_eq!((store.purge(), store.has("a")), (0, false));
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub struct Builder {
     /// Calls whose arguments their functions' programs cannot represent.
     unrepresentable: Remembered<()>,
     permits: Semaphore,
-    wait: Duration,
+    wait: Mutex<Duration>,
     metrics: Metrics,
 }
 
@@ -120,7 +120,7 @@ impl Builder {
             formless: Remembered::new(FUNCTIONS, FUNCTION_AGE),
             unrepresentable: Remembered::new(FUNCTIONS, FUNCTION_AGE),
             permits: Semaphore::new(options.builds),
-            wait: options.wait,
+            wait: Mutex::new(options.wait),
             metrics: Metrics::default(),
         }
     }
@@ -128,6 +128,14 @@ impl Builder {
     /// Has look-ups and compilations counted.
     pub fn counted(self, metrics: Metrics) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// Compiles by another compiler and keeps artifacts within other bounds, from the next build and purge on. `size` is
+    /// in bytes, `keep` how long an unused artifact stays, `wait` how long a build waits for its turn.
+    pub fn change(&self, compiler: Compiler, size: u64, keep: Duration, wait: Duration) {
+        self.programs.set_compiler(compiler);
+        self.store.set_bounds(size, keep);
+        *self.wait.lock() = wait;
     }
 
     /// What runs a call: its function's program, if the call has a function form, or one of its own. `bust` compiles it
@@ -247,7 +255,8 @@ impl Builder {
                 parts.extend(function.types().iter().map(String::as_str));
             }
         }
-        let version = self.programs.compiler.toolchain.version();
+        let compiler = self.programs.compiler();
+        let version = compiler.toolchain.version();
         let common = [wanted.checkout.key(), version, std::env::consts::ARCH, &line];
         let imports: Vec<_> = wanted.imports.iter().map(ImportPath::as_str).collect();
         let mut hash = Sha256::new();
@@ -307,19 +316,20 @@ impl Builder {
             revision: checkout.revision().to_string(),
             call: plan.text(call).to_owned(),
         };
-        let layers = self.cache.layers(&self.programs.compiler).await?;
+        let layers = self.cache.layers(&self.programs.compiler()).await?;
         let mut layers: Vec<_> = layers.iter().map(|entry| entry.path().join("upper")).collect();
         // The first build of a checkout fills its own layer, which one build at a time may write; the later ones only
         // read it. Where nothing can be laid over it, all of them write it, one after the other.
-        let layered = self.programs.compiler.layering() != Layering::None;
+        let layered = self.programs.compiler().layering() != Layering::None;
         let sealed = || layered && checkout.is_sealed();
+        let wait = *self.wait.lock();
         let alone = match sealed() {
             true => None,
-            false => Some(
-                timeout(self.wait, checkout.building.lock()).await.map_err(|_| BuildError::Busy)?,
-            ),
+            false => {
+                Some(timeout(wait, checkout.building.lock()).await.map_err(|_| BuildError::Busy)?)
+            }
         };
-        let permit = timeout(self.wait, self.permits.acquire()).await;
+        let permit = timeout(wait, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(BuildError::Busy) };
         let own = checkout.build_cache();
         if sealed() {
@@ -330,7 +340,7 @@ impl Builder {
         }
         let mut result = self.compile(wanted, plan, &layers, Some(&own)).await;
         if matches!(result, Err(BuildError::Size)) {
-            self.programs.compiler.empty_cache(checkout).map_err(BuildError::Disk)?;
+            self.programs.compiler().empty_cache(checkout).map_err(BuildError::Disk)?;
             // Where all builds of a checkout write one layer, it may have been the earlier ones.
             if !layered {
                 result = self.compile(wanted, plan, &layers, Some(&own)).await;
@@ -358,7 +368,7 @@ impl Builder {
     }
 
     fn keep(&self, key: &str, program: &Path, about: &About) -> Result<Arc<Artifact>, BuildError> {
-        let scratch = self.programs.compiler.trash.scratch().map_err(BuildError::Disk)?;
+        let scratch = self.programs.compiler().trash.scratch().map_err(BuildError::Disk)?;
         artifact::adopt(program, scratch.path(), about).map_err(BuildError::Disk)?;
         let entry = self.store.publish(key, scratch)?;
         let artifact = Arc::new(Artifact::open(entry).map_err(BuildError::Disk)?);
@@ -383,7 +393,7 @@ impl Builder {
 
     /// Compiles the standard library ahead of its use.
     pub async fn warm(&self) -> Result<(), BuildError> {
-        self.cache.warm(&self.programs.compiler).await
+        self.cache.warm(&self.programs.compiler()).await
     }
 
     /// Lets go of what is too old or too much. Reads the disk.

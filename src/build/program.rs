@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
 use super::compile::{BuildError, Compiler};
 use super::job::{How, Job};
 use super::layering::Layering;
@@ -45,15 +47,26 @@ impl Plan {
 
 /// Compiles programs, and learns what functions look like.
 pub(super) struct Programs {
-    pub(super) compiler: Compiler,
+    compiler: ArcSwap<Compiler>,
     shapes: Remembered<Shape>,
     recipes: Remembered<Arc<Recipe>>,
 }
 
 impl Programs {
     pub(super) fn new(compiler: Compiler) -> Self {
+        let compiler = ArcSwap::from_pointee(compiler);
         let shapes = Remembered::new(SHAPES, SHAPE_AGE);
         Self { compiler, shapes, recipes: Remembered::new(RECIPES, RECIPE_AGE) }
+    }
+
+    /// What compiles now.
+    pub(super) fn compiler(&self) -> Arc<Compiler> {
+        self.compiler.load_full()
+    }
+
+    /// What compiles from the next program on.
+    pub(super) fn set_compiler(&self, compiler: Compiler) {
+        self.compiler.store(Arc::new(compiler));
     }
 
     /// Whether a function may take so many arguments, as far as its shape is known.
@@ -80,18 +93,19 @@ impl Programs {
     /// what the go command would say, if it is about main.go; anything else is left to the go command.
     async fn attempt(
         &self,
+        compiler: &Compiler,
         checkout: &Checkout,
         main_go: &str,
         layers: &[PathBuf],
         cache: Option<&Path>,
     ) -> Result<Ran, BuildError> {
         // Where the kernel lays layers over each other, what is cached lies where it lay, whatever layers there are by now.
-        let mounted = self.compiler.layering() == Layering::Mount;
+        let mounted = compiler.layering() == Layering::Mount;
         let key = recipe_key(checkout, main_go, if mounted { &[] } else { layers });
         let known = self.recipes.get(&key);
         let job = |how| Job::Program { checkout, main_go, how };
         if let Some(recipe) = &known {
-            let ran = self.compiler.run(job(How::Recipe(recipe)), layers, None).await?;
+            let ran = compiler.run(job(How::Recipe(recipe)), layers, None).await?;
             let complaint = ran.complaint();
             if ran.accept().is_ok()
                 || complaint.is_some_and(|it| diagnose::is_of_the_call_alone(&it))
@@ -102,7 +116,7 @@ impl Programs {
         }
         // The first build of a module with many dependencies has much to print.
         if cache.is_none() || mounted && !checkout.has_dependencies() {
-            let ran = self.compiler.run(job(How::Printed), layers, cache).await?;
+            let ran = compiler.run(job(How::Printed), layers, cache).await?;
             if let Some(recipe) = ran.recipe() {
                 self.recipes.put(&key, Arc::new(recipe));
             }
@@ -110,7 +124,7 @@ impl Programs {
                 return Ok(ran);
             }
         }
-        self.compiler.run(job(How::Command), layers, cache).await
+        compiler.run(job(How::Command), layers, cache).await
     }
 
     /// Compiles a call as it stands, in the form that it needs.
@@ -121,10 +135,11 @@ impl Programs {
         cache: Option<&Path>,
     ) -> Result<Ran, BuildError> {
         let Wanted { checkout, call, imports } = wanted;
-        let (target, minor) = (Target::of(checkout), self.compiler.toolchain.minor());
+        let compiler = self.compiler();
+        let (target, minor) = (Target::of(checkout), compiler.toolchain.minor());
         for form in [Form::Values, Form::Statement] {
             let main_go = render::main_go(&target, call, imports, form, minor);
-            let ran = self.attempt(checkout, &main_go, layers, cache).await?;
+            let ran = self.attempt(&compiler, checkout, &main_go, layers, cache).await?;
             match ran.complaint().map(|stderr| diagnose::read(&stderr, call)) {
                 Some((Complaint::NoValue, _)) if form == Form::Values => continue,
                 Some((complaint, text)) => {
@@ -147,7 +162,8 @@ impl Programs {
         cache: Option<&Path>,
     ) -> Result<Option<Ran>, BuildError> {
         let Wanted { checkout, call, imports } = wanted;
-        let (target, minor) = (Target::of(checkout), self.compiler.toolchain.minor());
+        let compiler = self.compiler();
+        let (target, minor) = (Target::of(checkout), compiler.toolchain.minor());
         let key = shape_key(wanted, function);
         let known = self.shapes.get(&key);
         let mut shape = known.unwrap_or_else(|| Shape::guess(function.argument_count()));
@@ -158,7 +174,7 @@ impl Programs {
                 return Ok(None);
             }
             let main_go = render::function_go(&target, call, function, imports, &shape, minor);
-            let ran = self.attempt(checkout, &main_go, layers, cache).await?;
+            let ran = self.attempt(&compiler, checkout, &main_go, layers, cache).await?;
             let Some(stderr) = ran.complaint() else {
                 ran.accept()?;
                 self.shapes.put(&key, shape);

@@ -79,8 +79,8 @@ pub(super) fn run(args: CallArgs) -> ExitCode {
     let style = Style { json: args.json, timing: args.timing || std::io::stderr().is_terminal() };
     let answer = match args.server {
         Some(server) => by_server(&server, &form, style),
-        None => match Config::load(args.config.as_deref()) {
-            Ok(config) => by_ourselves(&config, &form, style),
+        None => match super::settings(args.config.as_deref()) {
+            Ok(settings) => by_ourselves(settings.config(), &form, style),
             Err(error) => {
                 return super::config_status(&error);
             }

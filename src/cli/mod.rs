@@ -4,7 +4,9 @@ mod addresses;
 mod cache;
 mod call;
 mod check;
+mod config;
 mod init;
+mod overrides;
 mod serve;
 mod sweep;
 mod worker;
@@ -14,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Inputs, Settings};
 
 /// The exit statuses.
 pub(crate) mod status {
@@ -49,7 +51,7 @@ struct Cli {
 enum Command {
     /// Serve calls over HTTP.
     #[command(after_help = "Example:\n  sky-island serve -c config.json")]
-    Serve(ConfigArgs),
+    Serve(serve::ServeArgs),
     /// Run one call and print what it answers.
     #[command(
         after_help = "Example:\n  sky-island call github.com/mmcloughlin/geohash 'Encode(100.1, 80.9)'"
@@ -58,6 +60,11 @@ enum Command {
     /// Say what this host can isolate and limit, and what to do about the rest.
     #[command(after_help = "Example:\n  sky-island check")]
     Check(check::CheckArgs),
+    /// Say what is wrong with a configuration, or what is in force and what set it.
+    #[command(
+        after_help = "Example:\n  sky-island config check -c config.json\n  sky-island config show -c config.json"
+    )]
+    Config(config::SettingsArgs),
     /// Give back what a crash left behind: jails, mounts, datasets, addresses.
     #[command(after_help = "Example:\n  sky-island sweep -c config.json")]
     Sweep(ConfigArgs),
@@ -88,7 +95,7 @@ enum Command {
 
 #[derive(Args, Default)]
 struct ConfigArgs {
-    /// The configuration file; without it everything has its default.
+    /// The configuration file; without it SKY_ISLAND_CONFIG names one, or there is none.
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -104,15 +111,16 @@ pub fn main() -> ExitCode {
         Some(Command::FetchWorker) => worker::fetch(),
         Some(Command::BuildWorker) => worker::build(),
         Some(Command::CacheWorker(args)) => cache::run(args),
-        Some(Command::Serve(args)) => with_config(args.config.as_deref(), serve::run),
+        Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Call(args)) => call::run(args),
         Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Config(args)) => config::run(&args),
         Some(Command::Sweep(args)) => with_config(args.config.as_deref(), sweep::run),
         Some(Command::Addresses(args)) => addresses::run(&args),
         Some(Command::Init(args)) => with_config(args.config.as_deref(), init::run),
         Some(Command::Destroy(args)) => init::destroy(args),
         None if cli.init => with_config(cli.config.as_deref(), init::run),
-        None if cli.config.is_some() => with_config(cli.config.as_deref(), serve::run),
+        None if cli.config.is_some() => serve::run(serve::ServeArgs::with_file(cli.config)),
         None => {
             let _ = <Cli as clap::CommandFactory>::command().print_help();
             ExitCode::from(status::USAGE)
@@ -121,9 +129,21 @@ pub fn main() -> ExitCode {
 }
 
 fn with_config(path: Option<&Path>, run: impl FnOnce(Config) -> ExitCode) -> ExitCode {
-    match Config::load(path) {
-        Ok(config) => run(config),
+    match settings(path) {
+        Ok(settings) => run(settings.config().clone()),
         Err(error) => config_status(&error),
+    }
+}
+
+/// The configuration of a file and the environment.
+fn settings(path: Option<&Path>) -> Result<Settings, ConfigError> {
+    Inputs::of_process(path, Vec::new()).read().inspect(warn)
+}
+
+/// Says what is odd about a configuration.
+fn warn(settings: &Settings) {
+    for warning in settings.warnings() {
+        eprintln!("sky-island: warning: {warning}");
     }
 }
 

@@ -1,68 +1,72 @@
 //! `sky-island serve`.
 
-use std::future::Future;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use clap::Args;
 
-use super::{complain, runtime, status};
-use crate::config::Config;
+use super::overrides::Overrides;
+use super::{ConfigArgs, complain, config_status, runtime, status};
+use crate::config::Inputs;
 use crate::log;
+use crate::server::{Ended, Orders, serve};
 
-pub(super) fn run(config: Config) -> ExitCode {
-    if let Err(error) = log::start(config.log.level.as_str(), config.log.file.as_deref()) {
+/// How long what still runs in the background may take before the program ends, or becomes another.
+const RUNTIME_WAIT: Duration = Duration::from_secs(5);
+
+#[derive(Args, Default)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+impl ServeArgs {
+    /// As `-c` alone has it.
+    pub(super) fn with_file(config: Option<PathBuf>) -> Self {
+        Self { config: ConfigArgs { config }, overrides: Overrides::default() }
+    }
+}
+
+pub(super) fn run(args: ServeArgs) -> ExitCode {
+    let inputs = Inputs::of_process(args.config.config.as_deref(), args.overrides.into());
+    let settings = match inputs.read() {
+        Ok(settings) => settings,
+        Err(error) => return config_status(&error),
+    };
+    let told = &settings.config().log;
+    if let Err(error) = log::start(told.level.as_str(), told.file.as_deref()) {
         complain(&error);
         return ExitCode::from(status::USAGE);
     }
     log::panics();
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
+    }
+    // Asked before it can have been replaced by another one.
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(status::OURS);
+        }
+    };
     let Some(runtime) = runtime() else { return ExitCode::from(status::OURS) };
     let served = runtime.block_on(async {
-        let stop = stop_signal().inspect_err(|error| complain(error)).ok()?;
-        // Nobody's terminal is the server's, and whoever turns its log over may signal it instead of its supervisor: caught
-        // from here to the end.
-        reopen_on_hangup().inspect_err(|error| complain(error)).ok()?;
-        crate::server::serve(&config, stop).await.inspect_err(|error| complain(error)).ok()
+        let orders = Orders::catch().inspect_err(|error| complain(error)).ok()?;
+        serve(settings, &program, orders).await.inspect_err(|error| complain(error)).ok()
     });
-    served.map_or(ExitCode::from(status::OURS), |()| ExitCode::SUCCESS)
-}
-
-/// Catches SIGTERM and SIGINT from now on. The future resolves at the first one, be it from before the server was ready;
-/// the second one ends the program, whose launchers then end all islands.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let (sender, stop) = oneshot::channel();
-    tokio::spawn(async move {
-        either(&mut terminate, &mut interrupt).await;
-        // Without a receiver the server ends already.
-        let _ = sender.send(());
-        either(&mut terminate, &mut interrupt).await;
-        std::process::exit(i32::from(status::OURS));
-    });
-    Ok(async move {
-        // The sender is kept until it is used.
-        let _ = stop.await;
-    })
-}
-
-/// Opens the log's file anew at each SIGHUP from now on.
-fn reopen_on_hangup() -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            if let Err(error) = log::reopen() {
-                let reason = crate::causes::chain(&error);
-                tracing::warn!(%reason, "the log stays in the file that was open");
-            }
+    runtime.shutdown_timeout(RUNTIME_WAIT);
+    match served {
+        Some(Ended::Stopped) => ExitCode::SUCCESS,
+        Some(Ended::PassedOn(sockets)) => {
+            // Comes back only with an error.
+            let Err(error) = sockets.pass_on(&program);
+            complain(&error);
+            ExitCode::from(status::OURS)
         }
-    });
-    Ok(())
-}
-
-async fn either(one: &mut Signal, other: &mut Signal) {
-    tokio::select! {
-        _ = one.recv() => {}
-        _ = other.recv() => {}
+        None => ExitCode::from(status::OURS),
     }
 }

@@ -1,46 +1,62 @@
 //! What calls may use, and the caches behind them.
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Bytes, Span};
 
 /// What calls may use. Each is a bound on one thing.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// How long a call waits for its turn.
+    #[schemars(extend("x-live" = true))]
     pub queue_wait: Span,
     /// Calls that are in the server at once, waiting or not.
     pub calls: usize,
-    /// Functions that run at once; by default four a core.
+    /// Functions that run at once.
+    #[schemars(extend("x-default" = "four a core", "x-flag" = "concurrency"))]
     pub concurrency: usize,
-    /// Builds that run at once; by default one a core.
+    /// Builds that run at once.
+    #[schemars(extend("x-default" = "one a core"))]
     pub builds: usize,
     /// Fetches that run at once.
     pub fetches: usize,
     /// The deadline of a fetch.
+    #[schemars(extend("x-live" = true))]
     pub fetch_timeout: Span,
     /// Bytes that a fetch may receive and unpack.
+    #[schemars(extend("x-live" = true))]
     pub fetch_size: Bytes,
     /// Memory of a fetch.
+    #[schemars(extend("x-live" = true))]
     pub fetch_memory: Bytes,
     /// Memory of a build.
+    #[schemars(extend("x-live" = true))]
     pub build_memory: Bytes,
     /// Disk space of a build.
+    #[schemars(extend("x-live" = true))]
     pub build_size: Bytes,
     /// Memory of a function.
+    #[schemars(extend("x-live" = true, "x-flag" = "memory"))]
     pub memory: Bytes,
     /// Processes and threads of a function.
+    #[schemars(extend("x-live" = true))]
     pub processes: u64,
     /// Output of a function.
+    #[schemars(extend("x-live" = true))]
     pub output: Bytes,
     /// A function's /tmp.
+    #[schemars(extend("x-live" = true))]
     pub tmp: Bytes,
     /// Checkouts on disk.
+    #[schemars(extend("x-live" = true))]
     pub checkout_cache: Bytes,
     /// Artifacts on disk.
+    #[schemars(extend("x-live" = true))]
     pub artifact_cache: Bytes,
     /// Islands made ahead of calls.
+    #[schemars(extend("x-default" = "two a core"))]
     pub islands_ahead: usize,
 }
 

@@ -2,20 +2,22 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// The log.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// The file that it is written to, as JSON; opened anew at SIGHUP. Without one it goes to stderr.
+    #[schemars(example = &"/var/log/sky-island.log", extend("x-default" = "stderr"))]
     pub file: Option<PathBuf>,
     /// How much it says, where RUST_LOG does not say so.
     pub level: Level,
 }
 
 /// How much the log says: this, and what is worse.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// What went wrong on our side.

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnetwork::{IpNetwork, Ipv4Network};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::net::{Interface, Pool, Range, Settings};
 
@@ -11,50 +12,66 @@ use crate::net::{Interface, Pool, Range, Settings};
 const MOST_POOLS: usize = 256;
 
 /// The addresses that islands may have.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
     /// One range of IPv4 addresses.
     pub ip4: Option<Ip4>,
     /// Networks of either family.
+    #[schemars(example = pools_example())]
     pub pools: Vec<PoolForm>,
 }
 
 /// A range within one network, from `start_addr` to the address whose last octet is `range`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ip4 {
     /// The interface that the addresses are added to; on Linux, a bridge.
+    #[schemars(example = &"em0")]
     pub interface: String,
     /// The first address.
+    #[schemars(example = &"192.168.0.20")]
     pub start_addr: Ipv4Addr,
     /// The network's mask.
+    #[schemars(example = &"255.255.255.0")]
     pub mask: Ipv4Addr,
     /// The last octet of the last address.
+    #[schemars(example = 220)]
     pub range: u8,
     /// The gateway.
+    #[schemars(example = &"192.168.0.1", extend("x-default" = "none"))]
     pub gateway: Option<Ipv4Addr>,
     /// Name servers.
     #[serde(default)]
+    #[schemars(example = ["9.9.9.9"])]
     pub dns: Vec<Ipv4Addr>,
 }
 
 /// A pool as it is written in JSON.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PoolForm {
     /// The interface that the addresses are added to; on Linux, a bridge.
+    #[schemars(example = &"em1")]
     pub interface: String,
     /// The network, as `10.9.0.0/24` or `fd00:9::/64`.
+    #[schemars(example = &"10.9.0.0/24")]
     pub network: String,
     /// What is never lent: addresses, networks, and ranges such as `10.9.0.200-10.9.0.210`.
     #[serde(default)]
+    #[schemars(example = ["10.9.0.200-10.9.0.210"])]
     pub exclude: Vec<String>,
     /// The gateway.
+    #[schemars(example = &"10.9.0.1", extend("x-default" = "none"))]
     pub gateway: Option<IpAddr>,
     /// Name servers.
     #[serde(default)]
+    #[schemars(example = ["10.9.0.1"])]
     pub dns: Vec<IpAddr>,
+}
+
+fn pools_example() -> serde_json::Value {
+    serde_json::json!([{"interface": "em1", "network": "10.9.0.0/24", "gateway": "10.9.0.1"}])
 }
 
 type Problems = Vec<String>;
@@ -90,7 +107,7 @@ impl Network {
             for (name, other) in earlier.filter(|(_, other)| other.claim().overlaps(&pool.claim()))
             {
                 let (one, two) = (other.claim(), pool.claim());
-                problems.push(format!("{name} ({one}) and {later} ({two}) overlap"));
+                problems.push(format!("{later}: {two} and {one} of {name} overlap"));
             }
         }
         (named.into_iter().map(|(_, pool)| pool).collect(), problems)

@@ -1,21 +1,26 @@
 //! How many islands stand by.
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Bytes, Span};
 use crate::island::StandbyLimits;
 
 /// Islands that stand by for functions that were called before.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Standby {
-    /// Of one function; by default eight a core.
+    /// Islands that stand by for one function.
+    #[schemars(extend("x-default" = "eight a core", "x-live" = true))]
     pub per_function: usize,
-    /// Of all functions, by default thirty-two a core; 0 for none at all.
+    /// Islands that stand by for all functions; 0 for none at all.
+    #[schemars(extend("x-default" = "thirty-two a core", "x-live" = true))]
     pub total: usize,
     /// Memory that all together may hold.
+    #[schemars(extend("x-live" = true))]
     pub memory: Bytes,
     /// How long one stands by for a function that nobody calls.
+    #[schemars(extend("x-live" = true))]
     pub idle: Span,
 }
 

@@ -1,9 +1,15 @@
 //! Durations and sizes as people write them: `10s`, `8h`, `64MiB`.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The units that a size is written in, the largest first, as powers of two.
+const UNITS: [(u32, &str); 4] = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
 
 /// A duration, `1m30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +27,28 @@ impl Span {
 
     pub(super) const fn hours(count: u64) -> Self {
         Self(Duration::from_secs(count * 3600))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "duration"})
     }
 }
 
@@ -52,6 +80,32 @@ impl Bytes {
     }
 }
 
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits = |(power, _): &&(u32, &str)| self.0.trailing_zeros() >= *power;
+        match UNITS.iter().find(fits) {
+            Some((power, unit)) => write!(f, "{}{unit}", self.0 >> power),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for Bytes {
+    fn schema_name() -> Cow<'static, str> {
+        "Bytes".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "size"})
+    }
+}
+
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -79,5 +133,18 @@ mod tests {
         assert_eq!(span("1m30s").unwrap(), Duration::from_secs(90));
         assert_eq!(span("250ms").unwrap(), Duration::from_millis(250));
         assert!(span("soon").is_err() && span("0s").is_err() && span("-1s").is_err());
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        for text in ["64MiB", "8GiB", "1025B", "3KiB"] {
+            let size: Bytes = serde_json::from_value(text.into()).unwrap();
+            assert_eq!(size.to_string(), text);
+        }
+        for seconds in [1, 60, 90, 8 * 3600, 7 * 24 * 3600] {
+            let span = Span::seconds(seconds);
+            let again: Span = serde_json::from_value(span.to_string().into()).unwrap();
+            assert_eq!(again, span);
+        }
     }
 }

@@ -48,7 +48,7 @@ fn status(code: Code) -> StatusCode {
         | Code::SourceSize => StatusCode::UNPROCESSABLE_ENTITY,
         Code::Killed | Code::InUse => StatusCode::CONFLICT,
         Code::Source => StatusCode::BAD_GATEWAY,
-        Code::Busy | Code::NoAddress => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Busy | Code::Draining | Code::NoAddress => StatusCode::SERVICE_UNAVAILABLE,
         Code::Deadline => StatusCode::GATEWAY_TIMEOUT,
         Code::NoNetwork => StatusCode::NOT_IMPLEMENTED,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -144,6 +144,16 @@ pub(super) fn answer(failure: &Failure, call_id: &str) -> Response {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER);
     }
     response
+}
+
+/// Why a server that ends runs no call.
+pub(super) fn ends(stage: Stage) -> Failure {
+    Failure::new(Code::Draining, stage, "the server is stopping; try again, or another one")
+}
+
+/// The answer of a server that ends.
+pub(super) fn draining() -> Response {
+    answer(&ends(Stage::Request), &call_id())
 }
 
 pub(super) async fn no_such_resource(uri: Uri) -> Response {

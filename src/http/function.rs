@@ -24,8 +24,8 @@ const BODY_BYTES: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_WAIT: Duration = Duration::from_secs(10);
 
-const REVISION: HeaderName = HeaderName::from_static("x-revision");
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+pub(super) const REVISION: HeaderName = HeaderName::from_static("x-revision");
+pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What a call that succeeded answers.
 #[derive(Serialize, ToSchema)]
@@ -63,6 +63,8 @@ pub(super) async fn run(State(app): State<App>, body: Body) -> Response {
     let number = Uuid::now_v7();
     let id = number.to_string();
     let parsed = match read(body).await {
+        // A server that ends has read the body all the same: the answer would be lost with an unread one.
+        Ok(_) if app.phase.is_draining() => Err(error::ends(Stage::Request)),
         Ok(bytes) => Form::from_json(&bytes).and_then(|form| form.parse()),
         Err(failure) => Err(failure),
     };
@@ -131,7 +133,9 @@ type Ended = (Result<Reply, Failure>, Course);
 /// Runs a call to its end, hands that to whoever waits, and counts and logs it behind the answer.
 async fn work(app: App, call: Invocation, id: String, waiting: oneshot::Sender<Ended>) {
     let mut course = Course::default();
-    let result = app.invoker.invoke(&call, &mut course).await;
+    // What is dropped in a hurry kills its island.
+    let invoked = app.phase.unless_hurried(app.invoker.invoke(&call, &mut course)).await;
+    let result = invoked.unwrap_or_else(|| Err(error::ends(Stage::Run)));
     let failure = result.as_ref().err().cloned();
     // A client that has hung up waits for nothing.
     let _ = waiting.send((result, course.clone()));

@@ -1,6 +1,7 @@
 //! The HTTP interface: one flat router, one file a resource, and `error` as the only place with status codes.
 
 mod admin;
+mod cors;
 mod error;
 mod function;
 mod health;
@@ -8,7 +9,9 @@ mod listen;
 mod numbers;
 mod openapi;
 mod peer;
+mod phase;
 mod report;
+mod requests;
 
 use std::sync::Arc;
 
@@ -16,10 +19,12 @@ use axum::Router;
 use tokio_util::task::TaskTracker;
 
 pub use admin::{Access, AccessError, Admin, HEADER, Setting};
+pub use cors::open_to;
 pub(crate) use function::Success;
-pub use listen::serve;
+pub use listen::{ConnectionLimits, Connections};
 pub use openapi::document;
 pub use peer::Peer;
+pub use phase::Phase;
 
 use crate::invoke::Invoker;
 use crate::metrics::Metrics;
@@ -35,6 +40,8 @@ pub struct App {
     pub metrics: Metrics,
     /// What the admin API needs besides.
     pub admin: Admin,
+    /// Whether they are still run.
+    pub phase: Phase,
 }
 
 /// All routes.

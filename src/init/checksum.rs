@@ -4,14 +4,14 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
 /// How much of a file is read at once, in bytes.
 const CHUNK: usize = 1 << 18;
 
 /// A SHA-256 sum, in lower-case hexadecimal digits.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Sha256(String);
 

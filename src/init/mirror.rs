@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::names::{GoVersion, Machine, SetName};
 use crate::layout::Release;
@@ -15,7 +15,7 @@ const GO: &str = "https://go.dev/dl";
 const SNAPSHOTS: [&str; 4] = ["-STABLE", "-CURRENT", "-PRERELEASE", "-ALPHA"];
 
 /// The address of a site: https, or http on this host's loopback.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Mirror(String);
 

@@ -149,6 +149,8 @@ codes! {
     Source "source" Upstream "The source failed",
     /// There is no room.
     Busy "busy" Busy "Busy",
+    /// The server ends.
+    Draining "draining" Busy "Draining",
     /// A deadline passed.
     Deadline "deadline" Function "Deadline passed",
     /// All addresses are in use.

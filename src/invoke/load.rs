@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -61,13 +62,13 @@ impl Invoker {
         }
     }
 
-    /// A turn to run; none when there was none for too long.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+    /// A turn to run; none when there was none for so long.
+    pub(super) async fn turn(&self, wait: Duration) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = self.running.clone().try_acquire_owned() {
             return Some(permit);
         }
         let _one = self.waiting.one();
-        timeout(self.capacity.wait, self.running.clone().acquire_owned()).await.ok()?.ok()
+        timeout(wait, self.running.clone().acquire_owned()).await.ok()?.ok()
     }
 
     /// The islands.

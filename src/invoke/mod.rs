@@ -8,6 +8,7 @@ mod warm;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 pub use fault::{Code, Failure, Fault, Stage};
@@ -31,13 +32,21 @@ pub struct Invoker {
     builder: Arc<Builder>,
     standbys: Standbys,
     addresses: Withdrawals,
-    limits: Limits,
+    terms: ArcSwap<Terms>,
     /// Calls in the server at once.
     admission: Semaphore,
     /// Functions that run at once.
     running: Arc<Semaphore>,
-    capacity: Capacity,
     waiting: Waiting,
+    capacity: Capacity,
+}
+
+/// What can be changed while there are calls; each keeps those that it began with.
+struct Terms {
+    /// Of a function's island.
+    limits: Limits,
+    /// How long a call waits to run.
+    wait: Duration,
 }
 
 /// How many calls there may be.
@@ -111,17 +120,18 @@ impl Invoker {
     ) -> Self {
         let admission = Semaphore::new(capacity.calls);
         let (running, waiting) = (Arc::new(Semaphore::new(capacity.running)), Waiting::default());
-        Self {
-            sources,
-            builder,
-            standbys,
-            addresses,
-            limits,
-            admission,
-            running,
-            capacity,
-            waiting,
-        }
+        let terms = ArcSwap::from_pointee(Terms { limits, wait: capacity.wait });
+        Self { sources, builder, standbys, addresses, terms, admission, running, capacity, waiting }
+    }
+
+    /// Functions have other limits, and wait this long for their turn, from the next call on.
+    pub fn change(&self, limits: Limits, wait: Duration) {
+        self.terms.store(Arc::new(Terms { limits, wait }));
+    }
+
+    /// The islands that stand by.
+    pub fn standbys(&self) -> &Standbys {
+        &self.standbys
     }
 
     /// Ends what stands by for calls to come.
@@ -141,6 +151,7 @@ impl Invoker {
         if call.ip4 {
             self.standbys.islands().backend().network().map_err(fault::of_network)?;
         }
+        let terms = self.terms.load_full();
         let began = Instant::now();
         let found = self.sources.find(&call.want, call.cache_bust).await;
         course.times.fetch = began.elapsed();
@@ -152,16 +163,16 @@ impl Invoker {
         let wanted = Wanted { checkout, call: call.call.clone(), imports: call.imports.clone() };
         let built = self.builder.find(&wanted, call.cache_bust).await;
         course.times.build = began.elapsed();
-        let mut outcome = self.run(call, built.map_err(fault::of_build)?, course).await?;
+        let mut outcome = self.run(call, built.map_err(fault::of_build)?, &terms, course).await?;
         if outcome.ending == Ending::Unrepresentable {
             let began = Instant::now();
             let exact = self.builder.find_exact(&wanted, call.cache_bust).await;
             course.times.build += began.elapsed();
-            outcome = self.run(call, exact.map_err(fault::of_build)?, course).await?;
+            outcome = self.run(call, exact.map_err(fault::of_build)?, &terms, course).await?;
         }
         match outcome.ending {
             Ending::Exited(0) => Ok(Reply { data: outcome.stdout, revision }),
-            _ => Err(fault::of_run(&outcome, &self.limits)),
+            _ => Err(fault::of_run(&outcome, &terms.limits)),
         }
     }
 
@@ -171,18 +182,18 @@ impl Invoker {
         &self,
         call: &Invocation,
         built: Built,
+        terms: &Terms,
         course: &mut Course,
     ) -> Result<Outcome, Failure> {
         let times = &mut course.times;
         let began = Instant::now();
-        let permit = self.turn().await;
+        let permit = self.turn(terms.wait).await;
         times.queue += began.elapsed();
         let Some(permit) = permit else {
-            let wait = self.capacity.wait;
-            let detail = format!("no function ended within {wait:?} to make room");
+            let detail = format!("no function ended within {:?} to make room", terms.wait);
             return Err(Failure::new(Code::Busy, Stage::Queue, detail));
         };
-        let (mut function, mut spec) = self.island(call, built);
+        let (mut function, mut spec) = self.island(call, built, terms);
         if call.ip4 {
             let began = Instant::now();
             let lease = self.lease().await;
@@ -200,8 +211,8 @@ impl Invoker {
     }
 
     /// How a call's island is made and what it is called with, and what may stand by for the next one.
-    fn island(&self, call: &Invocation, built: Built) -> (Option<Function>, Spec) {
-        let mut spec = Spec::function(built.artifact.program(), self.limits.clone());
+    fn island(&self, call: &Invocation, built: Built, terms: &Terms) -> (Option<Function>, Spec) {
+        let mut spec = Spec::function(built.artifact.program(), terms.limits.clone());
         spec.arguments = Some(built.arguments);
         spec.label = Label { module: Some(call.want.path.as_str().into()), call: call.id };
         let function = built.name.map(|name| {

@@ -36,7 +36,8 @@ impl Invoker {
             built = self.builder.find(&wanted, false).await;
         }
         times.build = began.elapsed();
-        let (function, spec) = self.island(call, built.map_err(fault::of_build)?);
+        let (function, spec) =
+            self.island(call, built.map_err(fault::of_build)?, &self.terms.load());
         let began = Instant::now();
         let (artifact, islands) = match function {
             // Islands with an address are not made ahead.

@@ -75,6 +75,11 @@ impl Group {
         }
     }
 
+    /// Whether it is for this artifact, with these limits.
+    pub(super) fn is_for(&self, function: &Function, spec: &Spec) -> bool {
+        self.artifact == function.artifact && self.spec.limits == spec.limits
+    }
+
     fn count(&self) -> usize {
         self.waiting.len() + self.asked
     }
@@ -85,6 +90,10 @@ impl Stand {
         let at_once = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let (groups, turned_away) = (HashMap::new(), VecDeque::new());
         Self { groups, limits, at_once, starting: 0, turned_away, pressed: false, closed: false }
+    }
+
+    pub(super) fn set_limits(&mut self, limits: StandbyLimits) {
+        self.limits = limits;
     }
 
     /// How many stand by, those asked for included.
@@ -153,9 +162,16 @@ impl Stand {
 
     /// One more stands by, though its program may still be starting: what it is called with waits for it. Hands it back
     /// when nobody wants it any more.
-    pub(super) fn add(&mut self, function: &Function, standby: Standby) -> Option<Standby> {
+    pub(super) fn add(
+        &mut self,
+        function: &Function,
+        spec: &Arc<Spec>,
+        standby: Standby,
+    ) -> Option<Standby> {
         let closed = self.closed;
-        match self.group(function).filter(|_| !closed) {
+        // Since it was asked for the function may have got other limits.
+        let wanted = |group: &&mut Group| !closed && Arc::ptr_eq(&group.spec, spec);
+        match self.group(function).filter(wanted) {
             Some(group) => {
                 group.asked = group.asked.saturating_sub(1);
                 group.waiting.push_back(standby);
@@ -226,7 +242,7 @@ impl Stand {
                 || group.rests.is_some_and(|until| now < until)
                 || now.saturating_duration_since(group.pace.last()) <= self.limits.idle
         });
-        while self.memory() > self.limits.memory
+        while (self.memory() > self.limits.memory || self.count() > self.limits.total)
             && let Some(one) = self.least_called("")
         {
             ended.push(one);
@@ -305,6 +321,17 @@ mod tests {
         assert!(stand.begin(&function, now).is_none());
         stand.look(now, Some(0.5));
         assert!(stand.begin(&function, now).is_some());
+    }
+
+    #[test]
+    fn another_artifact_and_other_limits_are_for_another_group() {
+        let (function, spec) = function();
+        let group = Group::new(&function, &spec, Instant::now());
+        assert!(group.is_for(&function, &Spec { arguments: Some(vec![1]), ..spec.clone() }));
+        let more = Limits { memory: 2, ..spec.limits.clone() };
+        assert!(!group.is_for(&function, &Spec { limits: more, ..spec.clone() }));
+        let newer = Function { artifact: "b".into(), ..function };
+        assert!(!group.is_for(&newer, &spec));
     }
 
     #[test]

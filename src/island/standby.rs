@@ -5,6 +5,7 @@
 //! called, and the call goes to another; there are never more than the limits say; a call that finds none has one made.
 
 use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -70,7 +71,8 @@ pub struct Standbys {
 
 struct Shared {
     islands: Islands,
-    limits: StandbyLimits,
+    /// Whether any may stand by.
+    allowed: AtomicBool,
     stand: Mutex<Stand>,
     /// There is something to look after.
     wake: Arc<Notify>,
@@ -84,11 +86,17 @@ impl Standbys {
         let (stand, wake) = (Mutex::new(Stand::new(limits)), Arc::new(Notify::new()));
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let ending = Arc::new(Semaphore::new(ENDING * cores));
-        let shared = Arc::new(Shared { islands, limits, stand, wake, ending });
-        if limits.total > 0 {
-            tokio::spawn(look_after(Arc::downgrade(&shared), shared.wake.clone()));
-        }
+        let allowed = AtomicBool::new(limits.total > 0);
+        let shared = Arc::new(Shared { islands, allowed, stand, wake, ending });
+        tokio::spawn(look_after(Arc::downgrade(&shared), shared.wake.clone()));
         Self { shared }
+    }
+
+    /// Has other limits from now on. Those that are too many then are ended when they are looked at next.
+    pub fn set_limits(&self, limits: StandbyLimits) {
+        self.shared.allowed.store(limits.total > 0, Ordering::Relaxed);
+        self.shared.stand.lock().set_limits(limits);
+        self.shared.wake.notify_one();
     }
 
     /// The islands that they are some of.
@@ -115,7 +123,7 @@ impl Standbys {
         turn: OwnedSemaphorePermit,
     ) -> Result<Outcome, StartError> {
         let began = Instant::now();
-        let function = function.filter(|_| self.shared.limits.total > 0);
+        let function = function.filter(|_| self.shared.allowed.load(Ordering::Relaxed));
         let _replace = function.map(|function| self.shared.clone().called(function, spec));
         for _ in 0..ATTEMPTS {
             let Some(mut running) = function.and_then(|it| self.shared.take(it)) else { break };
@@ -161,7 +169,7 @@ impl Standbys {
 
     /// Has islands stand by for a function as if it had been called, and waits until one is ready; how many are.
     pub async fn warm(&self, function: &Function, spec: &Spec) -> usize {
-        if self.shared.limits.total == 0 {
+        if !self.shared.allowed.load(Ordering::Relaxed) {
             return 0;
         }
         let _replace = self.shared.clone().called(function, spec);
@@ -190,7 +198,8 @@ struct Replace {
 }
 
 impl Shared {
-    /// Counts a call, and gives up what stands by for an artifact that the function had before.
+    /// Counts a call, and gives up what stands by for an artifact that the function had before, or
+    /// with limits that functions had before.
     fn called(self: Arc<Self>, function: &Function, spec: &Spec) -> Replace {
         let now = Instant::now();
         let former = {
@@ -201,7 +210,7 @@ impl Shared {
                     None
                 }
                 Entry::Occupied(mut group) => {
-                    let former = (group.get().artifact != function.artifact)
+                    let former = (!group.get().is_for(function, spec))
                         .then(|| group.insert(Group::new(function, spec, now)));
                     group.get_mut().pace.called(now);
                     former
@@ -256,7 +265,7 @@ impl Shared {
         match self.islands.start(&spec).await {
             Ok(running) => {
                 let (line, place) = (running.line(), running.place());
-                let refused = self.stand.lock().add(&function, Standby::new(running));
+                let refused = self.stand.lock().add(&function, &spec, Standby::new(running));
                 drop(refused);
                 if let Some(line) = line
                     && timeout(READY_WAIT, line.ready()).await.unwrap_or(false)

@@ -5,10 +5,11 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where source may come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// The repository itself, over https or from a local mirror.
@@ -19,7 +20,8 @@ pub enum Origin {
 
 /// A rule that sends every module path below `prefix` to a git mirror: `prefix/rest` is fetched from `target/rest.git`
 /// (or `target/rest` where the target is a folder that has no such `.git`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Mirror {
     /// A path prefix on an element boundary: `github.com` or `github.com/acme`.
     pub prefix: String,

@@ -17,7 +17,7 @@ pub(crate) use checkout::short_hex;
 pub use fetch::{Fetcher, SourceError};
 pub use job::{Answer, Failure, FailureCode, Fetched, Job, Mirror, Origin};
 pub use path::{ImportPath, PathError};
-pub use sources::{CachedSource, Sources, SourcesOptions};
+pub use sources::{CachedSource, Sources, SourcesBounds, SourcesOptions};
 pub use version::{Revision, Version, VersionError};
 
 /// What a call wants: a package, at a version, with further packages of its module.

@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(60);
 /// The meanings of versions.
 pub(super) struct Resolutions {
     folder: PathBuf,
-    expiration: Duration,
+    expiration: Mutex<Duration>,
     known: Mutex<HashMap<String, Resolution>>,
 }
 
@@ -50,7 +50,12 @@ impl Resolutions {
                 known.insert(key.to_owned(), resolution);
             }
         }
-        Ok(Self { folder, expiration, known: Mutex::new(known) })
+        Ok(Self { folder, expiration: Mutex::new(expiration), known: Mutex::new(known) })
+    }
+
+    /// What is looked up from now on keeps its meaning for this long.
+    pub(super) fn set_expiration(&self, expiration: Duration) {
+        *self.expiration.lock() = expiration;
     }
 
     pub(super) fn get(&self, want: &Want) -> Meaning {
@@ -65,7 +70,8 @@ impl Resolutions {
 
     /// Remembers what a version was found to mean.
     pub(super) fn set(&self, want: &Want, revision: &Revision) {
-        self.keep(want, revision, self.expiration);
+        let span = *self.expiration.lock();
+        self.keep(want, revision, span);
     }
 
     /// Keeps an old meaning for a while.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -33,16 +34,28 @@ pub struct SourcesOptions<'a> {
     pub wait: Duration,
 }
 
+/// What can be changed while there are calls.
+#[derive(Clone, Copy, Debug)]
+pub struct SourcesBounds {
+    /// Bytes of checkouts on disk.
+    pub size: u64,
+    /// How long a version keeps its meaning.
+    pub expiration: Duration,
+    /// How long an unused checkout stays.
+    pub keep: Duration,
+    /// How long a fetch waits for its turn.
+    pub wait: Duration,
+}
+
 /// The checkouts; see the module.
 pub struct Sources {
-    fetcher: Fetcher,
+    fetcher: ArcSwap<Fetcher>,
     store: Store,
     resolutions: Resolutions,
     open: Mutex<HashMap<String, Arc<Checkout>>>,
     flights: Flights<(Want, bool), Result<Arc<Checkout>, Arc<SourceError>>>,
     permits: Semaphore,
-    wait: Duration,
-    keep: Duration,
+    bounds: Mutex<SourcesBounds>,
     metrics: Metrics,
 }
 
@@ -65,14 +78,13 @@ impl Sources {
         let resolutions =
             Resolutions::open(state.join("versions"), expiration).map_err(SourceError::Disk)?;
         Ok(Self {
-            fetcher,
+            fetcher: ArcSwap::from_pointee(fetcher),
             store,
             resolutions,
             open: Mutex::default(),
             flights: Flights::default(),
             permits: Semaphore::new(fetches),
-            wait,
-            keep,
+            bounds: Mutex::new(SourcesBounds { size, expiration, keep, wait }),
             metrics: Metrics::default(),
         })
     }
@@ -80,6 +92,14 @@ impl Sources {
     /// Has look-ups and fetches counted.
     pub fn counted(self, metrics: Metrics) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// Fetches by another fetcher and within other bounds, from the next fetch and purge on.
+    pub fn change(&self, fetcher: Fetcher, bounds: SourcesBounds) {
+        self.fetcher.store(Arc::new(fetcher));
+        self.store.set_bounds(bounds.size, bounds.keep);
+        self.resolutions.set_expiration(bounds.expiration);
+        *self.bounds.lock() = bounds;
     }
 
     /// The checkout of what is wanted. `bust` looks the version up and fetches anew.
@@ -103,16 +123,18 @@ impl Sources {
     }
 
     async fn look(&self, want: &Want, bust: bool) -> Result<Arc<Checkout>, SourceError> {
-        let permit = timeout(self.wait, self.permits.acquire()).await;
+        let wait = self.bounds.lock().wait;
+        let permit = timeout(wait, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(SourceError::Busy) };
         let have = if bust { Vec::new() } else { self.revisions(want) };
-        match self.fetch(want, have).await {
+        let fetcher = self.fetcher.load_full();
+        match self.fetch(&fetcher, want, have).await {
             Ok(Brought::Unchanged(revision)) => {
                 self.resolutions.set(want, &revision);
                 match self.known(want, &revision) {
                     Some(checkout) => Ok(checkout),
                     // It was let go while the worker looked.
-                    None => self.bring(want, self.fetch(want, Vec::new()).await?).await,
+                    None => self.bring(want, self.fetch(&fetcher, want, Vec::new()).await?).await,
                 }
             }
             Ok(brought) => self.bring(want, brought).await,
@@ -120,9 +142,14 @@ impl Sources {
         }
     }
 
-    async fn fetch(&self, want: &Want, have: Vec<String>) -> Result<Brought, SourceError> {
+    async fn fetch(
+        &self,
+        fetcher: &Fetcher,
+        want: &Want,
+        have: Vec<String>,
+    ) -> Result<Brought, SourceError> {
         let began = Instant::now();
-        let fetched = self.fetcher.fetch(want, have).await;
+        let fetched = fetcher.fetch(want, have).await;
         self.metrics.fetched(began.elapsed());
         fetched
     }
@@ -214,7 +241,8 @@ impl Sources {
     pub fn purge(&self) -> u64 {
         let remaining = self.store.purge();
         self.open.lock().retain(|key, _| self.store.has(key));
-        self.resolutions.purge(self.keep);
+        let keep = self.bounds.lock().keep;
+        self.resolutions.purge(keep);
         remaining
     }
 }

@@ -8,8 +8,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::State;
-
 /// The file.
 const FILE: &str = "admin-token";
 /// Random bytes of a token.
@@ -32,12 +30,10 @@ pub struct AdminToken {
 #[error("the admin API's token in {0} cannot be used")]
 pub struct TokenError(PathBuf, #[source] io::Error);
 
-impl State {
-    /// The token that was made at the first start; makes it where there is none.
-    pub fn admin_token(&self) -> Result<AdminToken, TokenError> {
-        let path = self.path().join(FILE);
-        open(&path).map_err(|error| TokenError(path, error))
-    }
+/// The token in the state directory of whoever holds it; makes it where there is none.
+pub fn admin_token(state: &Path) -> Result<AdminToken, TokenError> {
+    let path = state.join(FILE);
+    open(&path).map_err(|error| TokenError(path, error))
 }
 
 fn open(path: &Path) -> io::Result<AdminToken> {

@@ -27,6 +27,7 @@ mod modules;
 mod numbers;
 mod problem;
 mod refusals;
+mod reload;
 mod repositories;
 mod server;
 mod snapshot;
@@ -138,6 +139,7 @@ fn suite() -> Result<Vec<Phase>, String> {
         Phase { tests: written::trials(), ending: Vec::new() },
         Phase { tests: numbers::trials(), ending: Vec::new() },
         Phase { tests: logs::trials(), ending: Vec::new() },
+        Phase { tests: reload::trials(), ending: Vec::new() },
         #[cfg(target_os = "linux")]
         Phase { tests: addresses::trials()?, ending: Vec::new() },
     ])

@@ -29,6 +29,7 @@ const FILES: [(&str, &[(&str, u32)]); 2] = [
             ("bin/sky-island", 0o555),
             ("etc/sky-island/config.json.sample", 0o644),
             ("lib/systemd/system/sky-island.service", 0o444),
+            ("lib/systemd/system/sky-island.socket", 0o444),
             ("share/man/man8/sky-island.8", 0o444),
         ],
     ),
@@ -289,21 +290,24 @@ fn another_user_than_the_owner_installs_but_does_not_build() {
 }
 
 #[test]
-fn systemd_finds_nothing_in_the_unit() {
+fn systemd_finds_nothing_in_the_units() {
     if !has("systemd-analyze") {
         return;
     }
     let stage = Stage::new();
     well(&stage.run("make", "install", "Linux", "/usr/local"));
-    let unit = "/usr/local/lib/systemd/system/sky-island.service";
-    // It looks for the program where the unit says.
-    let text = stage.read(unit).replace("/usr/local/bin/sky-island", "/bin/true");
-    let text = text.replace("Documentation=man:sky-island(8)\n", "");
-    let path = stage.folder.path().join("sky-island.service");
-    fs::write(&path, text).unwrap();
-    let read = Command::new("systemd-analyze").arg("verify").arg(&path).output().unwrap();
+    let units = ["sky-island.service", "sky-island.socket"];
+    for unit in units {
+        let text = stage.read(&format!("/usr/local/lib/systemd/system/{unit}"));
+        // It looks for the program where the unit says.
+        let text = text.replace("/usr/local/bin/sky-island", "/bin/true");
+        let text = text.replace("Documentation=man:sky-island(8)\n", "");
+        fs::write(stage.folder.path().join(unit), text).unwrap();
+    }
+    let paths = units.map(|unit| stage.folder.path().join(unit));
+    let read = Command::new("systemd-analyze").arg("verify").args(paths).output().unwrap();
     let said = String::from_utf8_lossy(&read.stderr);
-    assert!(!said.contains("sky-island.service"), "{said}");
+    assert!(!units.iter().any(|unit| said.contains(unit)), "{said}");
 }
 
 #[test]

@@ -26,6 +26,11 @@ struct Managed {
 
 impl Managed {
     fn start() -> Self {
+        Self::start_watched(None)
+    }
+
+    /// Starts one that has to say within so long, again and again, that it works.
+    fn start_watched(within: Option<Duration>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("notify");
         let manager = UnixDatagram::bind(&socket).unwrap();
@@ -35,7 +40,11 @@ impl Managed {
             "listen": address, "state_dir": folder.path().join("state"), "go": {"warm": false},
         });
         fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-        let server = program()
+        let mut command = program();
+        if let Some(within) = within {
+            command.env("WATCHDOG_USEC", within.as_micros().to_string());
+        }
+        let server = command
             .args(["serve", "-c"])
             .arg(folder.path().join("config.json"))
             .env("NOTIFY_SOCKET", &socket)
@@ -106,7 +115,7 @@ impl Drop for Managed {
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sky-island"));
-    command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET");
+    command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC");
     command
 }
 
@@ -132,13 +141,40 @@ fn a_server_that_is_told_to_stop_while_it_starts_stops_in_order() {
 }
 
 #[test]
-fn a_hangup_changes_nothing() {
+fn a_hangup_is_told_as_a_reload() {
     let mut managed = Managed::start();
     assert_eq!(managed.told(), "READY=1\n");
     managed.signal(Signal::SIGHUP);
+    let told = managed.told();
+    assert!(told.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{told}");
+    assert_eq!(managed.told(), "READY=1\n");
     assert!(managed.is_healthy().unwrap(), "{}", managed.log());
     managed.signal(Signal::SIGTERM);
     assert_eq!(managed.told(), "STOPPING=1\n");
+    managed.ended_well();
+}
+
+#[test]
+fn a_program_that_takes_over_is_the_same_service() {
+    let mut managed = Managed::start();
+    assert_eq!(managed.told(), "READY=1\n");
+    managed.signal(Signal::SIGUSR2);
+    assert!(managed.told().starts_with("RELOADING=1\n"));
+    assert_eq!(managed.told(), "READY=1\n");
+    assert!(managed.is_healthy().unwrap(), "{}", managed.log());
+    managed.signal(Signal::SIGTERM);
+    assert_eq!(managed.told(), "STOPPING=1\n");
+    managed.ended_well();
+}
+
+#[test]
+fn a_watchdog_is_told_that_the_server_works_for_as_long_as_it_does() {
+    let mut managed = Managed::start_watched(Some(Duration::from_millis(600)));
+    let mut told: Vec<_> = (0..5).map(|_| managed.told()).collect();
+    told.retain(|told| told != "READY=1\n");
+    assert_eq!(told, ["WATCHDOG=1\n"; 4]);
+    managed.signal(Signal::SIGTERM);
+    while managed.told() != "STOPPING=1\n" {}
     managed.ended_well();
 }
 

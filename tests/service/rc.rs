@@ -20,8 +20,24 @@ const WAIT: Duration = Duration::from_secs(30);
 fn supervised(host: &Host, user: &[&str], serve: &[&str]) -> String {
     let place = |name: &str| host.path(name).to_str().unwrap().to_owned();
     let (pid, log) = (place("run/sky_island.pid"), place("log/sky_island.log"));
+    let child = place("run/sky_island.server.pid");
     let server = place("prefix/bin/sky-island");
-    let options = ["-c", "-f", "-H", "-r", "-R", "5", "-P", &pid, "-o", &log, "-t", "sky_island"];
+    let options = [
+        "-c",
+        "-f",
+        "-H",
+        "-r",
+        "-R",
+        "5",
+        "-P",
+        &pid,
+        "-p",
+        &child,
+        "-o",
+        &log,
+        "-t",
+        "sky_island",
+    ];
     format!("daemon <{}>", [&options[..], user, &[&server, "serve"], serve].concat().join("> <"))
 }
 
@@ -40,19 +56,33 @@ struct Supervisor {
 
 impl Supervisor {
     fn start(host: &Host) -> Self {
-        let signals = host.path("signals");
-        let text = "trap 'echo HUP >>\"$0\"' HUP; trap 'echo TERM >>\"$0\"; exit' TERM; \
-            echo up >>\"$0\"; while sleep 0.02; do :; done";
+        // What setproctitle(3) makes of daemon's -t.
+        Self::like(host, "daemon:", "run/sky_island.pid", "signals", "")
+    }
+
+    /// The server that it supervises, which takes a while to end.
+    fn server(host: &Host) -> Self {
+        let name = format!("{}/bin/sky-island", host.prefix());
+        Self::like(host, &name, "run/sky_island.server.pid", "server-signals", "sleep 0.5;")
+    }
+
+    fn like(host: &Host, name: &str, pid_file: &str, signals: &str, end: &str) -> Self {
+        let signals = host.path(signals);
+        let text = format!(
+            "trap 'echo HUP >>\"$0\"' HUP; trap 'echo USR2 >>\"$0\"' USR2; \
+            trap '{end} echo TERM >>\"$0\"; exit' TERM; \
+            echo up >>\"$0\"; while sleep 0.02; do :; done"
+        );
         let mut child = Command::new("sh")
-            // What setproctitle(3) makes of daemon's -t.
-            .arg0("daemon:")
-            .args(["-c", text])
+            .arg0(name)
+            .arg("-c")
+            .arg(text)
             .arg(&signals)
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
         let process = Pid::from_raw(child.id().cast_signed());
-        fs::write(host.path("run/sky_island.pid"), child.id().to_string()).unwrap();
+        fs::write(host.path(pid_file), child.id().to_string()).unwrap();
         let ended = Some(thread::spawn(move || drop(child.wait())));
         let supervisor = Self { process, ended, signals };
         supervisor.got("up\n");
@@ -203,7 +233,7 @@ fn a_service_that_is_not_enabled_is_not_started() {
     let host = Host::new();
     for line in ["sky_island_enable=NO", "unset sky_island_enable"] {
         host.set(&[line]);
-        for command in ["start", "check", "sweep", "reload"] {
+        for command in ["start", "check", "sweep", "reload", "handover"] {
             let left = host.service(SH, command);
             assert_eq!((left.status, left.calls.len()), (Some(0), 0), "{left:?}");
             assert!(left.stdout.contains("Set sky_island_enable to YES"), "{left:?}");
@@ -244,16 +274,59 @@ fn another_users_server_is_stopped_by_root_as_well() {
 }
 
 #[test]
-fn a_reload_has_the_supervisor_open_its_log_anew_and_nothing_else() {
+fn a_stop_waits_for_the_server_even_where_the_supervisor_does_not() {
+    let host = Host::new();
+    let _supervisor = Supervisor::start(&host);
+    let server = Supervisor::server(&host);
+    // As daemon(8) does, just before it ends.
+    let process = server.process;
+    let told = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        kill(process, Signal::SIGTERM).unwrap();
+    });
+    let left = host.service(SH, "stop");
+    assert_eq!((left.status, left.calls.len()), (Some(0), 0), "{left:?}");
+    told.join().unwrap();
+    assert_eq!(fs::read_to_string(&server.signals).unwrap(), "up\nTERM\n");
+}
+
+#[test]
+fn a_reload_tells_the_server_and_has_the_supervisor_open_its_log_anew() {
     let host = Host::new();
     let supervisor = Supervisor::start(&host);
+    let alone = host.service(SH, "reload");
+    assert_eq!(alone.status, Some(1), "{alone:?}");
+    assert!(alone.stderr.contains("not running"), "{alone:?}");
+    let server = Supervisor::server(&host);
     for shell in shells() {
-        fs::write(&supervisor.signals, "").unwrap();
+        for process in [&supervisor, &server] {
+            fs::write(&process.signals, "").unwrap();
+        }
         let left = host.service(shell, "reload");
         assert_eq!((left.status, left.calls.len()), (Some(0), 0), "{left:?}");
         supervisor.got("HUP\n");
+        server.got("HUP\n");
     }
     assert!(!supervisor.has_ended());
+}
+
+#[test]
+fn a_handover_is_the_servers_affair_and_needs_a_host_that_is_well() {
+    let host = Host::new();
+    let supervisor = Supervisor::start(&host);
+    let server = Supervisor::server(&host);
+    for shell in shells() {
+        fs::write(&server.signals, "").unwrap();
+        let left = host.service(shell, "handover");
+        let check = format!("sky-island <check> <--quiet> <-c> <{}>", host.config());
+        assert_eq!((left.status, left.calls), (Some(0), vec![check]));
+        server.got("USR2\n");
+    }
+    host.complain("BAD  toolchain: there is no Go\n");
+    let left = host.service(SH, "handover");
+    assert_eq!(left.status, Some(1), "{left:?}");
+    supervisor.got("up\n");
+    server.got("USR2\n");
 }
 
 #[test]

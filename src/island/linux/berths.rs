@@ -209,7 +209,9 @@ impl Berth {
                 return None;
             }
         };
-        let next = if report.free { State::IdleSince(Instant::now()) } else { State::Ends };
+        // One that was killed had said this before: its island was to end, and had ended by itself.
+        let is_free = report.free && !self.is_killed;
+        let next = if is_free { State::IdleSince(Instant::now()) } else { State::Ends };
         match std::mem::replace(&mut self.state, next) {
             State::Serves(id) => Some((id, report)),
             _ => None,
@@ -234,5 +236,40 @@ impl Berth {
         // A copy that a process which was just forked has not closed yet would keep a closed one open.
         let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
         self.state = State::Ends;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::island::Exit;
+
+    const BOUNDS: Bounds = Bounds { memory: 0, processes: 0, tmp: 0, files: 0, file_size: 0 };
+
+    #[test]
+    fn a_berth_that_was_killed_gets_no_other_island_though_it_said_that_it_is_free() {
+        for kills in [false, true] {
+            let mut process = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+            let pid = Pid::from_raw(process.id().cast_signed());
+            let pidfd = sys::open_process(pid.as_raw()).unwrap();
+            let (near, far) = wire::pair().unwrap();
+            let island = SharedNumber::new().unwrap();
+            let berth = Berth::new((pid, pidfd), near, None, (None, BOUNDS), island);
+            let mut berths = Berths::default();
+            let (key, _) = berths.add(berth);
+            let (control, _) = wire::pair().unwrap();
+            let berth = berths.get_mut(key).unwrap();
+            berth.take("si_1", &control).unwrap();
+            let end = Ok(Exit { code: Some(0), signal: None, oom: false });
+            wire::send(far.as_raw_fd(), &Report { end, free: true }, &[]).unwrap();
+            if kills {
+                berths.serving("si_1").unwrap().kill();
+            }
+            let (id, report) = berths.get_mut(key).unwrap().hear().unwrap();
+            assert_eq!((id.as_str(), report.end.unwrap().code), ("si_1", Some(0)));
+            assert_eq!(berths.find(None, &BOUNDS).is_some(), !kills);
+            let _ = process.kill();
+            process.wait().unwrap();
+        }
     }
 }

@@ -39,6 +39,9 @@ enum Version {
     Two,
 }
 
+/// Where the server moves to in its own group.
+const LEAF: &str = "/sky-island-server";
+
 /// Where the host keeps its groups, and where this process is among them.
 #[derive(Debug, PartialEq, Eq)]
 struct Layout {
@@ -129,6 +132,8 @@ impl Layout {
             let has = controllers(top);
             if CONTROLLERS.iter().all(|name| has.split_whitespace().any(|word| word == *name)) {
                 let path = own_in(&|number, names| number == "0" && names.is_empty())?;
+                // A program that takes over is where the one before it has moved to.
+                let path = path.strip_suffix(LEAF).unwrap_or(path);
                 return Some(Self {
                     version: Version::Two,
                     own: vec![below(top, path)],
@@ -166,7 +171,7 @@ fn delegate(folder: &Path, move_aside: bool) -> io::Result<()> {
     let enable = || fs::write(&control, "+memory +pids");
     match enable() {
         Err(error) if move_aside && error.raw_os_error() == Some(libc::EBUSY) => {
-            let leaf = folder.join("sky-island-server");
+            let leaf = folder.join(LEAF.trim_start_matches('/'));
             fs::create_dir_all(&leaf)?;
             fs::write(leaf.join("cgroup.procs"), std::process::id().to_string())?;
             enable()
@@ -339,6 +344,10 @@ mod tests {
         assert_eq!(layout.version, Version::Two);
         let path = "/sys/fs/cgroup/user.slice/user-1000.slice/session.scope";
         assert_eq!(layout.own, [PathBuf::from(path)]);
+        // Where a server has made place for its successor.
+        let moved = format!("{own}{LEAF}");
+        let again = Layout::find(PURE, &moved, &|_| "cpuset cpu io memory pids\n".into()).unwrap();
+        assert_eq!(again, layout);
     }
 
     #[test]

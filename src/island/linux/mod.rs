@@ -9,6 +9,7 @@
 //! Function islands do not depend on the function until they are sent the program, so some are made ahead
 //! ([`Linux::refill`]); a new island then costs one message and one exec. Each still serves one call.
 
+mod ahead;
 mod berth;
 mod berths;
 mod cgroup;
@@ -29,16 +30,15 @@ mod tools;
 mod usage;
 mod watch;
 
-use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use self::ahead::Ahead;
 use self::cgroup::Home;
 use self::launcher::{Orders, Place};
 use self::network::{Cable, Network};
@@ -55,8 +55,6 @@ use super::{
 use crate::exec;
 use crate::net::Lease;
 
-/// Descriptors that a process of an island may have open.
-const OPEN_FILES: u64 = 1024;
 /// How often, and how long, the removal of the server's groups is tried.
 const HOME_RETRIES: usize = 200;
 const HOME_RETRY: Duration = Duration::from_millis(5);
@@ -70,7 +68,7 @@ pub(crate) struct Linux {
     home: Result<Home, String>,
     slots: Arc<Slots>,
     network: Result<Arc<Network>, String>,
-    ahead: Mutex<VecDeque<Prepared>>,
+    ahead: Ahead<Prepared>,
     options: Options,
     closing: AtomicBool,
     /// For the tasks that outlive the call that they were started by.
@@ -95,13 +93,14 @@ impl Linux {
             }
             (functions, _) => functions?,
         };
+        let bounds = Bounds::of(&options.function, options.function.tmp);
         let backend = Arc::new_cyclic(|me| Self {
             host,
             functions,
             home,
             slots: Slots::new(nix::unistd::getuid().is_root()),
             network,
-            ahead: Mutex::default(),
+            ahead: Ahead::new(bounds, options.ahead),
             options,
             closing: AtomicBool::new(false),
             me: me.clone(),
@@ -113,21 +112,19 @@ impl Linux {
     /// Makes function islands ahead until there are as many as there should be.
     fn refill(&self) {
         while !self.closing.load(Ordering::Relaxed) {
-            if self.ahead.lock().len() >= self.options.ahead {
-                return;
-            }
+            let Some(bounds) = self.ahead.wanted() else { return };
             // The next call that finds none tries again, and reports what is wrong.
             let nothing = protocol::Network::None;
-            let Ok(prepared) = self.prepare_function(&self.options.function, nothing) else {
+            let Ok(prepared) = self.prepare_function(bounds, nothing) else {
                 return;
             };
-            self.ahead.lock().push_back(prepared);
+            self.ahead.add(bounds, prepared);
         }
     }
 
     fn prepare_function(
         &self,
-        limits: &Limits,
+        bounds: Bounds,
         network: protocol::Network,
     ) -> Result<Prepared, StartError> {
         let slot = self.slots.take();
@@ -135,7 +132,7 @@ impl Linux {
             id: IslandId::mint().to_string(),
             host_id: slot.as_ref().map(Slot::host_id),
             network,
-            bounds: bounds(limits, limits.tmp),
+            bounds,
             background: false,
             root: None,
         };
@@ -150,7 +147,7 @@ impl Linux {
                 Purpose::Fetch => protocol::Network::Host,
                 Purpose::Build => protocol::Network::None,
             },
-            bounds: bounds(limits, 0),
+            bounds: Bounds::of(limits, 0),
             background: tool.background,
             root: Some(tools::root(tool)),
         };
@@ -162,17 +159,16 @@ impl Linux {
 
     /// The oldest of the islands made ahead that still lives, or a new one.
     fn take_function(&self, limits: &Limits) -> Result<Prepared, StartError> {
-        if *limits == self.options.function {
-            while let Some(mut prepared) = { self.ahead.lock().pop_front() } {
-                match prepared.exit.try_recv() {
-                    Err(oneshot::error::TryRecvError::Empty) => return Ok(prepared),
-                    ended => {
-                        tracing::warn!(island = %prepared.id, ?ended, "an island made ahead is gone")
-                    }
+        let bounds = Bounds::of(limits, limits.tmp);
+        while let Some(mut prepared) = self.ahead.take(bounds) {
+            match prepared.exit.try_recv() {
+                Err(oneshot::error::TryRecvError::Empty) => return Ok(prepared),
+                ended => {
+                    tracing::warn!(island = %prepared.id, ?ended, "an island made ahead is gone")
                 }
             }
         }
-        self.prepare_function(limits, protocol::Network::None)
+        self.prepare_function(bounds, protocol::Network::None)
     }
 
     /// A new island with an address, which it has when this returns. None of those is made ahead.
@@ -182,8 +178,8 @@ impl Linux {
         lease: Arc<Lease>,
     ) -> Result<(Prepared, Cable), StartError> {
         let network = self.network.as_ref().map_err(|why| StartError::Unsupported(why.clone()))?;
-        let dns = lease.dns().to_vec();
-        let mut prepared = self.prepare_function(limits, protocol::Network::Address { dns })?;
+        let (bounds, dns) = (Bounds::of(limits, limits.tmp), lease.dns().to_vec());
+        let mut prepared = self.prepare_function(bounds, protocol::Network::Address { dns })?;
         let namespace = match timeout(MADE_WAIT, prepared.namespace()).await {
             Ok(Ok(namespace)) => namespace,
             Ok(Err(error)) => return Err(lost(prepared, error).await),
@@ -258,12 +254,7 @@ impl Backend for Linux {
     fn kill(&self, id: &IslandId) {
         self.functions.kill(id);
         self.host.kill(id);
-        let ahead = {
-            let mut ahead = self.ahead.lock();
-            let found = ahead.iter().position(|prepared| prepared.id == *id);
-            found.and_then(|found| ahead.remove(found))
-        };
-        if ahead.is_some() {
+        if self.ahead.remove(|prepared| prepared.id == *id).is_some() {
             self.refill();
         }
     }
@@ -295,7 +286,7 @@ impl Backend for Linux {
     }
 
     fn aside(&self) -> Vec<(IslandId, State)> {
-        self.ahead.lock().iter().map(|prepared| (prepared.id.clone(), State::Ahead)).collect()
+        self.ahead.map(|prepared| (prepared.id.clone(), State::Ahead))
     }
 
     fn owner(&self, purpose: Purpose) -> Option<u32> {
@@ -328,7 +319,7 @@ impl Backend for Linux {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             self.closing.store(true, Ordering::Relaxed);
-            self.ahead.lock().clear();
+            self.ahead.clear();
             tokio::join!(self.functions.close(), self.host.close());
             if let Ok(network) = &self.network {
                 network.close().await;
@@ -344,12 +335,4 @@ impl Backend for Linux {
             }
         })
     }
-}
-
-fn bounds(limits: &Limits, tmp: u64) -> Bounds {
-    let file_size = match &limits.disk {
-        Some(disk) => disk.bytes,
-        None => limits.tmp,
-    };
-    Bounds { memory: limits.memory, processes: limits.processes, tmp, files: OPEN_FILES, file_size }
 }

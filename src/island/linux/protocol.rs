@@ -11,7 +11,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::island::Exit;
+use crate::island::{Exit, Limits};
+
+/// Descriptors that a process of an island may have open.
+const OPEN_FILES: u64 = 1024;
 
 /// The message that brings an island's network namespace.
 pub(crate) const MADE: &str = "made";
@@ -76,6 +79,18 @@ pub(crate) struct Bounds {
     pub(crate) files: u64,
     /// Bytes of one file.
     pub(crate) file_size: u64,
+}
+
+impl Bounds {
+    /// Of an island with these limits, and so many bytes in a private /tmp.
+    pub(crate) fn of(limits: &Limits, tmp: u64) -> Self {
+        let file_size = match &limits.disk {
+            Some(disk) => disk.bytes,
+            None => limits.tmp,
+        };
+        let Limits { memory, processes, .. } = *limits;
+        Self { memory, processes, tmp, files: OPEN_FILES, file_size }
+    }
 }
 
 /// The root of an island that works with tools of the host.

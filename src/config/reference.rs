@@ -1,0 +1,97 @@
+//! The reference of all keys, docs/configuration.md, written from their definitions.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::keys::{self, Form, Key, Section};
+use super::{Config, variable};
+
+/// What comes before the tables.
+const INTRODUCTION: &str = include_str!("reference.md");
+
+/// The whole text.
+pub fn text() -> String {
+    let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
+    let mut text = INTRODUCTION.to_owned();
+    let flags = keys::leaves().iter().filter_map(|leaf| {
+        let flag = leaf.key.flag.as_ref()?;
+        Some(format!("| `--{flag}` | `{}` | `{}` |\n", leaf.path, variable(&leaf.path)))
+    });
+    text.push_str("\n## Flags of `serve`\n\n| flag | key | variable |\n|---|---|---|\n");
+    text.extend(flags);
+    text.push_str("\n## At the top\n\n");
+    table(&mut text, keys::root(), "", &defaults);
+    sections(&mut text, keys::root(), "", &defaults);
+    text
+}
+
+/// The sections within a section, and those that its lists hold.
+fn sections(text: &mut String, section: &Section, prefix: &str, defaults: &Value) {
+    for key in &section.keys {
+        let (inner, path) = match &key.form {
+            Form::Section(inner) => (inner, format!("{prefix}{}", key.name)),
+            Form::List(item) => match &**item {
+                Form::Section(inner) => (inner, format!("{prefix}{}[]", key.name)),
+                _ => continue,
+            },
+            _ => continue,
+        };
+        let defaults = &defaults[&key.name];
+        let _ = write!(text, "\n## `{path}`\n\n{}\n\n", key.doc);
+        table(text, inner, &format!("{path}."), defaults);
+        sections(text, inner, &format!("{path}."), defaults);
+    }
+}
+
+fn table(text: &mut String, section: &Section, prefix: &str, defaults: &Value) {
+    text.push_str("| key | value | default | meaning |\n|---|---|---|---|\n");
+    for key in section.keys.iter().filter(|key| !matches!(key.form, Form::Section(_))) {
+        let required = section.required.contains(&key.name);
+        let default = match &key.default {
+            _ if required => "none; required".to_owned(),
+            Some(words) => words.clone(),
+            None => match defaults.get(&key.name) {
+                Some(value) => format!("`{value}`"),
+                None => "`[]`".to_owned(),
+            },
+        };
+        let (name, form) = (&key.name, form(&key.form));
+        let _ = writeln!(text, "| `{prefix}{name}` | {form} | {default} | {} |", meaning(key));
+    }
+}
+
+fn meaning(key: &Key) -> String {
+    let mut text = key.doc.replace('\n', " ");
+    if let Some(example) = &key.example {
+        let _ = write!(text, " Example: `{example}`.");
+    }
+    if key.secret {
+        text.push_str(" It is never shown.");
+    }
+    if key.live {
+        text.push_str(" ↻");
+    }
+    text.replace('|', "\\|")
+}
+
+fn form(form: &Form) -> String {
+    match form {
+        Form::Whole(u64::MAX) => "number".into(),
+        Form::Whole(most) => format!("number up to {most}"),
+        Form::Switch => "true or false".into(),
+        Form::Text(of) => match of.as_deref() {
+            Some(of @ ("duration" | "size")) => of.into(),
+            _ => "text".into(),
+        },
+        Form::Choice(choices) => {
+            choices.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(" or ")
+        }
+        Form::List(item) => match &**item {
+            Form::Choice(_) => format!("list of {}", self::form(item)),
+            item => format!("list of {}s", self::form(item)),
+        },
+        Form::Section(_) => "object".into(),
+        Form::Either(forms) => forms.iter().map(self::form).collect::<Vec<_>>().join(" or "),
+    }
+}
