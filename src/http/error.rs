@@ -157,15 +157,21 @@ pub(super) fn draining() -> Response {
 }
 
 pub(super) async fn no_such_resource(uri: Uri) -> Response {
-    let detail = format!(
-        "there is nothing at {:.200}; functions are called at /api/v1/function",
-        uri.path()
-    );
+    nothing_at(uri.path())
+}
+
+pub(super) fn nothing_at(path: &str) -> Response {
+    let detail =
+        format!("there is nothing at {path:.200}; functions are called at /api/v1/function");
     answer(&Failure::new(Code::NotFound, Stage::Request, detail), &call_id())
 }
 
 pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {
-    let detail = format!("{:.200} has no method {method}", uri.path());
+    no_method_at(&method, uri.path())
+}
+
+pub(super) fn no_method_at(method: &Method, path: &str) -> Response {
+    let detail = format!("{path:.200} has no method {method}");
     answer(&Failure::new(Code::Method, Stage::Request, detail), &call_id())
 }
 

@@ -46,8 +46,8 @@ pub struct App {
 
 /// All routes.
 pub fn router(app: App) -> Router {
-    let (router, _) = openapi::routes(&app.admin).split_for_parts();
-    router
+    let (router, _) = openapi::routes().split_for_parts();
+    admin::nest(router, &app)
         .fallback(error::no_such_resource)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(axum::middleware::from_fn_with_state(app.clone(), numbers::count))

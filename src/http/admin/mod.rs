@@ -16,12 +16,14 @@ mod warm;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Request, State};
+use axum::http::{Method, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tower_layer::Layer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -61,9 +63,9 @@ impl Admin {
 /// The answer of a handler.
 type Answer<T> = Result<Json<T>, Refused>;
 
-/// All routes, relative to [`PREFIX`].
-pub(super) fn routes(admin: &Admin) -> OpenApiRouter<App> {
-    let routes = OpenApiRouter::new()
+/// All routes, relative to [`PREFIX`], open to everybody.
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(stats::show))
         .routes(routes!(jails::list, jails::stop_all))
         .routes(routes!(jails::show, jails::stop))
@@ -74,24 +76,31 @@ pub(super) fn routes(admin: &Admin) -> OpenApiRouter<App> {
         .routes(routes!(cache::forget))
         .routes(routes!(config::show))
         .layer(from_fn(in_time))
-        .merge(OpenApiRouter::new().routes(routes!(warm::warm)));
-    let (router, description) = routes.split_for_parts();
-    let mut guarded = OpenApiRouter::from(
-        router
-            .fallback(error::no_such_resource)
-            .method_not_allowed_fallback(error::no_such_method)
-            // Around all of it: who has no token does not learn either what there is.
-            .layer(from_fn_with_state(admin.clone(), guard)),
-    );
-    *guarded.get_openapi_mut() = description;
-    guarded
+        .merge(OpenApiRouter::new().routes(routes!(warm::warm)))
+}
+
+/// Puts all routes behind the token, below [`PREFIX`] of another router. What guards them is around the router and not in
+/// it: who has no token does not learn either what there is.
+pub(super) fn nest(outer: Router<App>, app: &App) -> Router<App> {
+    let (router, _) = routes().split_for_parts();
+    let router = router.fallback(nothing).method_not_allowed_fallback(no_method);
+    let guard = from_fn_with_state(app.admin.clone(), guard);
+    outer.nest_service(PREFIX, guard.layer(router.with_state::<()>(app.clone())))
+}
+
+async fn nothing(uri: Uri) -> Response {
+    error::nothing_at(&format!("{PREFIX}{}", uri.path()))
+}
+
+async fn no_method(method: Method, uri: Uri) -> Response {
+    error::no_method_at(&method, &format!("{PREFIX}{}", uri.path()))
 }
 
 /// Lets those in who have the token, so many at once.
 async fn guard(State(admin): State<Admin>, peer: Peer, request: Request, next: Next) -> Response {
     if !admin.access.is_open_to(request.headers()) {
         let path = request.uri().path();
-        tracing::info!(%peer, path, "refused: an admin request without the token");
+        tracing::info!(%peer, path = format!("{PREFIX}{path:.200}"), "refused: an admin request without the token");
         return error::forbidden();
     }
     let Ok(_turn) = admin.turns.try_acquire() else {
