@@ -91,8 +91,9 @@ pub async fn serve(
 
 /// Says where the server listens, to people and to whoever finds the state directory in use.
 fn announce(parts: &mut Parts, listeners: &[Listener]) {
-    if let Some(address) = listeners.iter().find_map(Listener::plain_address) {
-        parts.state.announce(address);
+    let plain = listeners.iter().find(|listener| listener.plain_address().is_some());
+    if let Some(listener) = plain.or(listeners.first()) {
+        parts.state.announce(&listener.to_string());
     }
     for listener in listeners {
         tracing::info!(state = %parts.state.path().display(), "sky-island serves {listener}");
