@@ -4,9 +4,11 @@ mod chores;
 mod manager;
 mod orders;
 mod serve;
+mod successor;
 
 pub use orders::{Order, Orders};
 pub use serve::{Ended, serve};
+pub use successor::Successor;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

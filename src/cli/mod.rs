@@ -100,7 +100,7 @@ pub fn main() -> ExitCode {
         Some(Command::Launcher) => crate::island::run_launcher(),
         Some(Command::FetchWorker) => worker::run(),
         Some(Command::CacheWorker(args)) => cache::run(args),
-        Some(Command::Serve(args)) => with_config(args.config.as_deref(), serve::run),
+        Some(Command::Serve(args)) => serve_with(args.config.as_deref()),
         Some(Command::Call(args)) => call::run(args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Sweep(args)) => with_config(args.config.as_deref(), sweep::run),
@@ -108,12 +108,16 @@ pub fn main() -> ExitCode {
         Some(Command::Init(args)) => with_config(args.config.as_deref(), init::run),
         Some(Command::Destroy(args)) => init::destroy(args),
         None if cli.init => with_config(cli.config.as_deref(), init::run),
-        None if cli.config.is_some() => with_config(cli.config.as_deref(), serve::run),
+        None if cli.config.is_some() => serve_with(cli.config.as_deref()),
         None => {
             let _ = <Cli as clap::CommandFactory>::command().print_help();
             ExitCode::from(status::USAGE)
         }
     }
+}
+
+fn serve_with(path: Option<&Path>) -> ExitCode {
+    with_config(path, |config| serve::run(config, path))
 }
 
 fn with_config(path: Option<&Path>, run: impl FnOnce(Config) -> ExitCode) -> ExitCode {

@@ -4,7 +4,6 @@
 //! is given back before this returns; a socket that somebody else has, or will have, loses nobody who waits in its queue.
 
 use std::mem::take;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::chores::Chores;
-use super::{Order, Orders, Parts, StartupError, manager};
+use super::{Order, Orders, Parts, StartupError, Successor, manager};
 use crate::config::Config;
 use crate::http::{self, App, ConnectionLimits, Connections, Phase};
 use crate::listen::{self, Listener, Outgoing, Passed, Tls};
@@ -36,11 +35,10 @@ pub enum Ended {
     PassedOn(Outgoing),
 }
 
-/// Serves until it is ordered to end; then calls end, and everything made is given back. `program` is what takes over
-/// where that is ordered; it has to be there by then.
+/// Serves until it is ordered to end; then calls end, and everything made is given back.
 pub async fn serve(
     config: &Config,
-    program: &Path,
+    successor: &Successor,
     mut orders: Orders,
 ) -> Result<Ended, StartupError> {
     let passed = Passed::take()?;
@@ -69,7 +67,7 @@ pub async fn serve(
     let order = loop {
         match orders.next().await {
             Order::Reload => reload(tls.as_ref()),
-            Order::PassOn if !can_run(program) => {}
+            Order::PassOn if !successor.could_start() => {}
             order => break order,
         }
     };
@@ -112,15 +110,6 @@ fn reload(tls: Option<&Tls>) {
         None => {}
     }
     manager::ready();
-}
-
-/// Whether there is a program to take over; without one the server goes on.
-fn can_run(program: &Path) -> bool {
-    let found = nix::unistd::access(program, nix::unistd::AccessFlags::X_OK);
-    if let Err(error) = found {
-        tracing::error!(%error, program = %program.display(), "nobody can take over; the server goes on");
-    }
-    found.is_ok()
 }
 
 /// What clients see of a server.
