@@ -6,10 +6,12 @@ mod operators;
 mod orders;
 mod reload;
 mod serve;
+mod successor;
 mod workshop;
 
 pub use orders::{Order, Orders};
 pub use serve::{Ended, serve};
+pub use successor::Successor;
 
 use std::sync::Arc;
 

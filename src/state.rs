@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -32,12 +31,12 @@ pub enum StateError {
     #[error("the state directory {0} cannot be used; set state_dir to one that can")]
     Unusable(PathBuf, #[source] std::io::Error),
     /// Another server has it.
-    #[error("the state directory {path} is in use by a server{}", .server.map(|a| format!(" at http://{a}")).unwrap_or_default())]
+    #[error("the state directory {path} is in use by a server{}", .server.as_ref().map(|place| format!(" at {place}")).unwrap_or_default())]
     InUse {
         /// The directory.
         path: PathBuf,
         /// Where that server listens, if it has said so.
-        server: Option<SocketAddr>,
+        server: Option<String>,
     },
 }
 
@@ -62,8 +61,9 @@ impl State {
             }
             let mut text = String::new();
             let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
-            let server = text.trim().parse().ok();
-            // Without an address the holder is a single call, or a server that is just starting.
+            let place = text.trim();
+            let server = (!place.is_empty()).then(|| place.to_owned());
+            // Without a place the holder is a single call, or a server that is just starting.
             if server.is_some() || began.elapsed() > LOCK_WAIT {
                 return Err(StateError::InUse { path, server });
             }
@@ -77,8 +77,8 @@ impl State {
     }
 
     /// Says where the server listens, for whoever finds the directory in use.
-    pub fn announce(&mut self, address: SocketAddr) {
-        self.write(&address.to_string());
+    pub fn announce(&mut self, place: &str) {
+        self.write(place);
     }
 
     /// Says that the server ends: whoever wants the directory waits for that.
@@ -138,7 +138,7 @@ mod tests {
     fn a_second_server_is_refused_and_told_where_the_first_one_is() {
         let folder = tempfile::tempdir().unwrap();
         let mut state = State::open(folder.path().join("state")).unwrap();
-        state.announce("127.0.0.1:3281".parse().unwrap());
+        state.announce("http://127.0.0.1:3281");
         let error = State::open(state.path().into()).err().unwrap();
         assert!(error.to_string().contains("http://127.0.0.1:3281"), "{error}");
         drop(state);

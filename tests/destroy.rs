@@ -73,7 +73,7 @@ fn destroy_of_a_host_in_use_is_refused() {
     world.run(None).result.unwrap();
     let before = world.look();
     let mut state = State::open(world.wanted.state_dir.clone()).unwrap();
-    state.announce("127.0.0.1:3281".parse().unwrap());
+    state.announce("http://127.0.0.1:3281");
     let said = chain(&world.destroy(None).result.unwrap_err());
     assert!(said.contains("stop it first") && said.contains("127.0.0.1:3281"), "{said}");
     assert_eq!(world.look(), before);

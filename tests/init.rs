@@ -242,7 +242,7 @@ fn what_stands_against_it_is_said_before_anything_is_made() {
         (
             |world| {
                 let mut state = State::open(world.wanted.state_dir.clone()).unwrap();
-                state.announce("127.0.0.1:3281".parse().unwrap());
+                state.announce("http://127.0.0.1:3281");
                 std::mem::forget(state);
             },
             "stop it first",

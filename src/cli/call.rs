@@ -105,9 +105,12 @@ fn by_ourselves(config: &Config, form: &Form, style: Style) -> Answer {
         progress("preparing");
         let parts = match Parts::assemble(config).await {
             Ok(parts) => parts,
-            Err(StartupError::State(StateError::InUse { server: Some(server), .. })) => {
-                progress(&format!("a server has the caches; it runs the call: http://{server}"));
-                let (url, form) = (format!("http://{server}"), form.clone());
+            // Only a name could be verified, and a path cannot be asked: those have to be said, by --server.
+            Err(StartupError::State(StateError::InUse { server: Some(url), .. }))
+                if url.starts_with("http://") =>
+            {
+                progress(&format!("a server has the caches; it runs the call: {url}"));
+                let form = form.clone();
                 let asked =
                     tokio::task::spawn_blocking(move || by_server(&url, &form, style)).await;
                 return asked.unwrap_or_else(|error| ours(&error.to_string()));

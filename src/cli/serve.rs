@@ -10,7 +10,7 @@ use super::overrides::Overrides;
 use super::{ConfigArgs, complain, config_status, runtime, status};
 use crate::config::Inputs;
 use crate::log;
-use crate::server::{Ended, Orders, serve};
+use crate::server::{Ended, Orders, Successor, serve};
 
 /// How long what still runs in the background may take before the program ends, or becomes another.
 const RUNTIME_WAIT: Duration = Duration::from_secs(5);
@@ -53,17 +53,18 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
             return ExitCode::from(status::OURS);
         }
     };
+    let successor = Successor { program, inputs };
     let Some(runtime) = runtime() else { return ExitCode::from(status::OURS) };
     let served = runtime.block_on(async {
         let orders = Orders::catch().inspect_err(|error| complain(error)).ok()?;
-        serve(settings, &program, orders).await.inspect_err(|error| complain(error)).ok()
+        serve(settings, &successor, orders).await.inspect_err(|error| complain(error)).ok()
     });
     runtime.shutdown_timeout(RUNTIME_WAIT);
     match served {
         Some(Ended::Stopped) => ExitCode::SUCCESS,
         Some(Ended::PassedOn(sockets)) => {
             // Comes back only with an error.
-            let Err(error) = sockets.pass_on(&program);
+            let Err(error) = sockets.pass_on(&successor.program);
             complain(&error);
             ExitCode::from(status::OURS)
         }

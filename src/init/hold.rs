@@ -68,7 +68,7 @@ mod tests {
         assert!(no_server(&path).unwrap().is_none());
         assert!(!path.exists());
         let mut server = State::open(path.clone()).unwrap();
-        server.announce("127.0.0.1:3281".parse().unwrap());
+        server.announce("http://127.0.0.1:3281");
         assert!(matches!(no_server(&path), Err(InitError::Served(_))));
         drop(server);
         assert!(no_server(&path).unwrap().is_some());

@@ -4,7 +4,6 @@
 //! is given back before this returns; a socket that somebody else has, or will have, loses nobody who waits in its queue.
 
 use std::mem::take;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::chores::Chores;
 use super::operators::Door;
 use super::reload::Reload;
-use super::{Order, Orders, Parts, StartupError, manager};
+use super::{Order, Orders, Parts, StartupError, Successor, manager};
 use crate::config::{Config, Settings};
 use crate::http::{self, Admin, App, ConnectionLimits, Connections, Phase};
 use crate::listen::{self, Listener, Outgoing, Passed, Tls};
@@ -39,11 +38,10 @@ pub enum Ended {
     PassedOn(Outgoing),
 }
 
-/// Serves until it is ordered to end; then calls end, and everything made is given back. `program` is what takes over
-/// where that is ordered; it has to be there by then.
+/// Serves until it is ordered to end; then calls end, and everything made is given back.
 pub async fn serve(
     settings: Settings,
-    program: &Path,
+    successor: &Successor,
     mut orders: Orders,
 ) -> Result<Ended, StartupError> {
     let config = &settings.config().clone();
@@ -83,7 +81,7 @@ pub async fn serve(
     let order = loop {
         match orders.next().await {
             Order::Reload => reload(&configuration, tls.as_ref()).await,
-            Order::PassOn if !can_run(program) => {}
+            Order::PassOn if !successor.could_start() => {}
             order => break order,
         }
     };
@@ -107,8 +105,9 @@ pub async fn serve(
 
 /// Says where the server listens, to people and to whoever finds the state directory in use.
 fn announce(parts: &mut Parts, listeners: &[Listener]) {
-    if let Some(address) = listeners.iter().find_map(Listener::plain_address) {
-        parts.state.announce(address);
+    let plain = listeners.iter().find(|listener| listener.plain_address().is_some());
+    if let Some(listener) = plain.or(listeners.first()) {
+        parts.state.announce(&listener.to_string());
     }
     for listener in listeners {
         tracing::info!(state = %parts.state.path().display(), "sky-island serves {listener}");
@@ -132,15 +131,6 @@ async fn reload(configuration: &Reload, tls: Option<&Tls>) {
         None => {}
     }
     manager::ready();
-}
-
-/// Whether there is a program to take over; without one the server goes on.
-fn can_run(program: &Path) -> bool {
-    let found = nix::unistd::access(program, nix::unistd::AccessFlags::X_OK);
-    if let Err(error) = found {
-        tracing::error!(%error, program = %program.display(), "nobody can take over; the server goes on");
-    }
-    found.is_ok()
 }
 
 /// What clients see of a server.

@@ -87,7 +87,7 @@ impl<S: Read + Write> Client<S> {
         self.answer()
     }
 
-    fn send(
+    pub(super) fn send(
         &mut self,
         method: &str,
         path: &str,

@@ -94,3 +94,22 @@ fn clients_that_say_nothing_do_not_keep_a_server_from_ending() {
     assert!(server.ended_well() < Duration::from_secs(15));
     assert!(silent.is_closed() && idle.is_closed());
 }
+
+#[test]
+fn a_server_that_is_started_while_another_one_drains_waits_for_its_state_directory() {
+    let host = Host::new();
+    let (address, other) = (free(), free());
+    let server = host.start(&json!({"listen": address}));
+    warm(address, &[WHILE]);
+    let mut running = Client::connect(address).unwrap();
+    running.send_call(WHILE).unwrap();
+    thread::sleep(HEAD_START);
+    server.signal(Signal::SIGTERM);
+    server.wait_for("the server ends", 1);
+    let next = host.start(&json!({"listen": other}));
+    assert_eq!(running.answer().unwrap().data(), "slept");
+    server.ended_well();
+    assert_eq!(Client::connect(other).unwrap().call("Fine()").unwrap().data(), "fine");
+    next.signal(Signal::SIGTERM);
+    next.ended_well();
+}

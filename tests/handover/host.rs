@@ -118,7 +118,7 @@ impl Host {
         if let Some(user) = self.user {
             command.uid(user).gid(user);
         }
-        Server { child: command.spawn().unwrap(), log }
+        Server { child: command.spawn().unwrap(), log, config: path }
     }
 }
 
@@ -126,6 +126,7 @@ impl Host {
 pub(super) struct Server {
     child: Child,
     log: PathBuf,
+    config: PathBuf,
 }
 
 impl Server {
@@ -140,6 +141,11 @@ impl Server {
             assert!(begin.elapsed() < WAIT, "no {text:?} in {}", self.log());
             thread::sleep(POLL);
         }
+    }
+
+    /// Writes over its configuration file.
+    pub(super) fn configure(&self, text: &str) {
+        fs::write(&self.config, text).unwrap();
     }
 
     pub(super) fn log(&self) -> String {

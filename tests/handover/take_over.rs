@@ -94,12 +94,26 @@ fn a_server_that_is_told_to_stop_while_it_makes_place_stops() {
     let host = Host::new();
     let address = free();
     let server = host.start(&json!({"listen": address}));
-    warm(address, &[QUICK]);
     let mut client = Client::connect(address).unwrap();
-    client.call(QUICK).unwrap().data();
+    assert_eq!(client.get("/healthcheck", &[]).unwrap().status, 200);
     server.signal(Signal::SIGUSR2);
     server.wait_for("the server ends", 1);
     server.signal(Signal::SIGTERM);
     server.ended_well();
     assert!(Client::connect(address).is_err());
+}
+
+#[test]
+fn a_server_that_nobody_could_take_over_goes_on() {
+    let host = Host::new();
+    let address = free();
+    let server = host.start(&json!({"listen": address}));
+    server.configure(r#"{"lissen": "127.0.0.1:1"}"#);
+    server.signal(Signal::SIGUSR2);
+    server.wait_for("nobody can take over", 1);
+    let answer = Client::connect(address).unwrap().get("/healthcheck", &[]).unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(server.log().contains("lissen"));
+    server.signal(Signal::SIGTERM);
+    server.ended_well();
 }
