@@ -66,7 +66,7 @@ mod tests {
     use serde_json::Value;
 
     /// Set to have the committed description written anew.
-    const WRITE: &str = "SKY_ISLAND_WRITE_OPENAPI";
+    const WRITE: &str = "SKY_ISLAND_WRITE_DOCS";
 
     #[test]
     fn the_committed_description_is_that_of_the_handlers() {

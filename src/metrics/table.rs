@@ -40,6 +40,7 @@ pub const CODES: &[&str] = &[
     "source_size",
     "source",
     "busy",
+    "draining",
     "deadline",
     "no_address",
     "no_network",
