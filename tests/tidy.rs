@@ -19,8 +19,8 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "build", "causes", "config", "http", "invoke", "island", "layout", "listen", "metrics",
-            "net", "source", "state", "store",
+            "build", "causes", "config", "http", "invoke", "island", "layout", "listen", "log",
+            "metrics", "net", "source", "state", "store",
         ],
     ),
     ("config", &["init", "island", "layout", "listen", "net", "source"]),

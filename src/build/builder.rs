@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -17,8 +16,7 @@ use super::layering::Layering;
 use super::program::{Plan, Programs};
 use super::ran::Ran;
 use super::remembered::Remembered;
-use super::render;
-use super::{Artifact, GoCache, artifact, gocache, receiver};
+use super::{Artifact, GoCache, artifact, gocache, key};
 use crate::call::{Call, FunctionForm};
 use crate::flight::Flights;
 use crate::metrics::{Cache, Metrics};
@@ -146,7 +144,7 @@ impl Builder {
         bust: bool,
     ) -> Result<Built, Arc<BuildError>> {
         if let Some(function) = self.function_of(wanted) {
-            let (arguments, name) = (function.encode(), Some(name(&function, wanted)));
+            let (arguments, name) = (function.encode(), Some(key::name(&function, wanted)));
             if let Some(artifact) = self.fly(wanted, Plan::Function(function), bust).await? {
                 return Ok(Built { artifact, arguments, name });
             }
@@ -244,30 +242,7 @@ impl Builder {
 
     /// Everything that the bytes of an artifact depend on.
     fn key(&self, wanted: &Wanted, plan: &Plan) -> String {
-        let mut parts = vec![made_by()];
-        // Where the call begins is seen by functions that ask for their caller's line, and in complaints.
-        let (line, column) = wanted.call.start();
-        let (line, column) = (line.to_string(), column.to_string());
-        match plan {
-            Plan::Exact => parts.extend(["call", wanted.call.text(), &column]),
-            Plan::Function(function) => {
-                parts.extend(["function", function.callee()]);
-                parts.extend(function.types().iter().map(String::as_str));
-            }
-        }
-        let compiler = self.programs.compiler();
-        let version = compiler.toolchain.version();
-        let common = [wanted.checkout.key(), version, std::env::consts::ARCH, &line];
-        let imports: Vec<_> = wanted.imports.iter().map(ImportPath::as_str).collect();
-        let mut hash = Sha256::new();
-        for list in [&parts[..], &common, &imports] {
-            hash.update(list.len().to_le_bytes());
-            for part in list {
-                hash.update(part.len().to_le_bytes());
-                hash.update(part);
-            }
-        }
-        crate::source::short_hex(&hash.finalize())
+        key::of(wanted, plan, self.programs.compiler().toolchain.version())
     }
 
     fn known(&self, key: &str) -> Option<Arc<Artifact>> {
@@ -402,26 +377,4 @@ impl Builder {
         self.open.lock().retain(|key, _| self.store.has(key));
         remaining
     }
-}
-
-/// What tells a function's program from others of its package.
-fn name(function: &FunctionForm, wanted: &Wanted) -> String {
-    let types = function.types().iter().map(String::as_str);
-    let imports = wanted.imports.iter().map(ImportPath::as_str);
-    let parts: Vec<_> = [function.callee()].into_iter().chain(types).chain(imports).collect();
-    parts.join("\n")
-}
-
-/// A digest of what is ours in each program.
-fn made_by() -> &'static str {
-    static DIGEST: OnceLock<String> = OnceLock::new();
-    DIGEST.get_or_init(|| {
-        let mut hash = Sha256::new();
-        let receiver = receiver::FILES.iter().flat_map(|(name, text)| [*name, *text]);
-        for part in [env!("CARGO_PKG_VERSION"), render::TEMPLATES].into_iter().chain(receiver) {
-            hash.update(part.len().to_le_bytes());
-            hash.update(part);
-        }
-        crate::source::short_hex(&hash.finalize())
-    })
 }

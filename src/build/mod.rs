@@ -12,6 +12,7 @@ mod diagnose;
 mod follow;
 mod gocache;
 mod job;
+mod key;
 mod layering;
 mod program;
 mod ran;
