@@ -4,24 +4,25 @@
 //! none; one that is in use is never deleted under its user, for it leaves the disk when the last [`Entry`] handle is
 //! dropped; the index can be rebuilt from the folders alone.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 mod entry;
+mod index;
 mod trash;
 
 use entry::now;
 pub use entry::{Entry, Facts};
+use index::Index;
 pub use trash::{Scratch, Trash};
 
 /// One kind of entries.
 pub struct Store {
-    index: Arc<Index>,
+    index: Index,
     bounds: Mutex<Bounds>,
 }
 
@@ -30,13 +31,6 @@ pub struct Store {
 struct Bounds {
     bytes: u64,
     keep: Duration,
-}
-
-/// What lies in a folder.
-struct Index {
-    folder: PathBuf,
-    trash: Arc<Trash>,
-    entries: OnceLock<Mutex<HashMap<String, Arc<Entry>>>>,
 }
 
 /// A store could not be read or written.
@@ -49,8 +43,8 @@ pub struct StoreError {
 }
 
 impl Store {
-    /// Opens a store in `folder`, of at most `limit` bytes, whose entries go when they were not used for `keep`. What
-    /// lies in it is read on a thread of its own: the first who asks waits for that.
+    /// Opens a store in `folder`, of at most `limit` bytes, whose entries go when they were not used for `keep`. What lies
+    /// in it is read when it is asked for.
     pub fn open(
         folder: PathBuf,
         trash: Arc<Trash>,
@@ -60,9 +54,7 @@ impl Store {
         let fail = |cause| StoreError { path: folder.clone(), cause };
         std::fs::create_dir_all(&folder).map_err(fail)?;
         std::fs::read_dir(&folder).map_err(fail)?;
-        let index = Arc::new(Index { folder, trash, entries: OnceLock::new() });
-        let ahead = index.clone();
-        std::thread::spawn(move || drop(ahead.entries()));
+        let index = Index::new(folder, trash);
         Ok(Self { index, bounds: Mutex::new(Bounds { bytes: limit, keep }) })
     }
 
@@ -73,7 +65,7 @@ impl Store {
 
     /// The entry of a key, which counts as used now.
     pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
-        let entry = self.index.entries().get(key)?.clone();
+        let entry = self.index.around(key).get(key)?.clone();
         entry.touch();
         entry.hits.fetch_add(1, Ordering::Relaxed);
         Some(entry)
@@ -81,29 +73,26 @@ impl Store {
 
     /// All entries and their keys.
     pub fn all(&self) -> Vec<(String, Arc<Entry>)> {
-        self.index.entries().iter().map(|(key, entry)| (key.clone(), entry.clone())).collect()
+        self.index.all()
     }
 
     /// Moves a finished scratch folder into place. It replaces the entry of that key.
     pub fn publish(&self, key: &str, scratch: Scratch) -> Result<Arc<Entry>, StoreError> {
-        // What comes into place now is not to be found a second time by the first look at the folder.
-        drop(self.index.entries());
+        // What comes into place now is not to be found a second time by the first look at its folder.
+        drop(self.index.around(key));
+        let fail = |cause| StoreError { path: key.into(), cause };
         let unique = uuid::Uuid::now_v7().simple();
-        let path = self.index.folder.join(format!("{key}.{unique}"));
-        scratch.keep_at(&path).map_err(|cause| StoreError { path: path.clone(), cause })?;
-        let entry = Arc::new(Entry::new(path, self.index.trash.clone()));
+        let path = self.index.folder(key).map_err(fail)?.join(format!("{key}.{unique}"));
+        scratch.keep_at(&path).map_err(fail)?;
+        let entry = Arc::new(Entry::new(path, self.index.trash().clone()));
         entry.touch();
         entry.measure();
-        let (old, bytes) = {
-            let mut entries = self.index.entries();
-            let old = entries.insert(key.to_owned(), entry.clone());
-            (old, entries.values().map(|entry| entry.bytes()).fold(0, u64::saturating_add))
-        };
+        let old = self.index.around(key).insert(key.to_owned(), entry.clone());
         if let Some(old) = old {
             old.doom();
         }
         // What is too old waits for the next purge.
-        if bytes > self.bounds.lock().bytes {
+        if self.index.bytes() > self.bounds.lock().bytes {
             self.shrink();
         }
         Ok(entry)
@@ -111,12 +100,12 @@ impl Store {
 
     /// Whether there is an entry of a key; it does not count as used.
     pub fn has(&self, key: &str) -> bool {
-        self.index.entries().contains_key(key)
+        self.index.around(key).contains_key(key)
     }
 
     /// Lets go of an entry; its folder goes when nobody uses it any more. Whether there was one.
     pub fn remove(&self, key: &str) -> bool {
-        let entry = self.index.entries().remove(key);
+        let entry = self.index.around(key).remove(key);
         entry.inspect(|entry| entry.doom()).is_some()
     }
 
@@ -136,8 +125,8 @@ impl Store {
             all.iter().map(|(_, entry)| (entry.used(), entry.bytes())).collect();
         let Bounds { bytes, keep } = *self.bounds.lock();
         let (leave, remaining) = surplus(&sizes, now(), keep, bytes);
-        let mut entries = self.index.entries();
         for (key, entry) in leave.into_iter().map(|index| &all[index]) {
+            let mut entries = self.index.around(key);
             // It may have been replaced meanwhile.
             if entries.get(key).is_some_and(|found| Arc::ptr_eq(found, entry)) {
                 entries.remove(key);
@@ -145,35 +134,6 @@ impl Store {
             }
         }
         remaining
-    }
-}
-
-impl Index {
-    fn entries(&self) -> MutexGuard<'_, HashMap<String, Arc<Entry>>> {
-        self.entries.get_or_init(|| Mutex::new(self.read())).lock()
-    }
-
-    /// Reads the names alone, for there may be many: what a folder says is read when it is asked for.
-    fn read(&self) -> HashMap<String, Arc<Entry>> {
-        let mut entries: HashMap<String, Arc<Entry>> = HashMap::new();
-        let found = std::fs::read_dir(&self.folder).inspect_err(|error| {
-            tracing::warn!(path = %self.folder.display(), %error, "the cache cannot be read");
-        });
-        for path in found.into_iter().flatten().flatten().map(|found| found.path()) {
-            let Some(key) = key_of(&path) else { continue };
-            let entry = Arc::new(Entry::new(path, self.trash.clone()));
-            // Two of one key are what a crash between a replacement and the deletion leaves. The newer one counts, whose
-            // name was given later: what makes it unique begins with the time.
-            let older = match entries.get(&key) {
-                Some(other) if other.path > entry.path => entry,
-                _ => match entries.insert(key, entry) {
-                    Some(other) => other,
-                    None => continue,
-                },
-            };
-            older.doom();
-        }
-        entries
     }
 }
 
@@ -193,16 +153,12 @@ fn surplus(entries: &[(u64, u64)], now: u64, keep: Duration, limit: u64) -> (Vec
     (leave, total)
 }
 
-fn key_of(path: &Path) -> Option<String> {
-    let (key, unique) = path.file_name()?.to_str()?.rsplit_once('.')?;
-    (unique.len() == 32).then(|| key.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::entry::modified;
     use super::*;
     use std::fs;
+    use std::path::Path;
     use std::time::UNIX_EPOCH;
 
     fn open(root: &Path, limit: u64) -> Store {
@@ -211,7 +167,7 @@ mod tests {
     }
 
     fn publish(store: &Store, key: &str, text: &str) -> Arc<Entry> {
-        let scratch = store.index.trash.scratch().unwrap();
+        let scratch = store.index.trash().scratch().unwrap();
         fs::write(scratch.path().join("text"), text).unwrap();
         store.publish(key, scratch).unwrap()
     }
@@ -229,10 +185,13 @@ mod tests {
     #[test]
     fn of_two_entries_of_one_key_that_a_crash_left_the_newer_one_counts() {
         let root = tempfile::tempdir().unwrap();
+        let any = publish(&open(root.path(), 1 << 20), "a", "any");
+        let place = any.path().parent().unwrap();
+        fs::remove_dir_all(any.path()).unwrap();
         let folders = ["old", "new"].map(|text| {
             let entry = publish(&open(root.path(), 1 << 20), text, text);
             let unique = entry.path().extension().unwrap().to_str().unwrap();
-            let folder = root.path().join(format!("things/a.{unique}"));
+            let folder = place.join(format!("a.{unique}"));
             fs::rename(entry.path(), &folder).unwrap();
             folder
         });
@@ -313,7 +272,7 @@ mod tests {
         publish(&store, "a", "text");
         assert_eq!(store.purge(), 0);
         assert!(store.get("a").is_none());
-        assert_eq!(fs::read_dir(root.path().join("things")).unwrap().count(), 0);
+        assert!(store.all().is_empty());
     }
 
     #[test]

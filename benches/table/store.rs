@@ -66,15 +66,22 @@ pub(crate) fn many_artifacts(world: &World) -> Result<Vec<Row>, Absent> {
 /// Adds artifacts to those that a server has left, as other names of the same files, until there are `count`.
 fn fill(folder: &Path, count: usize) -> Result<(), String> {
     let told = |e: std::io::Error| format!("{}: {e}", folder.display());
-    let have: Vec<_> = fs::read_dir(folder).map_err(told)?.flatten().collect();
-    let one = have.first().ok_or("the server has left no artifact")?.path();
-    let files: Vec<_> = fs::read_dir(&one).map_err(told)?.flatten().collect();
-    for _ in have.len()..count {
-        let id = || Uuid::now_v7().simple();
-        let entry = folder.join(format!("{}.{}", id(), id()));
-        fs::create_dir(&entry).map_err(told)?;
+    let within = |folder: &Path| -> Result<Vec<_>, String> {
+        Ok(fs::read_dir(folder).map_err(told)?.flatten().map(|found| found.path()).collect())
+    };
+    let mut have = Vec::new();
+    for part in within(folder)? {
+        have.extend(within(&part)?);
+    }
+    let one = have.first().ok_or("the server has left no artifact")?;
+    let files = within(one)?;
+    for number in have.len()..count {
+        // As keys are, they are spread evenly over the parts.
+        let (part, id) = (format!("{:02x}", number % 256), || Uuid::now_v7().simple());
+        let entry = folder.join(&part).join(format!("{part}{}.{}", id(), id()));
+        fs::create_dir_all(&entry).map_err(told)?;
         for file in &files {
-            fs::hard_link(file.path(), entry.join(file.file_name())).map_err(told)?;
+            fs::hard_link(file, entry.join(file.file_name().unwrap_or_default())).map_err(told)?;
         }
     }
     Ok(())
