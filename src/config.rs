@@ -73,8 +73,9 @@ pub struct Config {
     /// How long a connection may take to send the head of its next request.
     #[schemars(example = &"1m", extend("x-default" = "1m"))]
     pub head_wait: Option<Span>,
-    /// How long calls may go on after the signal to stop.
-    #[schemars(example = &"30s", extend("x-default" = "30s", "x-flag" = "shutdown-grace"))]
+    /// How long calls may go on after the signal to stop. A service manager has to wait longer than this: the systemd unit
+    /// waits for two minutes.
+    #[schemars(example = &"30s", extend("x-default" = "30s", "x-flag" = "shutdown-grace", "x-live" = true))]
     pub shutdown_grace: Option<Span>,
     /// The token of the admin API. Without one the first start writes one into `admin-token` in the state directory.
     #[schemars(extend("x-default" = "the one in the state directory", "x-secret" = true, "x-live" = true))]

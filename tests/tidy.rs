@@ -23,7 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "metrics", "net", "source", "state", "store",
         ],
     ),
-    ("config", &["init", "island", "layout", "listen", "net", "source"]),
+    ("config", &["init", "island", "layout", "listen", "metrics", "net", "source"]),
     ("http", &["invoke", "island", "listen", "metrics", "net", "store"]),
     ("listen", &[]),
     ("metrics", &[]),

@@ -102,12 +102,14 @@ impl Programs {
         // Where the kernel lays layers over each other, what is cached lies where it lay, whatever layers there are by now.
         let mounted = compiler.layering() == Layering::Mount;
         let key = recipe_key(checkout, main_go, if mounted { &[] } else { layers });
-        let known = self.recipes.get(&key);
+        // What a first build caches is not there yet.
+        let known = self.recipes.get(&key).filter(|_| cache.is_none());
         let job = |how| Job::Program { checkout, main_go, how };
         if let Some(recipe) = &known {
             let ran = compiler.run(job(How::Recipe(recipe)), layers, None).await?;
             let complaint = ran.complaint();
             if ran.accept().is_ok()
+                || ran.was_ended()
                 || complaint.is_some_and(|it| diagnose::is_of_the_call_alone(&it))
             {
                 return Ok(ran);
@@ -117,7 +119,7 @@ impl Programs {
         // The first build of a module with many dependencies has much to print.
         if cache.is_none() || mounted && !checkout.has_dependencies() {
             let ran = compiler.run(job(How::Printed), layers, cache).await?;
-            if let Some(recipe) = ran.recipe() {
+            if let Some(recipe) = ran.recipe(cache.is_some()) {
                 self.recipes.put(&key, Arc::new(recipe));
             }
             if !ran.printed_too_much() {

@@ -32,10 +32,15 @@ impl Ran {
         }
     }
 
-    /// How the program was made, if the go command printed it.
-    pub(super) fn recipe(&self) -> Option<Recipe> {
+    /// How the program was made, if the go command printed it. `kept` says that what it has cached beside the program stays.
+    pub(super) fn recipe(&self, kept: bool) -> Option<Recipe> {
         let made = self.printed && self.outcome.ending == Ending::Exited(0);
-        made.then(|| Recipe::read(&self.stderr(), job::MADE)).flatten()
+        made.then(|| Recipe::read(&self.stderr(), job::MADE, kept)).flatten()
+    }
+
+    /// Whether it was ended for a reason that has nothing to do with how it compiles.
+    pub(super) fn was_ended(&self) -> bool {
+        matches!(self.outcome.ending, Ending::Stopped | Ending::Deadline)
     }
 
     /// Whether the go command printed more than it may.

@@ -41,9 +41,11 @@ pub(super) struct Step {
 }
 
 impl Recipe {
-    /// Reads one for a program that is to lie at `program`.
-    pub(super) fn read(printed: &str, program: &str) -> Option<Self> {
-        let files = vec![imports(printed, "importcfg")?, imports(printed, "importcfg.link")?];
+    /// Reads one for a program that is to lie at `program`. `kept` says that what was compiled in the same run stays in the
+    /// cache; if not, there is none where anything was.
+    pub(super) fn read(printed: &str, program: &str, kept: bool) -> Option<Self> {
+        let files =
+            vec![imports(printed, "importcfg", kept)?, imports(printed, "importcfg.link", kept)?];
         let own = format!(" -o {WORK}{MAIN}/");
         let mut steps = Vec::new();
         for (tool, made) in [("compile", "_pkg_.a"), ("link", "exe/a.out")] {
@@ -70,7 +72,7 @@ impl Recipe {
 
 /// One of the main package's lists of imports: where it is to be, and what is in it. What was made in the same run is
 /// looked for where the go command has cached it.
-fn imports(printed: &str, name: &str) -> Option<(String, String)> {
+fn imports(printed: &str, name: &str, kept: bool) -> Option<(String, String)> {
     let (begin, end, last) = FILE;
     let (before, after) = printed.split_once(&format!("{MAIN}/{name}{end}\n"))?;
     let work = before.lines().last()?.strip_prefix(begin)?;
@@ -85,6 +87,7 @@ fn imports(printed: &str, name: &str) -> Option<(String, String)> {
             Some((package, file)) if file.starts_with(MAIN) => {
                 text.push_str(&format!("packagefile {package}={FOLDER}{file}"));
             }
+            Some(_) if !kept => return None,
             Some((package, file)) => {
                 let (_, cached) = printed.split_once(&format!("\ncp {WORK}{file} "))?;
                 let (cached, _) = cached.split_once(" # internal\n")?;
@@ -175,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_the_go_command_printed_is_done_again_elsewhere() {
-        let Recipe { files, steps } = Recipe::read(PRINTED, "/out/program").unwrap();
+        let Recipe { files, steps } = Recipe::read(PRINTED, "/out/program", true).unwrap();
         let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["/tmp/work/b001/importcfg", "/tmp/work/b001/importcfg.link"]);
         let own = "\npackagefile bench.test/track.git=/gocache/a0/a0fe";
@@ -201,13 +204,14 @@ mod tests {
     fn nothing_is_read_from_a_text_that_is_not_whole() {
         for missing in ["importcfg.link <<", "/link -o", "/compile -o", "\nEOF", "cp $WORK/b002"] {
             let text = PRINTED.replace(missing, "");
-            assert_eq!(Recipe::read(&text, "/out/program"), None, "without {missing:?}");
+            assert_eq!(Recipe::read(&text, "/out/program", true), None, "without {missing:?}");
         }
+        assert_eq!(Recipe::read(PRINTED, "/out/program", false), None, "nothing is kept");
         let twice = format!("{PRINTED}{PRINTED}");
-        assert_eq!(Recipe::read(&twice, "/out/program"), None);
+        assert_eq!(Recipe::read(&twice, "/out/program", true), None);
         let long =
             PRINTED.replace("packagefile fmt=", &"packagefile a=b\n".repeat(MOST_BYTES / 15));
-        assert_eq!(Recipe::read(&long, "/out/program"), None);
+        assert_eq!(Recipe::read(&long, "/out/program", true), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::problem::{ConfigError, Problem, SetBy, redacted};
 use super::{Bytes, Config};
+use crate::metrics::Target;
 use crate::source::Mirror;
 
 impl Config {
@@ -60,6 +61,10 @@ impl Config {
         }
         problems.extend(self.listen_problems());
         problems.extend(self.log.problems());
+        problems.extend(self.admin_problems());
+        if let Some(Err(bad)) = self.jails.monitoring_addr.as_deref().map(str::parse::<Target>) {
+            problems.push(format!("jails.monitoring_addr: {bad}"));
+        }
         problems.extend(self.network.problems());
         problems.extend(self.host_problems());
         problems
@@ -69,6 +74,32 @@ impl Config {
 /// The key and what is wrong with it.
 pub(super) fn split(problem: &str) -> (&str, &str) {
     problem.split_once(": ").filter(|(key, _)| !key.contains(' ')).unwrap_or(("", problem))
+}
+
+impl Config {
+    /// What no header can carry, or would open the admin API to everybody.
+    fn admin_problems(&self) -> Vec<String> {
+        let header = self.admin_token_header.as_deref().map(header_problem);
+        let token = self.admin_api_token.as_deref().map(token_problem);
+        header.into_iter().chain(token).flatten().collect()
+    }
+}
+
+/// The names of headers are tokens of RFC 9110.
+fn header_problem(name: &str) -> Option<String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let good = !name.is_empty() && name.bytes().all(allowed);
+    (!good).then(|| format!("admin_token_header: {name:?} is no name of a header"))
+}
+
+fn token_problem(token: &str) -> Option<String> {
+    let visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    if token.is_empty() {
+        return Some("admin_api_token: is empty; leave it away, and the server makes one".into());
+    }
+    let good = token.trim() == token && token.bytes().all(visible);
+    let text = "admin_api_token: only visible ASCII characters and blanks between them reach the server in a header";
+    (!good).then(|| text.to_owned())
 }
 
 fn mirror_problem(mirror: &Mirror) -> Result<(), String> {

@@ -13,6 +13,7 @@ mod phase;
 mod report;
 mod requests;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -29,9 +30,27 @@ pub use phase::Phase;
 use crate::invoke::Invoker;
 use crate::metrics::Metrics;
 
-/// What handlers need.
+/// What handlers need. Clones share it.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<AppParts>);
+
+impl App {
+    /// Of these parts.
+    pub fn new(parts: AppParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = AppParts;
+
+    fn deref(&self) -> &AppParts {
+        &self.0
+    }
+}
+
+/// The parts of an [`App`].
+pub struct AppParts {
     /// Runs calls.
     pub invoker: Arc<Invoker>,
     /// Calls under way; they outlive their connections.

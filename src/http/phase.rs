@@ -11,8 +11,12 @@ const DRAINING: u8 = 2;
 
 /// Where the server is on its way. Clones are the same one.
 #[derive(Clone, Debug, Default)]
-pub struct Phase {
-    step: Arc<AtomicU8>,
+pub struct Phase(Arc<Way>);
+
+/// Behind one pointer, for each call has one, and a token locks to be cloned.
+#[derive(Debug, Default)]
+struct Way {
+    step: AtomicU8,
     hurry: CancellationToken,
 }
 
@@ -20,38 +24,38 @@ impl Phase {
     /// From now on each connection ends with its next answer. Calls are still run: somebody takes over who gets whatever
     /// comes after.
     pub fn leave(&self) {
-        self.step.fetch_max(LEAVING, Ordering::SeqCst);
+        self.0.step.fetch_max(LEAVING, Ordering::SeqCst);
     }
 
     /// From now on there are no new calls, each connection ends with its next answer, and health is bad.
     pub fn drain(&self) {
-        self.step.fetch_max(DRAINING, Ordering::SeqCst);
+        self.0.step.fetch_max(DRAINING, Ordering::SeqCst);
     }
 
     /// Calls under way end now, without their answers.
     pub fn hurry(&self) {
         self.drain();
-        self.hurry.cancel();
+        self.0.hurry.cancel();
     }
 
     /// Whether there are no new calls.
     pub fn is_draining(&self) -> bool {
-        self.step.load(Ordering::SeqCst) >= DRAINING
+        self.0.step.load(Ordering::SeqCst) >= DRAINING
     }
 
     /// Whether a connection ends with its next answer.
     pub(super) fn is_ending(&self) -> bool {
-        self.step.load(Ordering::Relaxed) >= LEAVING
+        self.0.step.load(Ordering::Relaxed) >= LEAVING
     }
 
     /// Resolves when calls under way are to end.
     pub async fn hurried(&self) {
-        self.hurry.cancelled().await;
+        self.0.hurry.cancelled().await;
     }
 
     /// What comes of a call, or none when it has to end before.
     pub(super) async fn unless_hurried<T>(&self, call: impl Future<Output = T>) -> Option<T> {
-        self.hurry.run_until_cancelled(call).await
+        self.0.hurry.run_until_cancelled(call).await
     }
 }
 

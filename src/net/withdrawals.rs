@@ -96,10 +96,15 @@ impl Withdrawals {
         if let Some(state) = self.pools.steer(address, withdrawn)? {
             return Err(WithdrawalError::InUse(address, state));
         }
-        self.change(|addresses| match withdrawn {
+        let written = self.change(|addresses| match withdrawn {
             true => addresses.insert(address),
             false => addresses.remove(&address),
-        })
+        });
+        if written.is_err() {
+            // Half a change would be gone with the next start. The address was known a moment ago.
+            let _ = self.pools.steer(address, !withdrawn);
+        }
+        written
     }
 
     fn change(

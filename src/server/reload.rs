@@ -4,6 +4,7 @@
 //! before a change ends under what it began with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -44,6 +45,11 @@ impl Reload {
     pub(super) fn shown(&self) -> impl Fn() -> Vec<Setting> + Send + Sync + 'static {
         let settings = self.settings.clone();
         move || operators::shown(&settings.load())
+    }
+
+    /// How long calls under way may go on when the server ends.
+    pub(super) fn shutdown_grace(&self) -> Duration {
+        self.settings.load().config().shutdown_grace()
     }
 
     /// Reads the configuration again.

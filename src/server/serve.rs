@@ -18,7 +18,7 @@ use super::operators::Door;
 use super::reload::Reload;
 use super::{Order, Orders, Parts, StartupError, Successor, manager};
 use crate::config::{Config, Settings};
-use crate::http::{self, Admin, App, ConnectionLimits, Connections, Phase};
+use crate::http::{self, Admin, App, AppParts, ConnectionLimits, Connections, Phase};
 use crate::listen::{self, Listener, Outgoing, Passed, Tls};
 use crate::log;
 use crate::metrics::Target;
@@ -92,7 +92,7 @@ pub async fn serve(
     }
     tracing::info!(?order, "the server ends");
     parts.state.withdraw();
-    let left = front.end(order == Order::PassOn, config.shutdown_grace(), &mut orders).await;
+    let left = front.end(order == Order::PassOn, configuration.shutdown_grace(), &mut orders).await;
     chores.end().await;
     let metrics = parts.metrics.clone();
     parts.close().await;
@@ -149,13 +149,13 @@ struct Front {
 impl Front {
     fn open(config: &Config, parts: &Parts, admin: Admin, listeners: Vec<Listener>) -> Self {
         let (calls, phase) = (TaskTracker::new(), Phase::default());
-        let app = App {
+        let app = App::new(AppParts {
             invoker: parts.invoker.clone(),
             calls: calls.clone(),
             metrics: parts.metrics.clone(),
             admin,
             phase: phase.clone(),
-        };
+        });
         let router = http::open_to(http::router(app), &config.cors_origins);
         let limits =
             ConnectionLimits { connections: config.connections(), head_wait: config.head_wait() };

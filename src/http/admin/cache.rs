@@ -135,12 +135,18 @@ pub(super) async fn forget(
     let key = id.clone();
     let invoker = app.invoker.clone();
     // In this order, for both may have it only if somebody named it so.
-    let forget = move || invoker.builder().forget(&key) || invoker.sources().forget(&key);
+    let forget = move || {
+        let found = invoker.builder().forget(&key) || invoker.sources().forget(&key);
+        if found {
+            // Here, for whoever asked may be gone by now.
+            note(peer, format_args!("lets go of {key} in the caches"));
+        }
+        found
+    };
     if !blocking(forget).await? {
         let detail = format!("the caches have no entry {id:.80}");
         return Err(Refused::new(Code::NotFound, detail));
     }
-    note(peer, format_args!("lets go of {id} in the caches"));
     Ok(Json(Forgotten { deleted: id }))
 }
 

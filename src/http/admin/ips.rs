@@ -172,12 +172,8 @@ async fn changed(app: &App, peer: Peer, body: Body) -> Result<Changed, Refused> 
         Refused::new(Code::Parameter, format!("ip: {shown:?} is no address"))
     })?;
     let state = asked.state.parse()?;
-    let done = steer(app, address, state == Availability::Unavailable).await;
-    match done {
-        Ok(()) => {
-            note(peer, format_args!("{address} is made {}", state.as_str()));
-            Ok(Changed { ip: address.to_string(), state })
-        }
+    match steer(app, peer, address, state).await {
+        Ok(()) => Ok(Changed { ip: address.to_string(), state }),
         Err(error @ WithdrawalError::Unknown(_)) => {
             Err(Refused::new(Code::NotFound, error.to_string()))
         }
@@ -189,9 +185,20 @@ async fn changed(app: &App, peer: Peer, body: Body) -> Result<Changed, Refused> 
 }
 
 /// Writes a file, so it is done where that holds nobody up.
-async fn steer(app: &App, address: IpAddr, withdrawn: bool) -> Result<(), WithdrawalError> {
+async fn steer(
+    app: &App,
+    peer: Peer,
+    address: IpAddr,
+    state: Availability,
+) -> Result<(), WithdrawalError> {
     let invoker = app.invoker.clone();
-    let steer = move || invoker.addresses().steer(address, withdrawn);
+    let steer = move || {
+        let withdrawn = state == Availability::Unavailable;
+        invoker.addresses().steer(address, withdrawn)?;
+        // Here, for whoever asked may be gone by now.
+        note(peer, format_args!("{address} is made {}", state.as_str()));
+        Ok(())
+    };
     let lost = |error| WithdrawalError::Disk("withdrawn".into(), std::io::Error::other(error));
     tokio::task::spawn_blocking(steer).await.map_err(lost)?
 }

@@ -38,6 +38,8 @@ use crate::invoke::Code;
 pub(super) const PREFIX: &str = "/api/v1/admin";
 /// Requests at once; further ones are refused.
 const AT_ONCE: usize = 16;
+/// Functions that are made ready at once; they have turns of their own, for they take long.
+const WARMS: usize = 16;
 /// How long a request may take, its body included. Only [`warm`] takes longer, for what it waits for has limits of its own.
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -47,6 +49,7 @@ pub struct Admin {
     access: Access,
     settings: Arc<dyn Fn() -> Vec<Setting> + Send + Sync>,
     turns: Arc<Semaphore>,
+    warms: Arc<Semaphore>,
 }
 
 impl Admin {
@@ -55,8 +58,8 @@ impl Admin {
         access: Access,
         settings: impl Fn() -> Vec<Setting> + Send + Sync + 'static,
     ) -> Self {
-        let turns = Arc::new(Semaphore::new(AT_ONCE));
-        Self { access, settings: Arc::new(settings), turns }
+        let [turns, warms] = [AT_ONCE, WARMS].map(|most| Arc::new(Semaphore::new(most)));
+        Self { access, settings: Arc::new(settings), turns, warms }
     }
 }
 
@@ -103,8 +106,13 @@ async fn guard(State(admin): State<Admin>, peer: Peer, request: Request, next: N
         tracing::info!(%peer, path = format!("{PREFIX}{path:.200}"), "refused: an admin request without the token");
         return error::forbidden();
     }
-    let Ok(_turn) = admin.turns.try_acquire() else {
-        let detail = format!("{AT_ONCE} admin requests are under way");
+    // Relative to the prefix.
+    let (turns, most) = match request.uri().path() {
+        "/warm" => (&admin.warms, WARMS),
+        _ => (&admin.turns, AT_ONCE),
+    };
+    let Ok(_turn) = turns.try_acquire() else {
+        let detail = format!("{most} such admin requests are under way");
         return Refused::new(Code::Busy, detail).into_response();
     };
     next.run(request).await

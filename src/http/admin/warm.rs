@@ -6,11 +6,11 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::error::{Forbidden, PROBLEM, Problem, Refused};
+use super::super::error::{self, Forbidden, PROBLEM, Problem, Refused};
 use super::super::{App, Peer, function};
 use super::query::NoParameters;
 use super::{Answer, note};
-use crate::invoke::{Form, Times};
+use crate::invoke::{Form, Stage, Times};
 
 /// What is ready.
 #[derive(Serialize, ToSchema)]
@@ -47,12 +47,18 @@ pub(super) async fn warm(
     _: NoParameters,
     body: Body,
 ) -> Answer<Warm> {
-    let call = Form::from_json(&function::read(body).await?)?.parse()?;
+    let bytes = function::read(body).await?;
+    if app.phase.is_draining() {
+        return Err(error::ends(Stage::Request).into());
+    }
+    let call = Form::from_json(&bytes)?.parse()?;
     note(peer, format_args!("warms {}", call.want.path));
-    let invoker = app.invoker.clone();
+    let shared = app.clone();
     let work = async move {
         let mut times = Times::default();
-        let warmed = invoker.warm(&call, &mut times).await;
+        // What is dropped in a hurry kills its islands.
+        let warm = shared.phase.unless_hurried(shared.invoker.warm(&call, &mut times)).await;
+        let warmed = warm.unwrap_or_else(|| Err(error::ends(Stage::Run)));
         warmed.map(|warmed| (warmed, times))
     };
     // A client that hangs up drops the wait, not the work.
