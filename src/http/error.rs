@@ -1,11 +1,11 @@
 //! Failures as answers: `application/problem+json` (RFC 9457), and the only table of status codes.
 
-use axum::Json;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::json::Json;
 use crate::invoke::{Code, Failure, Stage};
 
 /// A new id for a call, in the order of time.

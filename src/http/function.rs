@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -16,6 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::error::{PROBLEM, Problem};
+use super::json::Json;
 use super::{App, error, report};
 use crate::invoke::{Code, Course, Failure, Form, Invocation, Reply, Stage, Times};
 

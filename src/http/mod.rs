@@ -5,6 +5,7 @@ mod cors;
 mod error;
 mod function;
 mod health;
+mod json;
 mod listen;
 mod numbers;
 mod openapi;

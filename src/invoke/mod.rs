@@ -1,6 +1,7 @@
 //! One call, stage by stage: queue, fetch, build, start, run.
 
 mod fault;
+mod fields;
 mod load;
 mod request;
 mod warm;
@@ -12,6 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 pub use fault::{Code, Failure, Fault, Stage};
+pub use fields::from_json;
 pub use load::Load;
 pub use request::{Form, Invocation};
 pub use warm::Warmed;

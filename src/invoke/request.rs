@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::fields::{UNKNOWN, from_json, or_default};
 use super::{Code, Failure, Stage};
 use crate::build::is_standard;
 use crate::call::Call;
@@ -27,13 +28,13 @@ pub struct Form {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Packages that the call names, where they are not evident.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<String>,
     /// Whether the function needs an address.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub ip4: bool,
     /// Look the version up, fetch and build anew.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub cache_bust: bool,
 }
 
@@ -57,13 +58,9 @@ pub struct Invocation {
 impl Form {
     /// Reads JSON, telling an unknown field from other mistakes.
     pub fn from_json(bytes: &[u8]) -> Result<Self, Failure> {
-        serde_json::from_slice(bytes).map_err(|error| {
+        from_json(bytes).map_err(|error| {
             let text = error.to_string();
-            let code = if text.starts_with("unknown field") {
-                Code::UnknownField
-            } else {
-                Code::Malformed
-            };
+            let code = if text.starts_with(UNKNOWN) { Code::UnknownField } else { Code::Malformed };
             Failure::new(
                 code,
                 Stage::Request,

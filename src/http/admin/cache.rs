@@ -4,13 +4,13 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::error::{Forbidden, PROBLEM, Problem, Refused};
+use super::super::json::Json;
 use super::super::{App, Peer};
 use super::query::{NoParameters, key};
 use super::{Answer, note};

@@ -1,12 +1,12 @@
 //! `GET /api/v1/admin/config`: the configuration that is in force.
 
-use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::App;
 use super::super::error::{Forbidden, PROBLEM, Problem};
+use super::super::json::Json;
 use super::Answer;
 use super::query::NoParameters;
 

@@ -5,7 +5,6 @@
 use std::net::IpAddr;
 use std::time::UNIX_EPOCH;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -13,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::error::{Forbidden, PROBLEM, Problem, Refused};
+use super::super::json::Json;
 use super::super::{App, Peer, function};
 use super::query::{NoParameters, Wanted};
 use super::{Answer, note};
-use crate::invoke::Code;
+use crate::invoke::{Code, from_json};
 use crate::net::{Listed, State as Doing, WithdrawalError};
 
 /// An address.
@@ -163,7 +163,7 @@ pub(super) async fn change_of_2017(
 
 async fn changed(app: &App, peer: Peer, body: Body) -> Result<Changed, Refused> {
     let bytes = function::read(body).await?;
-    let asked: Change = serde_json::from_slice(&bytes).map_err(|error| {
+    let asked: Change = from_json(&bytes).map_err(|error| {
         let detail = format!("the body is not {{\"ip\": …, \"state\": …}}: {error}");
         Refused::new(Code::Malformed, detail)
     })?;

@@ -2,13 +2,13 @@
 //!
 //! What must always hold: only islands of this server are listed, and only they are ended.
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::error::{Forbidden, PROBLEM, Problem, Refused};
+use super::super::json::Json;
 use super::super::{App, Peer};
 use super::query::{NoParameters, number};
 use super::{Answer, note};

@@ -16,11 +16,11 @@ mod warm;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tower_layer::Layer;
@@ -31,6 +31,7 @@ pub use config::Setting;
 pub use token::{Access, AccessError, HEADER};
 
 use super::error::{self, Refused};
+use super::json::Json;
 use super::{App, Peer};
 use crate::invoke::Code;
 

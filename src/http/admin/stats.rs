@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::App;
 use super::super::error::{Forbidden, PROBLEM, Problem};
+use super::super::json::Json;
 use super::query::NoParameters;
 use super::{Answer, go};
 use crate::invoke::Load;

@@ -1,12 +1,12 @@
 //! `POST /api/v1/admin/warm`: everything that can be done for a call before it comes.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::error::{self, Forbidden, PROBLEM, Problem, Refused};
+use super::super::json::Json;
 use super::super::{App, Peer, function};
 use super::query::NoParameters;
 use super::{Answer, note};
