@@ -86,7 +86,6 @@ impl Setup {
         self
     }
 
-    #[cfg(target_os = "linux")]
     pub(crate) fn network(mut self, network: Value) -> Self {
         self.network = network;
         self
