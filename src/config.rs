@@ -29,7 +29,7 @@ mod standby;
 mod units;
 mod validate;
 
-pub use environment::variable;
+pub use environment::{SERVER, variable};
 pub use file::Place;
 pub use inputs::Inputs;
 pub use jails::Jails;

@@ -1,16 +1,18 @@
 //! The state directory: one server at a time, and where to find it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 
+mod holder;
 mod token;
 
-pub use token::{AdminToken, TokenError, admin_token};
+pub use holder::{Holder, holder};
+pub use token::{AdminToken, TokenError, admin_token, known_admin_token};
 
 /// The file that is locked, and that makes a folder one of ours.
 const LOCK: &str = "lock";
@@ -59,10 +61,10 @@ impl State {
                 Err((busy, nix::Error::EWOULDBLOCK)) => file = busy,
                 Err((_, error)) => return Err(unusable(error.into())),
             }
-            let mut text = String::new();
-            let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
-            let place = text.trim();
-            let server = (!place.is_empty()).then(|| place.to_owned());
+            let held;
+            (file, held) = holder::is_held(file).map_err(unusable)?;
+            let place = holder::place(&mut file).unwrap_or_default();
+            let server = Some(place).filter(|place| held && !place.is_empty());
             // Without a place the holder is a single call, or a server that is just starting.
             if server.is_some() || began.elapsed() > LOCK_WAIT {
                 return Err(StateError::InUse { path, server });

@@ -9,6 +9,8 @@ use base64::Engine;
 use clap::Args;
 use serde_json::Value;
 
+use super::form::FormArgs;
+use super::operate::{BadServer, Server};
 use super::{complain, runtime, start_log, status};
 use crate::config::Config;
 use crate::invoke::{Code, Course, Failure, Fault, Form, Reply, Times};
@@ -20,31 +22,18 @@ const SERVER_WAIT: Duration = Duration::from_secs(300);
 
 #[derive(Args)]
 pub(super) struct CallArgs {
-    /// The package: github.com/mmcloughlin/geohash
-    url: String,
-    /// The Go expression: 'Encode(100.1, 80.9)'
-    call: String,
-    /// A tag, branch, commit or pseudo-version.
-    #[arg(long)]
-    version: Option<String>,
-    /// A package that the call names, where it is not evident; may be given several times.
-    #[arg(long = "import", value_name = "PATH")]
-    imports: Vec<String>,
-    /// Look the version up, fetch and build anew.
-    #[arg(long)]
-    cache_bust: bool,
-    /// Give the function a network address.
-    #[arg(long)]
-    ip4: bool,
+    #[command(flatten)]
+    form: FormArgs,
     /// Print the whole answer as JSON.
     #[arg(long)]
     json: bool,
     /// Say on stderr where the time went, even when it is no terminal.
     #[arg(long)]
     timing: bool,
-    /// Have this server run it: http://127.0.0.1:3281
-    #[arg(long, value_name = "URL")]
-    server: Option<String>,
+    /// Have this server run it: http(s)://HOST:PORT, HOST:PORT or unix:/PATH; without it and without -c
+    /// SKY_ISLAND_SERVER may name one.
+    #[arg(long, value_name = "SERVER")]
+    server: Option<Server>,
     /// The configuration file, for a call without a server.
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -68,23 +57,25 @@ struct Answer {
 
 pub(super) fn run(args: CallArgs) -> ExitCode {
     start_log("warn");
-    let form = Form {
-        url: args.url,
-        call: args.call,
-        version: args.version,
-        imports: args.imports,
-        ip4: args.ip4,
-        cache_bust: args.cache_bust,
-    };
+    let form = args.form.form();
     let style = Style { json: args.json, timing: args.timing || std::io::stderr().is_terminal() };
-    let answer = match args.server {
-        Some(server) => by_server(&server, &form, style),
-        None => match super::settings(args.config.as_deref()) {
+    let named = match args.server {
+        // Whoever names a configuration wants a call without a server.
+        None if args.config.is_none() => Server::of_environment(),
+        named => Ok(named),
+    };
+    let answer = match named {
+        Ok(Some(server)) => by_server(&server, &form, style),
+        Ok(None) => match super::settings(args.config.as_deref()) {
             Ok(settings) => by_ourselves(settings.config(), &form, style),
             Err(error) => {
                 return super::config_status(&error);
             }
         },
+        Err(error) => {
+            eprintln!("sky-island: SKY_ISLAND_SERVER in the environment: {error}");
+            return ExitCode::from(status::USAGE);
+        }
     };
     for note in answer.notes {
         eprintln!("{note}");
@@ -105,14 +96,17 @@ fn by_ourselves(config: &Config, form: &Form, style: Style) -> Answer {
         progress("preparing");
         let parts = match Parts::assemble(config).await {
             Ok(parts) => parts,
-            // Only a name could be verified, and a path cannot be asked: those have to be said, by --server.
-            Err(StartupError::State(StateError::InUse { server: Some(url), .. }))
-                if url.starts_with("http://") =>
+            // Only a name could be verified: one that speaks TLS has to be said, by --server.
+            Err(StartupError::State(StateError::InUse { server: Some(place), .. }))
+                if !place.starts_with("https://") =>
             {
-                progress(&format!("a server has the caches; it runs the call: {url}"));
+                progress(&format!("a server has the caches; it runs the call: {place}"));
                 let form = form.clone();
-                let asked =
-                    tokio::task::spawn_blocking(move || by_server(&url, &form, style)).await;
+                let asked = tokio::task::spawn_blocking(move || match place.parse() {
+                    Ok(server) => by_server(&server, &form, style),
+                    Err(error) => ours(&BadServer::to_string(&error)),
+                })
+                .await;
                 return asked.unwrap_or_else(|error| ours(&error.to_string()));
             }
             Err(error) => {
@@ -161,7 +155,8 @@ fn ours(note: &str) -> Answer {
     Answer { status: status::OURS, data: Vec::new(), notes: vec![format!("sky-island: {note}")] }
 }
 
-fn exit_status(code: Code) -> u8 {
+/// The exit status of a failure with this code.
+pub(super) fn exit_status(code: Code) -> u8 {
     match code.fault() {
         Fault::Caller => status::USAGE,
         Fault::Function => status::FUNCTION,
@@ -169,13 +164,8 @@ fn exit_status(code: Code) -> u8 {
     }
 }
 
-fn by_server(server: &str, form: &Form, style: Style) -> Answer {
-    let url = format!("{}/api/v1/function", server.trim_end_matches('/'));
-    let agent = ureq::Agent::config_builder()
-        .timeout_global(Some(SERVER_WAIT))
-        .http_status_as_error(false)
-        .build()
-        .new_agent();
+fn by_server(server: &Server, form: &Form, style: Style) -> Answer {
+    let (url, agent) = (server.url("/api/v1/function"), server.agent(SERVER_WAIT));
     let began = Instant::now();
     let answer = agent.post(&url).send_json(form).and_then(|mut response| {
         let good = response.status() == 200;
@@ -193,7 +183,7 @@ fn by_server(server: &str, form: &Form, style: Style) -> Answer {
             from_server(&body, note, style)
         }
         Ok((false, _, body)) => refused_by_server(&body),
-        Err(error) => ours(&format!("{url}: {error}")),
+        Err(error) => ours(&format!("{server}: {error}")),
     }
 }
 
@@ -218,8 +208,7 @@ fn from_server(body: &[u8], note: String, style: Style) -> Answer {
 fn refused_by_server(body: &[u8]) -> Answer {
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |key: &str| problem[key].as_str().unwrap_or("").to_owned();
-    let code = Code::ALL.iter().find(|code| code.as_str() == text("code"));
-    let status = code.map_or(status::OURS, |code| exit_status(*code));
+    let status = Code::of_name(&text("code")).map_or(status::OURS, exit_status);
     let note = format!("sky-island: {}: {}", text("title"), text("detail"));
     Answer { status, data: Vec::new(), notes: vec![note] }
 }

@@ -4,8 +4,11 @@ mod addresses;
 mod cache;
 mod call;
 mod check;
+mod completions;
 mod config;
+mod form;
 mod init;
+mod operate;
 mod overrides;
 mod serve;
 mod sweep;
@@ -57,6 +60,8 @@ enum Command {
         after_help = "Example:\n  sky-island call github.com/mmcloughlin/geohash 'Encode(100.1, 80.9)'"
     )]
     Call(call::CallArgs),
+    #[command(flatten)]
+    Operate(operate::Operate),
     /// Say what this host can isolate and limit, and what to do about the rest.
     #[command(after_help = "Example:\n  sky-island check")]
     Check(check::CheckArgs),
@@ -79,6 +84,11 @@ enum Command {
         after_help = "Example:\n  sky-island destroy -c config.json\n  sky-island destroy -c config.json --yes"
     )]
     Destroy(init::DestroyArgs),
+    /// Print what a shell needs to complete command lines of this program.
+    #[command(
+        after_help = "Example:\n  sky-island completions bash > /etc/bash_completion.d/sky-island"
+    )]
+    Completions(completions::CompletionsArgs),
     /// Be a launcher of islands, on a socket that is stdin.
     #[command(hide = true)]
     Launcher,
@@ -113,6 +123,8 @@ pub fn main() -> ExitCode {
         Some(Command::CacheWorker(args)) => cache::run(args),
         Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Call(args)) => call::run(args),
+        Some(Command::Operate(command)) => operate::run(&command),
+        Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Sweep(args)) => with_config(args.config.as_deref(), sweep::run),

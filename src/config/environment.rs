@@ -9,6 +9,8 @@ use super::keys::{self, Form, Leaf};
 const PREFIX: &str = "SKY_ISLAND_";
 /// The variable that names the configuration file.
 pub(super) const FILE: &str = "SKY_ISLAND_CONFIG";
+/// The variable that names the server which subcommands ask.
+pub const SERVER: &str = "SKY_ISLAND_SERVER";
 /// Beginnings of names that are others' than this configuration's: those of tests and benchmarks.
 const OTHERS: [&str; 5] = [
     "SKY_ISLAND_BIN",
@@ -39,7 +41,7 @@ pub(super) fn leaf(name: &str) -> Option<&'static Leaf> {
 
 /// What is to be said about a variable that sets no key.
 pub(super) fn warning(name: &str) -> Option<String> {
-    if name == FILE || OTHERS.iter().any(|other| name.starts_with(other)) {
+    if name == FILE || name == SERVER || OTHERS.iter().any(|other| name.starts_with(other)) {
         return None;
     }
     let names: Vec<String> = keys::leaves().iter().map(|leaf| variable(&leaf.path)).collect();
@@ -99,7 +101,7 @@ mod tests {
         let names: BTreeSet<_> = keys::leaves().iter().map(|it| variable(&it.path)).collect();
         assert_eq!(names.len(), keys::leaves().len());
         assert_eq!(leaf("SKY_ISLAND_JAILS_EXEC_TIMEOUT").unwrap().path, "jails.exec_timeout");
-        assert!(names.iter().all(|name| warning(name).is_some() && name != FILE));
+        assert!(names.iter().all(|name| warning(name).is_some() && name != FILE && name != SERVER));
     }
 
     #[test]
@@ -137,7 +139,8 @@ mod tests {
     fn a_variable_that_means_nothing_is_warned_about_with_the_nearest_that_does() {
         let warned = warning("SKY_ISLAND_JAIL_EXEC_TIMEOUT").unwrap();
         assert!(warned.contains("did you mean SKY_ISLAND_JAILS_EXEC_TIMEOUT?"), "{warned}");
-        for other in [FILE, "SKY_ISLAND_BIN", "SKY_ISLAND_OFFLINE", "SKY_ISLAND_TEST_POOL"] {
+        for other in [FILE, SERVER, "SKY_ISLAND_BIN", "SKY_ISLAND_OFFLINE", "SKY_ISLAND_TEST_POOL"]
+        {
             assert_eq!(warning(other), None);
         }
     }

@@ -75,6 +75,11 @@ macro_rules! codes {
                 match self { $(Self::$variant => $name,)* }
             }
 
+            /// The code that answers name so.
+            pub fn of_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.as_str() == name)
+            }
+
             /// A few words for people, the same for every failure of this code.
             pub fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)* }

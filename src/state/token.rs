@@ -36,6 +36,18 @@ pub fn admin_token(state: &Path) -> Result<AdminToken, TokenError> {
     open(&path).map_err(|error| TokenError(path, error))
 }
 
+/// The token in the state directory for whoever may read it; none where none was made. Whose file it is does not matter
+/// to somebody who only sends it.
+pub fn known_admin_token(state: &Path) -> Result<Option<AdminToken>, TokenError> {
+    let path = state.join(FILE);
+    let known = path.symlink_metadata().and_then(|metadata| text(&path, &metadata));
+    match known {
+        Ok(text) => Ok(Some(AdminToken { text, path, is_new: false })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(TokenError(path, error)),
+    }
+}
+
 fn open(path: &Path) -> io::Result<AdminToken> {
     let (text, is_new) = match read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => (make(path)?, true),
@@ -45,9 +57,8 @@ fn open(path: &Path) -> io::Result<AdminToken> {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()));
     let metadata = path.symlink_metadata()?;
-    if !metadata.is_file() || metadata.len() > LONGEST {
+    if !metadata.is_file() {
         return wrong("it is no file with a token; remove it to have a new one made");
     }
     if metadata.uid() != nix::unistd::geteuid().as_raw() {
@@ -56,9 +67,20 @@ fn read(path: &Path) -> io::Result<String> {
     if metadata.permissions().mode() & 0o077 != 0 {
         return wrong("others may have read it; remove it to have a new one made");
     }
+    text(path, &metadata)
+}
+
+fn text(path: &Path, metadata: &fs::Metadata) -> io::Result<String> {
+    if !metadata.is_file() || metadata.len() > LONGEST {
+        return wrong("it is no file with a token; remove it to have a new one made");
+    }
     let text = fs::read_to_string(path)?.trim().to_owned();
     let good = text.len() >= BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
     if good { Ok(text) } else { wrong("it has no token; remove it to have a new one made") }
+}
+
+fn wrong(what: &str) -> io::Result<String> {
+    Err(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()))
 }
 
 fn make(path: &Path) -> io::Result<String> {
@@ -115,6 +137,17 @@ mod tests {
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/etc/hostname", &path).unwrap();
         refused("no file");
+    }
+
+    #[test]
+    fn who_only_sends_it_makes_none_and_reads_what_there_is() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(known_admin_token(folder.path()).unwrap().is_none());
+        assert!(!folder.path().join(FILE).exists());
+        let made = admin_token(folder.path()).unwrap();
+        assert_eq!(known_admin_token(folder.path()).unwrap().unwrap().text, made.text);
+        fs::write(folder.path().join(FILE), "short").unwrap();
+        assert!(known_admin_token(folder.path()).is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::answers::same;
 use crate::client::Answer;
 use crate::leftovers::stop_without_a_trace;
+use crate::operate;
 use crate::problem::Problem;
 use crate::server::{POLL, Server, Setup};
 use crate::snapshot::Snapshot;
@@ -43,7 +44,7 @@ pub(crate) fn trials() -> [Vec<Trial>; 2] {
         };
         Trial::test(format!("admin: {name}"), move || run().map_err(Failed::from))
     };
-    let tests = vec![
+    let mut tests = vec![
         trial("every answer is as it is written down", every_answer),
         trial("a call whose island an operator ends answers 409 killed", killed),
         trial("an operator ends all islands, and the server goes on", all_killed),
@@ -53,6 +54,7 @@ pub(crate) fn trials() -> [Vec<Trial>; 2] {
             own_token().map_err(Failed::from)
         }),
     ];
+    tests.extend(operate::TESTS.map(|(name, test)| trial(name, test)));
     let end = move || match &*shared.lock().unwrap_or_else(PoisonError::into_inner) {
         Some(operated) => stop_without_a_trace(&operated.server).map_err(Failed::from),
         // The one test that has its own server was all that was asked for.
@@ -62,9 +64,9 @@ pub(crate) fn trials() -> [Vec<Trial>; 2] {
 }
 
 /// A server whose operator is this test.
-struct Operated {
-    server: Server,
-    folder: TempDir,
+pub(crate) struct Operated {
+    pub server: Server,
+    pub folder: TempDir,
 }
 
 impl Operated {
@@ -93,7 +95,7 @@ impl Operated {
         answer.json()
     }
 
-    fn call(&self, package: &str, call: &str) -> Result<Answer, String> {
+    pub(crate) fn call(&self, package: &str, call: &str) -> Result<Answer, String> {
         self.server.client.call(&json!({"url": format!("example.test/{package}"), "call": call}))
     }
 
@@ -112,7 +114,7 @@ impl Operated {
     }
 
     /// The islands that run this package's functions, once there are so many.
-    fn running(&self, package: &str, count: usize) -> Result<Vec<Value>, String> {
+    pub(crate) fn running(&self, package: &str, count: usize) -> Result<Vec<Value>, String> {
         let begin = Instant::now();
         while begin.elapsed() < SEEN_WAIT {
             let listed = self.get("/jails")?;
@@ -307,7 +309,9 @@ fn own_token() -> Result<(), String> {
     let client = &operated.server.client;
     same(client.get(&stats)?.status, 403)?;
     same(client.send_with("GET", &stats, &[(HEADER, token.trim())], b"")?.status, 200)?;
+    operate::own_token(&operated)?;
     stop_without_a_trace(&operated.server)?;
+    operate::nobody(&operated)?;
     let setup = Setup::new(&["git"]);
     let server = Server::start(operated.folder.path(), &setup)?;
     same(server.client.send_with("GET", &stats, &[(HEADER, token.trim())], b"")?.status, 200)?;

@@ -18,16 +18,16 @@ use crate::world::{World, folder};
 /// The longest that a call without a server may take: it fetches and builds like a server.
 const COMMAND_WAIT: Duration = Duration::from_secs(240);
 /// A user and group that nobody has.
-const SOMEBODY: u32 = 64_321;
+pub(crate) const SOMEBODY: u32 = 64_321;
 const HELLO: &str = "example.test/hello";
 const FAULTY: &str = "example.test/faulty";
 
 /// What a command left: its exit status and its outputs.
 #[derive(Debug)]
-struct Left {
-    status: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Left {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
@@ -130,7 +130,7 @@ fn is_line(left: &Left, data: &str) -> Result<(), String> {
     same(left.stdout.strip_suffix('\n').unwrap_or(&left.stdout), data)
 }
 
-fn says(left: &Left, what: &str) -> Result<(), String> {
+pub(crate) fn says(left: &Left, what: &str) -> Result<(), String> {
     if left.stderr.contains(what) { Ok(()) } else { Err(format!("no {what:?} in {left:?}")) }
 }
 
@@ -141,7 +141,7 @@ fn run(args: &[&str]) -> Result<Left, String> {
     finish(command)
 }
 
-fn finish(mut command: Command) -> Result<Left, String> {
+pub(crate) fn finish(mut command: Command) -> Result<Left, String> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -25,6 +25,7 @@ mod leftovers;
 mod logs;
 mod modules;
 mod numbers;
+mod operate;
 mod problem;
 mod refusals;
 mod reload;

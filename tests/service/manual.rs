@@ -54,6 +54,38 @@ fn every_subcommand_and_each_of_its_options_is_in_the_page() {
 }
 
 #[test]
+fn the_help_of_every_subcommand_has_an_example_of_it() {
+    for subcommand in listed(&help(&[]), "Commands:") {
+        let help = help(&[&subcommand]);
+        let (_, example) = help.split_once("\nExample:\n").expect(&subcommand);
+        assert!(example.starts_with(&format!("  sky-island {subcommand}")), "{subcommand}");
+    }
+}
+
+#[test]
+fn shells_complete_what_is_for_people_and_nothing_else() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sky-island"));
+        let output = command.args(["completions", shell]).output().unwrap();
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{shell}");
+        for word in listed(&help(&[]), "Commands:").iter().map(String::as_str) {
+            assert!(script.contains(word), "{shell} does not complete {word}");
+        }
+        assert!(script.contains("token-file") && script.contains("clear"), "{shell}");
+        for hidden in ["fetch-worker", "build-worker", "cache-worker", "launcher"] {
+            assert!(!script.contains(hidden), "{shell} completes {hidden}");
+        }
+    }
+    if has("bash") {
+        let script = "source <(\"$0\" completions bash) && complete -p sky-island > /dev/null";
+        let program = env!("CARGO_BIN_EXE_sky-island");
+        let status = Command::new("bash").args(["-c", script, program]).status();
+        assert!(status.unwrap().success());
+    }
+}
+
+#[test]
 fn every_variable_of_the_service_is_in_the_page_and_no_other() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("rc.d/sky_island");
     let script = std::fs::read_to_string(script).unwrap();

@@ -1,0 +1,179 @@
+//! `sky-island cache`: what a server keeps of sources and programs, and letting go of it.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use console::Term;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::client::Client;
+use super::table::{Table, long, number, text};
+use super::units::{age, or_nothing, size};
+use super::{Failed, ServerArgs};
+
+/// How much of an id a terminal shows, in characters.
+const SHORT: usize = 12;
+
+#[derive(Args)]
+pub(in crate::cli) struct CacheArgs {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Let go of everything, or of one entry; what runs keeps what it uses.
+    #[command(
+        after_help = "Example:\n  sky-island cache clear\n  sky-island cache clear 3f9a27c1d0be"
+    )]
+    Clear {
+        /// The entry's id, or the beginning that no other has.
+        id: Option<String>,
+    },
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    checkouts: Vec<Entry>,
+    artifacts: Vec<Entry>,
+    bytes: u64,
+}
+
+/// What is shown of an entry. A checkout has no call.
+#[derive(Deserialize)]
+struct Entry {
+    id: String,
+    package: Option<String>,
+    revision: Option<String>,
+    call: Option<String>,
+    bytes: u64,
+    age_sec: u64,
+    idle_sec: u64,
+    hits: u64,
+}
+
+#[derive(Deserialize)]
+struct Cleared {
+    deleted: usize,
+    bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct Forgotten {
+    deleted: String,
+}
+
+pub(super) fn run(args: &CacheArgs) -> Result<ExitCode, Failed> {
+    let client = args.server.client()?;
+    match &args.command {
+        None => args.server.show(&client, client.get("/cache")?, listed),
+        Some(Command::Clear { id: None }) => {
+            args.server.show(&client, client.delete("/cache")?, |client, answer| {
+                let Cleared { deleted, bytes } = client.read(answer)?;
+                Ok(format!("let go of {}, {}\n", entries(deleted), size(bytes)))
+            })
+        }
+        Some(Command::Clear { id: Some(id) }) => {
+            let id = whole(&client, id)?;
+            let answer = client.delete(&format!("/cache/{id}"));
+            let answer =
+                answer.map_err(|error| error.advise("`sky-island cache` lists the entries"))?;
+            args.server.show(&client, answer, |client, answer| {
+                let Forgotten { deleted } = client.read(answer)?;
+                Ok(format!("let go of {deleted}\n"))
+            })
+        }
+    }
+}
+
+fn listed(client: &Client, answer: Value) -> Result<String, super::AskError> {
+    let answer: Answer = client.read(answer)?;
+    let sum = entries(answer.checkouts.len() + answer.artifacts.len());
+    let table = table(answer.checkouts, answer.artifacts, Term::stdout().is_term());
+    Ok(format!("{}{sum}, {}\n", table.to_stdout(), size(answer.bytes)))
+}
+
+fn entries(count: usize) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
+}
+
+fn table(checkouts: Vec<Entry>, artifacts: Vec<Entry>, short: bool) -> Table<9> {
+    let columns = [
+        text("ID"),
+        text("KIND"),
+        long("PACKAGE"),
+        long("CALL"),
+        long("REVISION"),
+        number("SIZE"),
+        number("AGE"),
+        number("IDLE"),
+        number("HITS"),
+    ];
+    let row = move |kind: &str, entry: Entry| {
+        let same = |text| text;
+        let id = if short { entry.id.chars().take(SHORT).collect() } else { entry.id };
+        [
+            id,
+            kind.to_owned(),
+            or_nothing(entry.package, same),
+            or_nothing(entry.call, same),
+            or_nothing(entry.revision, same),
+            size(entry.bytes),
+            age(entry.age_sec as f64),
+            age(entry.idle_sec as f64),
+            entry.hits.to_string(),
+        ]
+    };
+    let checkouts = checkouts.into_iter().map(|entry| row("checkout", entry));
+    let programs = artifacts.into_iter().map(|entry| row("program", entry));
+    Table::new(columns, checkouts.chain(programs))
+}
+
+/// The id that begins so. One that is not known is left to the server to refuse.
+fn whole(client: &Client, id: &str) -> Result<String, Failed> {
+    let Answer { checkouts, artifacts, .. } = client.read(client.get("/cache")?)?;
+    let ids: Vec<String> = checkouts.into_iter().chain(artifacts).map(|it| it.id).collect();
+    match matching(&ids, id)[..] {
+        [one] => Ok(one.to_owned()),
+        [] => Ok(encoded(id)),
+        ref several => Err(Failed::Ambiguous(id.to_owned(), several.len())),
+    }
+}
+
+fn matching<'a>(ids: &'a [String], id: &str) -> Vec<&'a str> {
+    match ids.iter().find(|known| *known == id) {
+        Some(exact) => vec![exact],
+        None => ids.iter().map(String::as_str).filter(|known| known.starts_with(id)).collect(),
+    }
+}
+
+/// Whatever it is, as one step of a path.
+fn encoded(id: &str) -> String {
+    let byte = |byte: u8| match byte {
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02x}"),
+    };
+    id.bytes().map(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_an_id_is_enough_where_no_other_begins_so() {
+        let ids = ["abcd", "abef", "ab"].map(str::to_owned);
+        assert_eq!(matching(&ids, "abc"), ["abcd"]);
+        assert_eq!(matching(&ids, "ab"), ["ab"]);
+        assert_eq!(matching(&ids, "a").len(), 3);
+        assert!(matching(&ids, "x").is_empty());
+    }
+
+    #[test]
+    fn an_id_stays_one_step_of_a_path() {
+        assert_eq!(encoded("../x y?"), "%2e%2e%2fx%20y%3f");
+    }
+}

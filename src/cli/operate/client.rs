@@ -1,0 +1,180 @@
+//! Asks a server's admin API.
+
+use std::io;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use ureq::http::{HeaderName, Method, Request, Response};
+
+use super::server::Server;
+use super::table::plain;
+use super::token::Token;
+use crate::cli::call::exit_status;
+use crate::cli::status::{OURS, USAGE};
+use crate::config::variable;
+use crate::invoke::Code;
+
+/// Where the admin API lies.
+const PREFIX: &str = "/api/v1/admin";
+/// How long a server may take to answer; it gives itself 30 seconds.
+const WAIT: Duration = Duration::from_secs(40);
+/// The longest answer that is read, in bytes.
+const LONGEST: u64 = 64 << 20;
+
+/// A server, and what opens its admin API.
+pub(super) struct Client {
+    pub(super) server: Server,
+    pub(super) header: HeaderName,
+    pub(super) token: Token,
+}
+
+/// A request that was not answered as it should be.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    /// There was no answer.
+    #[error("{server} does not answer; {advice}")]
+    Silent {
+        server: Server,
+        advice: &'static str,
+        #[source]
+        cause: Box<ureq::Error>,
+    },
+    /// The token is not the server's.
+    #[error(
+        "{server} refuses the token of {origin}, which was sent as {header}; name the server's configuration by -c, or a \
+         file that has its token by --token-file, or set {variable}; a server for which none is configured has it in \
+         admin-token in its state directory", variable = variable("admin_api_token")
+    )]
+    Forbidden { server: Server, origin: String, header: HeaderName },
+    /// The server does not do it.
+    #[error("{title}: {detail}{}", .advice.map(|advice| format!("; {advice}")).unwrap_or_default())]
+    Refused { title: String, detail: String, status: u8, advice: Option<&'static str> },
+    /// It is no server of ours, or not of this version.
+    #[error(
+        "what {server} answers is not what a server of this version does ({what}); name another one by --server"
+    )]
+    Foreign { server: Server, what: String },
+}
+
+impl Client {
+    /// The answer to a request.
+    pub(super) fn get(&self, path: &str) -> Result<Value, AskError> {
+        self.ask(Method::GET, path, None::<&()>, WAIT)
+    }
+
+    pub(super) fn delete(&self, path: &str) -> Result<Value, AskError> {
+        self.ask(Method::DELETE, path, None::<&()>, WAIT)
+    }
+
+    pub(super) fn put(&self, path: &str, body: &impl Serialize) -> Result<Value, AskError> {
+        self.ask(Method::PUT, path, Some(body), WAIT)
+    }
+
+    /// For what takes so long at most.
+    pub(super) fn post(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        wait: Duration,
+    ) -> Result<Value, AskError> {
+        self.ask(Method::POST, path, Some(body), wait)
+    }
+
+    /// What an answer says.
+    pub(super) fn read<T: DeserializeOwned>(&self, answer: Value) -> Result<T, AskError> {
+        serde_json::from_value(answer).map_err(|error| self.foreign(error.to_string()))
+    }
+
+    fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+        wait: Duration,
+    ) -> Result<Value, AskError> {
+        let silent = |cause| {
+            let advice = advice(&cause, &self.server);
+            AskError::Silent { server: self.server.clone(), advice, cause: Box::new(cause) }
+        };
+        let (status, body) = self.send(method, path, body, wait).map_err(silent)?;
+        let answer: Option<Value> = serde_json::from_slice(&body).ok();
+        match (status, answer) {
+            (200, Some(answer)) => Ok(answer),
+            (403, _) => Err(AskError::Forbidden {
+                server: self.server.clone(),
+                origin: self.token.origin.clone(),
+                header: self.header.clone(),
+            }),
+            (_, Some(problem)) if problem["detail"].is_string() => Err(refused(&problem)),
+            _ => Err(self.foreign(format!("status {status}"))),
+        }
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+        wait: Duration,
+    ) -> Result<(u16, Vec<u8>), ureq::Error> {
+        let request = Request::builder()
+            .method(method)
+            .uri(self.server.url(&format!("{PREFIX}{path}")))
+            .header(&self.header, &self.token.value);
+        let agent = self.server.agent(wait);
+        let response = match body {
+            None => agent.run(request.body(())?)?,
+            Some(body) => {
+                let body = serde_json::to_vec(body).map_err(io::Error::from)?;
+                agent.run(request.header("content-type", "application/json").body(body)?)?
+            }
+        };
+        let (head, body) = Response::into_parts(response);
+        let body = body.into_with_config().limit(LONGEST).read_to_vec()?;
+        Ok((head.status.as_u16(), body))
+    }
+
+    fn foreign(&self, what: String) -> AskError {
+        AskError::Foreign { server: self.server.clone(), what }
+    }
+}
+
+fn refused(problem: &Value) -> AskError {
+    let text = |key: &str| plain(problem[key].as_str().unwrap_or_default());
+    let code = Code::of_name(&text("code"));
+    let status = code.map_or(OURS, exit_status);
+    AskError::Refused { title: text("title"), detail: text("detail"), status, advice: None }
+}
+
+impl AskError {
+    /// With what to do next where the server has refused what was named wrongly.
+    pub(super) fn advise(self, next: &'static str) -> Self {
+        match self {
+            Self::Refused { title, detail, status: USAGE, .. } => {
+                Self::Refused { title, detail, status: USAGE, advice: Some(next) }
+            }
+            other => other,
+        }
+    }
+}
+
+/// What to do about a server that does not answer.
+fn advice(error: &ureq::Error, server: &Server) -> &'static str {
+    use io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+    match error {
+        ureq::Error::Timeout(_) => "look at what it does, in its log, or try again later",
+        ureq::Error::Io(error) if error.kind() == PermissionDenied => {
+            "run this as root, as the server's user or in its group"
+        }
+        ureq::Error::Io(error) if [ConnectionRefused, NotFound].contains(&error.kind()) => {
+            "start it with `sky-island serve`, or name another one by --server"
+        }
+        _ if server.has_certificate() => {
+            "name it by --server https://NAME:PORT as its certificate does; an authority that this host does not trust is \
+             named by SSL_CERT_FILE"
+        }
+        _ => "name another one by --server",
+    }
+}

@@ -1,0 +1,159 @@
+//! `sky-island stats`: how a server is doing.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use serde::Deserialize;
+
+use super::table::{Table, number, text};
+use super::units::{NOTHING, age, took};
+use super::{Failed, ServerArgs};
+
+/// What is shown of a server's numbers.
+#[derive(Deserialize)]
+struct Stats {
+    pid: u32,
+    uptime_sec: f64,
+    total_status_code_count: BTreeMap<u16, u64>,
+    total_count: u64,
+    count: u64,
+    average_response_time_sec: f64,
+    stages: Vec<Stage>,
+    cache: Caches,
+    islands: Islands,
+    queue: Queue,
+    addresses: Addresses,
+}
+
+#[derive(Deserialize)]
+struct Stage {
+    stage: String,
+    count: u64,
+    p50_sec: f64,
+    p90_sec: f64,
+    p99_sec: f64,
+    max_sec: f64,
+}
+
+#[derive(Deserialize)]
+struct Caches {
+    checkouts: Found,
+    artifacts: Found,
+    standby: Found,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    hits: u64,
+    misses: u64,
+}
+
+#[derive(Deserialize)]
+struct Islands {
+    ahead: usize,
+    starting: usize,
+    standby: usize,
+    running: usize,
+    ending: usize,
+}
+
+#[derive(Deserialize)]
+struct Queue {
+    calls: usize,
+    most_calls: usize,
+    waiting: usize,
+    running: usize,
+    most_running: usize,
+}
+
+#[derive(Deserialize)]
+struct Addresses {
+    busy: usize,
+    total: usize,
+}
+
+pub(super) fn run(args: &ServerArgs) -> Result<ExitCode, Failed> {
+    let client = args.client()?;
+    let answer = client.get("/api-stats")?;
+    args.show(&client, answer, |client, answer| {
+        let stats: Stats = client.read(answer)?;
+        let summary = summary(&stats, &client.server.to_string());
+        let stages = if stats.stages.is_empty() { None } else { Some(stages(stats.stages)) };
+        Ok(summary + &stages.map(|table| format!("\n{}", table.to_stdout())).unwrap_or_default())
+    })
+}
+
+fn summary(stats: &Stats, server: &str) -> String {
+    let Stats { pid, uptime_sec, total_count, count, islands, queue, addresses, cache, .. } = stats;
+    let (up, average) = (age(*uptime_sec), took(stats.average_response_time_sec));
+    let statuses = stats.total_status_code_count.iter();
+    let statuses: Vec<_> = statuses.map(|(status, count)| format!("{status} {count}")).collect();
+    let statuses = if statuses.is_empty() { "none".to_owned() } else { statuses.join(", ") };
+    let Islands { ahead, starting, standby, running, ending } = islands;
+    let Queue { calls, most_calls, waiting, running: busy, most_running } = queue;
+    let caches = [
+        ("checkouts", &cache.checkouts),
+        ("programs", &cache.artifacts),
+        ("islands that stood by", &cache.standby),
+    ];
+    let caches = caches.map(|(what, found)| format!("{what} {}", hits(found))).join(", ");
+    let Addresses { busy: lent, total } = addresses;
+    [
+        ("server", format!("{server}, process {pid}, up for {up}")),
+        ("answers", format!("{total_count}, {count} in this second, {average} on average")),
+        ("statuses", statuses),
+        ("calls", format!("{calls} of {most_calls}, {waiting} waiting, {busy} of {most_running} running")),
+        (
+            "islands",
+            format!("{running} running, {standby} standing by, {ahead} ahead, {starting} starting, {ending} ending"),
+        ),
+        ("addresses", format!("{lent} of {total} lent")),
+        ("found", caches),
+    ]
+    .map(|(name, text)| format!("{name:9}  {text}\n"))
+    .concat()
+}
+
+/// How many were found, of how many that were looked for.
+fn hits(found: &Found) -> String {
+    let looked = found.hits.saturating_add(found.misses);
+    if looked == 0 {
+        return "0 of 0".to_owned();
+    }
+    let percent = found.hits as f64 / looked as f64 * 100.0;
+    format!("{} of {looked} ({percent:.0} %)", found.hits)
+}
+
+fn stages(stages: Vec<Stage>) -> Table<6> {
+    let columns = [
+        text("STAGE"),
+        number("COUNT"),
+        number("P50"),
+        number("P90"),
+        number("P99"),
+        number("MAX"),
+    ];
+    let rows = stages.into_iter().map(|it| {
+        let spans = [it.p50_sec, it.p90_sec, it.p99_sec, it.max_sec];
+        // What was never gone through took no time at all.
+        let span = |seconds| if it.count == 0 { NOTHING.to_owned() } else { took(seconds) };
+        let [p50, p90, p99, max] = spans.map(span);
+        [it.stage, it.count.to_string(), p50, p90, p99, max]
+    });
+    Table::new(columns, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_never_looked_for_has_no_share() {
+        assert_eq!(hits(&Found { hits: 0, misses: 0 }), "0 of 0");
+        assert_eq!(hits(&Found { hits: 2, misses: 1 }), "2 of 3 (67 %)");
+        assert_eq!(
+            hits(&Found { hits: u64::MAX, misses: 1 }),
+            format!("{0} of {0} (100 %)", u64::MAX)
+        );
+    }
+}

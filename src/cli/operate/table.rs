@@ -1,0 +1,151 @@
+//! Tables: a line for each row, whole for programs, cut to the width of a terminal for people.
+//!
+//! What must always hold: nothing that a row says, which anybody may have sent, steers the terminal or begins a line.
+
+use console::Term;
+
+/// What lies between columns.
+const GAP: usize = 2;
+/// The least that is left of what is cut, in characters.
+const LEAST: usize = 8;
+
+/// A column.
+pub(super) struct Column {
+    name: &'static str,
+    right: bool,
+    cut: bool,
+}
+
+/// Texts, as they are read.
+pub(super) const fn text(name: &'static str) -> Column {
+    Column { name, right: false, cut: false }
+}
+
+/// Texts that are cut where there is no room for them.
+pub(super) const fn long(name: &'static str) -> Column {
+    Column { name, right: false, cut: true }
+}
+
+/// Numbers, whose units are below each other.
+pub(super) const fn number(name: &'static str) -> Column {
+    Column { name, right: true, cut: false }
+}
+
+/// Rows below their columns' names.
+pub(super) struct Table<const N: usize> {
+    columns: [Column; N],
+    rows: Vec<[String; N]>,
+}
+
+impl<const N: usize> Table<N> {
+    pub(super) fn new(columns: [Column; N], rows: impl Iterator<Item = [String; N]>) -> Self {
+        let rows = rows.map(|row| row.map(|cell| plain(&cell))).collect();
+        Self { columns, rows }
+    }
+
+    /// For stdout, as what it is.
+    pub(super) fn to_stdout(&self) -> String {
+        let terminal = Term::stdout();
+        let width = terminal.is_term().then(|| terminal.size_checked()).flatten();
+        let mut text = self.to_text(width.map(|(_, width)| usize::from(width)));
+        if terminal.is_term() && console::colors_enabled() {
+            let head = text.find('\n').unwrap_or(text.len());
+            let bold = console::style(&text[..head]).bold().to_string();
+            text.replace_range(..head, &bold);
+        }
+        text
+    }
+
+    fn to_text(&self, room: Option<usize>) -> String {
+        let names = self.columns.each_ref().map(|column| column.name.to_owned());
+        let lines = || std::iter::once(&names).chain(&self.rows);
+        let widest = |at: usize| lines().map(|row| row[at].chars().count()).max().unwrap_or(0);
+        let mut widths: [usize; N] = std::array::from_fn(widest);
+        if let Some(room) = room {
+            self.shrink(&mut widths, room);
+        }
+        lines().map(|row| self.line(row, &widths)).collect()
+    }
+
+    /// Takes away from the widest of what may be cut, until all has room or nothing is left to take.
+    fn shrink(&self, widths: &mut [usize; N], room: usize) {
+        let gaps = GAP * N.saturating_sub(1);
+        while widths.iter().sum::<usize>() + gaps > room {
+            let cut = (0..N).filter(|at| self.columns[*at].cut && widths[*at] > LEAST);
+            let Some(widest) = cut.max_by_key(|at| widths[*at]) else { return };
+            widths[widest] -= 1;
+        }
+    }
+
+    fn line(&self, row: &[String; N], widths: &[usize; N]) -> String {
+        let mut line = String::new();
+        for (at, column) in self.columns.iter().enumerate() {
+            let (width, cell) = (widths[at], cut(&row[at], widths[at]));
+            let gap = if at == 0 { 0 } else { GAP };
+            line.extend(std::iter::repeat_n(' ', gap));
+            line +=
+                &if column.right { format!("{cell:>width$}") } else { format!("{cell:width$}") };
+        }
+        line.truncate(line.trim_end().len());
+        line + "\n"
+    }
+}
+
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    kept + "…"
+}
+
+/// The text with what would steer a terminal, or turn the direction of reading, written as Rust writes it.
+pub(super) fn plain(text: &str) -> String {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || turns(c) { plain.extend(c.escape_default()) } else { plain.push(c) }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table<3> {
+        let rows = [
+            ["1".to_owned(), "github.com/mmcloughlin/geohash".to_owned(), "12.3 MiB".to_owned()],
+            ["4711".to_owned(), "-".to_owned(), "0 B".to_owned()],
+        ];
+        Table::new([text("ID"), long("MODULE"), number("MEMORY")], rows.into_iter())
+    }
+
+    #[test]
+    fn columns_are_lined_up_and_whole_where_no_terminal_is() {
+        let expected = "\
+ID    MODULE                            MEMORY
+1     github.com/mmcloughlin/geohash  12.3 MiB
+4711  -                                    0 B
+";
+        assert_eq!(table().to_text(None), expected);
+        assert_eq!(table().to_text(Some(46)), expected);
+    }
+
+    #[test]
+    fn a_terminal_has_no_line_that_is_too_long_as_long_as_something_can_be_cut() {
+        let text = table().to_text(Some(30));
+        assert!(text.lines().all(|line| line.chars().count() <= 30), "{text}");
+        assert!(text.contains("1     github.com/mm…  12.3 MiB"), "{text}");
+        let narrow = table().to_text(Some(1));
+        assert!(narrow.contains("1     github.…  12.3 MiB\n"), "{narrow}");
+    }
+
+    #[test]
+    fn what_would_steer_a_terminal_is_written_out() {
+        assert_eq!(plain("a\u{1b}[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\nc\\u{202e}d");
+        assert_eq!(plain("größer 日本"), "größer 日本");
+        let rows = [["a\nb".to_owned()]].into_iter();
+        assert_eq!(Table::new([text("A")], rows).to_text(None), "A\na\\nb\n");
+    }
+}

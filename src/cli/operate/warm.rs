@@ -1,0 +1,50 @@
+//! `sky-island warm`: has a server do all that can be done before a call comes.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::table::plain;
+use super::units::took;
+use super::{Failed, ServerArgs};
+use crate::cli::form::FormArgs;
+
+/// How long fetching and building may take.
+const WAIT: Duration = Duration::from_secs(300);
+
+#[derive(Args)]
+pub(in crate::cli) struct WarmArgs {
+    #[command(flatten)]
+    form: FormArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Deserialize)]
+struct Warm {
+    revision: String,
+    islands: usize,
+    fetch_sec: f64,
+    build_sec: f64,
+    start_sec: f64,
+}
+
+pub(super) fn run(args: &WarmArgs) -> Result<ExitCode, Failed> {
+    let client = args.server.client()?;
+    let form = args.form.form();
+    let answer = client.post("/warm", &form, WAIT)?;
+    args.server.show(&client, answer, |client, answer| {
+        let warm: Warm = client.read(answer)?;
+        let stages =
+            [("fetch", warm.fetch_sec), ("build", warm.build_sec), ("start", warm.start_sec)];
+        let stages = stages.map(|(stage, seconds)| format!("{stage} {}", took(seconds)));
+        let islands = match warm.islands {
+            1 => "1 island stands by".to_owned(),
+            count => format!("{count} islands stand by"),
+        };
+        let (url, revision) = (plain(&form.url), plain(&warm.revision));
+        Ok(format!("{url} is ready at {revision}: {islands} ({})\n", stages.join(", ")))
+    })
+}
