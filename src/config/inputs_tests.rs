@@ -196,6 +196,23 @@ fn problems_of_variables_and_flags_are_named_by_them() {
 }
 
 #[test]
+fn what_a_server_could_not_start_with_is_a_problem_of_the_file() {
+    let text = r#"{"admin_api_token": "", "admin_token_header": "two words", "jails": {"monitoring_addr": "a b"}}"#;
+    let found = problems(text);
+    let keys = [
+        "admin_api_token: is empty",
+        "admin_token_header: \"two words\"",
+        "jails.monitoring_addr: ",
+    ];
+    assert_eq!(found.len(), keys.len(), "{found:?}");
+    for key in keys {
+        assert!(found.iter().any(|problem| problem.contains(key)), "{key} is not in {found:?}");
+    }
+    let unsendable = problems("{\"admin_api_token\": \"caf\u{e9}\"}");
+    assert!(unsendable[0].contains("visible ASCII"), "{unsendable:?}");
+}
+
+#[test]
 fn a_port_wins_over_the_address_of_a_weaker_source_alone() {
     let folder = Folder::with(r#"{"listen": "127.0.0.1:1", "http_port": 2}"#);
     let address = |variables: &[_], flags: &[_]| {

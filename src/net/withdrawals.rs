@@ -227,6 +227,21 @@ mod tests {
     }
 
     #[test]
+    fn a_change_that_cannot_be_written_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = open(&folder);
+        let [kept, other] = ["10.9.0.1", "10.9.0.2"].map(|text| text.parse().unwrap());
+        server.steer(kept, true).unwrap();
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        for (address, withdrawn) in [(other, true), (kept, false)] {
+            let error = server.steer(address, withdrawn).unwrap_err();
+            assert!(matches!(error, WithdrawalError::Disk(..)), "{error}");
+        }
+        let left = server.pools().lease(Family::V4).map(|lease| lease.address());
+        assert_eq!(left.ok(), Some(other));
+    }
+
+    #[test]
     fn an_address_that_somebody_has_is_not_steered() {
         let folder = tempfile::tempdir().unwrap();
         let operator = open(&folder);

@@ -84,6 +84,8 @@ pub(super) struct Forgotten {
         (status = 200, body = Cache, description = "All entries, those that were used last first"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
         (status = 403, body = Forbidden, description = "The token is wrong or missing"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
     ))]
 pub(super) async fn list(State(app): State<App>, _: NoParameters) -> Answer<Cache> {
     blocking(move || cache(&app)).await.map(Json)
@@ -95,6 +97,8 @@ pub(super) async fn list(State(app): State<App>, _: NoParameters) -> Answer<Cach
         (status = 200, body = Cleared, description = "They are fetched and compiled anew when they are called"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
         (status = 403, body = Forbidden, description = "The token is wrong or missing"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
     ))]
 pub(super) async fn clear(State(app): State<App>, peer: Peer, _: NoParameters) -> Answer<Cleared> {
     note(peer, format_args!("clears the caches"));
@@ -123,6 +127,8 @@ pub(super) async fn clear(State(app): State<App>, peer: Peer, _: NoParameters) -
         (status = 200, body = Forgotten, description = "It is fetched or compiled anew when it is called"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "No id, or a parameter that there is not"),
         (status = 403, body = Forbidden, description = "The token is wrong or missing"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
         (status = 404, body = Problem, content_type = PROBLEM, description = "The caches have no such entry"),
     ))]
 pub(super) async fn forget(

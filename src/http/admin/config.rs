@@ -33,6 +33,8 @@ pub(super) struct Settings {
         (status = 200, body = Settings, description = "All keys; tokens are not shown"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
         (status = 403, body = Forbidden, description = "The token is wrong or missing"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
     ))]
 pub(super) async fn show(State(app): State<App>, _: NoParameters) -> Answer<Settings> {
     Ok(Json(Settings { settings: (app.admin.settings)() }))

@@ -92,6 +92,8 @@ pub(super) struct Changed {
         (status = 200, body = IpList, description = "The addresses in their order"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "Another parameter or state"),
         (status = 403, body = Forbidden, description = "The token is wrong or missing"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
     ))]
 pub(super) async fn list(State(app): State<App>, wanted: Wanted) -> Answer<IpList> {
     app.invoker.addresses().refresh();
@@ -114,6 +116,8 @@ pub(super) async fn list(State(app): State<App>, wanted: Wanted) -> Answer<IpLis
         (status = 200, body = IpList, description = "The addresses in their order"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "Another parameter or state"),
         (status = 403, body = Forbidden, description = "The token is wrong or missing"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
     ))]
 pub(super) async fn list_of_2017(state: State<App>, wanted: Wanted) -> Answer<IpList> {
     list(state, wanted).await
@@ -128,6 +132,8 @@ pub(super) async fn list_of_2017(state: State<App>, wanted: Wanted) -> Answer<Ip
         (status = 200, body = Changed, description = "It is so now"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "No address, or another state"),
         (status = 403, body = Forbidden, description = "The token is wrong or missing"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
         (status = 404, body = Problem, content_type = PROBLEM, description = "No pool has the address"),
         (status = 409, body = Problem, content_type = PROBLEM, description = "Somebody has the address"),
         (status = 413, body = Problem, content_type = PROBLEM, description = "The body is too large"),
@@ -148,6 +154,8 @@ pub(super) async fn change(
         (status = 200, body = Changed, description = "It is so now"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "No address, or another state"),
         (status = 403, body = Forbidden, description = "The token is wrong or missing"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
         (status = 404, body = Problem, content_type = PROBLEM, description = "No pool has the address"),
         (status = 409, body = Problem, content_type = PROBLEM, description = "Somebody has the address"),
         (status = 413, body = Problem, content_type = PROBLEM, description = "The body is too large"),

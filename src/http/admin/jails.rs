@@ -83,6 +83,8 @@ pub(super) struct AllStopped {
         (status = 200, body = Jails, description = "The islands of this server, the oldest first"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
         (status = 403, body = Forbidden, description = "The token is wrong or missing"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
     ))]
 pub(super) async fn list(State(app): State<App>, _: NoParameters) -> Answer<Jails> {
     let release = release();
@@ -97,6 +99,8 @@ pub(super) async fn list(State(app): State<App>, _: NoParameters) -> Answer<Jail
         (status = 200, body = Details, description = "The island"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "No number, or a parameter that there is not"),
         (status = 403, body = Forbidden, description = "The token is wrong or missing"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
         (status = 404, body = Problem, content_type = PROBLEM, description = "This server has no such island"),
     ))]
 pub(super) async fn show(
@@ -115,6 +119,8 @@ pub(super) async fn show(
         (status = 200, body = Stopped, description = "It was ended"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "No number, or a parameter that there is not"),
         (status = 403, body = Forbidden, description = "The token is wrong or missing"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
         (status = 404, body = Problem, content_type = PROBLEM, description = "This server has no such island"),
     ))]
 pub(super) async fn stop(
@@ -136,6 +142,8 @@ pub(super) async fn stop(
         (status = 200, body = AllStopped, description = "They were ended"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
         (status = 403, body = Forbidden, description = "The token is wrong or missing"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
     ))]
 pub(super) async fn stop_all(
     State(app): State<App>,

@@ -128,6 +128,8 @@ struct Addresses {
         (status = 200, body = Stats, description = "Numbers since the start, and of this moment"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
         (status = 403, body = Forbidden, description = "The token is wrong or missing"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
     ))]
 pub(super) async fn show(State(app): State<App>, _: NoParameters) -> Answer<Stats> {
     let invoker = &app.invoker;
