@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::meter::Meter;
@@ -23,6 +24,8 @@ use super::protocol::Bounds;
 const CONTROLLERS: [&str; 2] = ["memory", "pids"];
 /// Every group that we make at the top starts with this.
 const PREFIX: &str = "sky-island-";
+/// How many homes this process has made.
+static MADE: Mutex<u32> = Mutex::new(0);
 /// Bytes that a berth takes at most of the group that it shares with its islands.
 const BERTH_MEMORY: u64 = 1 << 20;
 
@@ -61,20 +64,28 @@ impl Home {
                 fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default()
             })
             .ok_or("this host mounts no cgroup hierarchy with the memory and pids controllers")?;
-        let name = format!("{PREFIX}{}", std::process::id());
-        let home = match Self::create_below(&layout, &layout.own, &name) {
+        // Held while others' homes are swept, so that none of our own is taken for one.
+        let mut made = MADE.lock();
+        let home = match Self::create_below(&layout, &layout.own, *made) {
             Ok(home) => home,
             Err(first) if layout.own == layout.top => return Err(first),
-            Err(first) => Self::create_below(&layout, &layout.top, &name).map_err(|_| first)?,
+            Err(first) => Self::create_below(&layout, &layout.top, *made).map_err(|_| first)?,
         };
+        *made += 1;
         Ok(home)
     }
 
-    fn create_below(layout: &Layout, parents: &[PathBuf], name: &str) -> Result<Self, String> {
+    /// Makes one beside those that this process has made before.
+    fn create_below(layout: &Layout, parents: &[PathBuf], before: u32) -> Result<Self, String> {
+        let own = std::process::id();
+        let name = match before {
+            0 => format!("{PREFIX}{own}"),
+            _ => format!("{PREFIX}{own}-{before}"),
+        };
         let mut folders = Vec::new();
         for parent in parents {
-            sweep(parent);
-            let folder = parent.join(name);
+            sweep(parent, before > 0);
+            let folder = parent.join(&name);
             let made = || -> io::Result<()> {
                 if layout.version == Version::Two {
                     delegate(parent, true)?;
@@ -180,14 +191,18 @@ fn delegate(folder: &Path, move_aside: bool) -> io::Result<()> {
     }
 }
 
-/// Removes the homes of servers that no longer run; one with our own number was left by another before us.
-fn sweep(parent: &Path) {
+/// Removes the homes of servers that no longer run. Those with our own number are ours, if we have made some; if not, they
+/// were left by another of that number before us.
+fn sweep(parent: &Path, have_own: bool) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok());
-        // What bears our own number was left by another of that number: we have made nothing yet.
-        let gone = |pid: u32| {
-            pid == std::process::id() || !Path::new("/proc").join(pid.to_string()).exists()
+        let owner = name.to_str().and_then(|name| {
+            let number = name.strip_prefix(PREFIX)?;
+            number.split_once('-').map_or(number, |(pid, _)| pid).parse::<u32>().ok()
+        });
+        let gone = |pid: u32| match pid == std::process::id() {
+            true => !have_own,
+            false => !Path::new("/proc").join(pid.to_string()).exists(),
         };
         if owner.is_some_and(gone) {
             remove_home(&entry.path());
@@ -326,57 +341,5 @@ fn open(folder: &OwnedFd, name: &str) -> io::Result<fs::File> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HYBRID: &str = "\
-30 23 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
-33 30 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
-36 30 0:32 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids
-38 30 0:34 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw";
-    const PURE: &str =
-        "26 23 0:24 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate";
-
-    #[test]
-    fn version_two_is_used_where_it_has_the_controllers() {
-        let own = "0::/user.slice/user-1000.slice/session.scope";
-        let layout = Layout::find(PURE, own, &|_| "cpuset cpu io memory pids\n".into()).unwrap();
-        assert_eq!(layout.version, Version::Two);
-        let path = "/sys/fs/cgroup/user.slice/user-1000.slice/session.scope";
-        assert_eq!(layout.own, [PathBuf::from(path)]);
-        // Where a server has made place for its successor.
-        let moved = format!("{own}{LEAF}");
-        let again = Layout::find(PURE, &moved, &|_| "cpuset cpu io memory pids\n".into()).unwrap();
-        assert_eq!(again, layout);
-    }
-
-    #[test]
-    fn version_one_is_used_where_version_two_has_no_controllers() {
-        let own = "5:pids:/\n4:memory:/box\n0::/";
-        let layout = Layout::find(HYBRID, own, &|_| String::new()).unwrap();
-        assert_eq!(layout.version, Version::One);
-        assert_eq!(
-            layout.own,
-            [PathBuf::from("/sys/fs/cgroup/memory/box"), PathBuf::from("/sys/fs/cgroup/pids/")]
-        );
-    }
-
-    #[test]
-    fn a_home_is_swept_whose_owner_is_gone_or_had_our_number() {
-        let top = tempfile::tempdir().unwrap();
-        let own = std::process::id();
-        let names =
-            [format!("{PREFIX}{own}"), format!("{PREFIX}{}", u32::MAX), format!("{PREFIX}1")];
-        for name in &names {
-            fs::create_dir_all(top.path().join(name).join("si_0123abcd_1")).unwrap();
-        }
-        sweep(top.path());
-        assert_eq!(names.map(|name| top.path().join(name).exists()), [false, false, true]);
-    }
-
-    #[test]
-    fn a_host_without_the_controllers_has_no_layout() {
-        assert_eq!(Layout::find(PURE, "0::/", &|_| "cpu io".into()), None);
-        assert_eq!(Layout::find("", "", &|_| String::new()), None);
-    }
-}
+#[path = "cgroup_tests.rs"]
+mod tests;
