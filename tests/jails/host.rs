@@ -12,7 +12,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use sky_island::exec::{Command, ExecError, Executor, Output};
@@ -23,6 +23,8 @@ pub use system::{MEMORY, Mounted, System};
 
 /// After how long a command does its work that nobody waits for any more.
 const LATE: Duration = Duration::from_millis(4);
+/// When one that comes late does it at the latest.
+const LATEST: Duration = Duration::from_secs(5);
 
 pub fn good(stdout: &str) -> Output {
     Output { code: Some(0), stdout: stdout.to_owned(), stderr: String::new() }
@@ -43,7 +45,7 @@ pub enum Fault {
     Hangs,
     /// It does its work, and does not end within its deadline.
     HangsAfterwards,
-    /// It does not end within its deadline, cannot be killed, and does its work a moment later.
+    /// It does not end within its deadline, cannot be killed, and does its work once the giving back has come to a dataset.
     ComesLate,
     /// It stops there for good, and has done nothing.
     Stops,
@@ -185,6 +187,20 @@ impl Unworked {
     fn work(&mut self) -> Option<Output> {
         self.words.take().map(|words| self.inner.work(&words))
     }
+
+    fn work_after_a_destroy(&mut self) {
+        let (inner, words) = (self.inner.clone(), self.words.take().unwrap_or_default());
+        let first = inner.state.lock().log.len();
+        std::thread::spawn(move || {
+            let destroys =
+                || inner.state.lock().log[first..].iter().any(|it| it.starts_with("zfs destroy"));
+            let until = Instant::now() + LATEST;
+            while !destroys() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            inner.work(&words);
+        });
+    }
 }
 
 impl Drop for Unworked {
@@ -233,7 +249,7 @@ impl Executor for Host {
                     return Err(overdue());
                 }
                 Some(Fault::ComesLate) => {
-                    drop(unworked);
+                    unworked.work_after_a_destroy();
                     return Err(overdue());
                 }
                 Some(Fault::Stops) => {
