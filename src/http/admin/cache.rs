@@ -9,11 +9,11 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::error::{Forbidden, PROBLEM, Problem, Refused};
+use super::super::error::{PROBLEM, Problem, Refused};
 use super::super::json::Json;
 use super::super::{App, Peer};
 use super::query::{NoParameters, key};
-use super::{Answer, note};
+use super::{Answer, Guarded, note};
 use crate::invoke::Code;
 use crate::store::Facts;
 
@@ -83,9 +83,7 @@ pub(super) struct Forgotten {
     responses(
         (status = 200, body = Cache, description = "All entries, those that were used last first"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
-        (status = 403, body = Forbidden, description = "The token is wrong or missing"),
-        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
-        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
+        Guarded,
     ))]
 pub(super) async fn list(State(app): State<App>, _: NoParameters) -> Answer<Cache> {
     blocking(move || cache(&app)).await.map(Json)
@@ -96,9 +94,7 @@ pub(super) async fn list(State(app): State<App>, _: NoParameters) -> Answer<Cach
     responses(
         (status = 200, body = Cleared, description = "They are fetched and compiled anew when they are called"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
-        (status = 403, body = Forbidden, description = "The token is wrong or missing"),
-        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
-        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
+        Guarded,
     ))]
 pub(super) async fn clear(State(app): State<App>, peer: Peer, _: NoParameters) -> Answer<Cleared> {
     note(peer, format_args!("clears the caches"));
@@ -126,9 +122,7 @@ pub(super) async fn clear(State(app): State<App>, peer: Peer, _: NoParameters) -
     responses(
         (status = 200, body = Forgotten, description = "It is fetched or compiled anew when it is called"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "No id, or a parameter that there is not"),
-        (status = 403, body = Forbidden, description = "The token is wrong or missing"),
-        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
-        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
+        Guarded,
         (status = 404, body = Problem, content_type = PROBLEM, description = "The caches have no such entry"),
     ))]
 pub(super) async fn forget(

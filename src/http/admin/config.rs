@@ -5,10 +5,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::App;
-use super::super::error::{Forbidden, PROBLEM, Problem};
+use super::super::error::{PROBLEM, Problem};
 use super::super::json::Json;
-use super::Answer;
 use super::query::NoParameters;
+use super::{Answer, Guarded};
 
 /// One key of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -32,9 +32,7 @@ pub(super) struct Settings {
     responses(
         (status = 200, body = Settings, description = "All keys; tokens are not shown"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
-        (status = 403, body = Forbidden, description = "The token is wrong or missing"),
-        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
-        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
+        Guarded,
     ))]
 pub(super) async fn show(State(app): State<App>, _: NoParameters) -> Answer<Settings> {
     Ok(Json(Settings { settings: (app.admin.settings)() }))

@@ -11,11 +11,11 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::super::error::{Forbidden, PROBLEM, Problem, Refused};
+use super::super::error::{PROBLEM, Problem, Refused};
 use super::super::json::Json;
 use super::super::{App, Peer, function};
 use super::query::{NoParameters, Wanted};
-use super::{Answer, note};
+use super::{Answer, Guarded, note};
 use crate::invoke::{Code, from_json};
 use crate::net::{Listed, State as Doing, WithdrawalError};
 
@@ -91,9 +91,7 @@ pub(super) struct Changed {
     responses(
         (status = 200, body = IpList, description = "The addresses in their order"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "Another parameter or state"),
-        (status = 403, body = Forbidden, description = "The token is wrong or missing"),
-        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
-        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
+        Guarded,
     ))]
 pub(super) async fn list(State(app): State<App>, wanted: Wanted) -> Answer<IpList> {
     app.invoker.addresses().refresh();
@@ -115,9 +113,7 @@ pub(super) async fn list(State(app): State<App>, wanted: Wanted) -> Answer<IpLis
     responses(
         (status = 200, body = IpList, description = "The addresses in their order"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "Another parameter or state"),
-        (status = 403, body = Forbidden, description = "The token is wrong or missing"),
-        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
-        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
+        Guarded,
     ))]
 pub(super) async fn list_of_2017(state: State<App>, wanted: Wanted) -> Answer<IpList> {
     list(state, wanted).await
@@ -131,9 +127,7 @@ pub(super) async fn list_of_2017(state: State<App>, wanted: Wanted) -> Answer<Ip
     responses(
         (status = 200, body = Changed, description = "It is so now"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "No address, or another state"),
-        (status = 403, body = Forbidden, description = "The token is wrong or missing"),
-        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
-        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
+        Guarded,
         (status = 404, body = Problem, content_type = PROBLEM, description = "No pool has the address"),
         (status = 409, body = Problem, content_type = PROBLEM, description = "Somebody has the address"),
         (status = 413, body = Problem, content_type = PROBLEM, description = "The body is too large"),
@@ -153,9 +147,7 @@ pub(super) async fn change(
     responses(
         (status = 200, body = Changed, description = "It is so now"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "No address, or another state"),
-        (status = 403, body = Forbidden, description = "The token is wrong or missing"),
-        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
-        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
+        Guarded,
         (status = 404, body = Problem, content_type = PROBLEM, description = "No pool has the address"),
         (status = 409, body = Problem, content_type = PROBLEM, description = "Somebody has the address"),
         (status = 413, body = Problem, content_type = PROBLEM, description = "The body is too large"),

@@ -7,11 +7,11 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::error::{Forbidden, PROBLEM, Problem, Refused};
+use super::super::error::{PROBLEM, Problem, Refused};
 use super::super::json::Json;
 use super::super::{App, Peer};
 use super::query::{NoParameters, number};
-use super::{Answer, note};
+use super::{Answer, Guarded, note};
 use crate::invoke::Code;
 use crate::island::{IslandId, Resident};
 
@@ -82,9 +82,7 @@ pub(super) struct AllStopped {
     responses(
         (status = 200, body = Jails, description = "The islands of this server, the oldest first"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
-        (status = 403, body = Forbidden, description = "The token is wrong or missing"),
-        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
-        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
+        Guarded,
     ))]
 pub(super) async fn list(State(app): State<App>, _: NoParameters) -> Answer<Jails> {
     let release = release();
@@ -98,9 +96,7 @@ pub(super) async fn list(State(app): State<App>, _: NoParameters) -> Answer<Jail
     responses(
         (status = 200, body = Details, description = "The island"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "No number, or a parameter that there is not"),
-        (status = 403, body = Forbidden, description = "The token is wrong or missing"),
-        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
-        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
+        Guarded,
         (status = 404, body = Problem, content_type = PROBLEM, description = "This server has no such island"),
     ))]
 pub(super) async fn show(
@@ -118,9 +114,7 @@ pub(super) async fn show(
     responses(
         (status = 200, body = Stopped, description = "It was ended"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "No number, or a parameter that there is not"),
-        (status = 403, body = Forbidden, description = "The token is wrong or missing"),
-        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
-        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
+        Guarded,
         (status = 404, body = Problem, content_type = PROBLEM, description = "This server has no such island"),
     ))]
 pub(super) async fn stop(
@@ -141,9 +135,7 @@ pub(super) async fn stop(
     responses(
         (status = 200, body = AllStopped, description = "They were ended"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
-        (status = 403, body = Forbidden, description = "The token is wrong or missing"),
-        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
-        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
+        Guarded,
     ))]
 pub(super) async fn stop_all(
     State(app): State<App>,

@@ -6,6 +6,7 @@
 mod cache;
 mod config;
 mod go;
+mod guarded;
 mod ips;
 mod jails;
 mod query;
@@ -28,6 +29,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use config::Setting;
+use guarded::Guarded;
 pub use token::{Access, AccessError, HEADER};
 
 use super::error::{self, Refused};
@@ -130,4 +132,68 @@ async fn in_time(request: Request, next: Next) -> Response {
 /// Writes a change down, before it is made.
 fn note(peer: Peer, what: std::fmt::Arguments<'_>) {
     tracing::info!(%peer, "admin: {what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::routing::get;
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+    use serde_json::{Value, json};
+
+    const TOKEN: &str = "asdfasdfasdfasdf";
+
+    /// The answer to an operator, without the id that differs each time.
+    async fn answer(router: Router) -> Value {
+        let request = Request::builder().uri("/x").header(HEADER, TOKEN).body(Body::empty());
+        let service = TowerToHyperService::new(router);
+        let response = service.call(request.unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 1 << 16).await.unwrap();
+        let mut body: Value = serde_json::from_slice(&bytes).unwrap();
+        let id = body.as_object_mut().unwrap().remove("call_id").unwrap();
+        assert_eq!(parts.headers["x-call-id"], id.as_str().unwrap());
+        let retry = parts.headers.get("retry-after").map(|value| value.to_str().unwrap());
+        let kind = parts.headers["content-type"].to_str().unwrap();
+        json!({"status": parts.status.as_u16(), "type": kind, "retry": retry, "body": body})
+    }
+
+    fn written(status: u16, code: &str, title: &str, detail: &str) -> Value {
+        let body = json!({"type": format!("urn:sky-island:{code}"), "title": title, "status": status,
+            "detail": detail, "code": code, "stage": "request", "error": title});
+        let retry = (status == 503).then_some("1");
+        json!({"status": status, "type": "application/problem+json", "retry": retry, "body": body})
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_room_is_told_so() {
+        let admin = Admin::new(Access::new(None, TOKEN).unwrap(), Vec::new);
+        let taken = admin.turns.clone().try_acquire_many_owned(AT_ONCE as u32).unwrap();
+        let handler = get(|| async { Json(json!({"call_id": "a"})) });
+        let router = Router::new().route("/x", handler);
+        let router = router.layer(from_fn_with_state(admin, guard));
+        let detail = "16 such admin requests are under way";
+        let expected = written(503, "busy", "Busy", detail);
+        assert_eq!(answer(router).await, expected);
+        drop(taken);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_too_long_is_given_up() {
+        let handler = get(|| async { std::future::pending::<()>().await });
+        let router = Router::new().route("/x", handler).layer(from_fn(in_time));
+        let detail = "it was not done within 30s; part of it may be";
+        assert_eq!(answer(router).await, written(504, "deadline", "Deadline passed", detail));
+    }
+
+    #[tokio::test]
+    async fn what_fails_on_our_side_says_no_more_than_that() {
+        let failed = || async { Err::<(), _>(Refused::internal(std::io::Error::other("secret"))) };
+        let router = Router::new().route("/x", get(failed));
+        let detail = "the server failed; its log has the reason under this call_id";
+        let expected = written(500, "internal", "Internal Server Error", detail);
+        assert_eq!(answer(router).await, expected);
+    }
 }

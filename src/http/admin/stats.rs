@@ -8,10 +8,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::App;
-use super::super::error::{Forbidden, PROBLEM, Problem};
+use super::super::error::{PROBLEM, Problem};
 use super::super::json::Json;
 use super::query::NoParameters;
-use super::{Answer, go};
+use super::{Answer, Guarded, go};
 use crate::invoke::Load;
 use crate::metrics::{Lookups, Snapshot, StageLatency};
 
@@ -127,9 +127,7 @@ struct Addresses {
     responses(
         (status = 200, body = Stats, description = "Numbers since the start, and of this moment"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
-        (status = 403, body = Forbidden, description = "The token is wrong or missing"),
-        (status = 503, body = Problem, content_type = PROBLEM, description = "Too many admin requests are under way"),
-        (status = 504, body = Problem, content_type = PROBLEM, description = "It was not done in time; part of it may be"),
+        Guarded,
     ))]
 pub(super) async fn show(State(app): State<App>, _: NoParameters) -> Answer<Stats> {
     let invoker = &app.invoker;
