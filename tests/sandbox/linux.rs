@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use sky_island::island::{Ending, Purpose};
 
-use super::host::{not_given, promise, read};
+use super::host::{alone, eventually, not_given, promise, read};
+use super::system;
 use super::tools::tool;
 
 #[derive(Deserialize)]
@@ -48,6 +49,20 @@ fn a_function_makes_no_namespaces() {
 fn all_are_refused(found: &BTreeMap<String, String>) {
     assert_eq!(found.len(), 7);
     assert!(found.values().all(|answer| answer == "ENOSYS"), "{found:?}");
+}
+
+#[test]
+fn a_functions_timers_may_be_a_millisecond_late() {
+    const NAME: &str = "sandbox::linux::a_functions_timers_may_be_a_millisecond_late";
+    alone(NAME, 0, |host| {
+        let (islands, spec) = (host.islands.clone(), host.function(&["sleep", "60000"]));
+        let run = host.runtime.spawn(async move { islands.run(&spec).await });
+        eventually("the function runs", || system::functions().len() == 1);
+        for function in system::functions() {
+            assert_eq!(system::timer_slack(function).unwrap(), 1_000_000, "nanoseconds");
+        }
+        run.abort();
+    });
 }
 
 #[test]

@@ -93,6 +93,12 @@ pub fn user(pid: u32) -> Option<u32> {
     field(pid, "Uid")?.split_whitespace().next()?.parse().ok()
 }
 
+/// How late a process's timers may be, in nanoseconds.
+pub fn timer_slack(pid: u32) -> std::io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/timerslack_ns"))?;
+    text.trim().parse().map_err(std::io::Error::other)
+}
+
 pub fn is_alive(pid: u32) -> bool {
     field(pid, "State").is_some_and(|state| !state.starts_with(['Z', 'X']))
 }
