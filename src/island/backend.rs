@@ -76,6 +76,12 @@ impl Stdio {
         let three = [&self.stdin, &self.stdout, &self.stderr];
         three.into_iter().chain(&self.arguments).map(AsRawFd::as_raw_fd).collect()
     }
+
+    /// The same, to be given away with the program's own.
+    pub fn with(self, program: OwnedFd) -> Vec<OwnedFd> {
+        let three = [self.stdin, self.stdout, self.stderr];
+        three.into_iter().chain(self.arguments).chain([program]).collect()
+    }
 }
 
 /// What a process uses.

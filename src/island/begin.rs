@@ -54,13 +54,19 @@ pub(crate) fn default_signals() -> nix::Result<()> {
 /// line. Gives back the program's own, which comes last where `go` names no path.
 pub(crate) fn take_stdio(go: &Go, mut fds: Vec<OwnedFd>) -> Result<Option<OwnedFd>, String> {
     let program = if go.program.is_none() { fds.pop() } else { None };
+    place_stdio(&fds)?;
+    Ok(program)
+}
+
+/// Gives stdin, stdout, stderr and, where there is one, the line their numbers.
+pub(crate) fn place_stdio(fds: &[OwnedFd]) -> Result<(), String> {
     if !(3..=4).contains(&fds.len()) {
         return Err("the program came without its descriptors".into());
     }
     for (fd, number) in fds.iter().zip(0..) {
         duplicate(fd, number, 0).map_err(|error| format!("dup3: {error}"))?;
     }
-    Ok(program)
+    Ok(())
 }
 
 /// The same file under a number above [`LINE`].

@@ -1,9 +1,13 @@
 //! That islands of which one process is the parent, one after the other, are as apart as if each had its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sky_island::island::{Ending, Spec, StartError};
+use sky_island::island::{Ending, Program, Spec, StartError};
 
 use super::host::{Host, alone, eventually, not_given, promise, read};
 use super::system;
@@ -83,6 +87,48 @@ alone!(a_berth_that_is_killed_is_replaced_and_its_island_reported, |host| {
         eventually("its groups are gone", system::is_rid_of_islands);
     }
 });
+
+alone!(a_berth_runs_one_program_after_the_other_whatever_is_left_between_them, |host| {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, original) = (folder.path().join("program"), host.program());
+    fs::copy(format!("/proc/self/fd/{}", original.as_raw_fd()), &path).unwrap();
+    let copy = Arc::new(fs::File::open(&path).unwrap());
+    let mut berths = BTreeSet::new();
+    for program in [&original, &copy, &copy, &original].into_iter().cycle().take(20) {
+        // What it leaves has the next one find another /tmp.
+        let mut spec = host.function(&["write", "/tmp/left"]);
+        spec.program = Program::File(program.clone());
+        let made: BTreeMap<String, String> = read(&host.run(&spec));
+        assert_eq!(made["/tmp/left"], "done");
+        berths.extend(system::berths());
+    }
+    assert!(berths.len() < 5, "{berths:?}");
+});
+
+#[test]
+fn a_program_that_is_none_is_refused_with_the_reason_however_it_is_started() {
+    // The first is told what to become when it was made, the others at once.
+    const MADE_AHEAD: usize = 1;
+    let name =
+        "sandbox::berths::a_program_that_is_none_is_refused_with_the_reason_however_it_is_started";
+    alone(name, MADE_AHEAD, refuse_what_is_no_program);
+}
+
+fn refuse_what_is_no_program(host: &Host) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("program");
+    fs::write(&path, "no program").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let program = Arc::new(fs::File::open(&path).unwrap());
+    for _ in 0..4 {
+        let mut spec = host.function(&["exit", "0"]);
+        spec.program = Program::File(program.clone());
+        let outcome = host.runtime.block_on(host.islands.run(&spec));
+        let Err(StartError::Refused(reason)) = outcome else { panic!("{outcome:?}") };
+        assert!(reason.contains("exec function"), "{reason}");
+        assert_eq!(host.run(&host.function(&["exit", "0"])).ending, Ending::Exited(0), "the next");
+    }
+}
 
 alone!(an_island_is_killed_whatever_its_berth_is_about, |host| {
     for microseconds in (0..4000).step_by(100) {

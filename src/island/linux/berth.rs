@@ -31,6 +31,7 @@ use super::confine;
 use super::meter::{Meter, first_of};
 use super::protocol::{Bounds, Report, Take};
 use super::root::failed;
+use super::rules::Rules;
 use super::seccomp::Word;
 use super::sys::{self, SharedNumber, Stack};
 use super::tmp::Tmp;
@@ -79,15 +80,27 @@ struct Held {
     /// Bytes charged to its group when it was new.
     memory_at_first: u64,
     tmp: Tmp,
+    /// Of the last island that was told at once what to become.
+    rules: Option<Rules>,
     stack: Stack,
+}
+
+/// How an island is told what to become.
+enum Orders {
+    /// On its control socket, once it is wanted.
+    Later(OwnedFd),
+    /// At once; with its descriptors from 0 on.
+    Now(Execution, Vec<OwnedFd>),
 }
 
 /// What a first process says to its berth, by the memory that they share.
 #[derive(Default)]
 struct Said {
-    /// It got as far as this, and all that it needed memory for was done.
-    execution: Option<Execution>,
-    has_failed: bool,
+    /// What it was told on its control socket.
+    told: Option<Execution>,
+    /// It got as far as its program, and all that it needed memory for was done.
+    has_settled: bool,
+    failure: Option<String>,
 }
 
 impl Berth<'_> {
@@ -101,8 +114,8 @@ impl Berth<'_> {
             self.report(Err(reason), false);
         });
         while let Ok(held) = &mut held
-            && let Ok(Some((Take, fds))) = incoming.next(self.launcher.as_raw_fd())
-            && self.serve(held, fds)
+            && let Ok(Some((take, fds))) = incoming.next(self.launcher.as_raw_fd())
+            && self.serve(held, take, fds)
         {}
         sys::exit_now(0)
     }
@@ -145,6 +158,7 @@ impl Berth<'_> {
             memory,
             memory_at_first: 0,
             tmp,
+            rules: None,
             stack,
         };
         held.memory_at_first = held.memory_used()?;
@@ -165,46 +179,82 @@ impl Berth<'_> {
     }
 
     /// Serves one island from its beginning to its end; whether there may be another.
-    fn serve(&self, held: &mut Held, fds: Vec<OwnedFd>) -> bool {
-        let Some(control) = fds.into_iter().next() else {
-            self.report(Err("the order came without a control socket".into()), true);
-            return true;
+    fn serve(&self, held: &mut Held, take: Take, fds: Vec<OwnedFd>) -> bool {
+        let orders = match held.orders(take, fds) {
+            Ok(orders) => orders,
+            Err(reason) => {
+                self.report(Err(reason), true);
+                return true;
+            }
         };
         let mut said = Said::default();
         // The island inherits the score, which nobody could give it later. It gives the berth its own back.
         let _ = held.score.write_at(FIRST_TO_GO, 0);
-        let Held { stack, process, score, own_score, .. } = held;
+        let Held { stack, process, score, own_score, rules, .. } = held;
         let begun = sys::run_apart(stack, self.island, self.word, || {
             let _ = score.write_at(own_score.as_bytes(), 0);
-            self.become_island(process, &control, &mut said)
+            self.become_island(process, rules.as_ref(), &orders, &mut said)
         });
-        drop(control);
+        let is_told_later = matches!(orders, Orders::Later(_));
+        drop(orders);
         if let Err(error) = begun {
             self.report(Err(format!("clone: {error}")), false);
             return false;
         }
         let exit = self.wait_for_island();
-        let has_begun = said.execution.is_some() && !said.has_failed;
+        let has_begun = said.has_settled && said.failure.is_none();
         let has_killed = held.memory.as_ref().is_some_and(Meter::has_killed);
         let free = has_begun && !has_killed && held.is_rid_of_island(self.bounds.memory / RESIDUE);
         let oom = has_killed && exit.code != Some(0);
-        self.report(Ok(Exit { oom, ..exit }), free);
+        let end = match said.failure {
+            Some(reason) if !is_told_later => Err(reason),
+            _ => Ok(Exit { oom, ..exit }),
+        };
+        self.report(end, free);
         free
     }
 
     /// What the first process of an island does, on the berth's memory.
-    fn become_island(&self, berth: &OwnedFd, control: &OwnedFd, said: &mut Said) {
-        let reason = match self.settle(berth, control) {
-            Ok(execution) => said.execution.insert(execution).begin(),
+    fn become_island(
+        &self,
+        berth: &OwnedFd,
+        rules: Option<&Rules>,
+        orders: &Orders,
+        said: &mut Said,
+    ) {
+        let Said { told, has_settled, failure } = said;
+        let execution = self.settle(berth).and_then(|()| match orders {
+            Orders::Later(control) => {
+                sys::close_all_from(begin::LINE + 1, &[control.as_raw_fd()]);
+                let rules = confine::file_rules(&["/tmp".into()], false)?;
+                Ok(&*told.insert(Execution::receive(control, rules)?))
+            }
+            Orders::Now(execution, stdio) => {
+                let rules = rules.ok_or("it has no rules")?;
+                begin::place_stdio(stdio)?;
+                execution.enter_folder()?;
+                rules.seal()?;
+                sys::close_all_from(begin::LINE + 1, &[rules.program()]);
+                Ok(execution)
+            }
+        });
+        let reason = match execution {
+            Ok(execution) => {
+                *has_settled = true;
+                execution.begin()
+            }
             Err(reason) => reason,
         };
-        said.has_failed = true;
-        // The server reads the reason when it sees the exit; if it is gone, so is the need.
-        let _ = wire::send(control.as_raw_fd(), &reason, &[]);
+        if let Orders::Later(control) = orders {
+            // The server reads the reason when it sees the exit; if it is gone, so is the need.
+            let _ = wire::send(control.as_raw_fd(), &reason, &[]);
+        }
+        *failure = Some(reason);
         sys::exit_now(crate::island::begin::NOT_STARTED)
     }
 
-    fn settle(&self, berth: &OwnedFd, control: &OwnedFd) -> Result<Execution, String> {
+    /// What does not depend on the program.
+    fn settle(&self, berth: &OwnedFd) -> Result<(), String> {
         child::leave_launchers_signals()?;
         confine::become_nobody(self.word).map_err(failed("change the user"))?;
         confine::drop_privileges(self.word).map_err(failed("drop privileges"))?;
@@ -213,9 +263,7 @@ impl Berth<'_> {
             // It was gone before this process asked to end with it.
             sys::exit_now(0);
         }
-        sys::close_all_from(begin::LINE + 1, &[control.as_raw_fd()]);
-        let rules = confine::file_rules(&["/tmp".into()], false)?;
-        Execution::receive(control, rules)
+        Ok(())
     }
 
     /// Waits until nothing of the island runs any more.
@@ -241,10 +289,27 @@ impl Held {
         self.memory.as_ref().map_or(Ok(0), Meter::used).map_err(failed("memory"))
     }
 
+    /// How the next island is told what to become.
+    fn orders(&mut self, take: Take, mut fds: Vec<OwnedFd>) -> Result<Orders, String> {
+        let Some(go) = take.go else {
+            let control = fds.into_iter().next();
+            return control.map(Orders::Later).ok_or_else(|| "no control socket".to_owned());
+        };
+        let program = fds.pop().ok_or("no program")?;
+        let kept = self.rules.take().filter(|rules| rules.allow(&program));
+        let rules = kept.map_or_else(|| Rules::make(program), Ok)?;
+        let rules = self.rules.insert(rules);
+        Ok(Orders::Now(Execution::new(go, Some(rules.program()))?, fds))
+    }
+
     /// Whether nothing is left of the island that has ended; of its /tmp, because another is mounted.
     fn is_rid_of_island(&mut self, residue: u64) -> bool {
         let most = self.memory_at_first.saturating_add(residue);
-        self.tmp.renew().is_ok()
+        let renewed = self.tmp.renew();
+        if renewed != Ok(false) {
+            self.rules = None;
+        }
+        renewed.is_ok()
             && sockets_in(&self.sockets).is_ok_and(|now| now == self.no_sockets)
             && self.memory_used().is_ok_and(|used| used <= most)
     }

@@ -164,8 +164,9 @@ impl Berth {
     }
 
     /// Has it serve an island.
-    pub(crate) fn take(&mut self, id: &str, control: &OwnedFd) -> io::Result<()> {
-        wire::send(self.socket.as_raw_fd(), &Take, &[control.as_raw_fd()])?;
+    pub(crate) fn take(&mut self, id: &str, take: &Take, fds: &[OwnedFd]) -> io::Result<()> {
+        let fds: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        wire::send(self.socket.as_raw_fd(), take, &fds)?;
         self.state = State::Serves(id.to_owned());
         Ok(())
     }
@@ -259,7 +260,7 @@ mod tests {
             let (key, _) = berths.add(berth);
             let (control, _) = wire::pair().unwrap();
             let berth = berths.get_mut(key).unwrap();
-            berth.take("si_1", &control).unwrap();
+            berth.take("si_1", &Take { go: None }, &[control]).unwrap();
             let end = Ok(Exit { code: Some(0), signal: None, oom: false });
             wire::send(far.as_raw_fd(), &Report { end, free: true }, &[]).unwrap();
             if kills {

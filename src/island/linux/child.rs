@@ -125,11 +125,25 @@ pub(crate) struct Execution {
     path: CString,
     args: sys::Words,
     env: sys::Words,
+    folder: CString,
     name: String,
 }
 
 impl Execution {
-    /// The last step of each first process but one: waits to be told what to become, and confines itself to that.
+    /// `program` is its descriptor, where `go` names no path.
+    pub(crate) fn new(go: Go, program: Option<RawFd>) -> Result<Self, String> {
+        let words = |texts: &[String]| {
+            sys::Words::new(texts).map_err(|error| format!("{texts:?} holds a NUL: {error}"))
+        };
+        let (args, env) = (words(&go.args)?, words(&go.env)?);
+        let path = CString::new(go.program.unwrap_or_default()).map_err(|e| e.to_string())?;
+        let folder = CString::new(go.folder).map_err(|e| e.to_string())?;
+        let name = go.args.into_iter().next().unwrap_or_default();
+        Ok(Self { program, path, args, env, folder, name })
+    }
+
+    /// The last step but one of a first process that is told on its control socket: waits for that, and confines itself
+    /// to what it says.
     pub(crate) fn receive(control: &OwnedFd, rules: RulesetCreated) -> Result<Self, String> {
         let message = Incoming::default()
             .next::<Go>(control.as_raw_fd())
@@ -137,15 +151,20 @@ impl Execution {
         // The server no longer wants this island.
         let Some((go, fds)) = message else { sys::exit_now(0) };
         let program = begin::take_stdio(&go, fds)?;
-        let words = |texts: &[String]| {
-            sys::Words::new(texts).map_err(|error| format!("{texts:?} holds a NUL: {error}"))
+        let rules = match &program {
+            Some(program) => confine::allow_program(rules, program.as_fd())?,
+            None => rules,
         };
-        let (args, env) = (words(&go.args)?, words(&go.env)?);
-        let path = CString::new(go.program.unwrap_or_default()).map_err(|e| e.to_string())?;
-        std::env::set_current_dir(&go.folder).map_err(failed(&go.folder))?;
-        confine::seal_files(rules, program.as_ref().map(|fd| fd.as_fd()))?;
-        let name = go.args.into_iter().next().unwrap_or_default();
-        Ok(Self { program: program.map(IntoRawFd::into_raw_fd), path, args, env, name })
+        let execution = Self::new(go, program.map(IntoRawFd::into_raw_fd))?;
+        execution.enter_folder()?;
+        confine::seal_files(rules)?;
+        Ok(execution)
+    }
+
+    /// Goes to the folder that the program is to start in.
+    pub(crate) fn enter_folder(&self) -> Result<(), String> {
+        nix::unistd::chdir(self.folder.as_c_str())
+            .map_err(|error| format!("{:?}: {error}", self.folder))
     }
 
     /// The last step; returns only why it failed.

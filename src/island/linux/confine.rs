@@ -97,17 +97,18 @@ pub(crate) fn file_rules(writable: &[PathBuf], network: bool) -> Result<RulesetC
     Ok(rules)
 }
 
-/// Puts the rules into force, with one file more that may be run.
-pub(crate) fn seal_files(
-    mut rules: RulesetCreated,
-    program: Option<BorrowedFd<'_>>,
-) -> Result<(), String> {
-    if let Some(program) = program {
-        let access = AccessFs::Execute | AccessFs::ReadFile;
-        rules = rules.add_rule(PathBeneath::new(program, access)).map_err(text)?;
-    }
-    rules.restrict_self().map_err(text)?;
-    Ok(())
+/// The rules with one file more that may be run.
+pub(crate) fn allow_program(
+    rules: RulesetCreated,
+    program: BorrowedFd<'_>,
+) -> Result<RulesetCreated, String> {
+    let access = AccessFs::Execute | AccessFs::ReadFile;
+    rules.add_rule(PathBeneath::new(program, access)).map_err(text)
+}
+
+/// Puts the rules into force.
+pub(crate) fn seal_files(rules: RulesetCreated) -> Result<(), String> {
+    rules.restrict_self().map(|_| ()).map_err(text)
 }
 
 fn text(error: impl std::error::Error) -> String {

@@ -26,7 +26,7 @@ use crate::island::wire::{self, Event, Incoming, LISTED};
 use super::berths::{Berth, Berths, Key, Left};
 use super::cgroup::{Group, Home};
 use super::maker::{Island, Maker, NotMade};
-use super::protocol::Prepare;
+use super::protocol::{Prepare, Take};
 use super::watch::{Ready, Watch};
 use super::{child, root, sys};
 
@@ -157,14 +157,13 @@ impl Launcher {
         match request {
             Request::Kill { id } => self.kill(&id),
             Request::List => self.list(),
-            Request::Prepare(prepare) => {
-                let result = match fds.into_iter().next() {
-                    Some(control) if prepare.fits_a_berth() => self.lodge(&prepare, &control),
-                    Some(control) => self
-                        .maker
-                        .island(&prepare, control)
-                        .and_then(|island| self.own(&prepare.id, island)),
-                    None => Err("the request came without a control socket".to_owned().into()),
+            Request::Prepare(mut prepare) => {
+                let take = Take { go: prepare.go.take() };
+                let result = match fds.first() {
+                    Some(_) if prepare.fits_a_berth() => self.lodge(&prepare, &take, &fds),
+                    Some(_) if take.go.is_some() => Err("it fits no berth".to_owned().into()),
+                    Some(_) => self.make(&prepare, fds),
+                    None => Err("the request came without descriptors".to_owned().into()),
                 };
                 if let Err(NotMade { reason: error, group }) = result {
                     self.ended.extend(group);
@@ -190,17 +189,24 @@ impl Launcher {
         self.send(&Event::Listed { islands });
     }
 
+    /// Forks an island with namespaces of its own, and all else.
+    fn make(&mut self, prepare: &Prepare, fds: Vec<OwnedFd>) -> Result<(), NotMade> {
+        let control = fds.into_iter().next().ok_or_else(|| "no control socket".to_owned())?;
+        let island = self.maker.island(prepare, control)?;
+        self.own(&prepare.id, island)
+    }
+
     /// Has a berth fork an island: one that is free, or a new one.
-    fn lodge(&mut self, prepare: &Prepare, control: &OwnedFd) -> Result<(), NotMade> {
+    fn lodge(&mut self, prepare: &Prepare, take: &Take, fds: &[OwnedFd]) -> Result<(), NotMade> {
         if let Some(key) = self.berths.find(prepare.host_id, &prepare.bounds)
             && let Some(berth) = self.berths.get_mut(key)
-            && berth.take(&prepare.id, control).is_ok()
+            && berth.take(&prepare.id, take, fds).is_ok()
         {
             return Ok(());
         }
         let mut berth = self.maker.berth(prepare)?;
         // If it cannot, it has ended, and that is told with the reason.
-        let taken = berth.take(&prepare.id, control);
+        let taken = berth.take(&prepare.id, take, fds);
         let (key, berth) = self.berths.add(berth);
         let watched = self
             .watch

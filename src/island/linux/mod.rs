@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Function islands do not depend on the function until they are sent the program, so some are made ahead
-//! ([`Linux::refill`]); a new island then costs one message and one exec. Each still serves one call.
+//! ([`Linux::refill`]); a new island then costs one message and one exec. Who finds none has one made by a message that
+//! says all ([`Linux::start_at_once`]). Each serves one call.
 
 mod ahead;
 mod berth;
@@ -23,6 +24,7 @@ mod prepared;
 mod probe;
 mod protocol;
 mod root;
+mod rules;
 mod seccomp;
 mod sys;
 mod tmp;
@@ -42,7 +44,7 @@ use self::ahead::Ahead;
 use self::cgroup::Home;
 use self::launcher::{Orders, Place};
 use self::network::{Cable, Network};
-use self::prepared::{Link, Prepared, lost, prepare_by, wait};
+use self::prepared::{Link, Prepared, end_of, lost, prepare_by, wait};
 use self::protocol::{Bounds, Prepare};
 use super::backend::{BoxFuture, Options};
 use super::link::{Launch, Listed};
@@ -58,6 +60,8 @@ use crate::net::Lease;
 /// How often, and how long, the removal of the server's groups is tried.
 const HOME_RETRIES: usize = 200;
 const HOME_RETRY: Duration = Duration::from_millis(5);
+/// How long islands that were taken are not replaced.
+const REFILL_WAIT: Duration = Duration::from_millis(20);
 /// How long a launcher may take to make an island with an address.
 const MADE_WAIT: Duration = Duration::from_secs(10);
 
@@ -71,6 +75,8 @@ pub(crate) struct Linux {
     ahead: Ahead<Prepared>,
     options: Options,
     closing: AtomicBool,
+    /// Somebody is about to make islands ahead.
+    refilling: AtomicBool,
     /// For the tasks that outlive the call that they were started by.
     me: std::sync::Weak<Linux>,
 }
@@ -103,6 +109,7 @@ impl Linux {
             ahead: Ahead::new(bounds, options.ahead),
             options,
             closing: AtomicBool::new(false),
+            refilling: AtomicBool::new(false),
             me: me.clone(),
         });
         backend.refill();
@@ -122,21 +129,47 @@ impl Linux {
         }
     }
 
+    /// The same in a moment, for all calls that come until then: whoever finds none made ahead is served by one that is
+    /// told at once what to become, which takes less altogether.
+    fn refill_later(&self) {
+        if self.refilling.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let me = self.me.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(REFILL_WAIT).await;
+            if let Some(me) = me.upgrade() {
+                me.refilling.store(false, Ordering::Release);
+                me.refill();
+            }
+        });
+    }
+
     fn prepare_function(
         &self,
         bounds: Bounds,
         network: protocol::Network,
     ) -> Result<Prepared, StartError> {
         let slot = self.slots.take();
-        let prepare = Prepare {
-            id: IslandId::mint().to_string(),
-            host_id: slot.as_ref().map(Slot::host_id),
-            network,
-            bounds,
-            background: false,
-            root: None,
+        let id = IslandId::mint();
+        prepare_by(&self.functions, a_function(&id, slot.as_ref(), bounds, network), slot)
+    }
+
+    /// Starts a function on a new island, all in one message.
+    fn start_at_once(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
+        let Program::File(program) = &spec.program else {
+            return Err(StartError::Unsupported("a function's program is a file".into()));
         };
-        prepare_by(&self.functions, prepare, slot)
+        let (id, slot) = (IslandId::mint(), self.slots.take());
+        let bounds = Bounds::of(&spec.limits, spec.limits.tmp);
+        let prepare = a_function(&id, slot.as_ref(), bounds, protocol::Network::None);
+        let prepare = Prepare { go: Some(go(spec, None)), ..prepare };
+        if !wire::fits(&prepare) {
+            return Err(StartError::Refused("its words and environment are too long".into()));
+        }
+        let program = program.as_fd().try_clone_to_owned().map_err(StartError::Descriptors)?;
+        let exit = self.functions.prepare(&id, prepare, stdio.with(program), slot)?;
+        Ok(Started { id, exit: Box::pin(end_of(exit)) })
     }
 
     fn prepare_tool(&self, tool: &ToolRights, limits: &Limits) -> Result<Prepared, StartError> {
@@ -150,6 +183,7 @@ impl Linux {
             bounds: Bounds::of(limits, 0),
             background: tool.background,
             root: Some(tools::root(tool)),
+            go: None,
         };
         if !wire::fits(&prepare) {
             return Err(StartError::Refused("it has too many files of the host to show".into()));
@@ -157,18 +191,18 @@ impl Linux {
         prepare_by(&self.host, prepare, None)
     }
 
-    /// The oldest of the islands made ahead that still lives, or a new one.
-    fn take_function(&self, limits: &Limits) -> Result<Prepared, StartError> {
+    /// The oldest of the islands made ahead that still lives.
+    fn take_ahead(&self, limits: &Limits) -> Option<Prepared> {
         let bounds = Bounds::of(limits, limits.tmp);
         while let Some(mut prepared) = self.ahead.take(bounds) {
             match prepared.exit.try_recv() {
-                Err(oneshot::error::TryRecvError::Empty) => return Ok(prepared),
+                Err(oneshot::error::TryRecvError::Empty) => return Some(prepared),
                 ended => {
                     tracing::warn!(island = %prepared.id, ?ended, "an island made ahead is gone")
                 }
             }
         }
-        self.prepare_function(bounds, protocol::Network::None)
+        None
     }
 
     /// A new island with an address, which it has when this returns. None of those is made ahead.
@@ -191,7 +225,13 @@ impl Linux {
 
     async fn start_now(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
         let (prepared, cable) = match (&spec.rights, &spec.address) {
-            (Rights::Function, None) => (self.take_function(&spec.limits)?, None),
+            (Rights::Function, None) => {
+                self.refill_later();
+                match self.take_ahead(&spec.limits) {
+                    Some(prepared) => (prepared, None),
+                    None => return self.start_at_once(spec, stdio),
+                }
+            }
             (Rights::Function, Some(lease)) => {
                 let connected = self.connect_function(&spec.limits, lease.clone());
                 let (prepared, cable) = connected.await?;
@@ -203,12 +243,7 @@ impl Linux {
             Program::File(file) => (None, Some(file.as_fd())),
             Program::Path(path) => (Some(path.clone()), None),
         };
-        let go = Go {
-            program,
-            args: spec.args.clone(),
-            env: spec.env.clone(),
-            folder: spec.folder.clone(),
-        };
+        let go = go(spec, program);
         let mut fds = stdio.raw();
         fds.extend(file.map(|fd| fd.as_raw_fd()));
         // An island that failed to settle has closed its end; its exit, awaited below, tells why.
@@ -216,19 +251,31 @@ impl Linux {
         if let Err(error) = &sent {
             tracing::debug!(island = %prepared.id, %error, "the program could not be sent");
         }
-        let function = matches!(spec.rights, Rights::Function);
-        let me = self.me.clone();
         let id = prepared.id.clone();
         let exit = Box::pin(async move {
             let result = wait(prepared, sent.err()).await;
             drop(cable);
-            if let (true, Some(me)) = (function, me.upgrade()) {
-                tokio::task::spawn(async move { me.refill() });
-            }
             result
         });
         Ok(Started { id, exit })
     }
+}
+
+/// A function's island, which is told on its control socket what to become.
+fn a_function(
+    id: &IslandId,
+    slot: Option<&Slot>,
+    bounds: Bounds,
+    network: protocol::Network,
+) -> Prepare {
+    let (id, host_id) = (id.to_string(), slot.map(Slot::host_id));
+    Prepare { id, host_id, network, bounds, background: false, root: None, go: None }
+}
+
+/// What an island is to become; `program` is its path there, if it has one.
+fn go(spec: &Spec, program: Option<String>) -> Go {
+    let (args, env, folder) = (spec.args.clone(), spec.env.clone(), spec.folder.clone());
+    Go { program, args, env, folder }
 }
 
 /// What this host isolates and limits, found out without a backend: for a host on which none starts.

@@ -57,6 +57,16 @@ impl Prepared {
     }
 }
 
+/// Waits for the end of an island that was told at once what to become.
+pub(super) async fn end_of(
+    end: oneshot::Receiver<Result<Exit, String>>,
+) -> Result<Exit, StartError> {
+    match end.await {
+        Ok(end) => end.map_err(StartError::Refused),
+        Err(_) => Err(StartError::Launcher("it forgot an island".into())),
+    }
+}
+
 /// Why an island never had a network, which its end tells.
 pub(super) async fn lost(prepared: Prepared, error: std::io::Error) -> StartError {
     match timeout(MADE_WAIT, wait(prepared, Some(error))).await {
@@ -71,11 +81,7 @@ pub(super) async fn wait(
     unsent: Option<std::io::Error>,
 ) -> Result<Exit, StartError> {
     let Prepared { id: _, control, said: mut incoming, exit } = prepared;
-    let exit = match exit.await {
-        Ok(Ok(exit)) => exit,
-        Ok(Err(error)) => return Err(StartError::Refused(error)),
-        Err(_) => return Err(StartError::Launcher("it forgot an island".into())),
-    };
+    let exit = end_of(exit).await?;
     if exit.code == Some(0) && unsent.is_none() {
         return Ok(exit);
     }

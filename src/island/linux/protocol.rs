@@ -1,16 +1,17 @@
 //! What the server tells the launchers of Linux: the islands to make, and their roots.
 //!
-//! Each island has a *control* socket of its own, whose far end travels to it with its [`Prepare`]: on it the server sends
-//! one [`Go`](crate::island::wire::Go) together with the descriptors to run on, and the island answers only when it
-//! fails. It closes on exec, so nothing that a stranger wrote ever holds it. Of an island with an address, the launcher
-//! says the first word there: [`MADE`], with the descriptor of the island's network namespace, before it lets the
-//! island go on.
+//! A [`Prepare`] says what the island is to become, or leaves it to a *control* socket of the island's own, whose far end
+//! travels with it: on it the server sends one [`Go`] together with the descriptors to run on, and the island answers
+//! only when it fails. It closes on exec, so nothing that a stranger wrote ever holds it. Of an island with an address,
+//! the launcher says the first word there: [`MADE`], with the descriptor of the island's network namespace, before it
+//! lets the island go on.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::island::wire::Go;
 use crate::island::{Exit, Limits};
 
 /// Descriptors that a process of an island may have open.
@@ -31,6 +32,9 @@ pub(crate) struct Prepare {
     pub(crate) background: bool,
     /// The root to build; none for the launcher's own empty one.
     pub(crate) root: Option<ToolRoot>,
+    /// What it becomes at once, with the descriptors that come with this message; none if it is told on its control
+    /// socket. For islands that fit a berth.
+    pub(crate) go: Option<Go>,
 }
 
 impl Prepare {
@@ -40,9 +44,11 @@ impl Prepare {
     }
 }
 
-/// Launcher to berth: fork an island, whose control socket comes with the message.
+/// Launcher to berth: fork an island, which is told what to become here or on the control socket that comes with it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Take;
+pub(crate) struct Take {
+    pub(crate) go: Option<Go>,
+}
 
 /// Berth to launcher: its island has ended, or could not be made.
 #[derive(Debug, Serialize, Deserialize)]

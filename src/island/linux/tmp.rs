@@ -55,14 +55,14 @@ impl Tmp {
         Ok(Self { bounds, word, mounted })
     }
 
-    /// Puts another in its place unless it is as it was.
-    pub(crate) fn renew(&mut self) -> Result<(), String> {
+    /// Puts another in its place unless it is as it was; whether it did.
+    pub(crate) fn renew(&mut self) -> Result<bool, String> {
         if State::now().is_ok_and(|now| now == self.mounted) {
-            return Ok(());
+            return Ok(false);
         }
         sys::unmount(c"/tmp", self.word).map_err(failed("unmount /tmp"))?;
         *self = Self::mount(self.bounds, self.word)?;
-        Ok(())
+        Ok(true)
     }
 }
 
