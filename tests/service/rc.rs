@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 
 use super::host::{Host, Left, shells};
@@ -73,14 +73,11 @@ impl Supervisor {
             trap '{end} echo TERM >>\"$0\"; exit' TERM; \
             echo up >>\"$0\"; while sleep 0.02; do :; done"
         );
-        let mut child = Command::new("sh")
-            .arg0(name)
-            .arg("-c")
-            .arg(text)
-            .arg(&signals)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut shell = Command::new("sh");
+        shell.arg0(name).arg("-c").arg(text).arg(&signals).stdin(Stdio::null());
+        // A shell traps nothing that was ignored when it began, as HUP is below nohup(1).
+        // SAFETY: what runs between fork and exec is one sigaction(2).
+        let mut child = unsafe { shell.pre_exec(heed_hangups) }.spawn().unwrap();
         let process = Pid::from_raw(child.id().cast_signed());
         fs::write(host.path(pid_file), child.id().to_string()).unwrap();
         let ended = Some(thread::spawn(move || drop(child.wait())));
@@ -105,6 +102,12 @@ impl Supervisor {
     fn has_ended(&self) -> bool {
         self.ended.as_ref().is_none_or(JoinHandle::is_finished)
     }
+}
+
+fn heed_hangups() -> std::io::Result<()> {
+    // SAFETY: restoring a default disposition installs no handler.
+    unsafe { signal(Signal::SIGHUP, SigHandler::SigDfl) }?;
+    Ok(())
 }
 
 impl Drop for Supervisor {
