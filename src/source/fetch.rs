@@ -173,7 +173,9 @@ impl Fetcher {
         }
         let path = format!("PATH={}/bin:/usr/local/bin:/usr/bin:/bin", self.goroot.display());
         let goroot = format!("GOROOT={}", self.goroot.display());
-        let mut env = vec![path, goroot];
+        // The go command ends soon: a seventh of its time goes into memory that it could as well leave.
+        let memory = format!("GOMEMLIMIT={}", self.limits.memory / 2);
+        let mut env = vec![path, goroot, "GOGC=400".to_owned(), memory];
         env.extend(["HOME=/tmp", "TMPDIR=/tmp", "XDG_CONFIG_HOME=/config"].map(str::to_owned));
         env.extend(self.env.iter().cloned());
         let mut limits = self.limits.clone();

@@ -26,8 +26,10 @@ const MAX_STDERR: u64 = 1 << 20;
 const MEASURE: Duration = Duration::from_millis(200);
 
 /// What passes through from our own environment: how to reach the network and which proxy to ask.
-const INHERITED: [&str; 14] = [
+const INHERITED: [&str; 16] = [
     "GOROOT",
+    "GOGC",
+    "GOMEMLIMIT",
     "XDG_CONFIG_HOME",
     "GONOPROXY",
     "GOPRIVATE",
