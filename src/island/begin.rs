@@ -8,7 +8,7 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocma
 
 use super::wire::Go;
 
-/// The exit status of a process that never became its program; the control socket holds the reason.
+/// The exit status of a process that never became its program; the control socket, or its berth, has the reason.
 pub(crate) const NOT_STARTED: c_int = 125;
 
 /// The descriptor on which a function's program is called. In launchers and islands it is taken from the

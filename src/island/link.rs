@@ -26,6 +26,9 @@ use super::{Exit, IslandId, StartError};
 const READY_WAIT: Duration = Duration::from_secs(10);
 /// How long a launcher may take to say which islands it has.
 const LIST_WAIT: Duration = Duration::from_secs(2);
+/// How often, and after how long, a request is sent again that the system does not take for now.
+const SEND_RETRIES: usize = 1000;
+const SEND_RETRY: Duration = Duration::from_millis(1);
 /// How long a launcher may take to end its islands when the server stops.
 const END_WAIT: Duration = Duration::from_secs(5);
 
@@ -282,13 +285,27 @@ async fn write_requests<P: Serialize>(
         let fds: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
         // Whoever prepares an island has seen that its message fits.
         let Ok(mut outgoing) = Outgoing::new(&request, &fds) else { continue };
-        let send = |socket: &OwnedFd| outgoing.advance(socket.as_raw_fd());
-        if socket.async_io(tokio::io::Interest::WRITABLE, send).await.is_err() {
+        let mut tries = 0..SEND_RETRIES;
+        let sent = loop {
+            let send = |socket: &OwnedFd| outgoing.advance(socket.as_raw_fd());
+            match socket.async_io(tokio::io::Interest::WRITABLE, send).await {
+                Err(error) if is_for_now(&error) && tries.next().is_some() => {
+                    tokio::time::sleep(SEND_RETRY).await;
+                }
+                sent => break sent,
+            }
+        };
+        if sent.is_err() {
             break;
         }
     }
     let how = nix::sys::socket::Shutdown::Write;
     let _ = nix::sys::socket::shutdown(socket.as_raw_fd(), how);
+}
+
+/// Whether a message can be sent a little later: there are too many descriptors on their way, or there is no memory.
+fn is_for_now(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ETOOMANYREFS | libc::ENOBUFS | libc::ENOMEM))
 }
 
 async fn read_events<P>(

@@ -26,7 +26,7 @@ pub struct Outcome {
     pub stdout: Vec<u8>,
     /// What the program wrote to stderr, at most the limit.
     pub stderr: Vec<u8>,
-    /// The time until an island had been found and the program sent to it.
+    /// The time until an island had been found or asked for, and its program sent.
     pub start: Duration,
     /// The time from then to its answer or its end, the making of an island that was not made ahead included.
     pub run: Duration,

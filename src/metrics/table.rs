@@ -271,7 +271,7 @@ families! {
     /// Islands that were killed: at their deadline, for what they wrote (`output`) or left on disk (`disk`), because they went on
     /// after their answer (`late`), by an operator (`operator`), or because nobody waited for them any more (`dropped`).
     IslandsKilled Counter "island.killed" of "islands" by label("reason", &["deadline", "output", "disk", "late", "operator", "dropped"]), was Some("jail.killed");
-    /// What it took to give an island something to do, its making included where it was not made ahead.
+    /// What it took to find an island or to have one made, and to give it something to do. On Linux it is made meanwhile.
     IslandCreate Timer "island.create" of "" by PURPOSE, was Some("jail.create_jail_time");
     /// From an island's answer, or its being killed, until nothing inside ran any more.
     IslandTeardown Timer "island.teardown" of "" by PURPOSE, was Some("jail.remove_jail_time");

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,30 +89,51 @@ alone!(a_berth_that_is_killed_is_replaced_and_its_island_reported, |host| {
     }
 });
 
+/// The stranger's program with another word in what it says of a deed that it does not know.
+fn another_program(host: &Host, folder: &Path) -> Arc<fs::File> {
+    let mut bytes = fs::read(format!("/proc/self/fd/{}", host.program().as_raw_fd())).unwrap();
+    let (this, that) = (b"this platform has no deed", b"that platform has no deed");
+    let found: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(this)).collect();
+    assert!(!found.is_empty());
+    found.into_iter().for_each(|at| bytes[at..at + that.len()].copy_from_slice(that));
+    let path = folder.join("program");
+    fs::write(&path, bytes).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    Arc::new(fs::File::open(path).unwrap())
+}
+
 alone!(a_berth_runs_one_program_after_the_other_whatever_is_left_between_them, |host| {
     let folder = tempfile::tempdir().unwrap();
-    let (path, original) = (folder.path().join("program"), host.program());
-    fs::copy(format!("/proc/self/fd/{}", original.as_raw_fd()), &path).unwrap();
-    let copy = Arc::new(fs::File::open(&path).unwrap());
+    let (this, that) = (host.program(), another_program(host, folder.path()));
     let mut berths = BTreeSet::new();
-    for program in [&original, &copy, &copy, &original].into_iter().cycle().take(20) {
-        // What it leaves has the next one find another /tmp.
-        let mut spec = host.function(&["write", "/tmp/left"]);
-        spec.program = Program::File(program.clone());
-        let made: BTreeMap<String, String> = read(&host.run(&spec));
-        assert_eq!(made["/tmp/left"], "done");
+    let kinds = [("this ", &this), ("that ", &that), ("that ", &that), ("this ", &this)];
+    for (round, (word, program)) in kinds.iter().cycle().take(24).enumerate() {
+        let with = |deed: &[&str]| {
+            let mut spec = host.function(deed);
+            spec.program = Program::File((*program).clone());
+            host.run(&spec)
+        };
+        // This leaves nothing.
+        let said = with(&["none"]).stderr;
+        assert!(said.starts_with(word.as_bytes()), "{word}: {}", String::from_utf8_lossy(&said));
+        if round % 3 == 0 {
+            // What this leaves has the next one find another /tmp.
+            let made: BTreeMap<String, String> = read(&with(&["write", "/tmp/left"]));
+            assert_eq!(made["/tmp/left"], "done");
+        }
         berths.extend(system::berths());
     }
-    assert!(berths.len() < 5, "{berths:?}");
+    assert!(berths.len() < 8, "{berths:?}");
+});
+
+alone!(a_program_that_is_none_is_refused_with_the_reason, |host| {
+    refuse_what_is_no_program(host);
 });
 
 #[test]
-fn a_program_that_is_none_is_refused_with_the_reason_however_it_is_started() {
-    // The first is told what to become when it was made, the others at once.
-    const MADE_AHEAD: usize = 1;
-    let name =
-        "sandbox::berths::a_program_that_is_none_is_refused_with_the_reason_however_it_is_started";
-    alone(name, MADE_AHEAD, refuse_what_is_no_program);
+fn an_island_made_ahead_refuses_a_program_that_is_none() {
+    let name = "sandbox::berths::an_island_made_ahead_refuses_a_program_that_is_none";
+    alone(name, 1, refuse_what_is_no_program);
 }
 
 fn refuse_what_is_no_program(host: &Host) {

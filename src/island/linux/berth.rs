@@ -1,8 +1,9 @@
 //! A berth: a process that owns what islands can share that live one after the other, and forks them.
 //!
 //! A berth has a control group, limits, a system-call filter, and a user, a mount, a network, an ipc, a uts and a cgroup
-//! namespace, all of which its islands inherit. An island that it forks has a pid namespace and landlock rules of its own,
-//! becomes another user than its berth's, and gives up all capabilities.
+//! namespace, all of which its islands inherit. An island that it forks has a pid namespace of its own, is held to
+//! landlock rules, which the berth may keep for the next one, becomes another user than its berth's, and gives up all
+//! capabilities.
 //!
 //! What must always hold: one island lives in a berth at a time. The next one begins after the first process of the one
 //! before was waited for, which the kernel lets happen only when nothing else of its pid namespace is left; and after the
@@ -15,7 +16,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::fcntl::{OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -96,11 +97,33 @@ enum Orders {
 /// What a first process says to its berth, by the memory that they share.
 #[derive(Default)]
 struct Said {
+    /// How far it got.
+    stage: Stage,
     /// What it was told on its control socket.
     told: Option<Execution>,
-    /// It got as far as its program, and all that it needed memory for was done.
-    has_settled: bool,
-    failure: Option<String>,
+    /// Why it did not become its program.
+    failure: String,
+}
+
+/// How far a first process got. Where it has ended within the first stage, any of the memory that it shared with its berth
+/// may be half changed.
+#[derive(Default)]
+struct Stage(AtomicU8);
+
+impl Stage {
+    const SETTLES: u8 = 0;
+    /// It executes its program, for which it changes nothing any more.
+    const EXECUTES: u8 = 1;
+    /// It has failed, and said why. Nothing comes after this but its end.
+    const FAILED: u8 = 2;
+
+    fn set(&self, stage: u8) {
+        self.0.store(stage, Ordering::SeqCst);
+    }
+
+    fn get(&self) -> u8 {
+        self.0.load(Ordering::SeqCst)
+    }
 }
 
 impl Berth<'_> {
@@ -183,8 +206,8 @@ impl Berth<'_> {
         let orders = match held.orders(take, fds) {
             Ok(orders) => orders,
             Err(reason) => {
-                self.report(Err(reason), true);
-                return true;
+                self.report(Err(reason), false);
+                return false;
             }
         };
         let mut said = Said::default();
@@ -195,20 +218,24 @@ impl Berth<'_> {
             let _ = score.write_at(own_score.as_bytes(), 0);
             self.become_island(process, rules.as_ref(), &orders, &mut said)
         });
-        let is_told_later = matches!(orders, Orders::Later(_));
-        drop(orders);
         if let Err(error) = begun {
             self.report(Err(format!("clone: {error}")), false);
             return false;
         }
+        if said.stage.get() == Stage::SETTLES {
+            // Killed, it may have left anything. The launcher takes it on, and tells its end.
+            sys::exit_now(0);
+        }
+        let is_told_later = matches!(orders, Orders::Later(_));
+        drop(orders);
         let exit = self.wait_for_island();
-        let has_begun = said.has_settled && said.failure.is_none();
+        let has_begun = said.stage.get() == Stage::EXECUTES;
         let has_killed = held.memory.as_ref().is_some_and(Meter::has_killed);
         let free = has_begun && !has_killed && held.is_rid_of_island(self.bounds.memory / RESIDUE);
         let oom = has_killed && exit.code != Some(0);
-        let end = match said.failure {
-            Some(reason) if !is_told_later => Err(reason),
-            _ => Ok(Exit { oom, ..exit }),
+        let end = match has_begun || is_told_later {
+            true => Ok(Exit { oom, ..exit }),
+            false => Err(said.failure),
         };
         self.report(end, free);
         free
@@ -222,7 +249,7 @@ impl Berth<'_> {
         orders: &Orders,
         said: &mut Said,
     ) {
-        let Said { told, has_settled, failure } = said;
+        let Said { stage, told, failure } = said;
         let execution = self.settle(berth).and_then(|()| match orders {
             Orders::Later(control) => {
                 sys::close_all_from(begin::LINE + 1, &[control.as_raw_fd()]);
@@ -238,19 +265,19 @@ impl Berth<'_> {
                 Ok(execution)
             }
         });
-        let reason = match execution {
-            Ok(execution) => {
-                *has_settled = true;
-                execution.begin()
-            }
-            Err(reason) => reason,
-        };
+        let reason = execution.map(|execution| {
+            stage.set(Stage::EXECUTES);
+            let error = execution.begin();
+            stage.set(Stage::SETTLES);
+            execution.failure(&error)
+        });
+        *failure = reason.unwrap_or_else(|reason| reason);
         if let Orders::Later(control) = orders {
             // The server reads the reason when it sees the exit; if it is gone, so is the need.
-            let _ = wire::send(control.as_raw_fd(), &reason, &[]);
+            let _ = wire::send(control.as_raw_fd(), failure, &[]);
         }
-        *failure = Some(reason);
-        sys::exit_now(crate::island::begin::NOT_STARTED)
+        stage.set(Stage::FAILED);
+        sys::exit_now(begin::NOT_STARTED)
     }
 
     /// What does not depend on the program.
@@ -261,7 +288,7 @@ impl Berth<'_> {
         let mut berth = [PollFd::new(berth.as_fd(), PollFlags::POLLIN)];
         if poll(&mut berth, PollTimeout::ZERO) != Ok(0) {
             // It was gone before this process asked to end with it.
-            sys::exit_now(0);
+            sys::exit_now(begin::NOT_STARTED);
         }
         Ok(())
     }

@@ -233,7 +233,7 @@ impl Berth {
         Some((id, left))
     }
 
-    fn let_go(&mut self) {
+    pub(crate) fn let_go(&mut self) {
         // A copy that a process which was just forked has not closed yet would keep a closed one open.
         let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
         self.state = State::Ends;

@@ -8,7 +8,7 @@
 //! so that it costs a call nothing; landlock comes last, because only then is the program known that may run.
 
 use std::ffi::CString;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
@@ -59,7 +59,7 @@ impl Child<'_> {
         self.group.map_or(Ok(()), Group::join_late).map_err(failed("join the cgroup"))?;
         let rules = self.settle()?;
         let execution = Execution::receive(&self.control, rules)?;
-        Err(execution.begin())
+        Err(execution.failure(&execution.begin()))
     }
 
     /// Everything that does not depend on the program.
@@ -167,9 +167,13 @@ impl Execution {
             .map_err(|error| format!("{:?}: {error}", self.folder))
     }
 
-    /// The last step; returns only why it failed.
-    pub(crate) fn begin(&self) -> String {
-        let error = sys::exec(self.program, &self.path, &self.args, &self.env);
+    /// The last step; returns only its failure, having changed nothing in memory.
+    pub(crate) fn begin(&self) -> io::Error {
+        sys::exec(self.program, &self.path, &self.args, &self.env)
+    }
+
+    /// That failure, for the server.
+    pub(crate) fn failure(&self, error: &io::Error) -> String {
         format!("exec {}: {error}", self.name)
     }
 }

@@ -1,7 +1,7 @@
 //! What a process in an island gives up before a stranger's code starts: its user, its limits, its capabilities, most
 //! system calls, and the file system beyond what its rights name.
 //!
-//! Each function is one layer; any of them alone is meant to hold. Their order is fixed by [`super::child`].
+//! Each function is one layer; any of them alone is meant to hold. Their order is fixed by [`super::child`] and [`super::berth`].
 
 use std::io;
 use std::os::fd::BorrowedFd;

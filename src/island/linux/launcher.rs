@@ -200,19 +200,25 @@ impl Launcher {
     fn lodge(&mut self, prepare: &Prepare, take: &Take, fds: &[OwnedFd]) -> Result<(), NotMade> {
         if let Some(key) = self.berths.find(prepare.host_id, &prepare.bounds)
             && let Some(berth) = self.berths.get_mut(key)
-            && berth.take(&prepare.id, take, fds).is_ok()
         {
-            return Ok(());
+            match berth.take(&prepare.id, take, fds) {
+                Ok(()) => return Ok(()),
+                Err(_) => berth.let_go(),
+            }
         }
         let mut berth = self.maker.berth(prepare)?;
-        // If it cannot, it has ended, and that is told with the reason.
         let taken = berth.take(&prepare.id, take, fds);
         let (key, berth) = self.berths.add(berth);
         let watched = self
             .watch
             .add(&berth.pidfd, Ready::BerthEnded(key))
             .and_then(|()| self.watch.add_news(&berth.socket, Ready::Said(key)));
-        taken.and(watched).map_err(|error| format!("a new berth: {error}").into())
+        let lodged = taken.and(watched);
+        if lodged.is_err() {
+            // One that has no island, or that nobody would hear.
+            sys::kill_pidfd(berth.pidfd.as_fd());
+        }
+        lodged.map_err(|error| format!("a new berth: {error}").into())
     }
 
     /// Takes an island on that is a child of this process.

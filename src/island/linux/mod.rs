@@ -158,7 +158,7 @@ impl Linux {
     /// Starts a function on a new island, all in one message.
     fn start_at_once(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
         let Program::File(program) = &spec.program else {
-            return Err(StartError::Unsupported("a function's program is a file".into()));
+            return Err(StartError::Refused("a function's program is an open file".into()));
         };
         let (id, slot) = (IslandId::mint(), self.slots.take());
         let bounds = Bounds::of(&spec.limits, spec.limits.tmp);
@@ -261,7 +261,7 @@ impl Linux {
     }
 }
 
-/// A function's island, which is told on its control socket what to become.
+/// A function's island, which is told on its control socket what to become, unless `go` is added.
 fn a_function(
     id: &IslandId,
     slot: Option<&Slot>,

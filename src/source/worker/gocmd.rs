@@ -25,7 +25,8 @@ const MAX_STDERR: u64 = 1 << 20;
 /// How often the download folder is measured.
 const MEASURE: Duration = Duration::from_millis(200);
 
-/// What passes through from our own environment: how to reach the network and which proxy to ask.
+/// What passes through from our own environment: how to reach the network, which proxy to ask, and how
+/// much memory it may leave uncollected.
 const INHERITED: [&str; 16] = [
     "GOROOT",
     "GOGC",
