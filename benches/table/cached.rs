@@ -72,7 +72,7 @@ pub(crate) fn new_arguments(world: &World) -> Result<Vec<Row>, Absent> {
         if began.elapsed() > ARGUMENTS_TIME {
             break;
         }
-        let text = format!("Encode({}.25, -{}.5)", round % 90, round % 180);
+        let text = format!("Encode({}.{round:06}, -{}.5)", round % 90, round % 180);
         let other = client::request(MODULE, &text);
         // Each goes first in every other round, for what one leaves behind may cost the next.
         if round % 2 == 0 {

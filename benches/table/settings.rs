@@ -42,7 +42,7 @@ impl Settings {
         Ok(Self {
             only,
             calls: number("BENCH_CALLS", 1000)?,
-            arguments: number("BENCH_ARGUMENTS", 300)?,
+            arguments: number("BENCH_ARGUMENTS", 2000)?,
             window: seconds("BENCH_SECONDS", 2)?,
             windows: number("BENCH_WINDOWS", 4)?,
             builds: number("BENCH_BUILDS", 10)?,
