@@ -58,20 +58,33 @@ pub(crate) struct Listed {
     pub(crate) killed: bool,
 }
 
-/// A launcher, of islands that `P` describes.
-pub(crate) struct Link<P> {
+/// A launcher.
+pub(crate) struct Link {
     launch: Launch,
     /// Held while a launcher is being started.
     launching: Mutex<()>,
-    state: Arc<Mutex<State<P>>>,
+    state: Arc<Mutex<State>>,
 }
 
-/// A request with the descriptors that go with it.
-type Message<P> = (Request<P>, Vec<OwnedFd>);
+/// A request on its way.
+struct Message {
+    outgoing: Outgoing,
+    /// What goes with it, open until it is sent.
+    _fds: Vec<OwnedFd>,
+}
 
-struct State<P> {
+impl Message {
+    /// Fails for one that is too long.
+    fn new<P: Serialize>(request: &Request<P>, fds: Vec<OwnedFd>) -> std::io::Result<Self> {
+        let numbers: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        Ok(Self { outgoing: Outgoing::new(request, &numbers)?, _fds: fds })
+    }
+}
+
+#[derive(Default)]
+struct State {
     /// None while there is no launcher. Bounded by the islands alive: each sends its start and at most a few kills.
-    requests: Option<mpsc::UnboundedSender<Message<P>>>,
+    requests: Option<mpsc::UnboundedSender<Message>>,
     process: Option<Child>,
     /// The islands of the present launcher.
     waiting: HashMap<String, Waiter>,
@@ -92,14 +105,7 @@ struct Waiter {
     _slot: Option<Slot>,
 }
 
-impl<P> Default for State<P> {
-    fn default() -> Self {
-        let (waiting, asked) = (HashMap::new(), VecDeque::new());
-        Self { requests: None, process: None, waiting, asked, generation: 0, closed: false }
-    }
-}
-
-impl<P> State<P> {
+impl State {
     /// Tells everybody that the launcher is gone.
     fn forget(&mut self) {
         self.requests = None;
@@ -110,7 +116,7 @@ impl<P> State<P> {
     }
 }
 
-impl<P: Serialize + Send + Sync + 'static> Link<P> {
+impl Link {
     /// Starts a launcher and waits until it has built its root.
     pub(crate) async fn start(launch: Launch) -> Result<Self, StartError> {
         let (launching, state) = (Mutex::default(), Arc::default());
@@ -183,8 +189,8 @@ impl<P: Serialize + Send + Sync + 'static> Link<P> {
         Ok(())
     }
 
-    /// Asks for an island, whose user is `slot`. The receiver resolves when it has ended.
-    pub(crate) fn prepare(
+    /// Asks for the island that `prepare` describes, whose user is `slot`. The receiver resolves when it has ended.
+    pub(crate) fn prepare<P: Serialize>(
         &self,
         id: &IslandId,
         prepare: P,
@@ -193,7 +199,8 @@ impl<P: Serialize + Send + Sync + 'static> Link<P> {
     ) -> Result<oneshot::Receiver<Result<Exit, String>>, StartError> {
         let (sender, exit) = oneshot::channel();
         let waiter = Waiter { sender, since: Instant::now(), killed: false, _slot: slot };
-        let mut message = (Request::Prepare(Box::new(prepare)), fds);
+        let mut message = Message::new(&Request::Prepare(Box::new(prepare)), fds)
+            .map_err(|error| StartError::Refused(format!("it cannot be asked for: {error}")))?;
         for attempt in 0..2 {
             let mut state = self.state.lock();
             if let Some(requests) = &state.requests {
@@ -216,14 +223,14 @@ impl<P: Serialize + Send + Sync + 'static> Link<P> {
     }
 
     pub(crate) fn kill(&self, id: &IslandId) {
-        let request = Request::Kill { id: id.to_string() };
+        let message = Message::new(&Request::<()>::Kill { id: id.to_string() }, Vec::new());
         let mut state = self.state.lock();
         if let Some(waiter) = state.waiting.get_mut(id.as_str()) {
             waiter.killed = true;
         }
-        if let Some(requests) = &state.requests {
+        if let (Some(requests), Ok(message)) = (&state.requests, message) {
             // If the launcher is gone its islands have gone with it.
-            let _ = requests.send((request, Vec::new()));
+            let _ = requests.send(message);
         }
     }
 
@@ -234,11 +241,13 @@ impl<P: Serialize + Send + Sync + 'static> Link<P> {
     /// The islands that run, as the launcher knows them.
     pub(crate) async fn islands(&self) -> Result<Vec<Listed>, StartError> {
         let (sender, answer) = oneshot::channel();
+        let message = Message::new(&Request::<()>::List, Vec::new())
+            .map_err(|error| StartError::Launcher(error.to_string()))?;
         {
             let mut state = self.state.lock();
             let Some(requests) = &state.requests else { return Ok(Vec::new()) };
             // If the launcher is gone its islands have gone with it.
-            if requests.send((Request::List, Vec::new())).is_err() {
+            if requests.send(message).is_err() {
                 return Ok(Vec::new());
             }
             state.asked.push_back(sender);
@@ -277,17 +286,14 @@ impl<P: Serialize + Send + Sync + 'static> Link<P> {
 }
 
 /// Passes requests on until there can be no more, then shuts the socket, which ends the launcher.
-async fn write_requests<P: Serialize>(
+async fn write_requests(
     socket: Arc<AsyncFd<OwnedFd>>,
-    mut requests: mpsc::UnboundedReceiver<Message<P>>,
+    mut requests: mpsc::UnboundedReceiver<Message>,
 ) {
-    while let Some((request, fds)) = requests.recv().await {
-        let fds: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
-        // Whoever prepares an island has seen that its message fits.
-        let Ok(mut outgoing) = Outgoing::new(&request, &fds) else { continue };
+    while let Some(mut message) = requests.recv().await {
         let mut tries = 0..SEND_RETRIES;
         let sent = loop {
-            let send = |socket: &OwnedFd| outgoing.advance(socket.as_raw_fd());
+            let send = |socket: &OwnedFd| message.outgoing.advance(socket.as_raw_fd());
             match socket.async_io(tokio::io::Interest::WRITABLE, send).await {
                 Err(error) if is_for_now(&error) && tries.next().is_some() => {
                     tokio::time::sleep(SEND_RETRY).await;
@@ -308,9 +314,9 @@ fn is_for_now(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ETOOMANYREFS | libc::ENOBUFS | libc::ENOMEM))
 }
 
-async fn read_events<P>(
+async fn read_events(
     socket: Arc<AsyncFd<OwnedFd>>,
-    state: Arc<Mutex<State<P>>>,
+    state: Arc<Mutex<State>>,
     generation: u64,
     ready: oneshot::Sender<()>,
 ) {

@@ -65,12 +65,6 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?)
 }
 
-/// Whether a message is short enough to be sent, as part of a [`Request`] too.
-pub fn fits<T: Serialize>(message: &T) -> bool {
-    const REQUEST: usize = 64;
-    serde_json::to_vec(message).is_ok_and(|bytes| bytes.len() + REQUEST <= MESSAGE_BYTES)
-}
-
 /// Sends one message with its descriptors on a socket that blocks.
 pub fn send<T: Serialize>(socket: RawFd, message: &T, fds: &[RawFd]) -> io::Result<()> {
     Outgoing::new(message, fds)?.advance(socket)

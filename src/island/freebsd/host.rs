@@ -28,7 +28,7 @@ pub struct Host {
     pub(super) storage: Arc<Storage>,
     /// The folder that all roots lie in.
     pub(super) run: PathBuf,
-    pub(super) link: Link<Prepare>,
+    pub(super) link: Link,
     pub(super) users: Arc<Slots>,
     pub(super) writers: Writers,
     /// What a jail can be allowed.
@@ -176,9 +176,6 @@ impl Host {
             memory: plan.memory,
             background: plan.background,
         };
-        if !wire::fits(&prepare) {
-            return Err(refused("its jail has too many parameters"));
-        }
         let (control, far) = wire::pair().map_err(StartError::Descriptors)?;
         estate.jail = true;
         estate.exit = Some(self.link.prepare(id, prepare, vec![far], None)?);

@@ -32,6 +32,7 @@ mod tools;
 mod usage;
 mod watch;
 
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,10 +45,10 @@ use self::ahead::Ahead;
 use self::cgroup::Home;
 use self::launcher::{Orders, Place};
 use self::network::{Cable, Network};
-use self::prepared::{Link, Prepared, end_of, lost, prepare_by, wait};
+use self::prepared::{Prepared, end_of, lost, prepare_by, wait};
 use self::protocol::{Bounds, Prepare};
 use super::backend::{BoxFuture, Options};
-use super::link::{Launch, Listed};
+use super::link::{Launch, Link, Listed};
 use super::slots::{Slot, Slots};
 use super::wire::{self, Go};
 use super::{
@@ -156,17 +157,16 @@ impl Linux {
     }
 
     /// Starts a function on a new island, all in one message.
-    fn start_at_once(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
-        let Program::File(program) = &spec.program else {
-            return Err(StartError::Refused("a function's program is an open file".into()));
-        };
+    fn start_at_once(
+        &self,
+        spec: &Spec,
+        program: &File,
+        stdio: Stdio,
+    ) -> Result<Started, StartError> {
         let (id, slot) = (IslandId::mint(), self.slots.take());
         let bounds = Bounds::of(&spec.limits, spec.limits.tmp);
         let prepare = a_function(&id, slot.as_ref(), bounds, protocol::Network::None);
         let prepare = Prepare { go: Some(go(spec, None)), ..prepare };
-        if !wire::fits(&prepare) {
-            return Err(StartError::Refused("its words and environment are too long".into()));
-        }
         let program = program.as_fd().try_clone_to_owned().map_err(StartError::Descriptors)?;
         let exit = self.functions.prepare(&id, prepare, stdio.with(program), slot)?;
         Ok(Started { id, exit: Box::pin(end_of(exit)) })
@@ -185,9 +185,6 @@ impl Linux {
             root: Some(tools::root(tool)),
             go: None,
         };
-        if !wire::fits(&prepare) {
-            return Err(StartError::Refused("it has too many files of the host to show".into()));
-        }
         prepare_by(&self.host, prepare, None)
     }
 
@@ -227,9 +224,15 @@ impl Linux {
         let (prepared, cable) = match (&spec.rights, &spec.address) {
             (Rights::Function, None) => {
                 self.refill_later();
-                match self.take_ahead(&spec.limits) {
-                    Some(prepared) => (prepared, None),
-                    None => return self.start_at_once(spec, stdio),
+                match (self.take_ahead(&spec.limits), &spec.program) {
+                    (Some(prepared), _) => (prepared, None),
+                    (None, Program::File(program)) => {
+                        return self.start_at_once(spec, program, stdio);
+                    }
+                    (None, Program::Path(_)) => {
+                        let bounds = Bounds::of(&spec.limits, spec.limits.tmp);
+                        (self.prepare_function(bounds, protocol::Network::None)?, None)
+                    }
                 }
             }
             (Rights::Function, Some(lease)) => {

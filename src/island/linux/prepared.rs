@@ -11,11 +11,10 @@ use tokio::time::timeout;
 
 use super::MADE_WAIT;
 use super::protocol::{MADE, Prepare};
+use crate::island::link::Link;
 use crate::island::slots::Slot;
 use crate::island::wire::{self, Incoming};
 use crate::island::{Exit, IslandId, StartError};
-
-pub(super) type Link = crate::island::link::Link<Prepare>;
 
 /// An island that waits to be told what to become.
 pub(super) struct Prepared {
