@@ -25,7 +25,7 @@ run: build
 # What is written from the program's own definitions.
 docs:
 	@$(TOOLS) cargo run --quiet --locked -- config reference >docs/configuration.md
-	@SKY_ISLAND_WRITE_DOCS=1 $(TOOLS) cargo test --quiet --locked --lib -- metrics openapi
+	@SKY_ISLAND_WRITE_DOCS=1 $(TOOLS) cargo test --quiet --locked -p server --lib -- metrics openapi
 
 test:
 	@$(TOOLS) sh scripts/test.sh

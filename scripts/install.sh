@@ -52,7 +52,7 @@ LIST
 # Builds what is missing or older than its source; only for the checkout's owner, as another user (root, by sudo) would
 # leave files in it that its owner cannot replace, and may have no Rust.
 build() {
-    newer=$(find Cargo.toml Cargo.lock src templates -type f -newer "$built" 2>/dev/null | head -n 1)
+    newer=$(find Cargo.toml Cargo.lock src crates templates -type f -newer "$built" 2>/dev/null | head -n 1)
     [ -x "$built" ] && [ -z "$newer" ] && return
     [ -n "$(find . -prune -user "$(id -u)")" ] ||
         fail "$built is missing or older than ${newer:-its source}: first run make build as the owner of this folder"

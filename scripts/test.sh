@@ -6,4 +6,4 @@ if ! command -v git >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1 && [ "
     apt-get update -qq >/dev/null
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends git >/dev/null
 fi
-exec cargo test --locked "$@"
+exec cargo test --locked --workspace "$@"

@@ -8,9 +8,10 @@
 
 mod call_support;
 
+use goexpr::{Call, CallError, CallErrorKind, MAX_DEPTH};
+
 use call_support::oracle::{Answer, Oracle};
 use call_support::{Random, generate, mutate, soup};
-use sky_island::call::{Call, CallError, CallErrorKind, MAX_DEPTH};
 
 const DEFAULT_SEED: u64 = 20_170_101;
 const DEFAULT_TEXTS: usize = 40_000;

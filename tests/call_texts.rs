@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use sky_island::call::{Call, CallErrorKind, MAX_DEPTH, MAX_LENGTH};
+use goexpr::{Call, CallErrorKind, MAX_DEPTH, MAX_LENGTH};
 
 /// The call, or a panic that says which text was refused and why.
 fn call(text: &str) -> Call {

@@ -2,11 +2,12 @@
 
 mod init_support;
 
+use common::causes::chain;
+use server::state::State;
+
 use init_support::faults::Kind;
 use init_support::sweep;
 use init_support::world::World;
-use sky_island::causes::chain;
-use sky_island::state::State;
 
 #[test]
 fn destroy_can_be_interrupted_anywhere_and_run_again() {

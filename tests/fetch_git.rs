@@ -4,8 +4,8 @@ mod support;
 
 use std::collections::HashMap;
 
-use sky_island::source::worker;
-use sky_island::source::{Answer, FailureCode, Origin};
+use fetch_job::{Answer, FailureCode, Origin};
+
 use support::bench::{Bench, answers};
 use support::git_http::{Asked, Options};
 use support::git_repo::BareRepo;
@@ -122,7 +122,7 @@ fn a_revision_that_the_server_has_costs_no_pack() {
         let mut job = bench.job("example.com/a/m", version);
         job.have = vec!["v1.0.0".into(), ids[commit].clone()];
         let want = Answer::Unchanged { revision: ids[commit].clone() };
-        assert_eq!(worker::run(&job), want, "{version:?}");
+        assert_eq!(fetch_worker::run(&job), want, "{version:?}");
     }
     assert!(!host.asked().iter().any(Asked::is_fetch));
     assert!(!bench.dest().join("src").exists());

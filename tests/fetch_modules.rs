@@ -4,7 +4,8 @@ mod support;
 
 use std::path::Path;
 
-use sky_island::source::{FailureCode, Origin};
+use fetch_job::{FailureCode, Origin};
+
 use support::TempDir;
 use support::bench::{Bench, answers};
 
@@ -172,6 +173,6 @@ fn a_requirement_of_the_tests_alone_is_neither_downloaded_nor_needed() {
     assert_eq!(std::fs::read_dir(bench.dest().join("deps")).unwrap().count(), 0);
     // What is evident is said without the go command.
     job.go = job.go.with_file_name("no-go-command");
-    let fetched = sky_island::source::worker::run(&job);
-    assert!(matches!(fetched, sky_island::source::Answer::Fetched(_)), "{fetched:?}");
+    let fetched = fetch_worker::run(&job);
+    assert!(matches!(fetched, fetch_job::Answer::Fetched(_)), "{fetched:?}");
 }

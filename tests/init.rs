@@ -2,16 +2,17 @@
 
 mod init_support;
 
+use common::causes::chain;
+use host::layout::{Layout, Release};
+use server::init::{Mirror, SetName, Sha256};
+use server::state::State;
+
 use init_support::faults::Kind;
 use init_support::site::Behaviour;
 use init_support::sweep;
 use init_support::world::{
     World, base_archive, go_archive, go_archive_for, lib32_archive, sum_of, version,
 };
-use sky_island::causes::chain;
-use sky_island::init::{Mirror, SetName, Sha256};
-use sky_island::layout::{Layout, Release};
-use sky_island::state::State;
 
 /// The error of a run with its causes, as people see it.
 fn complaint(world: &World) -> String {

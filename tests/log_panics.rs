@@ -9,8 +9,8 @@ use serde_json::Value;
 fn a_panic_is_one_line_with_its_place_and_without_what_it_was_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
-    sky_island::log::start("info", Some(&path)).unwrap();
-    sky_island::log::panics();
+    server::log::start("info", Some(&path)).unwrap();
+    server::log::panics();
     let secret = String::from("hunter2");
     catch_unwind(|| panic!("the body is {secret}")).unwrap_err();
     catch_unwind(|| panic!("this cannot be")).unwrap_err();

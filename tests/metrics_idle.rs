@@ -7,7 +7,7 @@ use std::net::UdpSocket;
 use std::thread::sleep;
 use std::time::Duration;
 
-use sky_island::metrics::Metrics;
+use server::metrics::Metrics;
 
 /// What the thread that sends is called.
 const THREAD: &str = "statsd";

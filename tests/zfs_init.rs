@@ -6,10 +6,11 @@ mod init_support;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use host::layout::Layout;
+
 use init_support::faults::Kind;
 use init_support::sweep;
 use init_support::world::World;
-use sky_island::layout::Layout;
 
 /// The pool, or why not.
 fn pool() -> Option<String> {

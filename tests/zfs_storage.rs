@@ -14,11 +14,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sky_island::island::IslandId;
-use sky_island::island::freebsd::chore::{Chore, Failed};
-use sky_island::island::freebsd::janitor::Janitor;
-use sky_island::island::freebsd::storage::{FUNCTION_PROGRAM, Storage};
-use sky_island::zfs::Why;
+use host::zfs::Why;
+use island::IslandId;
+use island::freebsd::chore::{Chore, Failed};
+use island::freebsd::janitor::Janitor;
+use island::freebsd::storage::{FUNCTION_PROGRAM, Storage};
 
 use bench::{Bench, PAYLOAD, program};
 

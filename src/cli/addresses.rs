@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 
 use clap::Args;
+use host::net::{Pools, WithdrawalError, Withdrawals};
+use server::config::Config;
 
 use super::{ConfigArgs, complain, start_log, status, with_config};
-use crate::config::Config;
-use crate::net::{Pools, WithdrawalError, Withdrawals};
 
 #[derive(Args)]
 pub(super) struct AddressesArgs {

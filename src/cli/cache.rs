@@ -5,9 +5,9 @@ use std::io::{BufReader, BufWriter};
 use std::process::ExitCode;
 
 use clap::Args;
+use server::compile::cacheprog::{BUFFER, Layers, serve};
 
 use super::{complain, status};
-use crate::build::cacheprog::{BUFFER, Layers, serve};
 
 #[derive(Args)]
 pub(super) struct CacheArgs {

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use clap::Args;
 use serde_json::Value;
+use server::calls::{Code, Course, Failure, Fault, Form, Reply, Times};
+use server::config::Config;
+use server::server::{Parts, StartupError};
+use server::state::StateError;
 
 use super::form::FormArgs;
 use super::operate::{BadServer, Server};
 use super::{complain, runtime, start_log, status};
-use crate::config::Config;
-use crate::invoke::{Code, Course, Failure, Fault, Form, Reply, Times};
-use crate::server::{Parts, StartupError};
-use crate::state::StateError;
 
 /// How long a server may take to answer.
 const SERVER_WAIT: Duration = Duration::from_secs(300);
@@ -141,7 +141,7 @@ fn succeeded(reply: Reply, times: &Times, style: Style) -> Answer {
 }
 
 fn whole(data: &[u8]) -> Vec<u8> {
-    let mut text = serde_json::to_vec(&crate::http::Success::now(data)).unwrap_or_default();
+    let mut text = serde_json::to_vec(&server::http::Success::now(data)).unwrap_or_default();
     text.push(b'\n');
     text
 }

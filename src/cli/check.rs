@@ -5,15 +5,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-
-use super::{ConfigArgs, complain, runtime, start_log, status, with_config};
-use crate::build::Toolchain;
-use crate::config::Config;
-use crate::island::{
+use host::net::Pools;
+use island::{
     Backend, Ending, Finding, Islands, Label, Limits, Options, Program, Purpose, Rights, Spec,
     ToolRights, choose,
 };
-use crate::net::Pools;
+use server::compile::Toolchain;
+use server::config::Config;
+
+use super::{ConfigArgs, complain, runtime, start_log, status, with_config};
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -87,7 +87,7 @@ async fn find(config: &Config) -> Vec<Finding> {
         }
     };
     // A server may be using them; `addresses` looks without touching.
-    findings.extend(crate::island::addresses(&Pools::new(config.network.pools())).await);
+    findings.extend(island::addresses(&Pools::new(config.network.pools())).await);
     match choose(options.clone()).await {
         Ok(backend) => {
             findings.extend(backend.findings());
@@ -96,7 +96,7 @@ async fn find(config: &Config) -> Vec<Finding> {
         }
         Err(error) => {
             complain(&error);
-            findings.extend(crate::island::findings(&options).await);
+            findings.extend(island::findings(&options).await);
             findings.push(no_islands(&error, "see the findings above, or run as root"));
         }
     }

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use server::config::{ConfigError, Entry, Inputs, Settings, keys, reference};
 
 use super::{ConfigArgs, config_status, overrides::Overrides, status};
-use crate::config::{ConfigError, Entry, Inputs, Settings, keys, reference};
 
 #[derive(Args)]
 pub(super) struct SettingsArgs {

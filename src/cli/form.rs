@@ -1,8 +1,7 @@
 //! A call as it is written on the command line.
 
 use clap::Args;
-
-use crate::invoke::Form;
+use server::calls::Form;
 
 #[derive(Args)]
 pub(super) struct FormArgs {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use host::exec::Host;
+use server::config::Config;
+use server::init::{Init, InitError, Teller};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigArgs, check, complain, runtime, start_log, status, with_config};
-use crate::config::Config;
-use crate::exec::Host;
-use crate::init::{Init, InitError, Teller};
 
 /// How long a thread may take to notice that it was told to stop.
 const STOP: Duration = Duration::from_secs(2);

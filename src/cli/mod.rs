@@ -18,8 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-
-use crate::config::{Config, ConfigError, Inputs, Settings};
+use server::config::{Config, ConfigError, Inputs, Settings};
 
 /// The exit statuses.
 pub(crate) mod status {
@@ -117,7 +116,7 @@ pub fn main() -> ExitCode {
     raise_descriptors();
     let cli = Cli::parse();
     match cli.command {
-        Some(Command::Launcher) => crate::island::run_launcher(),
+        Some(Command::Launcher) => island::run_launcher(),
         Some(Command::FetchWorker) => worker::fetch(),
         Some(Command::BuildWorker) => worker::build(),
         Some(Command::CacheWorker(args)) => cache::run(args),
@@ -168,7 +167,7 @@ fn config_status(error: &ConfigError) -> ExitCode {
 
 /// Prints an error with its causes.
 fn complain(error: &dyn std::error::Error) {
-    eprintln!("sky-island: {}", crate::causes::chain(error));
+    eprintln!("sky-island: {}", common::causes::chain(error));
 }
 
 /// Every call takes some descriptors; the soft limit is for programs that use select(2).
@@ -189,5 +188,5 @@ fn runtime() -> Option<tokio::runtime::Runtime> {
 /// Starts the log of a command that people wait for, on stderr.
 fn start_log(level: &str) {
     // Only a file can be in the way.
-    let _ = crate::log::start(level, None);
+    let _ = server::log::start(level, None);
 }

@@ -1,8 +1,7 @@
 //! The keys of the configuration that are options too: named, described and counted by their definitions.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
-
-use crate::config::keys::{self, Form, Leaf};
+use server::config::keys::{self, Form, Leaf};
 
 /// Paths of keys, and what their options were given.
 #[derive(Clone, Debug, Default)]

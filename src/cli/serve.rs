@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use server::config::Inputs;
+use server::log;
+use server::server::{Ended, Orders, Successor, serve};
 
 use super::overrides::Overrides;
 use super::{ConfigArgs, complain, config_status, runtime, status};
-use crate::config::Inputs;
-use crate::log;
-use crate::server::{Ended, Orders, Successor, serve};
 
 /// How long what still runs in the background may take before the program ends, or becomes another.
 const RUNTIME_WAIT: Duration = Duration::from_secs(5);

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
+use island::sweep;
+use server::config::Config;
+use server::state::State;
+
 use super::{complain, runtime, start_log, status};
-use crate::config::Config;
-use crate::island::sweep;
-use crate::state::State;
 
 pub(super) fn run(config: Config) -> ExitCode {
     start_log("warn");

@@ -3,13 +3,14 @@
 use std::io::Read;
 use std::process::ExitCode;
 
+use fetch_job::Job;
+
 use super::{complain, status};
-use crate::source::{Job, worker};
 
 /// Fetches; the answer goes out as JSON.
 pub(super) fn fetch() -> ExitCode {
-    let answer =
-        serde_json::from_reader::<_, Job>(std::io::stdin().lock()).map(|job| worker::run(&job));
+    let answer = serde_json::from_reader::<_, Job>(std::io::stdin().lock())
+        .map(|job| fetch_worker::run(&job));
     let written =
         answer.and_then(|answer| serde_json::to_writer(std::io::stdout().lock(), &answer));
     match written {
@@ -25,7 +26,7 @@ pub(super) fn fetch() -> ExitCode {
 pub(super) fn build() -> ExitCode {
     let mut recipe = Vec::new();
     let read = std::io::stdin().read_to_end(&mut recipe).map_err(Into::into);
-    match read.and_then(|_| crate::build::follow(&recipe)) {
+    match read.and_then(|_| server::compile::follow(&recipe)) {
         Ok(code) => {
             let code = code.and_then(|code| u8::try_from(code).ok());
             ExitCode::from(code.unwrap_or(status::OURS))

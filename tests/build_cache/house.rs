@@ -9,15 +9,15 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sky_island::build::{
+use goexpr::Call;
+use island::{Backend, Ending, Islands, Limits, Options, Spec, choose};
+use server::compile::{
     BuildError, Builder, BuilderOptions, Built, Compiler, GoCache, Toolchain, Wanted,
 };
-use sky_island::call::Call;
-use sky_island::island::{Backend, Ending, Islands, Limits, Options, Spec, choose};
-use sky_island::source::{
+use server::source::{
     Checkout, Fetcher, ImportPath, Mirror, Origin, Sources, SourcesOptions, Want,
 };
-use sky_island::store::{Store, Trash};
+use server::store::{Store, Trash};
 use tokio::runtime::Runtime;
 
 #[path = "watched.rs"]

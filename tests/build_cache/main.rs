@@ -14,11 +14,12 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use house::{Setup, Site, Way};
 use libtest_mimic::{Arguments, Trial};
+use server::compile::BuildError;
+use server::compile::cacheprog::SINCE_MINOR;
 use sha2::{Digest, Sha256};
-use sky_island::build::BuildError;
-use sky_island::build::cacheprog::SINCE_MINOR;
+
+use house::{Setup, Site, Way};
 
 const WAYS: [Way; 2] = [Way::Mount, Way::Program];
 /// A user id that belongs to nobody.

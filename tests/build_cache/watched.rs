@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use sky_island::island::{
+use island::{
     Backend, Finding, IslandId, Purpose, Seen, Spec, StartError, Started, State, Stdio, Usage,
 };
 

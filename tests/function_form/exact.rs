@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use sky_island::call::Call;
+use goexpr::Call;
 
 use crate::support::{TempDir, go};
 use crate::{Answer, Module};

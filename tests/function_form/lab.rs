@@ -7,13 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sky_island::build::{
-    BuildError, Builder, BuilderOptions, Compiler, GoCache, Toolchain, Wanted,
-};
-use sky_island::call::Call;
-use sky_island::island::{Backend, Ending, Islands, Limits, Options, Outcome, Spec, choose};
-use sky_island::source::{Fetcher, ImportPath, Mirror, Origin, Sources, SourcesOptions, Want};
-use sky_island::store::{Store, Trash};
+use goexpr::Call;
+use island::{Backend, Ending, Islands, Limits, Options, Outcome, Spec, choose};
+use server::compile::{BuildError, Builder, BuilderOptions, Compiler, GoCache, Toolchain, Wanted};
+use server::source::{Fetcher, ImportPath, Mirror, Origin, Sources, SourcesOptions, Want};
+use server::store::{Store, Trash};
 use tokio::runtime::Runtime;
 
 use crate::support::git_repo::BareRepo;

@@ -5,7 +5,7 @@ use std::io::{Seek, Write};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use sky_island::exec::{Command, ExecError, Executor, Output};
+use host::exec::{Command, ExecError, Executor, Output};
 use tokio::sync::Notify;
 
 /// What happens to a command.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use sky_island::exec::Output;
+use host::exec::Output;
 
 #[derive(Clone, Default)]
 struct Node {

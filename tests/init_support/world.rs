@@ -5,12 +5,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sky_island::exec::{Command, ExecError, Executor, Host, Output};
-use sky_island::init::{
+use host::exec::{Command, ExecError, Executor, Host, Output};
+use host::layout::{Layout, Release};
+use server::init::{
     Go, GoVersion, Init, InitError, Machine, Mirror, Removal, SetName, Sha256, Space, Teller,
     Wanted,
 };
-use sky_island::layout::{Layout, Release};
 
 use super::faults::{Fault, Faulty};
 use super::model::Model;

@@ -3,9 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
+use host::net::State;
+use island::{Backend, Ending, StartError};
 use libtest_mimic::Trial;
-use sky_island::island::{Backend, Ending, StartError};
-use sky_island::net::State;
 
 use crate::lab::{Lab, bind, runtime};
 use crate::launcher::{CONNECTS, REFUSES};
@@ -158,7 +158,7 @@ fn an_address_stays_lent_while_its_jail_is_dying() {
             bench.run(&spec).await.unwrap();
             drop(spec);
             let dying = || lab.prison.list().iter().any(|(.., dying)| *dying);
-            let lent = |it: &sky_island::net::Listed| matches!(it.state, State::Leased { .. });
+            let lent = |it: &host::net::Listed| matches!(it.state, State::Leased { .. });
             // In this order, for a jail that was dying a moment ago may be gone now.
             while bench.pools.list().iter().any(lent) {
                 seen |= dying();

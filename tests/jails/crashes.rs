@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use host::net::State;
+use island::freebsd::sweep_on;
+use island::{Backend, Spec};
 use libtest_mimic::Trial;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sky_island::island::freebsd::sweep_on;
-use sky_island::island::{Backend, Spec};
-use sky_island::net::State;
 use tokio::runtime::Runtime;
 
 use crate::host::Fault;

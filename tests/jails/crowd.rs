@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use island::{Ending, Spec};
 use libtest_mimic::Trial;
-use sky_island::island::{Ending, Spec};
 use tokio::task::JoinSet;
 
 use crate::lab::{Bench, Lab, bind, runtime};

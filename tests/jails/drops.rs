@@ -4,9 +4,9 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
+use host::net::Family;
+use island::Spec;
 use libtest_mimic::Trial;
-use sky_island::island::Spec;
-use sky_island::net::Family;
 
 use crate::lab::{Bench, Lab, bind, runtime};
 use crate::launcher::CONNECTS;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use island::{Backend, Ending, Spec, Stdio};
 use libtest_mimic::Trial;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sky_island::island::{Backend, Ending, Spec, Stdio};
 
 use crate::lab::{Bench, Lab, bind, runtime};
 use crate::launcher::{CONNECTS, REFUSES};
@@ -31,7 +31,7 @@ pub fn trials() -> Vec<Trial> {
 
 /// Runs a spec to an end that is expected, and looks at what is left.
 async fn ends(lab: &Lab, bench: &Bench, mut spec: Spec, expected: Option<Ending>, what: &str) {
-    if matches!(spec.rights, sky_island::island::Rights::Function) {
+    if matches!(spec.rights, island::Rights::Function) {
         spec.address = bench.lease();
     }
     let ending = bench.run(&spec).await.map(|outcome| outcome.ending);

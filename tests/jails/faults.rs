@@ -1,7 +1,7 @@
 //! Every command of an island goes wrong once, in every way: the call hears of it, nothing is left, the next one works.
 
+use island::Spec;
 use libtest_mimic::Trial;
-use sky_island::island::Spec;
 
 use crate::host::{FAULTS, Fault};
 use crate::lab::{Bench, Lab, bind, runtime};

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use host::exec::{Command, ExecError, Executor, Output};
 use parking_lot::Mutex;
-use sky_island::exec::{Command, ExecError, Executor, Output};
 use tokio::sync::watch;
 
 pub use pool::Pool;

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use sky_island::island::freebsd::{FreeBsd, Ground};
-use sky_island::island::{
+use host::layout::{Layout, Release};
+use host::net::{Family, Interface, Lease, Pools, Settings, State};
+use island::freebsd::{FreeBsd, Ground};
+use island::{
     Backend, Bind, Ending, Islands, Jails, Limits, Options, Outcome, Program, Purpose, Rights,
     Spec, StartError, ToolRights,
 };
-use sky_island::layout::{Layout, Release};
-use sky_island::net::{Family, Interface, Lease, Pools, Settings, State};
 use tokio::runtime::Runtime;
 
 use crate::host::{Host, Mounted, Pool, System};
@@ -144,7 +144,7 @@ impl Lab {
                 gateway: None,
                 dns: Vec::new(),
             };
-            sky_island::net::Pool::new(settings).unwrap()
+            host::net::Pool::new(settings).unwrap()
         };
         let release = Release::parse("15.1-RELEASE").unwrap();
         Options {

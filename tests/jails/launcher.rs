@@ -14,11 +14,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use island::Exit;
+use island::freebsd::params::Value;
+use island::freebsd::protocol::Prepare;
+use island::wire::{self, Event, Go, Incoming, Request};
 use nix::sys::signal::{Signal, raise};
-use sky_island::island::Exit;
-use sky_island::island::freebsd::params::Value;
-use sky_island::island::freebsd::protocol::Prepare;
-use sky_island::island::wire::{self, Event, Go, Incoming, Request};
 
 use crate::prison::{Jail, Order, Prison, jid};
 

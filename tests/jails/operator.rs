@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use island::{Ending, Label, Resident, State};
 use libtest_mimic::Trial;
-use sky_island::island::{Ending, Label, Resident, State};
 
 use crate::host::MEMORY;
 use crate::lab::{Bench, Lab, runtime};
@@ -62,7 +62,7 @@ fn jails_of_others_are_neither_listed_nor_ended() {
         assert!(before >= 2);
         let all = bench.islands.residents().await.unwrap();
         assert!(all.is_empty(), "{all:?}");
-        let foreign = sky_island::island::IslandId::parse("si_0123abcd_9").unwrap();
+        let foreign = island::IslandId::parse("si_0123abcd_9").unwrap();
         bench.islands.stop(&[foreign]).await;
         assert_eq!(lab.prison.list().len(), before);
         lab.at_rest(&bench, "an operator who ends what is not ours").await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sky_island::exec::Output;
+use host::exec::Output;
 
 use super::{bad, good};
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use island::{Backend, Ending, Function, Outcome, Spec, StandbyLimits, Standbys};
 use libtest_mimic::Trial;
-use sky_island::island::{Backend, Ending, Function, Outcome, Spec, StandbyLimits, Standbys};
 use tokio::sync::Semaphore;
 
 use crate::host::FAULTS;

@@ -1,8 +1,8 @@
 //! What the backend needs of a host before it starts, and a start that fails.
 
+use island::freebsd::FreeBsd;
+use island::{Backend, StartError};
 use libtest_mimic::Trial;
-use sky_island::island::freebsd::FreeBsd;
-use sky_island::island::{Backend, StartError};
 
 use crate::host::FAULTS;
 use crate::lab::{Lab, runtime};
@@ -21,7 +21,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Why a start is refused.
-fn refused(lab: &Lab, change: impl FnOnce(&mut sky_island::island::Options)) -> String {
+fn refused(lab: &Lab, change: impl FnOnce(&mut island::Options)) -> String {
     let mut options = lab.options();
     change(&mut options);
     let error = runtime().block_on(lab.try_start(options)).err().expect("a refusal");

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use host::exec::Output;
 use serde_json::json;
-use sky_island::exec::Output;
 
 use super::pool::Pool;
 use super::{bad, good};

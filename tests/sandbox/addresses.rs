@@ -6,10 +6,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use host::net::{Family, Interface, Lease, Pool, Pools, Settings};
+use island::Spec;
 use nix::sched::{CloneFlags, unshare};
 use serde::Deserialize;
-use sky_island::island::Spec;
-use sky_island::net::{Family, Interface, Lease, Pool, Pools, Settings};
 
 use super::again;
 use super::host::{Host, eventually, not_given, read};
@@ -245,7 +245,7 @@ fn an_address_comes_back_however_its_island_ends() {
         |host, pools| {
             let free = |pools: &Pools| {
                 let listed = pools.list();
-                listed.iter().filter(|it| it.state == sky_island::net::State::Free).count()
+                listed.iter().filter(|it| it.state == host::net::State::Free).count()
             };
             let all = free(pools);
             let lease = || lease(pools, Family::V4);
@@ -272,8 +272,7 @@ fn an_address_comes_back_however_its_island_ends() {
                 back("after a wait that was dropped");
             }
             let bad = with(host, &lease(), &["surroundings"]);
-            let broken =
-                Spec { program: sky_island::island::Program::Path("/nothing".into()), ..bad };
+            let broken = Spec { program: island::Program::Path("/nothing".into()), ..bad };
             assert!(host.runtime.block_on(host.islands.run(&broken)).is_err());
             drop(broken);
             back("after a program that is not there");

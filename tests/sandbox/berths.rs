@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sky_island::island::{Ending, Program, Spec, StartError};
+use island::{Ending, Program, Spec, StartError};
 
 use super::host::{Host, alone, eventually, not_given, promise, read};
 use super::system;

@@ -1,6 +1,6 @@
 //! What the caller learns of an end, and what is left after it.
 
-use sky_island::island::Ending;
+use island::Ending;
 
 use super::host::promise;
 

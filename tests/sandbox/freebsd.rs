@@ -10,7 +10,7 @@ mod sight;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use sky_island::island::Spec;
+use island::Spec;
 
 use super::host::{Host, eventually};
 use super::system;

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
-use sky_island::island::{
+use host::net::Pools;
+use island::{
     Backend, Function, Islands, Limits, Options, Outcome, Rights, Spec, StandbyLimits, Standbys,
     StartError, choose,
 };
-use sky_island::net::Pools;
+use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
 use super::kit::{LAUNCHER, PROGRAM, ZONES, kit};
@@ -238,7 +238,7 @@ async fn call(standbys: &Standbys, spec: &Spec) -> Result<Outcome, StartError> {
 pub fn read<T: serde::de::DeserializeOwned>(outcome: &Outcome) -> T {
     assert_eq!(
         outcome.ending,
-        sky_island::island::Ending::Exited(0),
+        island::Ending::Exited(0),
         "stderr: {}",
         String::from_utf8_lossy(&outcome.stderr)
     );

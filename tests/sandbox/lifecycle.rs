@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sky_island::island::{Ending, StartError};
+use island::{Ending, StartError};
 
 use super::host::{Host, alone, eventually, not_given};
 use super::platform;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use island::{Ending, Limits, Outcome, Spec};
 use serde::Deserialize;
-use sky_island::island::{Ending, Limits, Outcome, Spec};
 
 use super::host::{Host, not_given, promise};
 use super::platform;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use island::{Ending, Purpose};
 use serde::Deserialize;
-use sky_island::island::{Ending, Purpose};
 
 use super::host::{alone, eventually, not_given, promise, read};
 use super::system;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sky_island::island::{Ending, Function, Outcome, Spec, StandbyLimits, Standbys};
+use island::{Ending, Function, Outcome, Spec, StandbyLimits, Standbys};
 use tokio::sync::Semaphore;
 
 use super::host::{Host, alone, called, eventually, read, standby_limits};

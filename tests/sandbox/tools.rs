@@ -5,9 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use sky_island::island::{
-    Bind, Disk, Ending, Label, Overlay, Program, Purpose, Rights, Spec, ToolRights,
-};
+use island::{Bind, Disk, Ending, Label, Overlay, Program, Purpose, Rights, Spec, ToolRights};
 
 use super::files::{Markers, but_dates};
 use super::host::{Host, limits, not_given, promise, read, say};

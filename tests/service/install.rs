@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use sky_island::config::Config;
+use server::config::Config;
 
 use super::host::{has, make_by};
 
@@ -206,8 +206,16 @@ fn a_place_or_system_that_cannot_be_is_refused_before_anything_is_written() {
 fn checkout() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let top = folder.path();
-    for name in ["scripts", "src", "templates", "rc.d", "newsyslog.conf.d", "man", "target/release"]
-    {
+    for name in [
+        "scripts",
+        "src",
+        "crates",
+        "templates",
+        "rc.d",
+        "newsyslog.conf.d",
+        "man",
+        "target/release",
+    ] {
         fs::create_dir_all(top.join(name)).unwrap();
     }
     let real = Path::new(env!("CARGO_MANIFEST_DIR"));

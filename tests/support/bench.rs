@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use sky_island::source::worker;
-use sky_island::source::{Answer, Failure, Fetched, Job, Mirror, Origin};
+use fetch_job::{Answer, Failure, Fetched, Job, Mirror, Origin};
 
 use super::TempDir;
 use super::git_http::{GitHost, Options};
@@ -57,7 +56,7 @@ impl Bench {
 
     pub fn fetch(&self, import_path: &str, version: Option<&str>) -> Fetched {
         let started = Instant::now();
-        let answer = worker::run(&self.job(import_path, version));
+        let answer = fetch_worker::run(&self.job(import_path, version));
         println!("{import_path} {version:?}: {} ms", started.elapsed().as_millis());
         match answer {
             Answer::Fetched(fetched) => fetched,
@@ -71,7 +70,7 @@ impl Bench {
     }
 
     pub fn fail_job(&self, job: &Job) -> Failure {
-        let Answer::Failed(failure) = worker::run(job) else {
+        let Answer::Failed(failure) = fetch_worker::run(job) else {
             panic!("{} {:?} did not fail", job.import_path, job.version)
         };
         let here = self.dir.path().to_str().unwrap();

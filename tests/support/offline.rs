@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use sky_island::source::Fetched;
+use fetch_job::Fetched;
 
 /// Builds and runs `fmt.Println(expression)`, with the fetched package imported as `p`. The module cache must be
 /// the same after it as before: the sandbox that builds sees it read-only.

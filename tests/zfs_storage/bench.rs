@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sky_island::exec::{Command, Executor, Host};
-use sky_island::island::freebsd::storage::Storage;
-use sky_island::layout::{Layout, Release};
-use sky_island::zfs::{Dataset, DatasetName, Zfs};
+use host::exec::{Command, Executor, Host};
+use host::layout::{Layout, Release};
+use host::zfs::{Dataset, DatasetName, Zfs};
+use island::freebsd::storage::Storage;
 
 /// Bytes of the base system.
 pub const PAYLOAD: usize = 2 << 20;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sky_island::island::IslandId;
-use sky_island::island::freebsd::storage::{FUNCTION_PROGRAM, Storage};
-use sky_island::layout::Layout;
+use host::layout::Layout;
+use island::IslandId;
+use island::freebsd::storage::{FUNCTION_PROGRAM, Storage};
 
 use super::bench::{Bench, host, program};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sky_island::island::IslandId;
+use island::IslandId;
 use tokio::task::JoinSet;
 
 use super::bench::{Bench, program};

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use ::server::calls::Code;
+use ::server::config::variable;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -13,8 +15,6 @@ use super::table::plain;
 use super::token::Token;
 use crate::cli::call::exit_status;
 use crate::cli::status::{OURS, USAGE};
-use crate::config::variable;
-use crate::invoke::Code;
 
 /// Where the admin API lies.
 const PREFIX: &str = "/api/v1/admin";

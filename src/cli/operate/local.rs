@@ -4,8 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ::server::state::{Holder, holder};
+
 use super::server::{BadServer, Server};
-use crate::state::{Holder, holder};
 
 /// How long a server that starts is waited for, and how often it is looked for.
 const WAIT: Duration = Duration::from_secs(5);

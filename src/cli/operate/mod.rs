@@ -27,9 +27,10 @@ use ureq::http::HeaderName;
 use self::client::{AskError, Client};
 use self::local::NoServer;
 pub(super) use self::server::{BadServer, Server};
+use ::server::config::ConfigError;
+
 use self::token::NoToken;
 use super::{complain, config_status, start_log, status};
-use crate::config::ConfigError;
 
 #[derive(Subcommand)]
 pub(super) enum Operate {
@@ -146,7 +147,7 @@ impl ServerArgs {
             Some(server) => server,
             None => local::find(&config.state_dir())?,
         };
-        let header = config.admin_token_header.as_deref().unwrap_or(crate::http::HEADER);
+        let header = config.admin_token_header.as_deref().unwrap_or(::server::http::HEADER);
         let header = HeaderName::from_bytes(header.as_bytes())
             .map_err(|_| Failed::Header(header.to_owned()))?;
         let token = token::find(self.token_file.as_deref(), &settings, &server)?;

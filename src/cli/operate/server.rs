@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ::server::config::{PORT, SERVER};
+use ::server::listen::Place;
 use ureq::http::Uri;
 use ureq::tls::{RootCerts, TlsConfig};
 
 use super::unix::{NoNames, Socket};
-use crate::config::{PORT, SERVER};
-use crate::listen::Place;
 
 /// How long finding a server and connecting to it may take.
 const CONNECT: Duration = Duration::from_secs(10);

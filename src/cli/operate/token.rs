@@ -7,11 +7,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use ::server::config::{Settings, variable};
+use ::server::state::{TokenError, known_admin_token};
 use ureq::http::HeaderValue;
 
 use super::server::Server;
-use crate::config::{Settings, variable};
-use crate::state::{TokenError, known_admin_token};
 
 /// The key of the configuration.
 const KEY: &str = "admin_api_token";
@@ -107,7 +107,7 @@ fn token(text: &str, origin: String) -> Result<Token, NoToken> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Inputs;
+    use ::server::config::Inputs;
 
     fn settings(state: &Path, token: Option<&str>) -> Settings {
         let variable = |path: &str, text: &str| (variable(path), text.to_owned());
@@ -126,7 +126,7 @@ mod tests {
     fn a_file_is_over_the_configuration_which_is_over_the_state_directory() {
         let folder = tempfile::tempdir().unwrap();
         let server: Server = "localhost".parse().unwrap();
-        let own = crate::state::admin_token(folder.path()).unwrap();
+        let own = ::server::state::admin_token(folder.path()).unwrap();
         let file = folder.path().join("token");
         std::fs::write(&file, "of a file\n").unwrap();
         let (without, with) =
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn the_token_of_this_hosts_server_goes_to_no_other_host() {
         let folder = tempfile::tempdir().unwrap();
-        crate::state::admin_token(folder.path()).unwrap();
+        ::server::state::admin_token(folder.path()).unwrap();
         let elsewhere: Server = "http://10.0.0.5:3281".parse().unwrap();
         let refused = find(None, &settings(folder.path(), None), &elsewhere).unwrap_err();
         assert!(refused.to_string().contains("--token-file"), "{refused}");

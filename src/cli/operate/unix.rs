@@ -119,11 +119,10 @@ impl Resolver for NoNames {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixListener;
-    use std::time::Duration;
-
     use super::*;
     use crate::cli::operate::Server;
+    use std::os::unix::net::UnixListener;
+    use std::time::Duration;
 
     /// What a server that says this, and then waits for the client to go, makes a request of.
     fn asked(says: &'static str, wait: Duration) -> Result<String, ureq::Error> {

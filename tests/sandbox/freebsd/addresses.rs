@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sky_island::island::Spec;
-use sky_island::net::Family;
+use host::net::Family;
+use island::Spec;
 
 use super::super::host::{Host, eventually, not_given, promise};
 use super::super::platform::{self, Pool};

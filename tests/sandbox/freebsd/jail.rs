@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use island::IslandId;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use sky_island::island::IslandId;
 
 use super::super::host::{Host, limits, not_given, promise};
 use super::super::{platform, system};

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use sky_island::island::Ending;
+use island::Ending;
 
 use super::super::again;
 use super::super::host::{Host, alone_without_backend, eventually};

@@ -1,7 +1,7 @@
 //! Memory that is in no process's address space, which limits on address spaces do not meet.
 
+use island::Ending;
 use serde::Deserialize;
-use sky_island::island::Ending;
 
 use super::super::host::{limits, not_given, promise, read};
 use super::super::platform;
@@ -24,7 +24,7 @@ fn memory_that_no_process_maps_is_bounded_as_well() {
         let found: Filled = read(&outcome);
         // What a Go program reserves counts, so the limit is that much above its memory.
         let told = platform::prepared().config.jails.address_space;
-        let reserved = told.map_or(1536 << 20, sky_island::config::Bytes::get);
+        let reserved = told.map_or(1536 << 20, server::config::Bytes::get);
         assert!(found.bytes <= limits().memory + reserved, "{} {}", found.bytes, found.error);
         assert!(!found.error.is_empty(), "{}", found.bytes);
     });

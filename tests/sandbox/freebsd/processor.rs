@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sky_island::island::Ending;
+use island::Ending;
 
 use super::super::host::{not_given, promise};
 

@@ -6,10 +6,10 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use sky_island::config::Config;
-use sky_island::island::{Ending, Options};
-use sky_island::layout::Layout;
-use sky_island::state::State;
+use host::layout::Layout;
+use island::{Ending, Options};
+use server::config::Config;
+use server::state::State;
 
 use super::super::host::Host;
 use super::Given;

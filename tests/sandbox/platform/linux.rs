@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sky_island::island::{Ending, Options};
+use island::{Ending, Options};
 
 use super::super::host::Host;
 use super::Given;

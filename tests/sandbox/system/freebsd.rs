@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use sky_island::island::IslandId;
+use island::IslandId;
 
 use super::super::platform;
 use super::tables::{self, Jail, Mount, Process, Rule};

@@ -1,0 +1,155 @@
+//! What this host isolates and limits, and whether it was prepared.
+
+use host::exec::{Command, Executor, Shared};
+use host::layout::Layout;
+use host::net::{Pools, ifconfig};
+use host::zfs::{SnapshotName, Zfs};
+
+use super::super::Finding;
+use super::ground::Ground;
+use super::rules;
+use crate::backend::Options;
+
+/// How resources come to be counted.
+const ENABLE: &str = "put kern.racct.enable=1 into /boot/loader.conf and restart the host";
+const INIT: &str = "run `sky-island init`";
+
+/// Everything that `check` says of a FreeBSD host.
+pub(super) async fn findings(ground: &Ground, options: &Options) -> Vec<Finding> {
+    let exec = &*ground.exec;
+    let mut findings = vec![privilege(ground.root)];
+    match &options.jails {
+        Some(jails) => findings.extend(prepared(&ground.exec, &jails.layout).await),
+        None => findings.push(Finding {
+            name: "datasets",
+            detail: "no dataset is configured".into(),
+            remedy: Some("set filesystem.zfs_dataset and run `sky-island init`".into()),
+            required: true,
+        }),
+    }
+    findings.push(jails(exec).await);
+    let required = options.jails.as_ref().is_some_and(|jails| jails.require_limits);
+    findings.extend(limits(rules::enabled(exec).await, required));
+    findings
+}
+
+fn privilege(root: bool) -> Finding {
+    let detail = if root { "root makes jails" } else { "an ordinary user makes no jails" };
+    let remedy = (!root).then(|| "run as root".to_owned());
+    Finding { name: "privilege", detail: detail.into(), remedy, required: true }
+}
+
+/// Whether init has finished.
+async fn prepared(exec: &Shared, layout: &Layout) -> Vec<Finding> {
+    let zfs = Zfs::new(exec.clone());
+    let base = snapshot(&zfs, "base system", layout.base_snapshot()).await;
+    vec![base, snapshot(&zfs, "build jail", layout.build_snapshot()).await]
+}
+
+async fn snapshot(zfs: &Zfs, name: &'static str, snapshot: SnapshotName) -> Finding {
+    let (detail, remedy) = match zfs.has_snapshot(&snapshot).await {
+        Ok(true) => (snapshot.to_string(), None),
+        Ok(false) => (format!("{snapshot} does not exist"), Some(INIT.to_owned())),
+        Err(error) => (error.to_string(), Some(format!("load ZFS, then {INIT}"))),
+    };
+    Finding { name, detail, remedy, required: true }
+}
+
+async fn jails(exec: &dyn Executor) -> Finding {
+    let (detail, remedy) = match super::params::permissions(exec).await {
+        Ok(known) => (format!("{} permissions, none of them given", known.len()), None),
+        Err(error) => (error.to_string(), Some("run on a host, not in a jail".to_owned())),
+    };
+    Finding { name: "jails", detail, remedy, required: true }
+}
+
+/// What limits there are when the kernel counts resources, and when it does not.
+pub(super) fn limits(counts: bool, required: bool) -> Vec<Finding> {
+    let table = [
+        (
+            "memory limit",
+            "RLIMIT_AS for each process, rctl memoryuse for all together, about a second late",
+            "RLIMIT_AS for each process; many processes together have no limit",
+        ),
+        (
+            "process limit",
+            "rctl maxproc and nthr",
+            "RLIMIT_NPROC for functions; builds and threads have no limit",
+        ),
+        (
+            "descriptor limit",
+            "RLIMIT_NOFILE for each process, rctl openfiles for all together",
+            "RLIMIT_NOFILE for each process; many processes together have no limit",
+        ),
+        ("processor limit", "rctl cputime: one processor is left to the server", "none"),
+    ];
+    let finding = |(name, with, without): (&'static str, &str, &str)| Finding {
+        name,
+        detail: if counts { with } else { without }.to_owned(),
+        remedy: (!counts).then(|| ENABLE.to_owned()),
+        required,
+    };
+    table.map(finding).to_vec()
+}
+
+/// Whether the pools' interfaces are there, and what islands with an address reach; none where no pool is configured.
+pub(super) async fn addresses(exec: &dyn Executor, pools: &Pools) -> Option<Finding> {
+    let mut interfaces: Vec<_> =
+        pools.pools().iter().map(|pool| pool.interface().clone()).collect();
+    interfaces.sort();
+    interfaces.dedup();
+    interfaces.first()?;
+    for interface in &interfaces {
+        if let Err(error) = ifconfig::addresses(exec, interface).await {
+            let detail = format!("islands have none: {error}");
+            let remedy = Some("correct network.ip4 or network.pools".to_owned());
+            return Some(Finding { name: "addresses", detail, remedy, required: false });
+        }
+    }
+    // Whoever listens on all of the host's addresses is reached from a jail's as well, by way of lo0.
+    let detail = "islands with an address reach what listens on this host and what it routes to";
+    let remedy =
+        "a rule for pf(4), without `set skip on lo0`: block quick on lo0 from POOL to ! POOL";
+    let remedy = remedy.to_owned();
+    let remedy = Some(remedy);
+    Some(Finding { name: "addresses", detail: detail.into(), remedy, required: false })
+}
+
+/// Loads what a mount would need and may not load itself.
+pub(super) async fn load_modules(exec: &dyn Executor) -> Result<(), host::exec::ExecError> {
+    for module in ["nullfs", "tmpfs"] {
+        let loaded = Command::program("kldstat").args(["-q", "-m", module]);
+        if exec.run(&loaded).await?.code == Some(0) {
+            continue;
+        }
+        let load = Command::program("kldload").args(["-n", module]);
+        exec.run(&load).await?.success(&load)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host::exec::Script;
+
+    #[test]
+    fn a_kernel_that_does_not_count_is_said_to_leave_things_unlimited() {
+        for (counts, required, bad) in [(true, true, 0), (false, false, 0), (false, true, 4)] {
+            let findings = limits(counts, required);
+            let found = findings.iter().filter(|f| f.required && f.remedy.is_some()).count();
+            assert_eq!(found, bad, "{counts} {required}");
+            assert!(findings.iter().all(|f| f.remedy.is_none() == counts));
+        }
+    }
+
+    #[tokio::test]
+    async fn modules_are_loaded_where_they_are_not() {
+        let script = Script::new()
+            .quiet("kldstat -q -m nullfs")
+            .expect("kldstat -q -m tmpfs", 1, "", "")
+            .quiet("kldload -n tmpfs");
+        load_modules(&script).await.unwrap();
+        assert!(script.left().is_empty());
+    }
+}

@@ -1,0 +1,60 @@
+//! Islands: sandboxes with one process, which fetch, build and run are three uses of.
+//!
+//! [`Islands`] is what the rest of the program uses: it starts an island for a [`Spec`], gives it its input, reads
+//! bounded output until its process ends or a limit is met, and hands back an [`Outcome`]. Below it lies the seam to
+//! the operating system, the small trait [`Backend`]: namespaces on Linux, jails on FreeBSD.
+//!
+//! What must always hold: an island serves one use and is destroyed after it; its end is reported only when nothing
+//! inside runs any more; a wait that is dropped kills its island.
+
+mod backend;
+mod begin;
+pub mod freebsd;
+mod id;
+mod line;
+mod link;
+#[cfg(target_os = "linux")]
+pub(crate) mod linux;
+mod observer;
+mod output;
+mod pace;
+mod residents;
+mod roster;
+mod run;
+mod running;
+mod slots;
+mod spec;
+mod stand;
+mod standby;
+mod tally;
+mod watch;
+#[doc(hidden)]
+pub mod wire;
+
+pub use backend::{
+    Backend, Exit, Finding, Jails, Options, Seen, StartError, Started, Stdio, Usage, addresses,
+    choose, findings,
+};
+pub use freebsd::{Swept, sweep};
+pub use id::IslandId;
+pub use observer::{KillReason, Kind, Observer};
+pub use residents::Resident;
+pub use roster::State;
+pub use run::{Ending, Islands, Outcome};
+pub use spec::{Bind, Disk, Label, Limits, Overlay, Program, Purpose, Rights, Spec, ToolRights};
+pub use standby::{Function, StandbyLimits, Standbys};
+
+/// Is a launcher of islands until the server goes away: the hidden subcommand `launcher`, whose stdin is the socket.
+pub fn run_launcher() -> std::process::ExitCode {
+    #[cfg(target_os = "linux")]
+    let ended = linux::launcher::run_on_stdin();
+    #[cfg(target_os = "freebsd")]
+    let ended = freebsd::launcher::run_on_stdin();
+    match ended {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sky-island launcher: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

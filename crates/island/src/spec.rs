@@ -1,0 +1,161 @@
+//! What an island is for, what it may see, and what it may use.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use host::net::Lease;
+use uuid::Uuid;
+
+/// One island to run.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// What it sees and may reach.
+    pub rights: Rights,
+    /// What it runs.
+    pub program: Program,
+    /// The argument vector, the program's name first.
+    pub args: Vec<String>,
+    /// The whole environment, as `NAME=value`.
+    pub env: Vec<String>,
+    /// The working folder, a path on the island.
+    pub folder: String,
+    /// What the program reads; it then sees the end of the file.
+    pub stdin: Vec<u8>,
+    /// What a function's program is called with on its line; none for a program without one.
+    pub arguments: Option<Vec<u8>>,
+    /// What it may use.
+    pub limits: Limits,
+    /// The address that a function has; none for no network at all. The backend keeps the lease until nothing of the
+    /// address is left in the system, however the island ends.
+    pub address: Option<Arc<Lease>>,
+    /// Whom it is for, as operators are told.
+    pub label: Label,
+}
+
+/// Whom an island is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Label {
+    /// The package that is fetched, compiled or called.
+    pub module: Option<Arc<str>>,
+    /// The call that it runs; none while it stands by, and where several calls may wait for it.
+    pub call: Option<Uuid>,
+}
+
+/// The program of an island.
+#[derive(Clone, Debug)]
+pub enum Program {
+    /// An open executable, which the island itself cannot see.
+    File(Arc<File>),
+    /// A path on the island.
+    Path(String),
+}
+
+/// The two kinds of island.
+#[derive(Clone, Debug)]
+pub enum Rights {
+    /// A stranger's function: an empty read-only root, a private /tmp, no network but the one of its address.
+    Function,
+    /// A tool of ours or of the host that handles a stranger's bytes.
+    Tool(ToolRights),
+}
+
+/// What a tool's island sees besides the host's programs and libraries.
+#[derive(Clone, Debug)]
+pub struct ToolRights {
+    /// What it is for; decides the user and the network.
+    pub purpose: Purpose,
+    /// Files and folders of the host.
+    pub binds: Vec<Bind>,
+    /// A writable folder over read-only ones.
+    pub overlay: Option<Overlay>,
+    /// Nobody waits for it, so it yields to whoever wants the processor.
+    pub background: bool,
+}
+
+/// What a tool does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Gets source; has the host's network.
+    Fetch,
+    /// Compiles; has no network.
+    Build,
+}
+
+/// A file or folder of the host on an island.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// Where it lies on the host.
+    pub source: PathBuf,
+    /// Where the island sees it.
+    pub target: PathBuf,
+    /// Whether the island may change it.
+    pub writable: bool,
+}
+
+/// Folders of the host laid over each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlay {
+    /// Read-only folders, the topmost first.
+    pub lower: Vec<PathBuf>,
+    /// What the island writes lands here.
+    pub upper: PathBuf,
+    /// An empty folder beside `upper`, for the kernel.
+    pub work: PathBuf,
+    /// Where the island sees them.
+    pub target: PathBuf,
+}
+
+/// What an island may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From start to end.
+    pub deadline: Duration,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Processes and threads.
+    pub processes: u64,
+    /// Bytes of stdout, and as many of stderr.
+    pub output: u64,
+    /// Bytes in a function's private /tmp.
+    pub tmp: u64,
+    /// Bytes that a tool may leave in a folder of the host.
+    pub disk: Option<Disk>,
+}
+
+/// What a tool may leave on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The folders of the host that it may write.
+    pub folders: Vec<PathBuf>,
+    /// Bytes in all of them together.
+    pub bytes: u64,
+}
+
+impl Spec {
+    /// A function's island: the artifact alone, with the environment of every function.
+    pub fn function(artifact: Arc<File>, limits: Limits) -> Self {
+        // A garbage collector that knows the limit stays below it; the rest is for stacks and the runtime.
+        let soft = limits.memory / 10 * 9;
+        let env = [
+            "HOME=/tmp".to_owned(),
+            "TMPDIR=/tmp".to_owned(),
+            "PATH=/".to_owned(),
+            "ZONEINFO=/zoneinfo.zip".to_owned(),
+            format!("GOMEMLIMIT={soft}"),
+        ];
+        Self {
+            rights: Rights::Function,
+            program: Program::File(artifact),
+            args: vec!["function".to_owned()],
+            env: env.to_vec(),
+            folder: "/tmp".to_owned(),
+            stdin: Vec::new(),
+            arguments: None,
+            limits,
+            address: None,
+            label: Label::default(),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What a client asks for, and the door that it goes through.
+
+use std::sync::Arc;
+
+use goexpr::Call;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::fields::{UNKNOWN, from_json, or_default};
+use super::{Code, Failure, Stage};
+use crate::compile::is_standard;
+use crate::source::{ImportPath, Version, Want};
+
+/// The most further packages of a call.
+const MAX_IMPORTS: usize = 32;
+
+/// A request as it is written in JSON.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = FunctionRequest)]
+pub struct Form {
+    /// A Go import path.
+    pub url: String,
+    /// A Go expression.
+    pub call: String,
+    /// A tag, a branch, a commit or a pseudo-version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Packages that the call names, where they are not evident.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub imports: Vec<String>,
+    /// Whether the function needs an address.
+    #[serde(default, deserialize_with = "or_default")]
+    pub ip4: bool,
+    /// Look the version up, fetch and build anew.
+    #[serde(default, deserialize_with = "or_default")]
+    pub cache_bust: bool,
+}
+
+/// A parsed request.
+#[derive(Clone)]
+pub struct Invocation {
+    /// The source.
+    pub want: Want,
+    /// The expression.
+    pub call: Arc<Call>,
+    /// All further packages, those of the standard library included.
+    pub imports: Vec<ImportPath>,
+    /// Whether the function needs an address.
+    pub ip4: bool,
+    /// Look the version up, fetch and build anew.
+    pub cache_bust: bool,
+    /// What it is known by to clients and operators; none for one that nobody asks about.
+    pub id: Option<Uuid>,
+}
+
+impl Form {
+    /// Reads JSON, telling an unknown field from other mistakes.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, Failure> {
+        from_json(bytes).map_err(|error| {
+            let text = error.to_string();
+            let code = if text.starts_with(UNKNOWN) { Code::UnknownField } else { Code::Malformed };
+            Failure::new(
+                code,
+                Stage::Request,
+                format!("the body is not a function request: {text}"),
+            )
+        })
+    }
+
+    /// Parses every part.
+    pub fn parse(&self) -> Result<Invocation, Failure> {
+        let refuse = |code, detail: String| Failure::new(code, Stage::Request, detail);
+        let path = ImportPath::parse(&self.url).map_err(|e| refuse(Code::Url, e.to_string()))?;
+        let call = Call::parse(&self.call).map_err(|e| refuse(Code::Call, e.to_string()))?;
+        let asked =
+            self.version.as_deref().filter(|version| !version.is_empty() && *version != "latest");
+        let version = asked.map(Version::parse).transpose();
+        let version = version.map_err(|e| refuse(Code::VersionText, e.to_string()))?;
+        if self.imports.len() > MAX_IMPORTS {
+            return Err(refuse(Code::Imports, format!("imports: at most {MAX_IMPORTS} packages")));
+        }
+        let imports = self.imports.iter().map(|text| ImportPath::parse_import(text));
+        let mut imports = imports
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| refuse(Code::Imports, e.to_string()))?;
+        if let Some(path) =
+            imports.iter().find(|path| !path.has_host() && !is_standard(path.as_str()))
+        {
+            let detail =
+                format!("imports: {path} is neither in the standard library nor in the module");
+            return Err(refuse(Code::Imports, detail));
+        }
+        imports.sort();
+        imports.dedup();
+        let of_module = imports.iter().filter(|path| path.has_host()).cloned().collect();
+        Ok(Invocation {
+            want: Want { path, version, imports: of_module },
+            call: Arc::new(call),
+            imports,
+            ip4: self.ip4,
+            cache_bust: self.cache_bust,
+            id: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bad_part_has_its_own_code() {
+        let table = [
+            (r#"{"url": "a.b/c", "call": "F()", "colour": 1}"#, Code::UnknownField),
+            (r#"{"url": "a.b/c"}"#, Code::Malformed),
+            (r#"["#, Code::Malformed),
+            (r#"{"url": 3, "call": "F()"}"#, Code::Malformed),
+            (r#"{"url": "nodot/c", "call": "F()"}"#, Code::Url),
+            (r#"{"url": "a.b/c", "call": "F("}"#, Code::Call),
+            (r#"{"url": "a.b/c", "call": "F()", "version": "a b"}"#, Code::VersionText),
+            (r#"{"url": "a.b/c", "call": "F()", "imports": ["../x"]}"#, Code::Imports),
+            (r#"{"url": "a.b/c", "call": "F()", "imports": ["C"]}"#, Code::Imports),
+        ];
+        for (json, code) in table {
+            let failure = Form::from_json(json.as_bytes()).and_then(|form| form.parse()).err();
+            assert_eq!(failure.map(|failure| failure.code), Some(code), "{json}");
+        }
+    }
+
+    #[test]
+    fn packages_of_the_standard_library_are_not_fetched() {
+        let json =
+            r#"{"url": "a.b/c", "call": "F(rand.N(1))", "imports": ["math/rand/v2", "a.b/c/sub"]}"#;
+        let call = Form::from_json(json.as_bytes()).unwrap().parse().unwrap();
+        assert_eq!(call.imports.len(), 2);
+        assert_eq!(call.want.imports.len(), 1);
+    }
+}

@@ -1,0 +1,169 @@
+//! How a build island sees the Go build cache: which folders of the host lie where, and what its go command is told.
+//!
+//! What must always hold: of all folders the island can write the upper one alone.
+
+use std::path::{Path, PathBuf};
+
+use island::{Bind, Overlay};
+
+use super::cacheprog::SINCE_MINOR;
+use super::job::PROGRAM;
+
+/// Where the island sees the folder that it writes, or all layers in one.
+const CACHE: &str = "/gocache";
+/// Where it sees the layers below, by their place in the list, when they are not in one.
+const LOWER: &str = "/layers";
+
+/// What lays the layers over each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layering {
+    /// The kernel.
+    Mount,
+    /// A program of ours on the island, which the go command asks.
+    Program,
+    /// Nothing: there is one layer, which is written.
+    None,
+}
+
+impl Layering {
+    /// What a host has, whose kernel can or cannot do it, with a go command of Go 1.`minor`.
+    pub(super) fn choose(overlays: bool, minor: u32) -> Self {
+        match overlays {
+            true => Self::Mount,
+            false if minor >= SINCE_MINOR => Self::Program,
+            false => Self::None,
+        }
+    }
+}
+
+/// Folders of the host that make up a build cache.
+pub(super) struct Folders<'a> {
+    /// Layers that are only read, the topmost first.
+    pub(super) lower: &'a [PathBuf],
+    /// The layer that is written.
+    pub(super) upper: &'a Path,
+    /// An empty folder beside it, for a kernel that needs one.
+    pub(super) work: &'a Path,
+}
+
+/// What an island is given of them.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) binds: Vec<Bind>,
+    pub(super) overlay: Option<Overlay>,
+    /// For the go command, as `NAME=value`.
+    pub(super) env: Vec<String>,
+}
+
+/// Lays the folders over each other. Without layers below there is nothing to lay.
+pub(super) fn lay(layering: Layering, folders: &Folders<'_>, program: &Path) -> Seen {
+    let Folders { lower, upper, work } = *folders;
+    let native = vec![format!("GOCACHE={CACHE}")];
+    match (layering, lower) {
+        (Layering::Mount, [_, ..]) => {
+            let overlay = Overlay {
+                lower: lower.to_vec(),
+                upper: upper.into(),
+                work: work.into(),
+                target: CACHE.into(),
+            };
+            Seen { binds: Vec::new(), overlay: Some(overlay), env: native }
+        }
+        (Layering::Program, [_, ..]) => {
+            let place = |index: usize| format!("{LOWER}/{index}");
+            let mut binds = vec![writable(upper), read_only(program, PROGRAM)];
+            let mut command = format!("GOCACHEPROG={PROGRAM} cache-worker {CACHE}");
+            for (index, layer) in lower.iter().enumerate() {
+                binds.push(read_only(layer, place(index)));
+                command.push_str(&format!(" {}", place(index)));
+            }
+            // The go command still wants a cache of its own, where it makes 256 folders and keeps nothing that a build
+            // needs. The bottom layer was made by itself, so it finds all of them there.
+            let own = format!("GOCACHE={}", place(lower.len() - 1));
+            Seen { binds, overlay: None, env: vec![own, command] }
+        }
+        (Layering::None, _) | (_, []) => {
+            Seen { binds: vec![writable(upper)], overlay: None, env: native }
+        }
+    }
+}
+
+fn writable(source: &Path) -> Bind {
+    Bind { source: source.into(), target: CACHE.into(), writable: true }
+}
+
+fn read_only(source: &Path, target: impl Into<PathBuf>) -> Bind {
+    Bind { source: source.into(), target: target.into(), writable: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UPPER: &str = "/state/upper";
+
+    fn seen(layering: Layering, lower: &[&str]) -> Seen {
+        let lower: Vec<PathBuf> = lower.iter().map(PathBuf::from).collect();
+        let (upper, work) = (Path::new(UPPER), Path::new("/state/work"));
+        lay(layering, &Folders { lower: &lower, upper, work }, Path::new("/usr/bin/sky-island"))
+    }
+
+    #[test]
+    fn the_kernel_goes_before_the_program_and_an_old_go_command_has_neither() {
+        for (overlays, minor, expected) in [
+            (true, 26, Layering::Mount),
+            (true, 21, Layering::Mount),
+            (false, 26, Layering::Program),
+            (false, 24, Layering::Program),
+            (false, 23, Layering::None),
+        ] {
+            assert_eq!(Layering::choose(overlays, minor), expected, "{overlays} {minor}");
+        }
+    }
+
+    #[test]
+    fn one_layer_alone_is_the_go_commands_own_cache() {
+        for (layering, lower) in [
+            (Layering::Mount, &[][..]),
+            (Layering::Program, &[]),
+            (Layering::None, &[]),
+            (Layering::None, &["/state/base"]),
+        ] {
+            let seen = seen(layering, lower);
+            assert_eq!(seen.binds, [writable(Path::new(UPPER))]);
+            assert_eq!((seen.overlay, seen.env), (None, vec!["GOCACHE=/gocache".into()]));
+        }
+    }
+
+    #[test]
+    fn a_mount_has_all_layers_in_one_place() {
+        let Seen { binds, overlay, env } = seen(Layering::Mount, &["/state/own", "/state/base"]);
+        let expected = Overlay {
+            lower: vec!["/state/own".into(), "/state/base".into()],
+            upper: UPPER.into(),
+            work: "/state/work".into(),
+            target: "/gocache".into(),
+        };
+        assert_eq!(
+            (binds, overlay, env),
+            (vec![], Some(expected), vec!["GOCACHE=/gocache".into()])
+        );
+    }
+
+    #[test]
+    fn a_program_is_told_the_layers_and_may_write_the_upper_one() {
+        let Seen { binds, overlay, env } = seen(Layering::Program, &["/state/own", "/state/base"]);
+        assert_eq!(overlay, None);
+        let program = "GOCACHEPROG=/sky-island cache-worker /gocache /layers/0 /layers/1";
+        assert_eq!(env, ["GOCACHE=/layers/1", program]);
+        assert_eq!(
+            binds,
+            [
+                writable(Path::new(UPPER)),
+                read_only(Path::new("/usr/bin/sky-island"), "/sky-island"),
+                read_only(Path::new("/state/own"), "/layers/0"),
+                read_only(Path::new("/state/base"), "/layers/1"),
+            ]
+        );
+    }
+}

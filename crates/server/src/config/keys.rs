@@ -1,0 +1,227 @@
+//! The keys that there are, read from the definitions of the configuration's own types: their doc comments say what they
+//! mean, and attributes beside them what else is true of them.
+//!
+//! `x-default` says in words what holds where nothing is set, `x-flag` names the option of `serve`, `x-live` marks what
+//! SIGHUP changes, `x-secret` what is never shown, and `example` shows a value.
+
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value};
+
+use super::Config;
+
+/// One key, and those below it.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// Its own name.
+    pub name: String,
+    /// What it means, from the doc comment.
+    pub doc: String,
+    /// What its value is.
+    pub form: Form,
+    /// What holds where nothing is set, in words; none where the default is a value.
+    pub default: Option<String>,
+    /// The option of `serve` that sets it, without dashes.
+    pub flag: Option<String>,
+    /// Whether SIGHUP changes it in a running server.
+    pub live: bool,
+    /// Whether its value is never shown.
+    pub secret: bool,
+    /// A value to show what one looks like.
+    pub example: Option<Value>,
+}
+
+/// What a value is.
+#[derive(Clone, Debug)]
+pub enum Form {
+    /// A whole number from 0 to this.
+    Whole(u64),
+    /// true or false.
+    Switch,
+    /// A text; what it is of, where that is known: `duration`, `size`.
+    Text(Option<String>),
+    /// One of these texts.
+    Choice(Vec<String>),
+    /// A list of such values.
+    List(Box<Form>),
+    /// An object with these keys.
+    Section(Section),
+    /// One of several forms.
+    Either(Vec<Form>),
+}
+
+/// The keys of an object.
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// In the order of their names.
+    pub keys: Vec<Key>,
+    /// The names of those that have no default.
+    pub required: Vec<String>,
+}
+
+/// A key that a value is set by, and the way to it.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    /// The names from the top on, with dots: `jails.exec_timeout`.
+    pub path: String,
+    /// The key.
+    pub key: &'static Key,
+}
+
+impl Section {
+    /// The key of a name.
+    pub fn key(&self, name: &str) -> Option<&Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}
+
+/// All keys.
+pub fn root() -> &'static Section {
+    static ROOT: OnceLock<Section> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let settings = schemars::generate::SchemaSettings::draft2020_12();
+        let generator = settings.with(|it| it.inline_subschemas = true).into_generator();
+        section(generator.into_root_schema_for::<Config>().as_value())
+    })
+}
+
+/// All keys that a value is set by: those of sections, but not of the sections within lists.
+pub fn leaves() -> &'static [Leaf] {
+    static LEAVES: OnceLock<Vec<Leaf>> = OnceLock::new();
+    LEAVES.get_or_init(|| {
+        let mut leaves = Vec::new();
+        collect(root(), "", &mut leaves);
+        leaves
+    })
+}
+
+/// The leaf of a path.
+pub fn leaf(path: &str) -> Option<&'static Leaf> {
+    leaves().iter().find(|leaf| leaf.path == path)
+}
+
+fn collect(section: &'static Section, prefix: &str, leaves: &mut Vec<Leaf>) {
+    for key in &section.keys {
+        let path = format!("{prefix}{}", key.name);
+        match &key.form {
+            Form::Section(section) => collect(section, &format!("{path}."), leaves),
+            _ => leaves.push(Leaf { path, key }),
+        }
+    }
+}
+
+fn section(schema: &Value) -> Section {
+    let none = Map::new();
+    let properties = schema["properties"].as_object().unwrap_or(&none);
+    let keys = properties.iter().map(|(name, schema)| key(name, schema)).collect();
+    Section { keys, required: texts(&schema["required"]) }
+}
+
+fn key(name: &str, schema: &Value) -> Key {
+    let text = |key: &str| schema[key].as_str().map(str::to_owned);
+    Key {
+        name: name.to_owned(),
+        doc: text("description").unwrap_or_default(),
+        form: form(schema),
+        default: text("x-default"),
+        flag: text("x-flag"),
+        live: schema["x-live"] == true,
+        secret: schema["x-secret"] == true,
+        example: schema["examples"].get(0).cloned(),
+    }
+}
+
+/// The form that a JSON schema describes. That a value may be null is not of it: null is not set, everywhere.
+fn form(schema: &Value) -> Form {
+    if let Some(choices) = schema["anyOf"].as_array() {
+        let mut forms: Vec<Form> =
+            choices.iter().filter(|choice| choice["type"] != "null").map(form).collect();
+        return if forms.len() == 1 { forms.remove(0) } else { Form::Either(forms) };
+    }
+    let constants = schema["oneOf"].as_array().into_iter().flatten();
+    let mut choices: Vec<String> =
+        constants.filter_map(|choice| choice["const"].as_str().map(str::to_owned)).collect();
+    choices.extend(texts(&schema["enum"]));
+    let types = match &schema["type"] {
+        Value::String(name) => vec![name.as_str()],
+        Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    match types.into_iter().find(|name| *name != "null") {
+        Some("object") => Form::Section(section(schema)),
+        Some("array") => Form::List(Box::new(form(&schema["items"]))),
+        Some("integer") => Form::Whole(schema["maximum"].as_u64().unwrap_or(u64::MAX)),
+        Some("boolean") => Form::Switch,
+        _ if !choices.is_empty() => Form::Choice(choices),
+        _ => Form::Text(schema["format"].as_str().map(str::to_owned)),
+    }
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn form_of(path: &str) -> &'static Form {
+        &leaf(path).unwrap_or_else(|| panic!("{path} is no key")).key.form
+    }
+
+    #[test]
+    fn the_forms_are_those_of_the_types() {
+        assert!(matches!(form_of("http_port"), Form::Whole(65535)));
+        assert!(matches!(form_of("go.warm"), Form::Switch));
+        assert!(matches!(form_of("jails.exec_timeout"), Form::Text(Some(of)) if of == "duration"));
+        assert!(matches!(form_of("jails.address_space"), Form::Text(Some(of)) if of == "size"));
+        assert!(matches!(form_of("network.ip4.mask"), Form::Text(_)));
+        let Form::List(item) = form_of("sources.order") else { panic!() };
+        assert!(matches!(&**item, Form::Choice(of) if of == &["git", "proxy"]));
+        let Form::List(item) = form_of("network.pools") else { panic!() };
+        let Form::Section(section) = &**item else { panic!() };
+        assert_eq!(section.required, ["interface", "network"]);
+        assert!(matches!(&root().key("network").unwrap().form, Form::Section(_)));
+    }
+
+    #[test]
+    fn every_key_says_what_it_means() {
+        fn look(section: &Section) {
+            for key in &section.keys {
+                assert!(key.doc.ends_with('.'), "{}: {:?}", key.name, key.doc);
+                match &key.form {
+                    Form::Section(section) => look(section),
+                    Form::List(item) => {
+                        if let Form::Section(section) = &**item {
+                            look(section);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        look(root());
+        assert!(leaves().len() > 50);
+    }
+
+    #[test]
+    fn what_has_no_default_says_in_words_what_holds_then() {
+        let defaults = serde_json::to_value(Config::default()).unwrap();
+        for leaf in leaves() {
+            let pointer = format!("/{}", leaf.path.replace('.', "/"));
+            // A section that is not there has nothing that holds.
+            if let Some(value) = defaults.pointer(&pointer) {
+                assert!(!value.is_null() || leaf.key.default.is_some(), "{}", leaf.path);
+            }
+        }
+    }
+
+    #[test]
+    fn flags_are_unique_and_none_takes_a_secret() {
+        let flags: Vec<_> = leaves().iter().filter_map(|it| it.key.flag.as_ref()).collect();
+        assert_eq!(flags.iter().collect::<BTreeSet<_>>().len(), flags.len());
+        assert!(flags.len() >= 5);
+        assert!(!leaves().iter().any(|leaf| leaf.key.secret && leaf.key.flag.is_some()));
+    }
+}

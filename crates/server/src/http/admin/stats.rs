@@ -1,0 +1,278 @@
+//! `GET /api/v1/admin/api-stats`: how the server is doing. The first thirteen keys are those of 2017.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::App;
+use super::super::error::{PROBLEM, Problem};
+use super::super::json::Json;
+use super::query::NoParameters;
+use super::{Answer, Guarded, go};
+use crate::calls::Load;
+use crate::metrics::{Lookups, Snapshot, StageLatency};
+
+/// How the server is doing.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Stats {
+    /// The server's process.
+    pid: u32,
+    /// How long it has been running, as Go prints a duration.
+    uptime: String,
+    uptime_sec: f64,
+    /// Now, as Go prints a time.
+    time: String,
+    /// Seconds since 1970.
+    unixtime: u64,
+    /// Answers of this second, by status.
+    status_code_count: BTreeMap<u16, u64>,
+    /// Answers since the start, by status.
+    total_status_code_count: BTreeMap<u16, u64>,
+    /// Answers of this second.
+    count: u64,
+    /// Answers since the start.
+    total_count: u64,
+    /// What all answers took together, as Go prints a duration.
+    total_response_time: String,
+    total_response_time_sec: f64,
+    /// What an answer took on average, as Go prints a duration.
+    average_response_time: String,
+    average_response_time_sec: f64,
+    /// How long each stage of a call takes.
+    stages: Vec<Stage>,
+    /// How often something was found in the caches.
+    cache: Caches,
+    /// How many islands are doing what.
+    islands: States,
+    /// How much there is to do.
+    queue: Queue,
+    /// The addresses of all pools.
+    addresses: Addresses,
+}
+
+/// How long one stage of a call takes, in seconds.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StageLatency)]
+struct Stage {
+    /// `queue`, `fetch`, `build`, `start` or `run`.
+    stage: &'static str,
+    /// How often it was gone through.
+    count: u64,
+    p50_sec: f64,
+    p90_sec: f64,
+    p99_sec: f64,
+    max_sec: f64,
+}
+
+/// How often something was found.
+#[derive(Serialize, ToSchema)]
+struct Caches {
+    checkouts: Found,
+    artifacts: Found,
+    /// Islands that stand by.
+    standby: Found,
+}
+
+/// How often something was there, and how often not.
+#[derive(Serialize, ToSchema)]
+struct Found {
+    hits: u64,
+    misses: u64,
+}
+
+/// How many islands are doing what.
+#[derive(Default, Serialize, ToSchema)]
+struct States {
+    /// Made ahead, for no function yet.
+    ahead: usize,
+    /// Being made, or getting ready.
+    starting: usize,
+    /// Waiting to be called.
+    standby: usize,
+    /// Fetching, building or running a call.
+    running: usize,
+    /// On their way out.
+    ending: usize,
+}
+
+/// How much there is to do.
+#[derive(Serialize, ToSchema)]
+struct Queue {
+    /// Calls in the server, those that wait included.
+    calls: usize,
+    /// The most that it takes.
+    most_calls: usize,
+    /// Calls that wait for a turn to run.
+    waiting: usize,
+    /// Turns that are taken.
+    running: usize,
+    /// All turns.
+    most_running: usize,
+}
+
+/// The addresses of all pools.
+#[derive(Serialize, ToSchema)]
+struct Addresses {
+    /// Those that islands have.
+    busy: usize,
+    /// All of them.
+    total: usize,
+}
+
+/// How the server is doing
+#[utoipa::path(get, path = "/api-stats", operation_id = "showStats", tag = "admin", security(("token" = [])),
+    responses(
+        (status = 200, body = Stats, description = "Numbers since the start, and of this moment"),
+        (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
+        Guarded,
+    ))]
+pub(super) async fn show(State(app): State<App>, _: NoParameters) -> Answer<Stats> {
+    let invoker = &app.invoker;
+    let pools = invoker.addresses().pools();
+    let mut islands = States::default();
+    for (state, count) in invoker.islands().states() {
+        *islands.of(state) = count;
+    }
+    let addresses = Addresses { busy: pools.busy(), total: pools.total() };
+    let now = SystemTime::now();
+    let moment = Moment { now, load: invoker.load(), islands, addresses };
+    Ok(Json(stats(&app.metrics.snapshot(), moment)))
+}
+
+impl States {
+    fn of(&mut self, state: island::State) -> &mut usize {
+        use island::State;
+        match state {
+            State::Ahead => &mut self.ahead,
+            State::Starting => &mut self.starting,
+            State::Standby => &mut self.standby,
+            State::Running => &mut self.running,
+            State::Ending => &mut self.ending,
+        }
+    }
+}
+
+/// What is so at the moment of the question.
+struct Moment {
+    now: SystemTime,
+    load: Load,
+    islands: States,
+    addresses: Addresses,
+}
+
+fn stats(numbers: &Snapshot, moment: Moment) -> Stats {
+    let Moment { now, load, islands, addresses } = moment;
+    let total = numbers.total_response_time;
+    let average = match u32::try_from(numbers.total_count) {
+        Ok(0) => Duration::ZERO,
+        Ok(count) => total / count,
+        Err(_) => Duration::from_secs_f64(total.as_secs_f64() / numbers.total_count as f64),
+    };
+    let since = now.duration_since(UNIX_EPOCH);
+    Stats {
+        pid: std::process::id(),
+        uptime: go::duration(numbers.uptime),
+        uptime_sec: numbers.uptime.as_secs_f64(),
+        time: go::time(now, numbers.uptime),
+        unixtime: since.map_or(0, |since| since.as_secs()),
+        status_code_count: numbers.status_codes.clone(),
+        total_status_code_count: numbers.total_status_codes.clone(),
+        count: numbers.count,
+        total_count: numbers.total_count,
+        total_response_time: go::duration(total),
+        total_response_time_sec: total.as_secs_f64(),
+        average_response_time: go::duration(average),
+        average_response_time_sec: average.as_secs_f64(),
+        stages: numbers.stages.iter().map(stage).collect(),
+        cache: Caches {
+            checkouts: found(numbers.cache.checkouts),
+            artifacts: found(numbers.cache.artifacts),
+            standby: found(numbers.cache.standby),
+        },
+        islands,
+        queue: Queue {
+            calls: load.calls,
+            most_calls: load.most_calls,
+            waiting: load.waiting,
+            running: load.running,
+            most_running: load.most_running,
+        },
+        addresses,
+    }
+}
+
+fn stage(latency: &StageLatency) -> Stage {
+    Stage {
+        stage: latency.stage,
+        count: latency.count,
+        p50_sec: latency.p50.as_secs_f64(),
+        p90_sec: latency.p90.as_secs_f64(),
+        p99_sec: latency.p99.as_secs_f64(),
+        max_sec: latency.max.as_secs_f64(),
+    }
+}
+
+fn found(counts: Lookups) -> Found {
+    Found { hits: counts.hits, misses: counts.misses }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use serde_json::json;
+
+    #[test]
+    fn the_keys_of_2017_are_there_and_say_what_they_said() {
+        let numbers = Snapshot {
+            uptime: Duration::from_millis(3_723_500),
+            total_count: 4,
+            count: 1,
+            total_status_codes: [(200, 3), (404, 1)].into(),
+            status_codes: [(200, 1)].into(),
+            total_response_time: Duration::from_millis(10),
+            ..Metrics::default().snapshot()
+        };
+        let load = Load { calls: 3, most_calls: 9, waiting: 1, running: 2, most_running: 2 };
+        let addresses = Addresses { busy: 1, total: 5 };
+        let now = UNIX_EPOCH + Duration::from_secs(1_513_716_661);
+        let moment =
+            Moment { now, load, islands: States { standby: 2, ..States::default() }, addresses };
+        let mut found = serde_json::to_value(stats(&numbers, moment)).unwrap();
+        found.as_object_mut().unwrap().retain(|key, _| !["stages", "cache"].contains(&&**key));
+        let expected = json!({
+            "pid": std::process::id(),
+            "uptime": "1h2m3.5s",
+            "uptime_sec": 3723.5,
+            "time": "2017-12-19 20:51:01 +0000 UTC m=+3723.500000000",
+            "unixtime": 1_513_716_661,
+            "status_code_count": {"200": 1},
+            "total_status_code_count": {"200": 3, "404": 1},
+            "count": 1,
+            "total_count": 4,
+            "total_response_time": "10ms",
+            "total_response_time_sec": 0.01,
+            "average_response_time": "2.5ms",
+            "average_response_time_sec": 0.0025,
+            "islands": {"ahead": 0, "starting": 0, "standby": 2, "running": 0, "ending": 0},
+            "queue": {"calls": 3, "most_calls": 9, "waiting": 1, "running": 2, "most_running": 2},
+            "addresses": {"busy": 1, "total": 5},
+        });
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_server_that_nobody_has_asked_has_no_average() {
+        let load = Load { calls: 0, most_calls: 1, waiting: 0, running: 0, most_running: 1 };
+        let addresses = Addresses { busy: 0, total: 0 };
+        let moment = Moment { now: UNIX_EPOCH, load, islands: States::default(), addresses };
+        let found = stats(&Metrics::default().snapshot(), moment);
+        assert_eq!(
+            (found.average_response_time.as_str(), found.average_response_time_sec),
+            ("0s", 0.0)
+        );
+    }
+}

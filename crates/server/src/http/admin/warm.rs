@@ -1,0 +1,75 @@
+//! `POST /api/v1/admin/warm`: everything that can be done for a call before it comes.
+
+use axum::body::Body;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::error::{self, Forbidden, PROBLEM, Problem, Refused};
+use super::super::json::Json;
+use super::super::{App, Peer, function};
+use super::query::NoParameters;
+use super::{Answer, note};
+use crate::calls::{Form, Stage, Times};
+
+/// What is ready.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Warm {
+    /// What its version means.
+    revision: String,
+    /// Its program among the artifacts; empty for a call that is compiled as it stands and was not known yet.
+    artifact: String,
+    /// Islands that stand by and are ready.
+    islands: usize,
+    fetch_sec: f64,
+    build_sec: f64,
+    start_sec: f64,
+}
+
+/// Fetch, compile, and have islands stand by, for a call to come
+#[utoipa::path(post, path = "/warm", operation_id = "warm", tag = "admin", security(("token" = [])),
+    request_body = Form,
+    responses(
+        (status = 200, body = Warm, description = "It is ready; islands stand by as long as for a function that was called"),
+        (status = 400, body = Problem, content_type = PROBLEM, description = "A bad request, url, call, version or import"),
+        (status = 403, body = Forbidden, description = "The token is wrong or missing"),
+        (status = 404, body = Problem, content_type = PROBLEM, description = "No such repository, package, version or function"),
+        (status = 409, body = Problem, content_type = PROBLEM, description = "An operator ended the island that was fetching or building"),
+        (status = 413, body = Problem, content_type = PROBLEM, description = "The body is too large"),
+        (status = 422, body = Problem, content_type = PROBLEM, description = "The package does not build"),
+        (status = 502, body = Problem, content_type = PROBLEM, description = "The source's host failed"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "There is no room now"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "A deadline passed"),
+    ))]
+pub(super) async fn warm(
+    State(app): State<App>,
+    peer: Peer,
+    _: NoParameters,
+    body: Body,
+) -> Answer<Warm> {
+    let bytes = function::read(body).await?;
+    if app.phase.is_draining() {
+        return Err(error::ends(Stage::Request).into());
+    }
+    let call = Form::from_json(&bytes)?.parse()?;
+    note(peer, format_args!("warms {}", call.want.path));
+    let shared = app.clone();
+    let work = async move {
+        let mut times = Times::default();
+        // What is dropped in a hurry kills its islands.
+        let warm = shared.phase.unless_hurried(shared.invoker.warm(&call, &mut times)).await;
+        let warmed = warm.unwrap_or_else(|| Err(error::ends(Stage::Run)));
+        warmed.map(|warmed| (warmed, times))
+    };
+    // A client that hangs up drops the wait, not the work.
+    let done = tokio::spawn(app.calls.track_future(work)).await.map_err(Refused::internal)?;
+    let (warmed, times) = done?;
+    Ok(Json(Warm {
+        revision: warmed.revision.to_string(),
+        artifact: warmed.artifact,
+        islands: warmed.islands,
+        fetch_sec: times.fetch.as_secs_f64(),
+        build_sec: times.build.as_secs_f64(),
+        start_sec: times.start.as_secs_f64(),
+    }))
+}

@@ -1,0 +1,15 @@
+//! The server: calls, where their source comes from, how it is compiled, and HTTP on top. `docs/architecture.md`
+//! has the plan of the house.
+
+pub mod calls;
+pub mod compile;
+pub mod config;
+pub mod http;
+pub mod init;
+pub mod listen;
+pub mod log;
+pub mod metrics;
+pub mod server;
+pub mod source;
+pub mod state;
+pub mod store;

@@ -1,0 +1,158 @@
+//! The handle and a StatsD server: what is recorded arrives, and a server that is not there costs nothing.
+
+use std::net::UdpSocket;
+use std::time::Instant;
+
+use host::net::LeaseObserver;
+use island::Observer;
+
+use super::*;
+
+/// How long numbers may take to arrive on a busy machine.
+const WAIT: Duration = Duration::from_secs(10);
+
+fn listener(address: &str) -> (UdpSocket, Target) {
+    let socket = UdpSocket::bind(address).unwrap();
+    socket.set_read_timeout(Some(WAIT)).unwrap();
+    let target = socket.local_addr().unwrap().to_string().parse().unwrap();
+    (socket, target)
+}
+
+/// Reads lines until all of these have come.
+fn expect(socket: &UdpSocket, lines: &[&str]) {
+    let mut seen = Vec::new();
+    let (mut buffer, began) = ([0; 2048], Instant::now());
+    while !lines.iter().all(|line| seen.iter().any(|it| it == line)) {
+        assert!(began.elapsed() < WAIT, "{lines:?} are not all in {seen:?}");
+        let Ok(length) = socket.recv(&mut buffer) else { continue };
+        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        seen.extend(text.lines().map(str::to_owned));
+    }
+}
+
+fn all_events(metrics: &Metrics) {
+    let span = Duration::from_micros(20);
+    metrics.call("ok", [span; 5]);
+    metrics.no_call("malformed");
+    metrics.refused(Refused::Busy);
+    metrics.request(200, span);
+    metrics.created(island::Kind::Function, span);
+    metrics.removed(island::Kind::Build, Some(span));
+    metrics.killed(island::KillReason::Deadline);
+    metrics.fetched(span);
+    metrics.built(span);
+    metrics.looked_up(Cache::Checkouts, true);
+    metrics.looked_up(Cache::Standby, false);
+    metrics.granted();
+    LeaseObserver::refused(metrics);
+    metrics.in_use(true);
+}
+
+#[test]
+fn every_event_reaches_a_listener_of_either_family() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let (socket, target) = listener(address);
+        let metrics = Metrics::default();
+        metrics.send_to(target).unwrap();
+        all_events(&metrics);
+        expect(
+            &socket,
+            &[
+                "sky_island.calls.ok:1|c",
+                "sky_island.calls.malformed:1|c",
+                "sky_island.refusals.busy:1|c",
+                "sky_island.call.queue:0.02|ms",
+                "sky_island.call.run:0.02|ms",
+                "sky_island.http.requests.200:1|c",
+                "sky_island.http.request:0.02|ms",
+                "sky_island.island.created.function:1|c",
+                "sky_island.island.create.function:0.02|ms",
+                "sky_island.island.removed.build:1|c",
+                "sky_island.island.teardown.build:0.02|ms",
+                "sky_island.island.killed.deadline:1|c",
+                "sky_island.fetch:0.02|ms",
+                "sky_island.build:0.02|ms",
+                "sky_island.cache.hits.checkouts:1|c",
+                "sky_island.cache.misses.standby:1|c",
+                "sky_island.address.granted:1|c",
+                "sky_island.address.refused:1|c",
+                "sky_island.address.busy:1|g",
+            ],
+        );
+    }
+}
+
+#[test]
+fn after_a_silence_numbers_are_sent_again() {
+    let (socket, target) = listener("127.0.0.1:0");
+    let metrics = Metrics::default();
+    metrics.send_to(target).unwrap();
+    for _ in 0..2 {
+        metrics.fetched(Duration::from_micros(7));
+        expect(&socket, &["sky_island.fetch:0.007|ms"]);
+        // Longer than the thread goes on looking.
+        std::thread::sleep(Duration::from_millis(2500));
+    }
+}
+
+#[test]
+fn what_was_not_sent_yet_is_sent_at_the_end() {
+    let (socket, target) = listener("127.0.0.1:0");
+    let metrics = Metrics::default();
+    metrics.send_to(target).unwrap();
+    metrics.no_call("url");
+    metrics.finish();
+    socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    expect(&socket, &["sky_island.calls.url:1|c"]);
+}
+
+/// The time of a hundred thousand events.
+fn cost(metrics: &Metrics) -> Duration {
+    let began = Instant::now();
+    (0..100_000).for_each(|_| metrics.call("ok", [Duration::from_micros(300); 5]));
+    began.elapsed()
+}
+
+#[test]
+fn a_server_that_is_not_there_or_never_reads_makes_nobody_wait() {
+    let (_never_reads, silent) = listener("127.0.0.1:0");
+    let closed = listener("127.0.0.1:0").1;
+    let unknown = "no-such-host.invalid".parse().unwrap();
+    let alone = cost(&Metrics::default());
+    for target in [silent, closed, unknown] {
+        let metrics = Metrics::default();
+        metrics.send_to(target).unwrap();
+        let took = cost(&metrics);
+        // An event that waited for the network, the resolver or a queue would take many times as long.
+        assert!(took < alone * 20 + Duration::from_millis(500), "{took:?}, without {alone:?}");
+        let began = Instant::now();
+        metrics.finish();
+        assert!(began.elapsed() < Duration::from_secs(3));
+        assert_eq!(metrics.snapshot().stages[0].count, 100_000);
+    }
+}
+
+#[test]
+fn a_code_that_is_not_known_counts_as_ours() {
+    let metrics = Metrics::default();
+    metrics.no_call("no such code");
+    assert!(metrics.prometheus().contains("sky_island_calls_total{code=\"internal\"} 1"));
+}
+
+#[test]
+fn the_documentation_lists_every_number_as_it_is_defined() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (begin, end) = ("<!-- the list -->\n", "<!-- end of the list -->");
+    let (before, rest) = text.split_once(begin).unwrap();
+    let (list, after) = rest.split_once(end).unwrap();
+    if std::env::var_os("SKY_ISLAND_WRITE_DOCS").is_some() {
+        std::fs::write(path, format!("{before}{begin}{}{end}{after}", listing())).unwrap();
+    } else {
+        assert_eq!(
+            list,
+            listing(),
+            "SKY_ISLAND_WRITE_DOCS=1 cargo test --lib metrics writes it anew"
+        );
+    }
+}
