@@ -8,8 +8,6 @@ mod sandbox {
     #[cfg(target_os = "linux")]
     mod addresses;
     mod again;
-    #[cfg(target_os = "linux")]
-    mod berths;
     mod endings;
     mod files;
     mod host;
@@ -24,6 +22,8 @@ mod sandbox {
     mod surroundings;
     mod system;
     mod tools;
+    #[cfg(target_os = "linux")]
+    mod zygotes;
 
     #[test]
     fn an_ordinary_user_is_given_the_same_promises() {

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use clap::Args;
 use serde_json::Value;
-use server::calls::{Code, Course, Failure, Fault, Form, Reply, Times};
+use server::calls::{CallTrace, Code, Failure, Fault, FunctionRequest, Reply, Times};
 use server::config::Config;
 use server::server::{Parts, StartupError};
 use server::state::StateError;
 
-use super::form::FormArgs;
-use super::operate::{BadServer, Server};
+use super::request::RequestArgs;
 use super::{complain, runtime, start_log, status};
+use crate::cli::operate::{BadServer, Server};
 
 /// How long a server may take to answer.
 const SERVER_WAIT: Duration = Duration::from_secs(300);
@@ -23,7 +23,7 @@ const SERVER_WAIT: Duration = Duration::from_secs(300);
 #[derive(Args)]
 pub(super) struct CallArgs {
     #[command(flatten)]
-    form: FormArgs,
+    form: RequestArgs,
     /// Print the whole answer as JSON.
     #[arg(long)]
     json: bool,
@@ -86,7 +86,7 @@ pub(super) fn run(args: CallArgs) -> ExitCode {
     ExitCode::from(answer.status)
 }
 
-fn by_ourselves(config: &Config, form: &Form, style: Style) -> Answer {
+fn by_ourselves(config: &Config, form: &FunctionRequest, style: Style) -> Answer {
     let call = match form.parse() {
         Ok(call) => call,
         Err(failure) => return failed(&failure),
@@ -115,11 +115,11 @@ fn by_ourselves(config: &Config, form: &Form, style: Style) -> Answer {
             }
         };
         progress("fetching, building and running");
-        let mut course = Course::default();
-        let result = parts.invoker.invoke(&call, &mut course).await;
+        let mut trace = CallTrace::default();
+        let result = parts.calls.invoke(&call, &mut trace).await;
         parts.close().await;
         match result {
-            Ok(reply) => succeeded(reply, &course.times, style),
+            Ok(reply) => succeeded(reply, &trace.times, style),
             Err(failure) => {
                 if failure.code == Code::Internal {
                     return ours(&failure.chain());
@@ -164,7 +164,7 @@ pub(super) fn exit_status(code: Code) -> u8 {
     }
 }
 
-fn by_server(server: &Server, form: &Form, style: Style) -> Answer {
+fn by_server(server: &Server, form: &FunctionRequest, style: Style) -> Answer {
     let (url, agent) = (server.url("/api/v1/function"), server.agent(SERVER_WAIT));
     let began = Instant::now();
     let answer = agent.post(&url).send_json(form).and_then(|mut response| {

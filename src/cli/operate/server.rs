@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ::server::config::{PORT, SERVER};
-use ::server::listen::Place;
+use ::server::listen::Endpoint;
 use ureq::http::Uri;
 use ureq::tls::{RootCerts, TlsConfig};
 
@@ -41,7 +41,7 @@ impl FromStr for Server {
         let bad = || BadServer(text.to_owned());
         if text.starts_with("unix:") {
             return match text.parse() {
-                Ok(Place::Unix(path)) => Ok(Self::Unix(path)),
+                Ok(Endpoint::Unix(path)) => Ok(Self::Unix(path)),
                 _ => Err(bad()),
             };
         }

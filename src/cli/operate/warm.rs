@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::table::plain;
 use super::units::took;
 use super::{Failed, ServerArgs};
-use crate::cli::form::FormArgs;
+use crate::cli::request::RequestArgs;
 
 /// How long fetching and building may take.
 const WAIT: Duration = Duration::from_secs(300);
@@ -17,7 +17,7 @@ const WAIT: Duration = Duration::from_secs(300);
 #[derive(Args)]
 pub(in crate::cli) struct WarmArgs {
     #[command(flatten)]
-    form: FormArgs,
+    form: RequestArgs,
     #[command(flatten)]
     server: ServerArgs,
 }

@@ -10,7 +10,7 @@ use island::Islands;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use super::Invoker;
+use super::CallService;
 use crate::compile::Builder;
 use crate::source::Sources;
 
@@ -49,7 +49,7 @@ pub struct Load {
     pub most_running: usize,
 }
 
-impl Invoker {
+impl CallService {
     /// How much there is to do now.
     pub fn load(&self) -> Load {
         let (calls, running) = (self.capacity.calls, self.capacity.running);
@@ -73,7 +73,7 @@ impl Invoker {
 
     /// The islands.
     pub fn islands(&self) -> &Islands {
-        self.standbys.islands()
+        self.warm_pool.islands()
     }
 
     /// The addresses, and which of them are taken out.

@@ -1,6 +1,6 @@
 //! One call, stage by stage: queue, fetch, build, start, run.
 
-mod fault;
+mod failure;
 mod fields;
 mod load;
 mod request;
@@ -12,30 +12,31 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
-pub use fault::{Code, Failure, Fault, Stage};
+pub use failure::{Code, Failure, Fault, Stage};
 pub use fields::from_json;
 pub use load::Load;
-pub use request::{Form, Invocation};
+pub use request::{CallRequest, FunctionRequest};
 pub use warm::Warmed;
 
 use host::net::{Lease, Withdrawals};
-use island::{Ending, Function, Label, Limits, Outcome, Spec, Standbys};
+use island::{Ending, Function, Label, Limits, Outcome, Spec, WarmPool};
 
 use self::load::Waiting;
-use crate::compile::{Builder, Built, Wanted};
-use crate::source::{Revision, Sources};
+use crate::compile::{BuildRequest, Builder, Built};
+use crate::source::Revision;
+use crate::source::Sources;
 
 /// How long a call that finds no address free waits for one of an island that has just ended. One that is in use for
 /// longer is not waited for.
 const RETURN_WAIT: Duration = Duration::from_millis(500);
 
 /// Runs calls.
-pub struct Invoker {
+pub struct CallService {
     sources: Arc<Sources>,
     builder: Arc<Builder>,
-    standbys: Standbys,
+    warm_pool: WarmPool,
     addresses: Withdrawals,
-    terms: ArcSwap<Terms>,
+    terms: ArcSwap<CallPolicy>,
     /// Calls in the server at once.
     admission: Semaphore,
     /// Functions that run at once.
@@ -45,7 +46,7 @@ pub struct Invoker {
 }
 
 /// What can be changed while there are calls; each keeps those that it began with.
-struct Terms {
+struct CallPolicy {
     /// Of a function's island.
     limits: Limits,
     /// How long a call waits to run.
@@ -89,7 +90,7 @@ pub struct Times {
 
 /// How a call went.
 #[derive(Clone, Debug, Default)]
-pub struct Course {
+pub struct CallTrace {
     /// Where its time went.
     pub times: Times,
     /// What its version means, as soon as that is known.
@@ -111,39 +112,53 @@ impl Times {
     }
 }
 
-impl Invoker {
+impl CallService {
     /// Puts the parts together.
     pub fn new(
         sources: Arc<Sources>,
         builder: Arc<Builder>,
-        standbys: Standbys,
+        warm_pool: WarmPool,
         addresses: Withdrawals,
         limits: Limits,
         capacity: Capacity,
     ) -> Self {
         let admission = Semaphore::new(capacity.calls);
         let (running, waiting) = (Arc::new(Semaphore::new(capacity.running)), Waiting::default());
-        let terms = ArcSwap::from_pointee(Terms { limits, wait: capacity.wait });
-        Self { sources, builder, standbys, addresses, terms, admission, running, capacity, waiting }
+        let terms = ArcSwap::from_pointee(CallPolicy { limits, wait: capacity.wait });
+        Self {
+            sources,
+            builder,
+            warm_pool,
+            addresses,
+            terms,
+            admission,
+            running,
+            capacity,
+            waiting,
+        }
     }
 
     /// Functions have other limits, and wait this long for their turn, from the next call on.
     pub fn change(&self, limits: Limits, wait: Duration) {
-        self.terms.store(Arc::new(Terms { limits, wait }));
+        self.terms.store(Arc::new(CallPolicy { limits, wait }));
     }
 
     /// The islands that stand by.
-    pub fn standbys(&self) -> &Standbys {
-        &self.standbys
+    pub fn warm_pool(&self) -> &WarmPool {
+        &self.warm_pool
     }
 
     /// Ends what stands by for calls to come.
     pub fn close(&self) {
-        self.standbys.close();
+        self.warm_pool.close();
     }
 
-    /// Runs one call. `course` is filled as far as it gets.
-    pub async fn invoke(&self, call: &Invocation, course: &mut Course) -> Result<Reply, Failure> {
+    /// Runs one call. `trace` is filled as far as it gets.
+    pub async fn invoke(
+        &self,
+        call: &CallRequest,
+        trace: &mut CallTrace,
+    ) -> Result<Reply, Failure> {
         let Ok(_admitted) = self.admission.try_acquire() else {
             return Err(Failure::new(
                 Code::Busy,
@@ -152,30 +167,31 @@ impl Invoker {
             ));
         };
         if call.ip4 {
-            self.standbys.islands().backend().network().map_err(fault::of_network)?;
+            self.warm_pool.islands().backend().network().map_err(failure::of_network)?;
         }
         let terms = self.terms.load_full();
         let began = Instant::now();
         let found = self.sources.find(&call.want, call.cache_bust).await;
-        course.times.fetch = began.elapsed();
-        let checkout = found.map_err(fault::of_source)?;
+        trace.times.fetch = began.elapsed();
+        let checkout = found.map_err(failure::of_source)?;
 
         let began = Instant::now();
         let revision = checkout.revision().clone();
-        course.revision = Some(revision.clone());
-        let wanted = Wanted { checkout, call: call.call.clone(), imports: call.imports.clone() };
+        trace.revision = Some(revision.clone());
+        let wanted =
+            BuildRequest { checkout, call: call.call.clone(), imports: call.imports.clone() };
         let built = self.builder.find(&wanted, call.cache_bust).await;
-        course.times.build = began.elapsed();
-        let mut outcome = self.run(call, built.map_err(fault::of_build)?, &terms, course).await?;
+        trace.times.build = began.elapsed();
+        let mut outcome = self.run(call, built.map_err(failure::of_build)?, &terms, trace).await?;
         if outcome.ending == Ending::Unrepresentable {
             let began = Instant::now();
             let exact = self.builder.find_exact(&wanted, call.cache_bust).await;
-            course.times.build += began.elapsed();
-            outcome = self.run(call, exact.map_err(fault::of_build)?, &terms, course).await?;
+            trace.times.build += began.elapsed();
+            outcome = self.run(call, exact.map_err(failure::of_build)?, &terms, trace).await?;
         }
         match outcome.ending {
             Ending::Exited(0) => Ok(Reply { data: outcome.stdout, revision }),
-            _ => Err(fault::of_run(&outcome, &terms.limits)),
+            _ => Err(failure::of_run(&outcome, &terms.limits)),
         }
     }
 
@@ -183,12 +199,12 @@ impl Invoker {
     /// can be ended.
     async fn run(
         &self,
-        call: &Invocation,
+        call: &CallRequest,
         built: Built,
-        terms: &Terms,
-        course: &mut Course,
+        terms: &CallPolicy,
+        trace: &mut CallTrace,
     ) -> Result<Outcome, Failure> {
-        let times = &mut course.times;
+        let times = &mut trace.times;
         let began = Instant::now();
         let permit = self.turn(terms.wait).await;
         times.queue += began.elapsed();
@@ -205,16 +221,21 @@ impl Invoker {
             // An island gets its address before its program starts.
             function = None;
         }
-        let outcome = self.standbys.call(function.as_ref(), &spec, permit).await;
-        let outcome = outcome.map_err(fault::of_start)?;
+        let outcome = self.warm_pool.call(function.as_ref(), &spec, permit).await;
+        let outcome = outcome.map_err(failure::of_start)?;
         times.start += outcome.start;
         times.run += outcome.run;
-        course.warm = outcome.warm;
+        trace.warm = outcome.warm;
         Ok(outcome)
     }
 
     /// How a call's island is made and what it is called with, and what may stand by for the next one.
-    fn island(&self, call: &Invocation, built: Built, terms: &Terms) -> (Option<Function>, Spec) {
+    fn island(
+        &self,
+        call: &CallRequest,
+        built: Built,
+        terms: &CallPolicy,
+    ) -> (Option<Function>, Spec) {
         let mut spec = Spec::function(built.artifact.program(), terms.limits.clone());
         spec.arguments = Some(built.arguments);
         spec.label = Label { module: Some(call.want.path.as_str().into()), call: call.id };

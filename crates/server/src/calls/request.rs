@@ -8,9 +8,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::fields::{UNKNOWN, from_json, or_default};
-use super::{Code, Failure, Stage};
+use crate::calls::failure::{Code, Failure, Stage};
 use crate::compile::is_standard;
-use crate::source::{ImportPath, Version, Want};
+use crate::source::ImportPath;
+use crate::source::PackageRequest;
+use crate::source::Version;
 
 /// The most further packages of a call.
 const MAX_IMPORTS: usize = 32;
@@ -19,7 +21,7 @@ const MAX_IMPORTS: usize = 32;
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = FunctionRequest)]
-pub struct Form {
+pub struct FunctionRequest {
     /// A Go import path.
     pub url: String,
     /// A Go expression.
@@ -40,9 +42,9 @@ pub struct Form {
 
 /// A parsed request.
 #[derive(Clone)]
-pub struct Invocation {
+pub struct CallRequest {
     /// The source.
-    pub want: Want,
+    pub want: PackageRequest,
     /// The expression.
     pub call: Arc<Call>,
     /// All further packages, those of the standard library included.
@@ -55,7 +57,7 @@ pub struct Invocation {
     pub id: Option<Uuid>,
 }
 
-impl Form {
+impl FunctionRequest {
     /// Reads JSON, telling an unknown field from other mistakes.
     pub fn from_json(bytes: &[u8]) -> Result<Self, Failure> {
         from_json(bytes).map_err(|error| {
@@ -70,7 +72,7 @@ impl Form {
     }
 
     /// Parses every part.
-    pub fn parse(&self) -> Result<Invocation, Failure> {
+    pub fn parse(&self) -> Result<CallRequest, Failure> {
         let refuse = |code, detail: String| Failure::new(code, Stage::Request, detail);
         let path = ImportPath::parse(&self.url).map_err(|e| refuse(Code::Url, e.to_string()))?;
         let call = Call::parse(&self.call).map_err(|e| refuse(Code::Call, e.to_string()))?;
@@ -95,8 +97,8 @@ impl Form {
         imports.sort();
         imports.dedup();
         let of_module = imports.iter().filter(|path| path.has_host()).cloned().collect();
-        Ok(Invocation {
-            want: Want { path, version, imports: of_module },
+        Ok(CallRequest {
+            want: PackageRequest { path, version, imports: of_module },
             call: Arc::new(call),
             imports,
             ip4: self.ip4,
@@ -124,7 +126,8 @@ mod tests {
             (r#"{"url": "a.b/c", "call": "F()", "imports": ["C"]}"#, Code::Imports),
         ];
         for (json, code) in table {
-            let failure = Form::from_json(json.as_bytes()).and_then(|form| form.parse()).err();
+            let failure =
+                FunctionRequest::from_json(json.as_bytes()).and_then(|form| form.parse()).err();
             assert_eq!(failure.map(|failure| failure.code), Some(code), "{json}");
         }
     }
@@ -133,7 +136,7 @@ mod tests {
     fn packages_of_the_standard_library_are_not_fetched() {
         let json =
             r#"{"url": "a.b/c", "call": "F(rand.N(1))", "imports": ["math/rand/v2", "a.b/c/sub"]}"#;
-        let call = Form::from_json(json.as_bytes()).unwrap().parse().unwrap();
+        let call = FunctionRequest::from_json(json.as_bytes()).unwrap().parse().unwrap();
         assert_eq!(call.imports.len(), 2);
         assert_eq!(call.want.imports.len(), 1);
     }

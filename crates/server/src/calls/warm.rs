@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use super::{Code, Failure, Invocation, Invoker, Stage, Times, Wanted, fault};
+use crate::calls::failure::{Code, Failure, Stage};
+use crate::calls::request::CallRequest;
+use crate::calls::{BuildRequest, CallService, Times, failure};
 use crate::source::Revision;
 
 /// What was made ready.
@@ -16,9 +18,9 @@ pub struct Warmed {
     pub islands: usize,
 }
 
-impl Invoker {
+impl CallService {
     /// Makes everything ready for a call, and calls nothing. `times` is filled as far as it gets.
-    pub async fn warm(&self, call: &Invocation, times: &mut Times) -> Result<Warmed, Failure> {
+    pub async fn warm(&self, call: &CallRequest, times: &mut Times) -> Result<Warmed, Failure> {
         let Ok(_admitted) = self.admission.try_acquire() else {
             let detail = "the server has all the calls that it takes";
             return Err(Failure::new(Code::Busy, Stage::Queue, detail));
@@ -26,10 +28,11 @@ impl Invoker {
         let began = Instant::now();
         let found = self.sources.find(&call.want, call.cache_bust).await;
         times.fetch = began.elapsed();
-        let checkout = found.map_err(fault::of_source)?;
+        let checkout = found.map_err(failure::of_source)?;
         let began = Instant::now();
         let revision = checkout.revision().clone();
-        let wanted = Wanted { checkout, call: call.call.clone(), imports: call.imports.clone() };
+        let wanted =
+            BuildRequest { checkout, call: call.call.clone(), imports: call.imports.clone() };
         let mut built = self.builder.find(&wanted, call.cache_bust).await;
         if built.as_ref().is_ok_and(|built| built.name.is_none()) {
             // A call that was compiled as it stands is worth an island when it comes again, and now it has.
@@ -37,12 +40,12 @@ impl Invoker {
         }
         times.build = began.elapsed();
         let (function, spec) =
-            self.island(call, built.map_err(fault::of_build)?, &self.terms.load());
+            self.island(call, built.map_err(failure::of_build)?, &self.terms.load());
         let began = Instant::now();
         let (artifact, islands) = match function {
             // Islands with an address are not made ahead.
             Some(function) if !call.ip4 => {
-                let islands = self.standbys.warm(&function, &spec).await;
+                let islands = self.warm_pool.warm(&function, &spec).await;
                 (function.artifact, islands)
             }
             Some(function) => (function.artifact, 0),

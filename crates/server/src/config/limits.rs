@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Span};
+use crate::config::units::{Bytes, Span};
 
 /// What calls may use. Each is a bound on one thing.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

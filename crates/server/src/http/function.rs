@@ -17,7 +17,9 @@ use uuid::Uuid;
 use super::error::{PROBLEM, Problem};
 use super::json::Json;
 use super::{App, error, report};
-use crate::calls::{Code, Course, Failure, Form, Invocation, Reply, Stage, Times};
+use crate::calls::{CallRequest, FunctionRequest};
+use crate::calls::{CallTrace, Reply, Times};
+use crate::calls::{Code, Failure, Stage};
 
 /// The longest body, in bytes.
 const BODY_BYTES: usize = 64 * 1024;
@@ -44,7 +46,7 @@ pub struct Success {
 ///
 /// Fetches and compiles what is not known yet, and runs the call on an island of its own. The header X-Call-Id names the
 /// call, X-Revision what ran, Server-Timing where the time went. A body without a content type is JSON.
-#[utoipa::path(post, path = "/api/v1/function", operation_id = "callFunction", tag = "functions", request_body = Form,
+#[utoipa::path(post, path = "/api/v1/function", operation_id = "callFunction", tag = "functions", request_body = FunctionRequest,
     responses(
         (status = 200, body = Success, description = "What the function printed and returned"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A bad request, url, call, version or import"),
@@ -65,31 +67,31 @@ pub(super) async fn run(State(app): State<App>, body: Body) -> Response {
     let parsed = match read(body).await {
         // A server that ends has read the body all the same: the answer would be lost with an unread one.
         Ok(_) if app.phase.is_draining() => Err(error::ends(Stage::Request)),
-        Ok(bytes) => Form::from_json(&bytes).and_then(|form| form.parse()),
+        Ok(bytes) => FunctionRequest::from_json(&bytes).and_then(|form| form.parse()),
         Err(failure) => Err(failure),
     };
-    let (result, course) = match parsed {
+    let (result, trace) = match parsed {
         Ok(call) => {
-            let call = Invocation { id: Some(number), ..call };
+            let call = CallRequest { id: Some(number), ..call };
             let (ended, answer) = oneshot::channel();
             // A client that hangs up drops the wait, not the work.
-            app.calls.spawn(work(app.clone(), call, id.clone(), ended));
+            app.tasks.spawn(work(app.clone(), call, id.clone(), ended));
             answer.await.unwrap_or_else(|_| {
                 let failure = Failure::internal(Stage::Run, Arc::new(Lost));
                 report::lost(&app.metrics, &id, &failure);
-                (Err(failure), Course::default())
+                (Err(failure), CallTrace::default())
             })
         }
         Err(failure) => {
             report::no_call(&app.metrics, &id, &failure);
-            (Err(failure), Course::default())
+            (Err(failure), CallTrace::default())
         }
     };
     let mut response = match &result {
         Ok(reply) => Json(Success::now(&reply.data)).into_response(),
         Err(failure) => error::answer(failure, &id),
     };
-    add_headers(response.headers_mut(), &id, result.as_ref().ok(), &course.times);
+    add_headers(response.headers_mut(), &id, result.as_ref().ok(), &trace.times);
     response
 }
 
@@ -128,20 +130,20 @@ fn is_too_long(error: &axum::Error) -> bool {
 struct Lost;
 
 /// How a call ended: its answer or why there is none, and how it went.
-type Ended = (Result<Reply, Failure>, Course);
+type Ended = (Result<Reply, Failure>, CallTrace);
 
 /// Runs a call to its end, hands that to whoever waits, and counts and logs it behind the answer.
-async fn work(app: App, call: Invocation, id: String, waiting: oneshot::Sender<Ended>) {
-    let mut course = Course::default();
+async fn work(app: App, call: CallRequest, id: String, waiting: oneshot::Sender<Ended>) {
+    let mut trace = CallTrace::default();
     // What is dropped in a hurry kills its island.
-    let invoked = app.phase.unless_hurried(app.invoker.invoke(&call, &mut course)).await;
+    let invoked = app.phase.unless_forced(app.calls.invoke(&call, &mut trace)).await;
     let result = invoked.unwrap_or_else(|| Err(error::ends(Stage::Run)));
     let failure = result.as_ref().err().cloned();
     // A client that has hung up waits for nothing.
-    let _ = waiting.send((result, course.clone()));
+    let _ = waiting.send((result, trace.clone()));
     // Whoever waits is next on this thread.
     tokio::task::yield_now().await;
-    report::call(&app.metrics, &id, &call, &course, failure.as_ref());
+    report::call(&app.metrics, &id, &call, &trace, failure.as_ref());
 }
 
 impl Success {

@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::requests::Requests;
-use super::{Peer, Phase};
+use crate::http::peer::Peer;
+use crate::http::phase::Phase;
 use crate::listen::{Accepted, Listener};
 
 /// How long to wait when the system has no descriptor for a connection.

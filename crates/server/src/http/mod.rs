@@ -28,7 +28,7 @@ pub use openapi::document;
 pub use peer::Peer;
 pub use phase::Phase;
 
-use crate::calls::Invoker;
+use crate::calls::CallService;
 use crate::metrics::Metrics;
 
 /// What handlers need. Clones share it.
@@ -53,9 +53,9 @@ impl Deref for App {
 /// The parts of an [`App`].
 pub struct AppParts {
     /// Runs calls.
-    pub invoker: Arc<Invoker>,
+    pub calls: Arc<CallService>,
     /// Calls under way; they outlive their connections.
-    pub calls: TaskTracker,
+    pub tasks: TaskTracker,
     /// Counts them.
     pub metrics: Metrics,
     /// What the admin API needs besides.

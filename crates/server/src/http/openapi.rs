@@ -11,8 +11,9 @@ use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApiBui
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::admin::{self, HEADER};
 use super::{App, function, health, numbers};
+use crate::http::admin;
+use crate::http::admin::HEADER;
 
 /// The name of the admin API's token in the description.
 pub(super) const TOKEN: &str = "token";

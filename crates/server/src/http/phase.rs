@@ -17,7 +17,7 @@ pub struct Phase(Arc<Way>);
 #[derive(Debug, Default)]
 struct Way {
     step: AtomicU8,
-    hurry: CancellationToken,
+    force: CancellationToken,
 }
 
 impl Phase {
@@ -33,9 +33,9 @@ impl Phase {
     }
 
     /// Calls under way end now, without their answers.
-    pub fn hurry(&self) {
+    pub fn force(&self) {
         self.drain();
-        self.0.hurry.cancel();
+        self.0.force.cancel();
     }
 
     /// Whether there are no new calls.
@@ -49,13 +49,13 @@ impl Phase {
     }
 
     /// Resolves when calls under way are to end.
-    pub async fn hurried(&self) {
-        self.0.hurry.cancelled().await;
+    pub async fn forced(&self) {
+        self.0.force.cancelled().await;
     }
 
     /// What comes of a call, or none when it has to end before.
-    pub(super) async fn unless_hurried<T>(&self, call: impl Future<Output = T>) -> Option<T> {
-        self.0.hurry.run_until_cancelled(call).await
+    pub(super) async fn unless_forced<T>(&self, call: impl Future<Output = T>) -> Option<T> {
+        self.0.force.run_until_cancelled(call).await
     }
 }
 
@@ -78,10 +78,10 @@ mod tests {
     #[tokio::test]
     async fn a_call_under_way_ends_in_a_hurry() {
         let phase = Phase::default();
-        assert_eq!(phase.unless_hurried(async { 1 }).await, Some(1));
-        let call = phase.unless_hurried(std::future::pending::<()>());
-        let hurry = async { phase.hurry() };
-        assert_eq!(tokio::join!(call, hurry).0, None);
+        assert_eq!(phase.unless_forced(async { 1 }).await, Some(1));
+        let call = phase.unless_forced(std::future::pending::<()>());
+        let force = async { phase.force() };
+        assert_eq!(tokio::join!(call, force).0, None);
         assert!(phase.is_draining());
     }
 }

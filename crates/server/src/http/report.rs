@@ -7,8 +7,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::calls::{Code, Course, Failure, Fault, Invocation, Stage};
-use crate::metrics::{Metrics, Refused};
+use crate::calls::CallRequest;
+use crate::calls::CallTrace;
+use crate::calls::{Code, Failure, Fault, Stage};
+use crate::metrics::Metrics;
+use crate::metrics::Refused;
 
 /// What a call is called in the log when it was answered.
 const OK: &str = "ok";
@@ -25,16 +28,16 @@ pub(super) fn no_call(metrics: &Metrics, id: &str, failure: &Failure) {
 pub(super) fn call(
     metrics: &Metrics,
     id: &str,
-    call: &Invocation,
-    course: &Course,
+    call: &CallRequest,
+    trace: &CallTrace,
     failure: Option<&Failure>,
 ) {
     let outcome = failure.map_or(OK, |failure| failure.code.as_str());
-    metrics.call(outcome, course.times.stages().map(|(_, span)| span));
+    metrics.call(outcome, trace.times.stages().map(|(_, span)| span));
     let module = &call.want.path;
-    let revision = course.revision.as_ref().map(|revision| revision.as_str());
-    let island = if course.warm { "warm" } else { "cold" };
-    let [queue, fetch, build, start, run] = course.times.stages().map(|(_, span)| millis(span));
+    let revision = trace.revision.as_ref().map(|revision| revision.as_str());
+    let island = if trace.warm { "warm" } else { "cold" };
+    let [queue, fetch, build, start, run] = trace.times.stages().map(|(_, span)| millis(span));
     let Some(failure) = failure else {
         tracing::info!(
             call = %id, %module, revision, island, queue, fetch, build, start, run, outcome, "answered"

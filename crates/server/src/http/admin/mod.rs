@@ -34,8 +34,9 @@ pub use token::{Access, AccessError, HEADER};
 
 use super::error::{self, Refused};
 use super::json::Json;
-use super::{App, Peer};
 use crate::calls::Code;
+use crate::http::App;
+use crate::http::peer::Peer;
 
 /// Where all of it lies.
 pub(super) const PREFIX: &str = "/api/v1/admin";
