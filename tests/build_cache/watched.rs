@@ -79,8 +79,8 @@ impl Backend for Watched {
         self.host.kill(id);
     }
 
-    fn usage(&self, process: i32) -> Option<Usage> {
-        self.host.usage(process)
+    fn usage(&self, id: &IslandId, process: Option<i32>) -> Option<Usage> {
+        self.host.usage(id, process)
     }
 
     fn free_memory(&self) -> Option<f64> {

@@ -132,7 +132,9 @@ impl Lab {
     }
 
     pub fn ground(&self) -> HostEnvironment {
-        HostEnvironment { exec: Arc::new(self.host.clone()), root: true, open }
+        let host = self.host.clone();
+        let counters = Arc::new(move |subject: &str| host.system(|it| it.counters(subject)));
+        HostEnvironment { exec: Arc::new(self.host.clone()), root: true, open, counters }
     }
 
     pub fn options(&self) -> Options {

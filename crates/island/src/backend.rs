@@ -46,8 +46,9 @@ pub trait Backend: Send + Sync {
     /// Whether a spec may have an [`Overlay`](crate::Overlay).
     fn overlays(&self) -> bool;
 
-    /// What a process of an island uses now; none where that cannot be found out.
-    fn usage(&self, process: i32) -> Option<Usage>;
+    /// What an island uses now; none where that cannot be found out. `process` is the one that said that it is ready,
+    /// where the system tells.
+    fn usage(&self, id: &IslandId, process: Option<i32>) -> Option<Usage>;
 
     /// The part of the host's memory that is free or can be freed at once, from 0 to 1; none where that is not known.
     fn free_memory(&self) -> Option<f64>;

@@ -34,6 +34,7 @@ mod sweep;
 #[cfg(target_os = "freebsd")]
 mod sys;
 pub mod teardown;
+pub mod usage;
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -202,10 +203,7 @@ impl Backend for FreeBsd {
         Box::pin(async move {
             let mut all = Vec::new();
             for ListedIsland { id, number, since, killed } in self.host.link.islands().await? {
-                let usage = match self.host.counts {
-                    true => rules::usage(&*self.host.exec, &id).await,
-                    false => None,
-                };
+                let usage = self.host.usage(&id);
                 let (path, hostname) = (self.host.run.join(id.as_str()), params::HOSTNAME.into());
                 all.push(LiveIsland { id, number, since, killed, path, hostname, usage });
             }
@@ -229,9 +227,8 @@ impl Backend for FreeBsd {
         self.network.clone()
     }
 
-    /// Which process said that it is ready is not known here, so an island counts with all the memory that it may use.
-    fn usage(&self, _: i32) -> Option<Usage> {
-        None
+    fn usage(&self, id: &IslandId, _: Option<i32>) -> Option<Usage> {
+        self.host.usage(id)
     }
 
     fn free_memory(&self) -> Option<f64> {

@@ -3,11 +3,8 @@
 //! What must always hold: rules are added before the jail is made and removed after it is gone, by us, for nobody else
 //! does. They count only where `kern.racct.enable` is 1.
 
-use std::time::Duration;
-
 use host::exec::{Command, ExecError, Executor};
 
-use crate::backend::Usage;
 use crate::freebsd::plan::IslandPlan;
 use crate::id::IslandId;
 use crate::spec::Resources;
@@ -53,18 +50,6 @@ pub async fn remove(exec: &dyn Executor, id: &IslandId) -> Result<(), ExecError>
     let output = exec.run(&command).await?;
     let nothing = output.stderr.contains("No such process") || output.stderr.contains(OFF);
     if nothing { Ok(()) } else { output.success(&command).map(|_| ()) }
-}
-
-/// What a jail's processes use; none where there is nothing to be read.
-pub async fn usage(exec: &dyn Executor, id: &IslandId) -> Option<Usage> {
-    let command = Command::program("rctl").args(["-u".to_owned(), format!("jail:{id}")]);
-    let text = exec.run(&command).await.and_then(|output| output.success(&command)).ok()?;
-    let amount = |resource: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(resource)?.strip_prefix('='))?;
-        line.trim().parse::<u64>().ok()
-    };
-    let processor = Duration::from_secs(amount("cputime")?);
-    Some(Usage { memory: amount("memoryuse")?, processor })
 }
 
 /// Whether this kernel counts resources.
@@ -130,21 +115,6 @@ mod tests {
     fn a_tool_may_use_all_processors_and_reserve_what_its_processes_want() {
         let rules = rules(&id(), &plan(false), &limits(), 8);
         assert!(!rules.iter().any(|rule| rule.contains("cputime") || rule.contains("swapuse")));
-    }
-
-    #[tokio::test]
-    async fn what_a_jail_uses_is_read_from_rctl() {
-        let said = "cputime=3\ndatasize=0\nmemoryuse=2326528\nmemorylocked=0\nmaxproc=1\n";
-        let asked = "rctl -u jail:si_0123abcd_1";
-        let script = Script::new().expect(asked, 0, said, "");
-        let used = usage(&script, &id()).await;
-        let expected = Usage { memory: 2_326_528, processor: Duration::from_secs(3) };
-        assert_eq!(used, Some(expected));
-        let off = "rctl: RACCT/RCTL support not present in kernel; see rctl(8) for details\n";
-        for (code, said, complaint) in [(1, "", off), (0, "cputime=3\n", ""), (0, "", "")] {
-            let script = Script::new().expect(asked, code, said, complaint);
-            assert_eq!(usage(&script, &id()).await, None);
-        }
     }
 
     #[tokio::test]

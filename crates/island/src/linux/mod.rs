@@ -354,8 +354,8 @@ impl Backend for Linux {
         true
     }
 
-    fn usage(&self, process: i32) -> Option<Usage> {
-        usage::of_process(process)
+    fn usage(&self, _: &IslandId, process: Option<i32>) -> Option<Usage> {
+        usage::of_process(process?)
     }
 
     fn free_memory(&self) -> Option<f64> {

@@ -184,7 +184,7 @@ impl Running {
 
     /// What it uses now, where that can be found out.
     pub(crate) fn usage(&self) -> Option<Usage> {
-        self.backend.usage(self.channel.as_ref()?.process()?)
+        self.backend.usage(self.entry.id(), self.channel.as_ref()?.process())
     }
 
     fn drain(&mut self) {
