@@ -13,6 +13,7 @@
 mod cgroup;
 mod child;
 mod confine;
+mod fork;
 pub(crate) mod launcher;
 mod maker;
 mod meter;
