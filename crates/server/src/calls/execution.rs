@@ -70,7 +70,7 @@ impl<'a> Execution<'a> {
     pub(super) async fn run(&mut self) -> Result<Answer, Failure> {
         if self.has_address() {
             let backend = self.parts.warm_pool.islands().backend();
-            backend.network().map_err(failure::of_network)?;
+            backend.capabilities().addresses.map_err(failure::of_network)?;
         }
         let request = self.fetch().await?;
         let revision = request.checkout.revision().clone();
@@ -141,7 +141,7 @@ impl<'a> Execution<'a> {
             let began = Instant::now();
             let lease = self.deadline.bound(Stage::Start, self.lease()).await;
             self.trace.times.start += began.elapsed();
-            spec.address = Some(Arc::new(lease??));
+            spec.setup.address = Some(Arc::new(lease??));
             // An island gets its address before its program starts, so no warm island serves this call.
             function = None;
         }

@@ -121,7 +121,7 @@ fn stopped(stage: Stage) -> Failure {
 
 /// Why a function that ran has no answer. `policy` has the limits that it ran with.
 pub(super) fn of_run(outcome: &Outcome, policy: &CallPolicy) -> Failure {
-    let limits = &policy.limits;
+    let (resources, bounds) = (&policy.limits.resources, &policy.limits.bounds);
     let stderr = excerpt(&outcome.stderr);
     let with_stderr =
         |text: String| if stderr.is_empty() { text } else { format!("{text}; stderr:\n{stderr}") };
@@ -137,20 +137,20 @@ pub(super) fn of_run(outcome: &Outcome, policy: &CallPolicy) -> Failure {
             (Code::Signaled, with_stderr(format!("signal {signal} ended the function")))
         }
         Ending::Memory => {
-            let limit = Size(limits.memory);
+            let limit = Size(resources.memory);
             let text =
                 format!("the function needs more memory than its limit of {limit} (limits.memory)");
             (Code::OutOfMemory, text)
         }
         Ending::Output => {
-            let limit = Size(limits.output);
+            let limit = Size(bounds.output);
             let text = format!(
                 "the function wrote more than its limit of {limit} to stdout or stderr (limits.output)"
             );
             (Code::Output, text)
         }
         Ending::Disk => {
-            let limit = Size(limits.tmp);
+            let limit = Size(resources.tmp);
             let text = format!("the function's files exceed their limit of {limit} (limits.tmp)");
             (Code::Output, text)
         }
@@ -160,7 +160,7 @@ pub(super) fn of_run(outcome: &Outcome, policy: &CallPolicy) -> Failure {
         }
         Ending::Stopped => return stopped(Stage::Run),
         Ending::Deadline => {
-            let limit = Span(limits.deadline);
+            let limit = Span(bounds.deadline);
             let text =
                 format!("the function exceeded its time limit of {limit} (jails.exec_timeout)");
             (Code::Deadline, with_stderr(text))
@@ -178,19 +178,15 @@ fn excerpt(stderr: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use island::Limits;
+    use island::{Bounds, Limits, Resources};
     use std::time::Duration;
 
     #[test]
     fn a_run_that_failed_is_told_by_its_end() {
-        let limits = Limits {
-            deadline: Duration::from_secs(5),
-            memory: 1,
-            processes: 1,
-            output: 1,
-            tmp: 1,
-            disk: None,
-        };
+        let resources =
+            Resources { memory: 1, processes: 1, processor_time: None, tmp: 1, disk: None };
+        let bounds = Bounds { deadline: Duration::from_secs(5), output: 1 };
+        let limits = Limits { resources, bounds };
         let policy = CallPolicy { limits, queue_wait: Duration::ZERO, timeout: Duration::ZERO };
         let of = |ending, stderr: &str| {
             let (start, run) = (Duration::ZERO, Duration::ZERO);
