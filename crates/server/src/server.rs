@@ -13,6 +13,7 @@ pub use serve::{Ended, serve};
 pub use signals::{Action, Signals};
 pub use successor::Successor;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use host::layout::LayoutError;
@@ -101,11 +102,22 @@ pub struct Parts {
     builder: Arc<Builder>,
     sources: Arc<Sources>,
     trash: Arc<Trash>,
-    workshop: Arc<PartsFactory>,
+    factory: Arc<PartsFactory>,
+}
+
+/// What the parts stand on: the host's own things, which stay as they are while the server runs.
+struct Foundation {
+    program: PathBuf,
+    toolchain: Toolchain,
+    state: State,
+    trash: Arc<Trash>,
+    addresses: Withdrawals,
+    metrics: Metrics,
+    backend: Arc<dyn Backend>,
 }
 
 impl Parts {
-    /// Opens the state directory, starts the backend and puts the rest on top of them.
+    /// Opens the state directory, starts the backend of islands, and puts the other parts on top of them.
     pub async fn assemble(config: &Config) -> Result<Self, StartupError> {
         let toolchain = Toolchain::find(config.go_command().as_deref())?;
         let program = std::env::current_exe().map_err(StartupError::Program)?;
@@ -116,16 +128,25 @@ impl Parts {
         let metrics = Metrics::default();
         options.pools.observe(Arc::new(metrics.clone()));
         let backend = choose(options).await?;
-        let workshop = PartsFactory {
+        Self::on(
+            Foundation { program, toolchain, state, trash, addresses, metrics, backend },
+            config,
+        )
+    }
+
+    fn on(foundation: Foundation, config: &Config) -> Result<Self, StartupError> {
+        let Foundation { program, toolchain, state, trash, addresses, metrics, backend } =
+            foundation;
+        let factory = PartsFactory {
             state: state.path().to_owned(),
             islands: Islands::new(backend.clone()).observed(Arc::new(metrics.clone())),
             trash: trash.clone(),
             program,
             toolchain,
         };
-        let sources = Arc::new(workshop.sources(config)?.counted(metrics.clone()));
-        let builder = Arc::new(workshop.builder(config)?.counted(metrics.clone()));
-        let warm_pool = WarmPool::new(workshop.islands.clone(), config.standby.limits());
+        let sources = Arc::new(factory.sources(config)?.counted(metrics.clone()));
+        let builder = Arc::new(factory.builder(config)?.counted(metrics.clone()));
+        let warm_pool = WarmPool::new(factory.islands.clone(), config.standby.limits());
         let calls = Arc::new(CallService::new(
             sources.clone(),
             builder.clone(),
@@ -138,8 +159,8 @@ impl Parts {
                 wait: config.limits.queue_wait.get(),
             },
         ));
-        let workshop = Arc::new(workshop);
-        Ok(Self { calls, metrics, state, backend, builder, sources, trash, workshop })
+        let factory = Arc::new(factory);
+        Ok(Self { calls, metrics, state, backend, builder, sources, trash, factory })
     }
 
     /// Ends all islands, and deletes what was on its way out.

@@ -143,6 +143,13 @@ impl CallService {
         self.terms.store(Arc::new(CallPolicy { limits, wait }));
     }
 
+    /// The limits of functions and the longest wait for a turn, as the next call has them.
+    #[cfg(test)]
+    pub(crate) fn policy(&self) -> (Limits, Duration) {
+        let policy = self.terms.load();
+        (policy.limits.clone(), policy.wait)
+    }
+
     /// The islands that stand by.
     pub fn warm_pool(&self) -> &WarmPool {
         &self.warm_pool

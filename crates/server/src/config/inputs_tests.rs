@@ -264,16 +264,16 @@ fn secrets_are_shown_nowhere() {
 }
 
 #[test]
-fn only_what_can_change_in_a_running_server_is_taken_up() {
+fn settings_take_up_the_named_keys_of_another_configuration_alone() {
     let old = read(r#"{"limits": {"memory": "64MiB", "calls": 5}}"#);
     let new =
         read(r#"{"limits": {"memory": "128MiB", "calls": 6}, "jails": {"exec_timeout": "9s"}}"#);
     let changes = old.changes(&new);
-    let named: Vec<_> = changes.iter().map(|it| (it.key, it.live)).collect();
+    let named: Vec<_> = changes.iter().map(|it| (it.key, !it.appliers.is_empty())).collect();
     let expected = [("jails.exec_timeout", true), ("limits.calls", false), ("limits.memory", true)];
     assert_eq!(named, expected);
     assert_eq!((&*changes[2].from, &*changes[2].to), (r#""64MiB""#, r#""128MiB""#));
-    let updated = old.updated(&new);
+    let updated = old.with(&new, &["jails.exec_timeout", "limits.memory"]).unwrap();
     assert_eq!(updated.config().limits.memory.get(), 128 << 20);
     assert_eq!(updated.config().limits.calls, 5);
     assert!(entry(&updated, "limits.memory").source.contains("c.json:1"));
@@ -281,5 +281,6 @@ fn only_what_can_change_in_a_running_server_is_taken_up() {
     let left: Vec<_> = updated.changes(&new).iter().map(|it| it.key).collect();
     assert_eq!(left, ["limits.calls"]);
     // What is taken out of the file has its default again.
-    assert_eq!(entry(&updated.updated(&read("{}")), "limits.memory").source, "default");
+    let bare = updated.with(&read("{}"), &["limits.memory"]).unwrap();
+    assert_eq!(entry(&bare, "limits.memory").source, "default");
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::check::Places;
 use super::keys::{self, Leaf};
+use super::live::{self, Applier};
 use super::problem::{ConfigError, SetBy, redacted};
 use crate::config::Config;
 use crate::config::inputs::Inputs;
@@ -45,8 +46,8 @@ pub struct Change {
     pub from: String,
     /// What it is to be.
     pub to: String,
-    /// Whether a running server takes it up.
-    pub live: bool,
+    /// The parts of a running server that apply it; none where it needs a restart.
+    pub appliers: &'static [Applier],
 }
 
 impl fmt::Debug for Settings {
@@ -103,22 +104,21 @@ impl Settings {
             key: &leaf.path,
             from: masked(leaf, self.value(leaf).clone()).to_string(),
             to: masked(leaf, other.value(leaf).clone()).to_string(),
-            live: leaf.key.live,
+            appliers: live::appliers(&leaf.path),
         };
         keys::leaves().iter().filter(differs).map(change).collect()
     }
 
-    /// The same with those values of another one that a running server takes up.
-    pub fn updated(&self, other: &Self) -> Self {
+    /// These settings with the values that another configuration has for these keys; none where they make no
+    /// configuration.
+    pub fn with(&self, other: &Self, keys: &[&str]) -> Option<Self> {
         let (mut tree, mut places) = (self.tree.clone(), self.places.clone());
-        for leaf in keys::leaves().iter().filter(|leaf| leaf.key.live) {
-            if let Some(value) = tree.pointer_mut(&pointer(leaf)) {
-                *value = other.value(leaf).clone();
-                places.set(&leaf.path, other.places.of_key(&leaf.path));
-            }
+        for leaf in keys::leaves().iter().filter(|leaf| keys.contains(&&*leaf.path)) {
+            *tree.pointer_mut(&pointer(leaf))? = other.value(leaf).clone();
+            places.set(&leaf.path, other.places.of_key(&leaf.path));
         }
-        let config = serde_json::from_value(tree.clone()).unwrap_or_else(|_| self.config.clone());
-        Self { config, tree, places, inputs: self.inputs.clone(), warnings: Vec::new() }
+        let config = serde_json::from_value(tree.clone()).ok()?;
+        Some(Self { config, tree, places, inputs: self.inputs.clone(), warnings: Vec::new() })
     }
 
     /// The value, or where none is set, the one that this host makes of it.

@@ -64,10 +64,10 @@ pub async fn serve(
         config.jails.monitoring_addr.as_deref().map(str::parse).transpose()?;
     let mut parts = Parts::assemble(config).await?;
     let open = async {
-        let door = AdminAuth::open(config, parts.state.path())?;
-        Ok((door, listen::open(&config.places(), tls.as_ref(), passed).await?))
+        let admin_auth = AdminAuth::open(config, parts.state.path())?;
+        Ok((admin_auth, listen::open(&config.places(), tls.as_ref(), passed).await?))
     };
-    let (door, listeners) = match open.await {
+    let (admin_auth, listeners) = match open.await {
         Ok(opened) => opened,
         Err(error) => {
             parts.close().await;
@@ -83,8 +83,8 @@ pub async fn serve(
         }
     }
     let chores = BackgroundTasks::begin(&parts, config.go.warm);
-    let configuration = Reload::new(settings, &parts, door.clone());
-    let admin = Admin::new(door.access, configuration.shown());
+    let configuration = Reload::new(settings, &parts, admin_auth.clone());
+    let admin = Admin::new(admin_auth.access, configuration.shown());
     let mut front = Frontend::open(config, &parts, admin, listeners);
     chores.add(front.watched());
     manager::ready();

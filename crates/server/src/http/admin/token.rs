@@ -54,7 +54,7 @@ impl Access {
     }
 
     /// Whether a request has the token.
-    pub(super) fn is_open_to(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn is_open_to(&self, headers: &HeaderMap) -> bool {
         let lock = self.lock.read().clone();
         let mut sent = headers.get_all(&lock.header).iter();
         let (first, more) = (sent.next(), sent.next());
