@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::Value;
 use server::calls::{CallTrace, Code, Failure, Fault, FunctionRequest, Reply, Times};
 use server::config::Config;
-use server::server::{Parts, StartupError};
+use server::serve::{Parts, StartupError};
 use server::state::StateError;
 
 use super::request::RequestArgs;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use server::config::Inputs;
 use server::log;
-use server::server::{Ended, Signals, Successor, serve};
+use server::serve::{Ended, Signals, Successor, serve};
 
 use super::overrides::Overrides;
 use super::{ConfigArgs, complain, config_status, runtime, status};

@@ -67,7 +67,7 @@ fn the_2017_servers_example_is_accepted_as_it_stands() {
         "jails": {"base_jail_dir": "/zroot/jails", "cache_default_expiration": "8h", "cache_purge_after": "24h",
             "children_max": 0, "monitoring_addr": "127.0.0.1", "build_timeout": "10s", "exec_timeout": "5s"}}"#;
     let settings = read(example);
-    assert_eq!(settings.config().places()[0].to_string(), "0.0.0.0:3280");
+    assert_eq!(settings.config().endpoints()[0].to_string(), "0.0.0.0:3280");
     assert_eq!(settings.config().build_deadline(), Duration::from_secs(10));
 }
 
@@ -216,7 +216,7 @@ fn what_a_server_could_not_start_with_is_a_problem_of_the_file() {
 fn a_port_wins_over_the_address_of_a_weaker_source_alone() {
     let folder = Folder::with(r#"{"listen": "127.0.0.1:1", "http_port": 2}"#);
     let address = |variables: &[_], flags: &[_]| {
-        folder.inputs(variables, flags).read().unwrap().config().places()[0].to_string()
+        folder.inputs(variables, flags).read().unwrap().config().endpoints()[0].to_string()
     };
     assert_eq!(address(&[], &[]), "127.0.0.1:1");
     assert_eq!(address(&[("SKY_ISLAND_HTTP_PORT", "3")], &[]), "0.0.0.0:3");

@@ -126,7 +126,7 @@ impl Settings {
         match (self.value(leaf), leaf.path.as_str()) {
             (Value::Null, "state_dir") => self.config.state_dir().display().to_string().into(),
             (Value::Null, "listen") => {
-                self.config.places().iter().map(|place| place.to_string()).collect()
+                self.config.endpoints().iter().map(ToString::to_string).collect()
             }
             (value, _) => value.clone(),
         }

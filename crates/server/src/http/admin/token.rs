@@ -53,8 +53,15 @@ impl Access {
         Ok(())
     }
 
+    /// Whether this token in this header opens the admin API.
+    #[cfg(test)]
+    pub(crate) fn admits(&self, header: &'static str, token: &'static str) -> bool {
+        let header = (HeaderName::from_static(header), axum::http::HeaderValue::from_static(token));
+        self.is_open_to(&HeaderMap::from_iter([header]))
+    }
+
     /// Whether a request has the token.
-    pub(crate) fn is_open_to(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn is_open_to(&self, headers: &HeaderMap) -> bool {
         let lock = self.lock.read().clone();
         let mut sent = headers.get_all(&lock.header).iter();
         let (first, more) = (sent.next(), sent.next());

@@ -12,8 +12,9 @@ use common::causes;
 use parking_lot::Mutex;
 
 use super::admin_auth::{self, AdminAuth};
+use super::error::StartupError;
 use super::factory::{PartsFactory, sources_bounds};
-use super::{Parts, StartupError};
+use super::parts::Parts;
 use crate::calls::CallService;
 use crate::compile::Builder;
 use crate::config::live::Applier;

@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::pin::Pin;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use host::net::{Pools, Withdrawals};
 use island::{
     Backend, Finding, IslandId, LiveIsland, Purpose, Spec, StartError, Started, Stdio, Usage,
@@ -18,7 +17,7 @@ use crate::compile::Toolchain;
 use crate::config::live::LIVE;
 use crate::config::{Inputs, keys};
 use crate::metrics::Metrics;
-use crate::server::Foundation;
+use crate::serve::parts::Foundation;
 use crate::state::State;
 use crate::store::Trash;
 
@@ -125,15 +124,12 @@ impl Assembled {
             fetcher.env, fetcher.origins, fetcher.mirrors, fetcher.limits, fetcher.size
         );
         let builder = format!("{:?} {} {kept:?} {turn:?}", compiler.limits, compiler.size);
-        let open = |header: &'static str, token: &'static str| {
-            let headers = [(HeaderName::from_static(header), HeaderValue::from_static(token))];
-            self.reload.admin_auth.access.is_open_to(&HeaderMap::from_iter(headers))
-        };
+        let access = &self.reload.admin_auth.access;
         let admin = format!(
             "old token {} new token {} new header {}",
-            open("x-sky-island-token", "old-token"),
-            open("x-sky-island-token", "new-token"),
-            open("x-new-header", "old-token"),
+            access.admits("x-sky-island-token", "old-token"),
+            access.admits("x-sky-island-token", "new-token"),
+            access.admits("x-new-header", "old-token"),
         );
         let grace = self.reload.shutdown_grace();
         format!("{limits:?} {wait:?}\n{pool:?}\n{sources}\n{builder}\n{admin}\n{grace:?}")
