@@ -64,7 +64,7 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
         Some(Ended::Stopped) => ExitCode::SUCCESS,
         Some(Ended::HandedOver(sockets)) => {
             // Comes back only with an error.
-            let Err(error) = sockets.pass_on(&successor.program);
+            let Err(error) = sockets.exec(&successor.program);
             complain(&error);
             ExitCode::from(status::OURS)
         }

@@ -1,6 +1,7 @@
 //! A configuration that can be used, with what set each key; what it looks like, and what another one would change.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -8,9 +9,8 @@ use serde_json::Value;
 use super::check::Places;
 use super::keys::{self, Leaf};
 use super::live::{self, Applier};
-use super::problem::{ConfigError, SetBy, redacted};
+use super::problem::{SetBy, redacted};
 use crate::config::Config;
-use crate::config::inputs::Inputs;
 
 /// What is shown of a secret.
 const MASK: &str = "********";
@@ -22,7 +22,8 @@ pub struct Settings {
     /// The same as JSON.
     tree: Value,
     places: Places,
-    inputs: Inputs,
+    /// The configuration file.
+    file: Option<PathBuf>,
     warnings: Vec<String>,
 }
 
@@ -60,11 +61,11 @@ impl Settings {
     pub(super) fn new(
         config: Config,
         places: Places,
-        inputs: Inputs,
+        file: Option<PathBuf>,
         warnings: Vec<String>,
     ) -> Self {
         let tree = serde_json::to_value(&config).unwrap_or_default();
-        Self { config, tree, places, inputs, warnings }
+        Self { config, tree, places, file, warnings }
     }
 
     /// The configuration.
@@ -78,13 +79,8 @@ impl Settings {
     }
 
     /// The configuration file.
-    pub fn file(&self) -> Option<&std::path::Path> {
-        self.inputs.file.as_deref()
-    }
-
-    /// Reads the same file, environment and flags again.
-    pub fn read_again(&self) -> Result<Self, ConfigError> {
-        self.inputs.read()
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// All keys.
@@ -118,7 +114,7 @@ impl Settings {
             places.set(&leaf.path, other.places.of_key(&leaf.path));
         }
         let config = serde_json::from_value(tree.clone()).ok()?;
-        Some(Self { config, tree, places, inputs: self.inputs.clone(), warnings: Vec::new() })
+        Some(Self { config, tree, places, file: self.file.clone(), warnings: Vec::new() })
     }
 
     /// The value, or where none is set, the one that this host makes of it.

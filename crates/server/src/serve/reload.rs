@@ -18,13 +18,14 @@ use super::parts::Parts;
 use crate::calls::CallService;
 use crate::compile::Builder;
 use crate::config::live::Applier;
-use crate::config::{Change, Config, ConfigError, Settings};
+use crate::config::{Change, Config, ConfigError, Inputs, Settings};
 use crate::http::Setting;
 use crate::source::Sources;
 
-/// The configuration in force, and the parts that apply its live keys.
+/// Where the configuration is read from, the one in force, and the parts that apply its live keys.
 #[derive(Clone)]
 pub(super) struct Reload {
+    inputs: Inputs,
     settings: Arc<ArcSwap<Settings>>,
     calls: Arc<CallService>,
     sources: Arc<Sources>,
@@ -46,9 +47,15 @@ struct ReloadOutcome {
 }
 
 impl Reload {
-    pub(super) fn new(settings: Settings, parts: &Parts, admin_auth: AdminAuth) -> Self {
+    pub(super) fn new(
+        inputs: Inputs,
+        settings: Settings,
+        parts: &Parts,
+        admin_auth: AdminAuth,
+    ) -> Self {
         let shutdown_grace = Arc::new(Mutex::new(settings.config().shutdown_grace()));
         Self {
+            inputs,
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             calls: parts.calls.clone(),
             sources: parts.sources.clone(),
@@ -78,8 +85,7 @@ impl Reload {
     }
 
     fn read_now(&self) {
-        let now = self.settings.load_full();
-        match now.read_again() {
+        match self.inputs.read() {
             Ok(next) => {
                 for warning in next.warnings() {
                     tracing::warn!("{warning}");

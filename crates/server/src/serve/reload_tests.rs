@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::compile::Toolchain;
+use crate::config::keys;
 use crate::config::live::LIVE;
-use crate::config::{Inputs, keys};
 use crate::metrics::Metrics;
 use crate::serve::parts::Foundation;
 use crate::state::State;
@@ -86,9 +86,8 @@ impl Assembled {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.json");
         write(&file, folder.path(), config);
-        let settings = Inputs { file: Some(file), ..Inputs::default() }
-            .read()
-            .unwrap_or_else(|e| panic!("{e}"));
+        let inputs = Inputs { file: Some(file), ..Inputs::default() };
+        let settings = inputs.read().unwrap_or_else(|error| panic!("{error}"));
         let state = State::open(settings.config().state_dir()).unwrap();
         let foundation = Foundation {
             program: "/program".into(),
@@ -102,14 +101,14 @@ impl Assembled {
         };
         let parts = Parts::on(foundation, settings.config()).unwrap();
         let auth = AdminAuth::open(settings.config(), parts.state.path()).unwrap();
-        let reload = Reload::new(settings, &parts, auth);
+        let reload = Reload::new(inputs, settings, &parts, auth);
         Self { folder, reload, _parts: parts }
     }
 
     /// Has the file say this, and the server read it.
     fn reload(&self, config: Value) -> ReloadOutcome {
         write(&self.folder.path().join("config.json"), self.folder.path(), config);
-        let next = self.reload.settings.load().read_again();
+        let next = self.reload.inputs.read();
         self.reload.change_to(&next.unwrap_or_else(|error| panic!("{error}")))
     }
 

@@ -14,7 +14,7 @@ use super::signals::{Action, Signals};
 use super::successor::Successor;
 use crate::config::Settings;
 use crate::http::Admin;
-use crate::listen::{self, Listener, Outgoing, Passed, Tls};
+use crate::listen::{self, HandOverSockets, Listener, PassedSockets, Tls};
 use crate::log;
 use crate::metrics::Target;
 
@@ -24,7 +24,7 @@ pub enum Ended {
     /// Everything that the server made is removed, and its sockets are closed.
     Stopped,
     /// Likewise, but the sockets are open, for the program that takes over.
-    HandedOver(Outgoing),
+    HandedOver(HandOverSockets),
 }
 
 /// Serves until a signal ends the server. Calls under way end then, and everything that the server made is removed.
@@ -34,7 +34,7 @@ pub async fn serve(
     mut signals: Signals,
 ) -> Result<Ended, StartupError> {
     let config = &settings.config().clone();
-    let passed = Passed::take()?;
+    let passed = PassedSockets::take()?;
     let tls = match &config.tls {
         Some(tls) => Some(Tls::load(&tls.cert, &tls.key)?),
         None => None,
@@ -62,7 +62,7 @@ pub async fn serve(
         }
     }
     let background = BackgroundTasks::start(&parts, config.go.warm);
-    let reload = Reload::new(settings, &parts, admin_auth.clone());
+    let reload = Reload::new(successor.inputs.clone(), settings, &parts, admin_auth.clone());
     let admin = Admin::new(admin_auth.access, reload.shown());
     let mut frontend = Frontend::open(config, &parts, admin, listeners);
     background.spawn(frontend.watchdog());
@@ -89,7 +89,7 @@ pub async fn serve(
     metrics.finish();
     Ok(match left {
         Some(listeners) => {
-            Ended::HandedOver(Outgoing::of(listeners).map_err(StartupError::HandOver)?)
+            Ended::HandedOver(HandOverSockets::of(listeners).map_err(StartupError::HandOver)?)
         }
         None => Ended::Stopped,
     })
