@@ -12,7 +12,7 @@ use server::calls::{
     CallRequest, Code, Collected, Failure, FunctionRequest, Principal, Reply, Times,
 };
 use server::config::Config;
-use server::server::{Parts, StartupError};
+use server::serve::{Parts, StartupError};
 use server::state::StateError;
 
 use crate::cli::operate::server::Server;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use server::config::Inputs;
 use server::log;
-use server::server::{Ended, Signals, Successor, serve};
+use server::serve::{Ended, Signals, Successor, serve};
 
 use crate::cli::overrides::Overrides;
 use crate::cli::process::complain;
@@ -68,7 +68,7 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
         Some(Ended::Stopped) => ExitCode::SUCCESS,
         Some(Ended::HandedOver(sockets)) => {
             // Comes back only with an error.
-            let Err(error) = sockets.pass_on(&successor.program);
+            let Err(error) = sockets.exec(&successor.program);
             complain(&error);
             ExitCode::from(status::OURS)
         }

@@ -6,6 +6,7 @@
 mod listing;
 mod observers;
 mod prometheus;
+mod samples;
 mod series;
 mod snapshot;
 mod statsd;
@@ -50,8 +51,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Has the numbers sent to a StatsD server from now on, the ones before included. Only the first server counts. It need
-    /// not be there, nor need its name be known yet. The error is that of starting a thread.
+    /// Sends the metrics to a StatsD server: all counts and levels, and the timings from now on. Only the first call counts.
+    /// The server need not answer, nor need its name have an address yet. Fails where no thread can be started.
     pub fn send_to(&self, target: Target) -> io::Result<()> {
         let statsd = Statsd::start(self.inner.numbers.clone(), target)?;
         // A second one would have each number counted twice.

@@ -47,6 +47,10 @@ impl PoolPolicy {
         Self { groups, limits, at_once, starting: 0, turned_away, pressed: false, closed: false }
     }
 
+    pub(crate) fn limits(&self) -> PoolLimits {
+        self.limits
+    }
+
     pub(crate) fn set_limits(&mut self, limits: PoolLimits) {
         self.limits = limits;
     }

@@ -65,6 +65,11 @@ impl WarmPool {
         Self { shared }
     }
 
+    /// The limits that hold now.
+    pub fn limits(&self) -> PoolLimits {
+        self.shared.policy.lock().limits()
+    }
+
     /// Has other limits from now on. Those that are too many then are ended when they are looked at next.
     pub fn set_limits(&self, limits: PoolLimits) {
         self.shared.allowed.store(limits.total > 0, Ordering::Relaxed);

@@ -173,6 +173,12 @@ impl CallService {
         self.policy.store(Arc::new(policy));
     }
 
+    /// The policy of the next call.
+    #[cfg(test)]
+    pub(crate) fn policy(&self) -> Arc<CallPolicy> {
+        self.policy.load_full()
+    }
+
     /// How far the server is on its way to its end.
     pub fn phase(&self) -> &Phase {
         &self.phase

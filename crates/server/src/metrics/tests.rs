@@ -83,6 +83,26 @@ fn every_event_reaches_a_listener_of_either_family() {
 }
 
 #[test]
+fn each_timing_is_sent_as_the_value_that_was_measured() {
+    let (socket, target) = listener("127.0.0.1:0");
+    let metrics = Metrics::default();
+    metrics.send_to(target).unwrap();
+    // Lengths that no bucket's border or middle has.
+    for nanos in [12_345_678, 12_345_679, 1_000_001, 999_999_999] {
+        metrics.fetched(Duration::from_nanos(nanos));
+    }
+    expect(
+        &socket,
+        &[
+            "sky_island.fetch:12.345678|ms",
+            "sky_island.fetch:12.345679|ms",
+            "sky_island.fetch:1.000001|ms",
+            "sky_island.fetch:999.999999|ms",
+        ],
+    );
+}
+
+#[test]
 fn after_a_silence_numbers_are_sent_again() {
     let (socket, target) = listener("127.0.0.1:0");
     let metrics = Metrics::default();
