@@ -174,6 +174,7 @@ fn parts(
         mirrors: vec![mirror("example.com"), mirror("github.com")],
         limits: limits(),
         size: ROOM,
+        replay: true,
     };
     let options = SourcesOptions {
         state,

@@ -142,12 +142,19 @@ impl Parts {
         Ok(Self { calls, metrics, state, backend, builder, sources, trash, workshop })
     }
 
-    /// Ends all islands, and deletes what was on its way out.
+    /// Ends all islands, has the caches flushed, and empties the trash.
     pub async fn close(self) {
         self.calls.close();
         self.backend.close().await;
         // Much may be left to delete, and who watches the server watches meanwhile. A panic leaves it for the next start.
-        let _ = tokio::task::spawn_blocking(move || self.trash.empty()).await;
+        let Self { sources, builder, trash, .. } = &self;
+        let (sources, builder, trash) = (sources.clone(), builder.clone(), trash.clone());
+        let settle = move || {
+            sources.settle();
+            builder.settle();
+            trash.empty();
+        };
+        let _ = tokio::task::spawn_blocking(settle).await;
     }
 
     fn say_what_is_missing(&self) {

@@ -52,7 +52,7 @@ async fn warm(builder: Arc<Builder>, wanted: bool) {
     }
     match builder.warm().await {
         Ok(()) => {}
-        Err(BuildError::Busy) => {}
+        Err(BuildError::Busy(_)) => {}
         Err(error) => tracing::warn!(%error, "the standard library could not be compiled ahead"),
     }
 }
