@@ -6,37 +6,9 @@
 //! allows. Statements, which exist only inside function literals, are kept only as far as the
 //! scopes of names need them.
 
+pub use super::span::Span;
 use super::token::Kind;
-
-/// A range of bytes in the text of the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    start: u32,
-    end: u32,
-}
-
-impl Span {
-    /// The range from `start` up to `end`; the limit on the text's length keeps both small.
-    pub(super) fn new(start: usize, end: usize) -> Self {
-        let small = |at| u32::try_from(at).expect("a call is shorter than 4 GiB");
-        Self { start: small(start), end: small(end) }
-    }
-
-    /// The first byte's offset.
-    pub fn start(self) -> usize {
-        self.start as usize
-    }
-
-    /// The offset behind the last byte.
-    pub fn end(self) -> usize {
-        self.end as usize
-    }
-
-    /// The bytes themselves, out of the text of the call.
-    pub fn of(self, text: &str) -> &str {
-        &text[self.start()..self.end()]
-    }
-}
+pub use super::token::LiteralKind;
 
 /// An expression or a type.
 #[derive(Clone, Debug)]
@@ -73,21 +45,6 @@ pub enum Expr {
     Union(Vec<Expr>),
     /// `...T`, the type of a final parameter
     Variadic(Box<Expr>),
-}
-
-/// The notation of a literal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LiteralKind {
-    /// `12`, `0x1F`, `0b1`, `0o7`, `1_000`
-    Integer,
-    /// `1.5`, `1e3`, `0x1p-2`
-    Float,
-    /// `2i`
-    Imaginary,
-    /// `'a'`
-    Rune,
-    /// `"a"`, or raw in back quotes
-    String,
 }
 
 /// An operator, by its place in the text.

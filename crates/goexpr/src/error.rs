@@ -1,6 +1,6 @@
 //! What is wrong with a call that a client sent.
 
-use super::ast::Span;
+use super::span::Span;
 
 /// Why a text is not a call, with the place in the text as it was sent and a message that tells
 /// the client what to do.

@@ -1,8 +1,9 @@
 //! Expressions: operators and what stands behind an operand.
 
-use super::ast::{Direction, Element, Expr, Span, Suffix};
+use super::ast::{Direction, Element, Expr, Suffix};
 use super::error::Parsed;
 use super::parse::Parser;
+use super::span::Span;
 use super::token::Kind;
 
 impl Parser<'_> {

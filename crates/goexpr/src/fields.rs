@@ -1,8 +1,9 @@
 //! Struct and interface types.
 
-use super::ast::{Expr, Field, InterfaceElement, Length, Span, Suffix};
+use super::ast::{Expr, Field, InterfaceElement, Length, Suffix};
 use super::error::Parsed;
 use super::parse::Parser;
+use super::span::Span;
 use super::token::Kind;
 use super::types::with_suffix;
 

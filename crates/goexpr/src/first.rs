@@ -1,7 +1,7 @@
 //! The first operand of a call: the function, variable or type that it is about.
 
-use super::ast::Span;
 use super::error::{CallErrorKind, Fault, Parsed};
+use super::span::Span;
 use super::token::{Kind, Token};
 use super::unicode::is_exported;
 

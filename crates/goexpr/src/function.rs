@@ -1,11 +1,12 @@
-//! A call of literals as a function and its arguments, so that the function can be compiled without them.
+//! A call of literals as a function and its arguments, so that the function can be compiled without
+//! them.
 //!
-//! What must always hold: two calls whose functions, types and lines are equal differ in nothing but what their
-//! [`FunctionForm::encode`] says.
+//! What must always hold: two calls whose functions, types and lines are equal differ in nothing
+//! but what their [`FunctionForm::encode`] says.
 
-use super::Call;
 use super::ast::{Expr, Length, Suffix};
-use super::value::{Reader, Value, encode_count};
+use super::call::Call;
+use super::value::{Value, ValueReader, encode_count};
 
 /// A function, and arguments that are known without running anything.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +29,8 @@ impl FunctionForm {
         self.line
     }
 
-    /// The types of the composite literals among the arguments, each once; a type is named by its place here.
+    /// The types of the composite literals among the arguments, each once; a type is named by its
+    /// place here.
     pub fn types(&self) -> &[String] {
         &self.types
     }
@@ -53,8 +55,8 @@ impl FunctionForm {
 }
 
 impl Call {
-    /// The call as a function and its arguments, if it is that: what is called are names, selectors and type arguments,
-    /// and each argument is a literal, or a composite literal of literals.
+    /// The call as a function and its arguments, if it is that: what is called are names, selectors
+    /// and type arguments, and each argument is a literal, or a composite literal of literals.
     pub fn function_form(&self) -> Option<FunctionForm> {
         let Expr::Primary(operand, suffixes) = &self.expression else { return None };
         let (Suffix::Call { callee, arguments, spread }, before) = suffixes.split_last()? else {
@@ -63,7 +65,7 @@ impl Call {
         if !matches!(**operand, Expr::Name(_)) || !before.iter().all(is_plain_suffix) {
             return None;
         }
-        let mut reader = Reader { text: &self.text, types: Vec::new() };
+        let mut reader = ValueReader { text: &self.text, types: Vec::new() };
         let arguments = arguments.iter().map(|argument| reader.value(argument));
         let arguments = arguments.collect::<Option<Vec<_>>>()?;
         Some(FunctionForm {

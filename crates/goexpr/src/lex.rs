@@ -1,8 +1,8 @@
 //! The lexer: a text becomes the tokens of Go, or a fault at the first byte that cannot.
 
-use super::ast::Span;
 use super::error::{CallErrorKind, Fault, Parsed};
 use super::literal;
+use super::span::Span;
 use super::token::{Kind, Token};
 use super::unicode::{is_digit, is_letter};
 

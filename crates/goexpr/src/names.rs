@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::ast::{Element, Expr, Field, InterfaceElement, Length, Signature, Span, Stmt, Suffix};
+use super::ast::{Element, Expr, Field, InterfaceElement, Length, Signature, Stmt, Suffix};
+use super::span::Span;
 use super::unicode::is_exported;
 
 /// The names that a call takes from outside.
@@ -15,19 +16,19 @@ pub(super) struct Names {
 
 /// The names that an expression of this text takes from outside.
 pub(super) fn names(text: &str, expression: &Expr) -> Names {
-    let mut walk = Walk { text, names: Names::default(), scopes: Vec::new() };
+    let mut walk = NameCollector { text, names: Names::default(), scopes: Vec::new() };
     walk.expression(expression);
     walk.names
 }
 
-struct Walk<'t> {
+struct NameCollector<'t> {
     text: &'t str,
     names: Names,
     /// What is declared so far, innermost scope last.
     scopes: Vec<HashSet<&'t str>>,
 }
 
-impl<'t> Walk<'t> {
+impl<'t> NameCollector<'t> {
     fn scoped(&mut self, inside: impl FnOnce(&mut Self)) {
         self.scopes.push(HashSet::new());
         inside(self);

@@ -1,10 +1,10 @@
 //! Numeric constants: what Go's exact arithmetic makes of a literal with its signs.
 //!
-//! What must always hold: a [`Number`] is exact. Its integer is the literal's value, and each float is that value
-//! rounded once, as Go rounds a constant to the type that it is used as. What cannot be computed exactly here, and what
-//! Go's compiler may refuse for its size, is no [`Number`].
+//! What must always hold: a [`Number`] is exact. Its integer is the literal's value, and each float
+//! is that value rounded once, as Go rounds a constant to the type that it is used as. What cannot
+//! be computed exactly here, and what Go's compiler may refuse for its size, is no [`Number`].
 
-use super::ast::LiteralKind;
+use super::token::LiteralKind;
 
 /// The most significant digits of a decimal literal.
 const MAX_DIGITS: usize = 300;
@@ -31,7 +31,8 @@ pub(super) struct Number {
 }
 
 impl Number {
-    /// A number or rune whose text the lexer has checked. The value of an imaginary one is its imaginary part.
+    /// A number or rune whose text the lexer has checked. The value of an imaginary one is its
+    /// imaginary part.
     pub fn read(kind: LiteralKind, text: &str) -> Option<Self> {
         let text = text.replace('_', "").to_ascii_lowercase();
         let digits = if kind == LiteralKind::Imaginary { text.strip_suffix('i')? } else { &text };
@@ -153,8 +154,8 @@ struct Format {
 const DOUBLE: Format = Format { fraction: 52, smallest: -1074, bias: 1023 };
 const SINGLE: Format = Format { fraction: 23, smallest: -149, bias: 127 };
 
-/// The bits of `mantissa * 2^exponent`, rounded to the nearest, to even between two: the inner value is none beyond the
-/// largest number, the outer one where this cannot tell.
+/// The bits of `mantissa * 2^exponent`, rounded to the nearest, to even between two: the inner
+/// value is none beyond the largest number, the outer one where this cannot tell.
 fn round(mantissa: u128, exponent: i32, format: &Format) -> Option<Option<u64>> {
     if mantissa == 0 {
         return Some(Some(0));

@@ -1,8 +1,9 @@
 //! Parameters, results and type parameters.
 
-use super::ast::{Expr, Field, Span};
+use super::ast::{Expr, Field};
 use super::error::{Fault, Parsed};
 use super::parse::Parser;
+use super::span::Span;
 use super::token::Kind;
 
 /// An entry of a parameter list before it is known whether the list has names: a lone name is

@@ -4,10 +4,17 @@
 //! `params` (types), `stmt`, `control` and `decl` (what is inside function literals). It takes
 //! what Go's own parser takes and refuses what that refuses; the compiler finds out the rest.
 
-use super::MAX_DEPTH;
-use super::ast::{Expr, Operator, Span};
+use super::ast::{Expr, Operator};
 use super::error::{CallErrorKind, Fault, Parsed};
+use super::span::Span;
 use super::token::{Kind, Token};
+
+/// The deepest nesting of brackets, prefix operators, types and statements.
+///
+/// The parser recurses as deep, and so does what walks the tree: a debug build needs a bit more
+/// than a mebibyte of stack for the worst text, half of what a thread has by default. Chains of
+/// operators, of selectors and calls, and of `else if` are not nesting.
+pub const MAX_DEPTH: usize = 100;
 
 /// What to do about everything that is not one expression.
 const ADVICE: &str = "give exactly one Go expression, such as Encode(100.1, 80.9)";

@@ -1,4 +1,5 @@
-//! What a string or rune literal means. The lexer has checked it, so what is not in order here is not read at all.
+//! What a string or rune literal means. The lexer has checked it, so what is not in order here is
+//! not read at all.
 
 /// The bytes of a string literal, quotes and all; they need not be text.
 pub fn string(literal: &str) -> Option<Vec<u8>> {

@@ -1,11 +1,13 @@
 //! Literal values: what an argument means that names no variable and calls nothing.
 //!
-//! What must always hold: a [`Value`] says all that Go's compiler needs to know of the argument, and nothing depends on
-//! how it is written. Of which type it becomes is not decided here: constants stay untyped.
+//! What must always hold: a [`Value`] says all that Go's compiler needs to know of the argument,
+//! and nothing depends on how it is written. Of which type it becomes is not decided here:
+//! constants stay untyped.
 
-use super::ast::{Element, Expr, Length, LiteralKind, Operator, Span, Suffix};
+use super::ast::{Element, Expr, Length, Operator, Suffix};
 use super::number::Number;
-use super::token::Kind;
+use super::span::Span;
+use super::token::{Kind, LiteralKind};
 use super::unescape;
 
 /// How far an index of an array or slice may lie beyond the number of elements that are written.
@@ -18,12 +20,12 @@ pub(super) enum Value {
     Bool(bool),
     Text(Vec<u8>),
     Number(Number),
-    Composite(Form, Composite),
+    Composite(TypeNotation, Composite),
 }
 
 /// How the type of a composite literal is given.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Form {
+pub(super) enum TypeNotation {
     /// By its place in the table of types.
     Typed(usize),
     /// The same, behind a `&`.
@@ -49,13 +51,13 @@ enum Key {
 }
 
 /// Reads values, and collects the types that are written in them.
-pub(super) struct Reader<'t> {
+pub(super) struct ValueReader<'t> {
     pub text: &'t str,
     /// The types' texts in order of appearance, each once.
     pub types: Vec<String>,
 }
 
-impl Reader<'_> {
+impl ValueReader<'_> {
     /// The value of an expression, if it is a literal.
     pub fn value(&mut self, expression: &Expr) -> Option<Value> {
         match expression {
@@ -69,9 +71,11 @@ impl Reader<'_> {
             Expr::Literal(kind, span) => Number::read(*kind, span.of(self.text)).map(Value::Number),
             Expr::Paren(inside) => self.value(inside),
             Expr::Unary(operator, operand) => self.unary(*operator, operand),
-            Expr::Primary(operand, suffixes) => self.composite(operand, suffixes, Form::Typed),
+            Expr::Primary(operand, suffixes) => {
+                self.composite(operand, suffixes, TypeNotation::Typed)
+            }
             Expr::Elided(elements) => {
-                Some(Value::Composite(Form::Elided, self.elements(elements)?))
+                Some(Value::Composite(TypeNotation::Elided, self.elements(elements)?))
             }
             _ => None,
         }
@@ -84,7 +88,7 @@ impl Reader<'_> {
                 operand = inside;
             }
             let Expr::Primary(operand, suffixes) = operand else { return None };
-            return self.composite(operand, suffixes, Form::Addressed);
+            return self.composite(operand, suffixes, TypeNotation::Addressed);
         }
         match (operator.kind, self.value(operand)?) {
             (Kind::Plus, value @ Value::Number(_)) => Some(value),
@@ -98,7 +102,7 @@ impl Reader<'_> {
         &mut self,
         operand: &Expr,
         suffixes: &[Suffix],
-        form: fn(usize) -> Form,
+        form: fn(usize) -> TypeNotation,
     ) -> Option<Value> {
         let (Suffix::Composite { kind, elements }, before) = suffixes.split_last()? else {
             return None;
@@ -143,7 +147,8 @@ impl Reader<'_> {
     }
 }
 
-/// What the predeclared names mean; a call can have no others of these names, which are not exported.
+/// What the predeclared names mean; a call can have no others of these names, which are not
+/// exported.
 fn named(name: &str) -> Option<Value> {
     match name {
         "nil" => Some(Value::Nil),
@@ -153,7 +158,8 @@ fn named(name: &str) -> Option<Value> {
     }
 }
 
-/// The length of a slice with these elements, if all keys are indices, and none of them is far away.
+/// The length of a slice with these elements, if all keys are indices, and none of them is far
+/// away.
 fn length(elements: &[(Key, Value)]) -> Option<usize> {
     let (mut next, mut length) = (0, 0);
     let limit = elements.len() as u64 + MAX_GAP;
@@ -183,15 +189,15 @@ impl Value {
             Self::Number(number) => encode_number(number, into),
             Self::Composite(form, composite) => {
                 match form {
-                    Form::Typed(index) => {
+                    TypeNotation::Typed(index) => {
                         into.push(b'c');
                         encode_count(*index, into);
                     }
-                    Form::Addressed(index) => {
+                    TypeNotation::Addressed(index) => {
                         into.push(b'&');
                         encode_count(*index, into);
                     }
-                    Form::Elided => into.push(b'e'),
+                    TypeNotation::Elided => into.push(b'e'),
                 }
                 composite.encode(into);
             }
@@ -234,7 +240,8 @@ fn encode_bytes(bytes: &[u8], into: &mut Vec<u8>) {
     into.extend_from_slice(bytes);
 }
 
-/// The notation's letter, a byte that says what follows, and the magnitude and the floats as far as there are any.
+/// The notation's letter, a byte that says what follows, and the magnitude and the floats as far as
+/// there are any.
 fn encode_number(number: &Number, into: &mut Vec<u8>) {
     into.push(match number.kind {
         LiteralKind::Rune => b'r',
