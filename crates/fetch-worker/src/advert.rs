@@ -1,4 +1,5 @@
-//! What a repository advertises: its abilities and its references, in both versions of git's protocol.
+//! What a repository advertises: its abilities and its references, in both versions of git's
+//! protocol.
 //!
 //! Pure parsing of a stranger's packets: whatever they hold, the outcome is a value or an error.
 
@@ -10,7 +11,8 @@ use super::pkt::{Pkt, PktReader};
 use super::refs::Ref;
 use super::smart::{SmartError, refusal};
 
-/// More names than this are not listed; the largest public repositories have a few hundred thousand.
+/// More names than this are not listed; the largest public repositories have a few hundred
+/// thousand.
 const MAX_REFS: usize = 1_000_000;
 
 /// How a repository is to be spoken to.

@@ -1,8 +1,9 @@
-//! A checkout made whole: its dependencies in `deps/`, and in `overlay/` the go.mod and go.sum with which it
-//! builds offline and read-only.
+//! A checkout made whole: its dependencies in `deps/`, and in `overlay/` the go.mod and go.sum with
+//! which it builds offline and read-only.
 //!
-//! What must always hold: `src/` is not written to; only what the asked packages import is downloaded; a vendor
-//! folder that is consistent wins and costs no download; each failure says which package it is about.
+//! What must always hold: `src/` is not written to; only what the asked packages import is
+//! downloaded; a vendor folder that is consistent wins and costs no download; each failure says
+//! which package it is about.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -171,7 +172,8 @@ impl Listing<'_> {
         Ok((output.success, packages, output.stderr))
     }
 
-    /// The packages as the module's own vendor folder has them; `None` where it has none or not all of them.
+    /// The packages as the module's own vendor folder has them; `None` where it has none or not all
+    /// of them.
     fn vendored(&self) -> Result<Option<Vec<Package>>, CompleteError> {
         if !self.layout.has_go_mod || !self.dir.join("vendor/modules.txt").is_file() {
             return Ok(None);

@@ -10,8 +10,8 @@ use super::vanity::{self, VanityError};
 /// A page with go-import tags is read this far.
 const MAX_PAGE: u64 = 1 << 20;
 
-/// Asks an import path's host, then the host of the prefix that it names, which must say the same: otherwise
-/// one user of a shared host could speak for all of it.
+/// Asks an import path's host, then the host of the prefix that it names, which must say the same:
+/// otherwise one user of a shared host could speak for all of it.
 pub(super) fn discover(import_path: &str, http: &Http) -> Result<Candidate, GitError> {
     let vanity = |path: &str, source| GitError::Vanity { path: path.to_owned(), source };
     let tag = |asked: &str| {

@@ -1,7 +1,8 @@
-//! A checkout from git: find the repository, resolve the version to a commit, fetch that commit alone, write it.
+//! A checkout from git: find the repository, resolve the version to a commit, fetch that commit
+//! alone, write it.
 //!
-//! What must always hold: a revision that the server has costs no pack; a repository in a folder is only read;
-//! no message names a folder of this host or a URL's credentials.
+//! What must always hold: a revision that the server has costs no pack; a repository in a folder is
+//! only read; no message names a folder of this host or a URL's credentials.
 
 use std::io;
 use std::path::Path;
@@ -244,7 +245,8 @@ impl OpenedRepository<'_> {
         }
     }
 
-    /// Looks for a commit by its beginning, in a history without files where the server can give one.
+    /// Looks for a commit by its beginning, in a history without files where the server can give
+    /// one.
     fn search(
         &self,
         hex: &str,
@@ -360,8 +362,8 @@ fn store(scratch: &Scratch, name: &str) -> Result<Repository, GitError> {
     Ok(Repository::init_opts(path, &options)?)
 }
 
-/// The major version that the path asks for and that the commit does not have: neither as a folder nor as the
-/// end of its go.mod's path.
+/// The major version that the path asks for and that the commit does not have: neither as a folder
+/// nor as the end of its go.mod's path.
 fn missing_major(objects: &Repository, commit: Oid, below: &str) -> Option<u64> {
     let elements: Vec<&str> = below.split('/').collect();
     let at = elements.iter().position(|e| !e.contains('.') && major(e).is_some())?;

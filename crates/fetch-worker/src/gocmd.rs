@@ -1,8 +1,9 @@
-//! The go command, run in an environment of ours: no version control, no other toolchain, no user's settings.
+//! The go command, run in an environment of ours: no version control, no other toolchain, no user's
+//! settings.
 //!
-//! What must always hold: arguments are a vector; output is read to a bound; while a command runs, the folder
-//! that it downloads to is measured against the job's budget, and the command is killed where that is passed.
-//! This is the only place of the worker that starts a process.
+//! What must always hold: arguments are a vector; output is read to a bound; while a command runs,
+//! the folder that it downloads to is measured against the job's budget, and the command is killed
+//! where that is passed. This is the only place of the worker that starts a process.
 
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
@@ -25,8 +26,8 @@ const MAX_STDERR: u64 = 1 << 20;
 /// How often the download folder is measured.
 const MEASURE: Duration = Duration::from_millis(200);
 
-/// What passes through from our own environment: how to reach the network, which proxy to ask, and how
-/// much memory it may leave uncollected.
+/// What passes through from our own environment: how to reach the network, which proxy to ask, and
+/// how much memory it may leave uncollected.
 const INHERITED: [&str; 16] = [
     "GOROOT",
     "GOGC",
@@ -83,7 +84,8 @@ struct Settings {
     goversion: String,
 }
 
-/// The go command of a job. Its settings are read when it is first needed, for that takes a process.
+/// The go command of a job. Its settings are read when it is first needed, for that takes a
+/// process.
 pub(super) struct Tools<'a> {
     job: &'a FetchJob,
     scratch: &'a Scratch,
@@ -132,7 +134,8 @@ pub(super) struct GoCommand<'a> {
 }
 
 impl<'a> GoCommand<'a> {
-    /// Reads the settings of the go command at `program` and closes its environment. Downloads go to `deps`.
+    /// Reads the settings of the go command at `program` and closes its environment. Downloads go
+    /// to `deps`.
     pub(super) fn new(
         program: &'a Path,
         dest: &Path,
@@ -186,7 +189,8 @@ impl<'a> GoCommand<'a> {
             ("GOFLAGS", "-modcacherw"),
             ("GOVCS", "*:off"),
             ("CGO_ENABLED", "0"),
-            // Its cache starts empty: making an index of every package costs more than it could save.
+            // Its cache starts empty: making an index of every package costs more than it could
+            // save.
             ("GODEBUG", "goindex=0"),
             // Nothing may be found that the go command could start by name.
             ("PATH", ""),
@@ -223,7 +227,8 @@ impl<'a> GoCommand<'a> {
             .args(args)
             .env_clear()
             .envs(self.environment.iter().map(|(n, v)| (n, v)))
-            // The go command believes PWD where it names the same folder, and so prints what we replace.
+            // The go command believes PWD where it names the same folder, and so prints what we
+            // replace.
             .env("PWD", dir)
             .current_dir(dir)
             .stdin(Stdio::null())
@@ -308,8 +313,8 @@ fn user_settings() -> Option<PathBuf> {
     })
 }
 
-/// The proxies of a `GOPROXY` list without `direct`, which would run version control; `None` where no proxy
-/// is left.
+/// The proxies of a `GOPROXY` list without `direct`, which would run version control; `None` where
+/// no proxy is left.
 fn proxies(list: &str) -> Option<String> {
     let mut out = String::new();
     let mut any = false;

@@ -1,8 +1,9 @@
 //! HTTP for the fetch worker: one blocking client with short patience and a counted body.
 //!
-//! What must always hold: every byte received is charged to the job's budget; `http://` is spoken to a loopback
-//! address only; a redirect never leads from https to http nor from elsewhere to loopback; credentials in
-//! a URL go to that URL's host and into no message; a host that could not be reached is not tried twice.
+//! What must always hold: every byte received is charged to the job's budget; `http://` is spoken
+//! to a loopback address only; a redirect never leads from https to http nor from elsewhere to
+//! loopback; credentials in a URL go to that URL's host and into no message; a host that could not
+//! be reached is not tried twice.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -76,7 +77,8 @@ impl Http {
                 .max_redirects(0)
                 .max_redirects_will_error(false)
                 .user_agent(concat!("git/sky-island-", env!("CARGO_PKG_VERSION")))
-                // The host's own certificates, so that a site's authority counts as it does for the go command.
+                // The host's own certificates, so that a site's authority counts as it does for the
+                // go command.
                 .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
                 .timeout_resolve(Some(CONNECT))
                 .timeout_connect(Some(CONNECT))

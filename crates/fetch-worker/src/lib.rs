@@ -1,11 +1,12 @@
-//! The fetch worker: turns a [`FetchJob`] into a checkout on disk. It runs inside a fetch island, as an unprivileged
-//! user with a network, because it parses what strangers wrote: packs, pages, go.mod files.
+//! The fetch worker: turns a [`FetchJob`] into a checkout on disk. It runs inside a fetch island,
+//! as an unprivileged user with a network, because it parses what strangers wrote: packs, pages,
+//! go.mod files.
 //!
 //! What must always hold:
 //! - it writes to the job's folder and to `$TMPDIR` only, and starts no program but the go command;
 //! - it executes nothing that it fetched, and compiles nothing;
-//! - after [`FetchAnswer::Fetched`] the folder holds `src/`, `deps/` and `overlay/`, with which the package builds
-//!   offline; after another answer none of the three is there;
+//! - after [`FetchAnswer::Fetched`] the folder holds `src/`, `deps/` and `overlay/`, with which the
+//!   package builds offline; after another answer none of the three is there;
 //! - no message names a credential or a folder of this host.
 
 mod advert;
@@ -166,8 +167,8 @@ fn is_worth_another(code: FailureCode) -> bool {
     matches!(code, FailureCode::Repository | FailureCode::Version | FailureCode::Unreachable)
 }
 
-/// One failure out of those of all sources. What a source says that knew the module is worth most, then that
-/// one does not know it, then that one could not be asked.
+/// One failure out of those of all sources. What a source says that knew the module is worth most,
+/// then that one does not know it, then that one could not be asked.
 fn combine(import_path: &str, failures: Vec<(Origin, FetchFailure)>) -> FetchFailure {
     let rank = |code: FailureCode| match code {
         FailureCode::Unreachable => 2,

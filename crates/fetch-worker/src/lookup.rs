@@ -1,7 +1,7 @@
 //! Which module an import path may belong to, asked of the module proxy through the go command.
 //!
-//! Candidates are asked at the same time, one go command each: the go command itself would ask one after the other,
-//! and gives up where a proxy refuses to speak of a path that is no module.
+//! Candidates are asked at the same time, one go command each: the go command itself would ask one
+//! after the other, and gives up where a proxy refuses to speak of a path that is no module.
 
 use std::thread;
 

@@ -1,4 +1,5 @@
-//! The go.mod and go.sum that a fetch may write to: scratch copies, saved as an overlay where they came to differ.
+//! The go.mod and go.sum that a fetch may write to: scratch copies, saved as an overlay where they
+//! came to differ.
 //!
 //! The module's own files are only read.
 
@@ -13,8 +14,8 @@ use super::lookup;
 use super::module::{self, Layout};
 use super::scratch::Scratch;
 
-/// The language of code that does not say: new enough for generics and a pruned module graph, old enough for
-/// loop variables and run-time defaults as they were when such code was written.
+/// The language of code that does not say: new enough for generics and a pruned module graph, old
+/// enough for loop variables and run-time defaults as they were when such code was written.
 const LANGUAGE: &str = "1.20";
 /// Scratch copies of go.mod and go.sum, which the go command may write.
 pub(super) struct ModFiles {
@@ -35,7 +36,8 @@ impl ModFiles {
             format!("module {}\n", layout.module_path)
         };
         if !module::has_go_line(&text) {
-            // Without it the go command would write down its own version, and with that another language.
+            // Without it the go command would write down its own version, and with that another
+            // language.
             text.push_str(&format!("\ngo {LANGUAGE}\n"));
         }
         fs::write(&go_mod, text)?;

@@ -1,7 +1,7 @@
 //! Which module of a checkout a package belongs to, and what the package's folder holds.
 //!
-//! Only reads below `src/`, after every link that leads out of it is gone. What a go.mod says is checked where it
-//! is used: its path becomes part of an import path only if it is one.
+//! Only reads below `src/`, after every link that leads out of it is gone. What a go.mod says is
+//! checked where it is used: its path becomes part of an import path only if it is one.
 
 use std::fs;
 use std::path::Path;
@@ -64,8 +64,8 @@ pub(super) fn locate(src: &Path, root: &str, import_path: &str) -> Result<Layout
     Err(first.unwrap_or_else(|| LayoutError::NoFolder(shown(rest).to_owned())))
 }
 
-/// The folders that the rest of an import path can mean: itself, or without a major version's element, which
-/// is then only part of the module's name.
+/// The folders that the rest of an import path can mean: itself, or without a major version's
+/// element, which is then only part of the module's name.
 fn folders(rest: &str) -> Vec<(String, Option<&str>)> {
     let mut out = vec![(rest.to_owned(), None)];
     let elements: Vec<&str> = rest.split('/').collect();
@@ -117,7 +117,8 @@ fn place(src: &Path, root: &str, folder: &str) -> Result<Layout, LayoutError> {
     })
 }
 
-/// The folder, below the module's, of a further package that a call imports; `None` for the standard library.
+/// The folder, below the module's, of a further package that a call imports; `None` for the
+/// standard library.
 pub(super) fn further(
     src: &Path,
     layout: &Layout,
@@ -184,7 +185,8 @@ pub(super) fn has_go_line(go_mod: &str) -> bool {
     directive(go_mod, "go").is_some()
 }
 
-/// The first value of a directive: `module x`, `module "x"`, or on a line of its own in parentheses.
+/// The first value of a directive: `module x`, `module "x"`, or on a line of its own in
+/// parentheses.
 fn directive(go_mod: &str, name: &str) -> Option<String> {
     let mut block: Option<bool> = None;
     for line in go_mod.lines() {

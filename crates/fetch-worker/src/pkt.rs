@@ -21,7 +21,8 @@ pub(super) enum Pkt {
 }
 
 impl Pkt {
-    /// The text of a data packet without its newline; `None` for the others and for what is not UTF-8.
+    /// The text of a data packet without its newline; `None` for the others and for what is not
+    /// UTF-8.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Pkt::Data(bytes) => {

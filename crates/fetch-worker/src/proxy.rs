@@ -1,7 +1,8 @@
-//! A checkout from the module proxy: find the module and its version, download it, move it out of the cache.
+//! A checkout from the module proxy: find the module and its version, download it, move it out of
+//! the cache.
 //!
-//! The go command decides what a version means and whether a download is what the checksum database says. A
-//! version that the server has costs no download of files.
+//! The go command decides what a version means and whether a download is what the checksum database
+//! says. A version that the server has costs no download of files.
 
 use std::fs;
 use std::io;

@@ -1,6 +1,7 @@
 //! What a version means in a git repository: pure decisions over the names that it advertises.
 //!
-//! A name that exists always beats a guess: `deadbeef` is the tag or branch of that name first, a commit second.
+//! A name that exists always beats a guess: `deadbeef` is the tag or branch of that name first, a
+//! commit second.
 
 use git2::Oid;
 
@@ -62,7 +63,8 @@ impl VersionQuery {
         Self::Name(version.strip_suffix("+incompatible").unwrap_or(version).to_owned())
     }
 
-    /// The prefixes of the references that can decide it; `below` is the package's path in the repository.
+    /// The prefixes of the references that can decide it; `below` is the package's path in the
+    /// repository.
     pub(super) fn prefixes(&self, below: &str) -> Vec<String> {
         match self {
             Self::Default => vec!["HEAD".into()],
@@ -103,8 +105,9 @@ impl VersionQuery {
     }
 }
 
-/// The full names that a short one can stand for, best first. A release of a nested module is tagged with the
-/// module's folder before it, and the deepest module is the one that the go command would take.
+/// The full names that a short one can stand for, best first. A release of a nested module is
+/// tagged with the module's folder before it, and the deepest module is the one that the go command
+/// would take.
 fn names(name: &str, below: &str) -> Vec<String> {
     let mut out = Vec::new();
     if semver(name).is_some() {

@@ -1,9 +1,9 @@
 //! Git's smart HTTP, the reading half: what a repository advertises, and packs of it.
 //!
-//! Protocol version 2, which lets us ask for a few names instead of all, for any commit by its id and for a
-//! history without files; version 0 where a server knows no better. Every exchange is stateless: a POST holds
-//! all that the server must know. A pack's bytes go straight into git2's indexer and are believed to be nothing
-//! before it has checked them.
+//! Protocol version 2, which lets us ask for a few names instead of all, for any commit by its id
+//! and for a history without files; version 0 where a server knows no better. Every exchange is
+//! stateless: a POST holds all that the server must know. A pack's bytes go straight into git2's
+//! indexer and are believed to be nothing before it has checked them.
 
 use std::io::{self, Write};
 
@@ -83,9 +83,10 @@ impl<'a> Remote<'a> {
         Ok(Self { http, url, protocol, early: None })
     }
 
-    /// Asks a URL for references at once, without asking before what it can, which saves a way to the host and back:
-    /// nearly all speak version 2 and know shallow histories. `None` when the answer is anything but references, be
-    /// it that the repository has moved; [`Remote::connect`] then tells why.
+    /// Asks a URL for references at once, without asking before what it can, which saves a way to
+    /// the host and back: nearly all speak version 2 and know shallow histories. `None` when the
+    /// answer is anything but references, be it that the repository has moved; [`Remote::connect`]
+    /// then tells why.
     pub(super) fn guess(http: &'a Http, url: &str, prefixes: &[String]) -> Option<Self> {
         let protocol = Protocol::V2 { shallow: true, filter: false, sha1: false };
         let mut remote = Self { http, url: url.to_owned(), protocol, early: None };
@@ -243,7 +244,8 @@ fn skip_to_pack<R: io::Read>(packets: &mut PktReader<R>) -> Result<(), SmartErro
     }
 }
 
-/// Version 0: the boundary of a shallow history, then the end of a negotiation that had nothing to offer.
+/// Version 0: the boundary of a shallow history, then the end of a negotiation that had nothing to
+/// offer.
 fn skip_to_nak<R: io::Read>(packets: &mut PktReader<R>) -> Result<(), SmartError> {
     loop {
         let packet = packets.expect()?;

@@ -1,8 +1,9 @@
 //! A commit's files, written to a folder.
 //!
-//! The repository is hostile: nothing is written outside the folder, no name but a plain one is written, every
-//! byte is charged before it is read out of the object store, and links are made last, so that no write can
-//! pass through one. Hooks, filters, attributes and submodules do not exist here.
+//! The repository is hostile: nothing is written outside the folder, no name but a plain one is
+//! written, every byte is charged before it is read out of the object store, and links are made
+//! last, so that no write can pass through one. Hooks, filters, attributes and submodules do not
+//! exist here.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};

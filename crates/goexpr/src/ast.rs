@@ -1,7 +1,7 @@
 //! The tree of a parsed call.
 //!
 //! Expressions and types share one tree, as they share their notation: whether `A[B](c)` is a
-//! call or a conversion is the compiler's to find out. What repeats without brackets (`a.b().c`,
+//! call or a conversion only the compiler knows. What repeats without brackets (`a.b().c`,
 //! `a + b + c`) is a flat list here, so the tree is never deeper than the nesting that the parser
 //! allows. Statements, which exist only inside function literals, are kept only as far as the
 //! scopes of names need them.
@@ -47,15 +47,15 @@ pub enum Expr {
     Variadic(Box<Expr>),
 }
 
-/// An operator, by its place in the text.
+/// An operator and its place in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operator {
     pub(super) kind: Kind,
-    /// Where it stands.
+    /// The place of the operator.
     pub span: Span,
 }
 
-/// What is applied to an operand.
+/// An operation that follows an operand.
 #[derive(Clone, Debug)]
 pub enum Suffix {
     /// `.name`
@@ -64,11 +64,11 @@ pub enum Suffix {
     Assertion(Option<Expr>),
     /// `[index]`, `[T, U]`
     Index(Vec<Expr>),
-    /// `[low:high:max]`, without those that are left out
+    /// `[low:high:max]`, without the indices that are left out
     Slice(Vec<Expr>),
-    /// `(arguments)`; `spread` if the last one is followed by `...`
+    /// `(arguments)`; `spread` if `...` follows the last argument
     Call {
-        /// What is called: all before the bracket, white space too.
+        /// The called function: all text before the bracket, white space included.
         callee: Span,
         /// The arguments in order.
         arguments: Vec<Expr>,
@@ -77,7 +77,7 @@ pub enum Suffix {
     },
     /// `{elements}`: the operand before is the type of a composite literal.
     Composite {
-        /// The type: all before the brace, white space too.
+        /// The type: all text before the brace, white space included.
         kind: Span,
         /// The elements in order.
         elements: Vec<Element>,
@@ -133,7 +133,7 @@ pub struct Field {
     pub kind: Expr,
 }
 
-/// What can be in an interface type.
+/// An element of an interface type.
 #[derive(Clone, Debug)]
 pub enum InterfaceElement {
     /// `Name(...) ...`
@@ -144,13 +144,13 @@ pub enum InterfaceElement {
 
 /// A statement in the body of a function literal, reduced to what it evaluates and declares.
 ///
-/// Control statements become blocks: `if a := f(); a {…}` is a block of a definition, a use of
-/// `a` and the block of the body. Labels are left out, they have no part in the scopes of names.
+/// Control statements become blocks: `if a := f(); a {…}` is a block of a definition, a use of `a`
+/// and the block of the body. Labels are left out, because scopes of names do not depend on them.
 #[derive(Clone, Debug)]
 pub enum Stmt {
     /// Evaluates expressions.
     Use(Vec<Expr>),
-    /// Evaluates `values`, then declares those of `targets` that are names (`:=`).
+    /// Evaluates `values`, then declares each of the `targets` that is a name (`:=`).
     Define {
         /// The left side.
         targets: Vec<Expr>,
@@ -170,7 +170,7 @@ pub enum Stmt {
         name: Span,
         /// Its type parameters.
         parameters: Vec<Field>,
-        /// What it is defined as.
+        /// The type on the right side.
         definition: Expr,
     },
     /// Statements in a scope of their own.

@@ -63,7 +63,7 @@ impl Call {
         self.first.name.start()
     }
 
-    /// The package's name that is written before the function, if it is: `geohash`.
+    /// The package's name before the function, if there is one: `geohash`.
     pub fn qualifier(&self) -> Option<&str> {
         self.first.qualifier.map(|qualifier| qualifier.of(&self.text))
     }
@@ -108,7 +108,10 @@ fn read(text: &str) -> Result<(ast::Expr, FirstOperand), Fault> {
         return Err(Fault::new(CallErrorKind::Empty, 0, message));
     }
     if text.len() > MAX_LENGTH {
-        let message = format!("a call has at most {MAX_LENGTH} bytes: shorten it");
+        let length = text.len();
+        let message = format!(
+            "the call has {length} bytes, and at most {MAX_LENGTH} are allowed: shorten the call"
+        );
         return Err(Fault::new(CallErrorKind::Limit, 0, message));
     }
     let tokens = lex::tokens(text)?;

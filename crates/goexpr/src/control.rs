@@ -39,7 +39,7 @@ impl Parser<'_> {
         if !self.at(Kind::LeftBrace) {
             chain.extend(condition.take().and_then(SimpleStatement::into_stmt));
             if !self.take_semicolon() {
-                return self.unexpected("a \"{\" or \";\" behind the condition");
+                return self.unexpected("a \"{\" or \";\" after the condition");
             }
             condition = Some(self.simple(Position::Header)?);
         }
@@ -187,7 +187,7 @@ impl Parser<'_> {
             } else {
                 self.expect(Kind::Default, "\"case\", \"default\" or a \"}\"")?;
             }
-            self.expect(Kind::Colon, "a \":\" behind the case")?;
+            self.expect(Kind::Colon, "a \":\" after the case")?;
             clause.append(&mut self.statements()?);
             into.push(Stmt::Block(clause));
         }

@@ -15,7 +15,7 @@ impl Parser<'_> {
         while !self.at(Kind::RightParen) {
             self.specification(keyword, into)?;
         }
-        self.expect(Kind::RightParen, "a \")\" behind the declarations")?;
+        self.expect(Kind::RightParen, "a \")\" after the declarations")?;
         self.end_of_statement()
     }
 

@@ -1,5 +1,5 @@
 //! Numbers, runes and strings: each function checks the literal that begins at a byte of the
-//! text and answers its length.
+//! text and returns its length.
 
 use super::error::{Fault, Parsed};
 use super::token::Kind;
@@ -105,7 +105,7 @@ impl NumberScanner<'_> {
         (any, too_large)
     }
 
-    /// Skips an exponent and answers whether there was one.
+    /// Skips an exponent and returns whether there was one.
     fn exponent(&mut self, has_fraction: bool) -> Parsed<bool> {
         let hexadecimal = self.base == Base::Hexadecimal;
         let begin = self.at;

@@ -24,7 +24,7 @@ pub(super) fn names(text: &str, expression: &Expr) -> Names {
 struct NameCollector<'t> {
     text: &'t str,
     names: Names,
-    /// What is declared so far, innermost scope last.
+    /// The names that are declared so far, innermost scope last.
     scopes: Vec<HashSet<&'t str>>,
 }
 
@@ -46,7 +46,7 @@ impl<'t> NameCollector<'t> {
         self.scopes.iter().any(|scope| scope.contains(name))
     }
 
-    /// A name that stands for itself, or before a selector.
+    /// A name by itself, or before a selector.
     fn name(&mut self, name: Span, selector: Option<Span>) {
         let text = self.text;
         let (name, selected) = (name.of(text), selector.map(|selector| selector.of(text)));
@@ -135,7 +135,7 @@ impl<'t> NameCollector<'t> {
         self.fields(&signature.results);
     }
 
-    /// The types of fields, parameters or results; their names are no operands.
+    /// The types of fields, parameters or results; the names are not operands.
     fn fields(&mut self, fields: &[Field]) {
         self.expressions(fields.iter().map(|field| &field.kind));
     }
@@ -167,7 +167,7 @@ impl<'t> NameCollector<'t> {
             Stmt::Use(list) => self.expressions(list),
             Stmt::Define { targets, values } => {
                 self.expressions(values);
-                // What is not a name here, the compiler refuses.
+                // The compiler refuses other targets.
                 for target in targets {
                     if let Expr::Name(name) = target {
                         self.declare(*name);

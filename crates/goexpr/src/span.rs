@@ -19,7 +19,7 @@ impl Span {
         self.start as usize
     }
 
-    /// The offset behind the last byte.
+    /// The offset after the last byte.
     pub fn end(self) -> usize {
         self.end as usize
     }

@@ -77,7 +77,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A simple statement in a list, behind any number of labels.
+    /// A simple statement in a list, after any number of labels.
     fn simple_statement(&mut self, into: &mut Vec<Stmt>) -> Parsed<()> {
         match self.simple(Position::List)? {
             SimpleStatement::Label if self.at(Kind::RightBrace) => Ok(()),
@@ -101,7 +101,7 @@ impl Parser<'_> {
             return self.assignment(left, place);
         }
         if left.len() > 1 {
-            return self.unexpected("an assignment behind the list");
+            return self.unexpected("an assignment after the list");
         }
         match self.kind() {
             Kind::Colon if place == Position::List && matches!(left[0], Expr::Name(_)) => {
@@ -168,7 +168,7 @@ impl Parser<'_> {
     fn branch(&mut self) -> Parsed<()> {
         match self.advance().kind {
             Kind::Goto => {
-                self.name("a label behind goto")?;
+                self.name("a label after goto")?;
             }
             Kind::Break | Kind::Continue => {
                 self.take(Kind::Name);

@@ -1,6 +1,6 @@
-//! Literal values: what an argument means that names no variable and calls nothing.
+//! Literal values: arguments that name no variable and call nothing.
 //!
-//! What must always hold: a [`Value`] says all that Go's compiler needs to know of the argument,
+//! Invariants: a [`Value`] has all that Go's compiler needs to know of the argument,
 //! and nothing depends on how it is written. Of which type it becomes is not decided here:
 //! constants stay untyped.
 
@@ -10,7 +10,7 @@ use super::span::Span;
 use super::token::{Kind, LiteralKind};
 use super::unescape;
 
-/// How far an index of an array or slice may lie beyond the number of elements that are written.
+/// How far an index of an array or slice may exceed the number of elements.
 const MAX_GAP: u64 = 65_536;
 
 /// The value of an argument.
@@ -23,14 +23,14 @@ pub(super) enum Value {
     Composite(TypeNotation, Composite),
 }
 
-/// How the type of a composite literal is given.
+/// How a composite literal names its type.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum TypeNotation {
-    /// By its place in the table of types.
+    /// By the index in the table of types.
     Typed(usize),
-    /// The same, behind a `&`.
+    /// By the index in the table of types, with a `&` before the literal.
     Addressed(usize),
-    /// By the literal that this one is an element of.
+    /// Not at all: the enclosing literal determines the type.
     Elided,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Composite {
     elements: Vec<(Key, Value)>,
 }
 
-/// What stands before the colon.
+/// The key of an element, before the colon.
 #[derive(Clone, Debug, PartialEq)]
 enum Key {
     None,
@@ -50,7 +50,7 @@ enum Key {
     Value(Value),
 }
 
-/// Reads values, and collects the types that are written in them.
+/// Reads values, and collects the types that they name.
 pub(super) struct ValueReader<'t> {
     pub text: &'t str,
     /// The types' texts in order of appearance, each once.
@@ -126,7 +126,7 @@ impl ValueReader<'_> {
         if !matches!(operand, Expr::Array(Length::Counted, _)) {
             return Some(text.to_owned());
         }
-        // Which length the keys mean is left to the compiler.
+        // With keys, only the compiler knows the length.
         let plain = elements.iter().all(|element| element.key.is_none());
         plain.then(|| text.replacen("...", &elements.len().to_string(), 1))
     }
@@ -147,8 +147,7 @@ impl ValueReader<'_> {
     }
 }
 
-/// What the predeclared names mean; a call can have no others of these names, which are not
-/// exported.
+/// The values of the predeclared names. A call cannot redefine them, for they are not exported.
 fn named(name: &str) -> Option<Value> {
     match name {
         "nil" => Some(Value::Nil),
@@ -158,8 +157,7 @@ fn named(name: &str) -> Option<Value> {
     }
 }
 
-/// The length of a slice with these elements, if all keys are indices, and none of them is far
-/// away.
+/// The length of a slice with these elements, if all keys are indices within [`MAX_GAP`].
 fn length(elements: &[(Key, Value)]) -> Option<usize> {
     let (mut next, mut length) = (0, 0);
     let limit = elements.len() as u64 + MAX_GAP;
