@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::git::GitError;
-use super::http::{Ask, Http, HttpError};
+use super::git_error::GitError;
+use super::http::{Http, HttpError, HttpRequest};
 use super::locate::{Candidate, RepositoryLocation};
 use super::vanity::{self, VanityError};
 
@@ -17,7 +17,8 @@ pub(super) fn discover(import_path: &str, http: &Http) -> Result<Candidate, GitE
     let tag = |asked: &str| {
         let url = format!("https://{asked}?go-get=1");
         let lookup = |source| GitError::Lookup { path: asked.to_owned(), source };
-        let reply = http.send(&Ask { url: &url, body: None, headers: &[] }).map_err(lookup)?;
+        let reply =
+            http.send(&HttpRequest { url: &url, body: None, headers: &[] }).map_err(lookup)?;
         let mut page = Vec::new();
         let read = io::Read::read_to_end(&mut io::Read::take(reply.body, MAX_PAGE), &mut page);
         if let Err(e) = read {

@@ -64,7 +64,7 @@ pub(super) enum GoError {
 
 /// What a go command left.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct GoOutput {
     pub(super) success: bool,
     pub(super) stdout: Vec<u8>,
     /// Without credentials and without folders of this host.
@@ -73,7 +73,7 @@ pub(super) struct Output {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-struct Settings {
+struct GoEnvironment {
     goproxy: String,
     gonoproxy: String,
     goprivate: String,
@@ -86,14 +86,14 @@ struct Settings {
 
 /// The go command of a job. Its settings are read when it is first needed, for that takes a
 /// process.
-pub(super) struct Tools<'a> {
+pub(super) struct JobTools<'a> {
     job: &'a FetchJob,
     scratch: &'a Scratch,
     budget: &'a Budget,
     go: OnceCell<GoCommand<'a>>,
 }
 
-impl<'a> Tools<'a> {
+impl<'a> JobTools<'a> {
     pub(super) fn new(job: &'a FetchJob, scratch: &'a Scratch, budget: &'a Budget) -> Self {
         Self { job, scratch, budget, go: OnceCell::new() }
     }
@@ -211,7 +211,7 @@ impl<'a> GoCommand<'a> {
         Ok(go)
     }
 
-    fn settings(&self, scratch: &Scratch) -> Result<Settings, GoError> {
+    fn settings(&self, scratch: &Scratch) -> Result<GoEnvironment, GoError> {
         let names = "GOPROXY GONOPROXY GOPRIVATE GONOSUMDB GOSUMDB GOINSECURE GOROOT GOVERSION";
         let args: Vec<&str> = ["env", "-json"].into_iter().chain(names.split(' ')).collect();
         let output = self.run(scratch.path(), &args)?;
@@ -222,7 +222,7 @@ impl<'a> GoCommand<'a> {
     }
 
     /// Runs it to its end.
-    pub(super) fn run<S: AsRef<OsStr>>(&self, dir: &Path, args: &[S]) -> Result<Output, GoError> {
+    pub(super) fn run<S: AsRef<OsStr>>(&self, dir: &Path, args: &[S]) -> Result<GoOutput, GoError> {
         let mut child = Command::new(self.program)
             .args(args)
             .env_clear()
@@ -242,7 +242,7 @@ impl<'a> GoCommand<'a> {
         let status = child.wait().map_err(GoError::Read)?;
         let (stdout, stderr) = result?;
         let stderr = self.scrub(&String::from_utf8_lossy(&stderr));
-        Ok(Output { success: status.success(), stdout, stderr })
+        Ok(GoOutput { success: status.success(), stdout, stderr })
     }
 
     fn supervise(&self, child: &mut Child) -> Result<(Vec<u8>, Vec<u8>), GoError> {

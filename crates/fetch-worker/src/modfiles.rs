@@ -8,10 +8,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::complete::CompleteError;
+use super::complete_error::CompleteError;
 use super::gocmd::GoCommand;
 use super::lookup;
-use super::module::{self, Layout};
+use super::module::{self, PackageLayout};
 use super::scratch::Scratch;
 
 /// The language of code that does not say: new enough for generics and a pruned module graph, old
@@ -27,7 +27,11 @@ pub(super) struct ModFiles {
 
 impl ModFiles {
     /// Copies what the module in `dir` has, and writes what it lacks.
-    pub(super) fn prepare(dir: &Path, layout: &Layout, scratch: &Scratch) -> io::Result<Self> {
+    pub(super) fn prepare(
+        dir: &Path,
+        layout: &PackageLayout,
+        scratch: &Scratch,
+    ) -> io::Result<Self> {
         let folder = scratch.folder("mod")?;
         let (go_mod, go_sum) = (folder.join("go.mod"), folder.join("go.sum"));
         let mut text = if layout.has_go_mod {

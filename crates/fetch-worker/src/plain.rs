@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::module::{Layout, join};
+use super::module::{PackageLayout, join};
 use super::vanity::below;
 
 /// More packages or files than this are not looked at.
@@ -29,7 +29,7 @@ const FOREIGN: [&str; 14] =
 /// need nobody else. `goroot` is where the toolchain lies.
 pub(super) fn package_name(
     src: &Path,
-    layout: &Layout,
+    layout: &PackageLayout,
     further: &BTreeSet<String>,
     goroot: &Path,
 ) -> Option<String> {
@@ -66,7 +66,7 @@ pub(super) fn package_name(
 
 struct PlainCheck<'a> {
     module: &'a Path,
-    layout: &'a Layout,
+    layout: &'a PackageLayout,
     goroot: &'a Path,
     files: usize,
 }
@@ -220,7 +220,7 @@ impl<'a> SourceHead<'a> {
         if text.contains("//go:embed") {
             return None;
         }
-        let mut tokens = Tokens { rest: text, constrained: false };
+        let mut tokens = SourceTokens { rest: text, constrained: false };
         if tokens.token()? != "package" {
             return None;
         }
@@ -253,13 +253,13 @@ impl<'a> SourceHead<'a> {
 }
 
 /// The tokens at the beginning of a source file: words, texts with their quotes, and single signs.
-struct Tokens<'a> {
+struct SourceTokens<'a> {
     rest: &'a str,
     /// Whether a comment so far was a build constraint.
     constrained: bool,
 }
 
-impl<'a> Tokens<'a> {
+impl<'a> SourceTokens<'a> {
     /// The next one; `None` at the end, or with a rest where there is something else.
     fn token(&mut self) -> Option<&'a str> {
         loop {

@@ -97,8 +97,8 @@ fn hexadecimal(kind: LiteralKind, text: &str) -> Option<Number> {
     };
     let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let mantissa = u128::from_str_radix(&format!("0{before}{after}"), 16).ok()?;
-    let fraction_digits = i32::try_from(after.len()).ok()?.checked_mul(4)?;
-    let exponent = exponent.checked_sub(fraction_digits)?;
+    let fraction_bits = i32::try_from(after.len()).ok()?.checked_mul(4)?;
+    let exponent = exponent.checked_sub(fraction_bits)?;
     if exponent.abs() > MAX_BINARY_EXPONENT {
         return None;
     }
