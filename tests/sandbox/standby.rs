@@ -60,7 +60,7 @@ macro_rules! alone {
         #[test]
         $(#[$meta])*
         fn $name() {
-            alone(concat!("sandbox::standby::", stringify!($name)), 0, |$host: &Host| $body);
+            alone(concat!(module_path!(), "::", stringify!($name)), 0, |$host: &Host| $body);
         }
     };
 }
