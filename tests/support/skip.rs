@@ -73,11 +73,16 @@ pub fn program(name: &str) -> Result<(), Reason> {
     if std::env::split_paths(&path).any(|folder| folder.join(name).is_file()) {
         return Ok(());
     }
+    Err(not_here(name))
+}
+
+/// The reason for what needs a program or library that is not here: fixable unless its installation has failed.
+pub fn not_here(name: &str) -> Reason {
     let failed = std::env::var(NOT_INSTALLABLE).unwrap_or_default();
-    if failed.split_whitespace().any(|program| program == name) {
-        return Err(Reason::impossible(format_args!("{name} cannot be installed here")));
+    if failed.split_whitespace().any(|failed| failed == name) {
+        return Reason::impossible(format_args!("{name} is not here and cannot be installed"));
     }
-    Err(Reason::fixable(format_args!("there is no {name} in PATH")))
+    Reason::fixable(format_args!("{name} is not here"))
 }
 
 /// Whether this process is root's.
