@@ -1,5 +1,5 @@
 //! Tests, or parts of one, that this machine cannot run. Each says why on stderr and is counted in the file that
-//! `SKY_ISLAND_SKIPS` names, of which scripts/test.sh prints the sum as its last line.
+//! `SKY_ISLAND_TEST_SKIPS` names, of which scripts/test.sh prints the sum as its last line.
 //!
 //! There are two kinds, and a check of the machine decides between them. What the machine lacks but could have (a
 //! program, root, a reachable module proxy) is a failure under `SKY_ISLAND_STRICT=1`. What the machine can never give
@@ -15,13 +15,13 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 /// The file that counts: one line for each skip, its kind, reason, test and subject with tabs between them.
-const SKIPS: &str = "SKY_ISLAND_SKIPS";
+const SKIPS: &str = "SKY_ISLAND_TEST_SKIPS";
 /// Set, to a test's name, in a process that runs that test alone.
 pub const TEST: &str = "SKY_ISLAND_TEST_ALONE";
 const STRICT: &str = "SKY_ISLAND_STRICT";
 const OFFLINE: &str = "SKY_ISLAND_OFFLINE";
 /// Programs, with spaces between them, that scripts/test-tools.sh tried in vain to install.
-const NOT_INSTALLABLE: &str = "SKY_ISLAND_NOT_INSTALLABLE";
+const NOT_INSTALLABLE: &str = "SKY_ISLAND_TEST_NOT_INSTALLABLE";
 /// The begin of each line that a skip prints.
 pub const SAID: &str = "skipped: ";
 /// The longest wait for the module proxy.
