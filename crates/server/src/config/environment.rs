@@ -138,8 +138,7 @@ mod tests {
     fn a_variable_that_means_nothing_is_warned_about_with_the_nearest_that_does() {
         let warned = warning("SKY_ISLAND_JAIL_EXEC_TIMEOUT").unwrap();
         assert!(warned.contains("did you mean SKY_ISLAND_JAILS_EXEC_TIMEOUT?"), "{warned}");
-        for other in [FILE, SERVER, "SKY_ISLAND_BIN", "SKY_ISLAND_STRICT", "SKY_ISLAND_TEST_POOL"]
-        {
+        for other in [FILE, SERVER, "SKY_ISLAND_BIN", "SKY_ISLAND_STRICT", "SKY_ISLAND_TEST_POOL"] {
             assert_eq!(warning(other), None);
         }
     }
