@@ -6,7 +6,7 @@ TOOLS = sh scripts/with-tools.sh
 PREFIX ?= /usr/local
 INSTALL = PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" OS="$(OS)" PROGRAM="$(PROGRAM)" MAKE="$(MAKE)" sh scripts/install.sh
 
-.PHONY: all build demo run docs check test test-freebsd test-zfs test-zfs-long lint bench freebsd clean install deinstall
+.PHONY: all build demo run docs check test test-freebsd test-zfs test-zfs-long lint minimum-rust bench freebsd clean install deinstall
 
 all: build
 
@@ -50,6 +50,10 @@ test-zfs-long:
 
 lint:
 	@$(TOOLS) sh scripts/lint.sh
+
+# Whether the program compiles with the oldest Rust that Cargo.toml declares.
+minimum-rust:
+	@$(TOOLS) sh scripts/minimum-rust.sh
 
 # What calls cost beside what they are compared with; docs/performance.md explains the table.
 bench:
