@@ -1,12 +1,12 @@
-# Works with GNU make and BSD make. `make demo` shows the main job, `make test` runs every test; both first install what
-# is missing, and say so. What compiles goes through scripts/with-tools.sh, which finds or installs compiler, Rust and Go.
+# Works with GNU make and BSD make. `make demo` shows the main job, `make check` runs the quick tests and `make test` every
+# test; each first installs what is missing, and says so. What compiles goes through scripts/with-tools.sh, which finds or installs compiler, Rust and Go.
 # `make install` and `make deinstall` obey PREFIX and DESTDIR, and OS (FreeBSD or Linux) where it is not this host's.
 
 TOOLS = sh scripts/with-tools.sh
 PREFIX ?= /usr/local
 INSTALL = PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" OS="$(OS)" PROGRAM="$(PROGRAM)" MAKE="$(MAKE)" sh scripts/install.sh
 
-.PHONY: all build demo run docs test test-freebsd test-zfs test-zfs-long lint bench freebsd clean install deinstall
+.PHONY: all build demo run docs check test test-freebsd test-zfs test-zfs-long lint minimum-rust bench freebsd clean install deinstall
 
 all: build
 
@@ -27,8 +27,14 @@ docs:
 	@$(TOOLS) cargo run --quiet --locked -- config reference >docs/configuration.md
 	@SKY_ISLAND_WRITE_DOCS=1 $(TOOLS) cargo test --quiet --locked -p server --lib -- metrics openapi
 
+# The tests that need no island, no root and no network: less than a minute once everything is compiled.
+check:
+	@$(TOOLS) sh scripts/test.sh --check
+
+# Every test, or those of TEST: a program below tests/, a crate below crates/, or a part of tests' names. What follows
+# after a program or a crate is a part of its tests' names: make test TEST="sandbox warm::limits".
 test:
-	@$(TOOLS) sh scripts/test.sh
+	@$(TOOLS) sh scripts/test.sh $(TEST)
 
 # The promises of islands on a FreeBSD host that init has prepared; elsewhere it says that it needs one.
 test-freebsd:
@@ -44,6 +50,10 @@ test-zfs-long:
 
 lint:
 	@$(TOOLS) sh scripts/lint.sh
+
+# Whether the program compiles with the oldest Rust that Cargo.toml declares.
+minimum-rust:
+	@$(TOOLS) sh scripts/minimum-rust.sh
 
 # What calls cost beside what they are compared with; docs/performance.md explains the table.
 bench:

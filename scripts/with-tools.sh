@@ -7,10 +7,11 @@ set -eu
 GO_VERSION=1.26.7
 GO_OLDEST=21          # of Go 1.x
 RUSTUP_VERSION=1.28.2
-RUST_VERSION=1.95.0
-RUST_OLDEST=89        # of Rust 1.x
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+RUST_VERSION=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$here/rust-toolchain.toml")
+# Of Rust 1.x.
+RUST_OLDEST=$(sed -n 's/^rust-version = "1\.\([0-9]*\)"/\1/p' "$here/Cargo.toml")
 tools=$here/.tools
 PATH=$tools/go/bin:$tools/cargo/bin:$PATH:/usr/local/go/bin:$HOME/.cargo/bin
 if [ -x "$tools/cargo/bin/cargo" ]; then
@@ -73,6 +74,18 @@ rust_is_here() {
     [ "$(minor "$(rustc --version 2>/dev/null | cut -d' ' -f2)")" -ge "$RUST_OLDEST" ]
 }
 
+# rust-toolchain.toml names a toolchain that rustup may neither have nor download. Another one that it has and that is
+# new enough does as well: the default one, as it is outside of this checkout.
+use_default_rust() {
+    has rustup && [ -z "${RUSTUP_TOOLCHAIN:-}" ] || return 0
+    (cd "$here" && rustc --version) >/dev/null 2>&1 && return 0
+    default=$(cd / && rustup default 2>/dev/null | cut -d' ' -f1)
+    [ -n "$default" ] || return 0
+    say "rustup has no Rust $RUST_VERSION, which rust-toolchain.toml names; its default, $default, is used"
+    RUSTUP_TOOLCHAIN=$default
+    export RUSTUP_TOOLCHAIN
+}
+
 ensure_rust() {
     rust_is_here && return
     case $(platform) in
@@ -118,9 +131,10 @@ ensure_go() {
     go_is_here || fail "Go was installed but does not run"
 }
 
+cd "$here"
 ensure_compiler
 ensure_certificates
+use_default_rust
 ensure_rust
 ensure_go
-cd "$here"
 exec "$@"

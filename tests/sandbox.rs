@@ -1,66 +1,29 @@
 //! The promises of a sandbox on Linux, one test each. A stranger's program, compiled from `fixtures/hostile`, tries to
-//! break them. All of it runs four times where the suite is root: as root and as an ordinary user, and each again on
-//! islands that stand by. What a host or a user
-//! cannot be given is printed, and never passed over in silence. `sandbox_freebsd.rs` holds the same for FreeBSD.
+//! break them. Every test is there once for each variant: `root`, `user` (an ordinary user), and, where it matters,
+//! `warm` and `user_warm` (functions are called on warm islands). What a host or a user cannot be given is printed and
+//! counted as skipped. `sandbox_freebsd.rs` holds the same for FreeBSD, from the same files.
+#![cfg(not(target_os = "freebsd"))]
+// Each variant is a module of its own, so that each of its tests has a name.
+#![allow(clippy::duplicate_mod)]
 
-#[cfg(not(target_os = "freebsd"))]
+#[path = "support/skip.rs"]
+mod skip;
+
+/// What all variants share.
 mod sandbox {
-    #[cfg(target_os = "linux")]
-    mod addresses;
-    mod again;
-    mod endings;
-    mod files;
-    mod host;
-    mod kit;
-    mod lifecycle;
-    mod limits;
-    mod linux;
-    mod offers;
-    mod platform;
-    mod rights;
-    mod standby;
-    mod surroundings;
-    mod system;
-    mod tools;
-    #[cfg(target_os = "linux")]
-    mod zygotes;
-
-    #[test]
-    fn an_ordinary_user_is_given_the_same_promises() {
-        if again::is_second_user() || !nix::unistd::geteuid().is_root() {
-            return;
-        }
-        if !again::is_on_standbys() && kit::kit().is_some() {
-            again::run_as_ordinary_user();
-        }
-    }
-
-    #[test]
-    fn islands_that_stand_by_are_held_to_the_same_promises() {
-        if !again::is_second_user() && !again::is_on_standbys() && kit::kit().is_some() {
-            again::run_on_standbys();
-        }
-    }
-
-    #[test]
-    fn freebsd_is_held_to_the_same_promises() {
-        let modules = |text: &'static str| {
-            let lines =
-                text.lines().filter_map(|line| line.trim().strip_prefix("mod ")?.strip_suffix(';'));
-            lines
-                .filter(|name| !["linux", "freebsd", "addresses", "zygotes"].contains(name))
-                .collect::<Vec<_>>()
-        };
-        let (own, freebsd) = (include_str!("sandbox.rs"), include_str!("sandbox_freebsd.rs"));
-        assert!(modules(own).len() > 10);
-        assert_eq!(modules(own), modules(freebsd));
-    }
+    pub(crate) mod again;
+    pub(crate) mod host;
+    pub(crate) mod kit;
+    pub(crate) mod offers;
+    pub(crate) mod platform;
+    pub(crate) mod system;
 }
 
-#[cfg(target_os = "freebsd")]
-#[test]
-fn the_promises_of_linux() {
-    use std::io::Write;
-    // Past the capture of a test's output, so that it is seen.
-    let _ = writeln!(std::io::stderr(), "skipped: this is a FreeBSD host; see make test-freebsd");
-}
+#[path = "sandbox/suite.rs"]
+mod root;
+#[path = "sandbox/suite.rs"]
+mod user;
+#[path = "sandbox/suite_warm.rs"]
+mod user_warm;
+#[path = "sandbox/suite_warm.rs"]
+mod warm;

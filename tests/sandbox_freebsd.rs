@@ -1,46 +1,44 @@
 //! The promises of a sandbox on FreeBSD: the same as on Linux, from the same files, and those of jails besides. It needs
-//! a host that `sky-island init` has prepared, and root; `make test-freebsd` runs it. Elsewhere it says why it does not.
+//! a host that `sky-island init` has prepared, and root; `make test-freebsd` runs it. Elsewhere its one test is skipped.
 //!
 //! `SKY_ISLAND_TEST_CONFIG` names the host's configuration where it is not /usr/local/etc/sky-island/config.json, and
 //! `SKY_ISLAND_TEST_ADDRESS=INTERFACE,ADDRESS` an address that islands may lease where the configuration has no pool.
+// Each variant is a module of its own, so that each of its tests has a name.
+#![allow(clippy::duplicate_mod)]
 
+#[path = "support/skip.rs"]
+mod skip;
+
+/// What all variants share.
 #[cfg(target_os = "freebsd")]
 mod sandbox {
-    mod again;
-    mod endings;
-    mod files;
-    mod freebsd;
-    mod host;
-    mod kit;
-    mod lifecycle;
-    mod limits;
-    mod offers;
-    mod platform;
-    mod rights;
-    mod standby;
-    mod surroundings;
-    mod system;
-    mod tools;
+    pub(crate) mod again;
+    pub(crate) mod host;
+    pub(crate) mod kit;
+    pub(crate) mod offers;
+    pub(crate) mod platform;
+    pub(crate) mod system;
+}
 
-    #[test]
-    fn an_ordinary_user_is_given_the_same_promises() {
-        if !again::is_second_user() && kit::kit().is_some() {
-            again::run_as_ordinary_user();
-        }
-    }
+#[cfg(target_os = "freebsd")]
+#[path = "sandbox/suite.rs"]
+mod root;
+#[cfg(target_os = "freebsd")]
+#[path = "sandbox/suite_warm.rs"]
+mod warm;
 
-    #[test]
-    fn islands_that_stand_by_are_held_to_the_same_promises() {
-        if !again::is_second_user() && !again::is_on_standbys() && kit::kit().is_some() {
-            again::run_on_standbys();
-        }
-    }
+#[cfg(target_os = "freebsd")]
+#[test]
+fn islands_of_an_ordinary_user() {
+    let Err(why) = sandbox::platform::ORDINARY_USERS else {
+        panic!("add the variants of sandbox.rs")
+    };
+    skip::skip("all promises to an ordinary user", &skip::Reason::impossible(why));
 }
 
 #[cfg(not(target_os = "freebsd"))]
 #[test]
 fn the_promises_of_freebsd() {
-    use std::io::Write;
-    // Past the capture of a test's output, so that it is seen.
-    let _ = writeln!(std::io::stderr(), "skipped: this is no FreeBSD host; see make test-freebsd");
+    let why = skip::Reason::impossible("this is no FreeBSD host (make test-freebsd)");
+    skip::skip("the sandbox on FreeBSD", &why);
 }

@@ -3,6 +3,8 @@
 //! Needs root, zfs(8) and tar(1).
 
 mod init_support;
+#[path = "support/skip.rs"]
+mod skip;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,13 +14,9 @@ use init_support::faults::Kind;
 use init_support::sweep;
 use init_support::world::World;
 
-/// The pool, or why not.
+/// The pool, without which the test is skipped.
 fn pool() -> Option<String> {
-    let pool = std::env::var("SKY_ISLAND_TEST_POOL").ok();
-    if pool.is_none() {
-        println!("skipped: SKY_ISLAND_TEST_POOL names no pool to try this in");
-    }
-    pool
+    skip::pool().inspect_err(|why| skip::skip("init on ZFS", why)).ok()
 }
 
 /// One test at a time, for there is one pool.

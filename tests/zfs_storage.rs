@@ -4,6 +4,8 @@
 mod bench;
 #[path = "zfs_storage/faults.rs"]
 mod faults;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "zfs_storage/speed.rs"]
 mod speed;
 

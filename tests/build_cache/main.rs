@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use libtest_mimic::{Arguments, Trial};
@@ -22,6 +22,7 @@ use server::compile::cacheprog::SINCE_MINOR;
 use sha2::{Digest, Sha256};
 
 use house::{Setup, Site, Way};
+use support::skip::{self, Reason, SAID, skip};
 
 const WAYS: [Way; 2] = [Way::Mount, Way::Program];
 /// A user id that belongs to nobody.
@@ -54,32 +55,32 @@ const TESTS: [(&str, fn(&Site)); 17] = [
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    if arguments.list {
-        let trials = TESTS.map(|(name, _)| Trial::test(name, || Ok(())));
-        return libtest_mimic::run(&arguments, trials.into()).exit_code();
-    }
-    let site = match Site::prepare() {
-        Ok(site) => Arc::new(site),
-        Err(why) => {
-            eprintln!("NOT GIVEN: any build on an island: {why}");
-            return ExitCode::SUCCESS;
-        }
-    };
-    let asks = site.toolchain().minor() >= SINCE_MINOR;
-    if !asks {
-        eprintln!("NOT GIVEN: layers without a mount: they need Go 1.{SINCE_MINOR} or later");
-    }
-    let trial = |(name, test): (&str, fn(&Site))| {
+    // Made by the first test, for a filter may leave none.
+    let site = Arc::new(OnceLock::new());
+    let trial = |(name, test): (&'static str, fn(&Site))| {
         let site = site.clone();
-        let trial = Trial::test(name, move || {
-            test(&site);
+        Trial::test(name, move || {
+            match able(site.get_or_init(Site::prepare), name) {
+                Ok(site) => test(site),
+                Err(why) => skip(name, &why),
+            }
             Ok(())
-        });
-        trial.with_ignored_flag(!asks && name != OLD)
+        })
     };
     let conclusion = libtest_mimic::run(&arguments, TESTS.map(trial).into());
-    site.close();
+    if let Some(Ok(site)) = site.get() {
+        site.close();
+    }
     conclusion.exit_code()
+}
+
+/// The site, or why it cannot be used for a test.
+fn able<'a>(site: &'a Result<Site, String>, name: &str) -> Result<&'a Site, Reason> {
+    let site = site.as_ref().map_err(skip::islands)?;
+    if site.toolchain().minor() < SINCE_MINOR && name != OLD {
+        return Err(Reason::fixable(format_args!("it needs Go 1.{SINCE_MINOR} or later")));
+    }
+    Ok(site)
 }
 
 /// A call that has to be compiled after `Add(1, 1)`, for its arguments are no literals.
@@ -304,8 +305,8 @@ fn old(site: &Site) {
 }
 
 fn as_another(site: &Site) {
-    if !nix::unistd::geteuid().is_root() {
-        return;
+    if let Err(why) = skip::root() {
+        return skip("a build of another user", &why);
     }
     let (suite, program) = (site.adopt(&std::env::current_exe().unwrap()), site.program());
     let mut command = Command::new(suite);
@@ -314,10 +315,7 @@ fn as_another(site: &Site) {
     command.env_remove("HOME").env_remove("TMPDIR").current_dir("/");
     let output = command.uid(THROWAWAY).gid(THROWAWAY).output().unwrap();
     let text = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
-    if let Some(line) = text.lines().find(|line| line.starts_with("NOT GIVEN")) {
-        eprintln!("{line} (to an ordinary user)");
-        return;
-    }
+    text.lines().filter(|line| line.starts_with(SAID)).for_each(|line| eprintln!("{line}"));
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 

@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::skip;
+
 /// What Go's parser says of one text; the fields are those of the oracle's type answer.
 #[derive(Debug)]
 pub struct Answer {
@@ -26,10 +28,11 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// Builds it; `None`, with the reason on stderr, where there is no Go.
+    /// Builds it; `None`, and the test is skipped, where there is no Go.
     pub fn build(name: &str) -> Option<Self> {
         if let Err(error) = Command::new("go").arg("version").output() {
-            eprintln!("skipped: the go command cannot be run ({error})");
+            let why = format_args!("the go command cannot be run ({error})");
+            skip::skip("a comparison with Go's parser", &skip::Reason::fixable(why));
             return None;
         }
         let directory = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));

@@ -60,7 +60,7 @@ fn client(host: &Host) -> Result<(), String> {
     probe.args(["-E", "-include", "curl/curl.h", "-x", "c", "/dev/null"]);
     let given = probe.output().is_ok_and(|output| output.status.success());
     if !given {
-        return not_given("cc with curl/curl.h; the bytes that it sends are tested all the same");
+        return not_given("the C client", "curl/curl.h");
     }
     let compiled = Command::new("cc")
         .args(["-Wall", "-Werror", "-o"])
@@ -90,7 +90,7 @@ fn client(host: &Host) -> Result<(), String> {
 fn readme(host: &Host) -> Result<(), String> {
     let call = hello(r#"Greet("Ada")"#);
     let Some(output) = curl(host, &["--silent", "-XPOST", "-d", &call]) else {
-        return not_given("curl; the bytes that it sends are tested all the same");
+        return not_given("the requests of curl", "curl");
     };
     same(answer(output)?["data"].as_str(), Some("Hello, Ada!"))?;
     let bust = r#"{"url": "example.test/hello", "call": "Which()", "cache_bust": true}"#;
@@ -107,7 +107,7 @@ fn headers(host: &Host) -> Result<(), String> {
         let body = json_c(&format!("Greet(\"{name}\")"));
         let arguments = [&sent[..], &more[..], &["-H", expect, "-d", &body]].concat();
         let Some(output) = curl(host, &arguments) else {
-            return not_given("curl; the bytes that it sends are tested all the same");
+            return not_given("the requests of curl", "curl");
         };
         same(answer(output)?["data"].as_str(), Some(&*format!("Hello, {name}!")))?;
     }

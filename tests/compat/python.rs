@@ -18,7 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
 fn client(host: &Host) -> Result<(), String> {
     let given = Command::new("python3").args(["-c", "import requests"]).output();
     if !given.is_ok_and(|output| output.status.success()) {
-        return not_given("python3 with requests; the bytes that it sends are tested all the same");
+        return not_given("the Python client", "python3-requests");
     }
     let calls = ["Which()", "Greet(\"5 €\")", "NotThere()"];
     let output = Command::new("python3")

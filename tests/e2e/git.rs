@@ -12,7 +12,6 @@ use crate::case::{Case, case, text};
 use crate::failure::{Failure, call};
 use crate::git_http::GitHttp;
 use crate::modules::{HOSTS, Library, TOPIC, pseudo_version};
-use crate::offline;
 use crate::problem::expect;
 use crate::repositories::MAIN;
 use crate::server::Setup;
@@ -84,7 +83,7 @@ pub(crate) fn trials(world: &Arc<World>, way: &'static str) -> Vec<Trial> {
     let nowhere = world.trial(format!("{way}: a repository can be missing"), |_, server| {
         expect(&server.client, &NOWHERE).map(drop)
     });
-    rows.chain(named).chain([nowhere]).map(|trial| trial.with_ignored_flag(offline())).collect()
+    rows.chain(named).chain([nowhere]).collect()
 }
 
 const NOWHERE: Failure =

@@ -9,6 +9,7 @@ use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 
 use crate::server::POLL;
+use crate::skip::{self, Reason, skip};
 
 /// What the ports of our bridges are called.
 const PORT: &str = "si";
@@ -17,24 +18,21 @@ const HASH: usize = 10;
 /// How long a cable may take to be gone, by the slowest way: the end of a launcher.
 const GONE_WAIT: Duration = Duration::from_secs(15);
 
-/// Runs a test in a network of its own; none, with the reason printed, where this user cannot have one.
+/// Runs a test in a network of its own; it is skipped where this user cannot have one.
 pub(crate) fn in_own_network(
     test: impl FnOnce() -> Result<(), String> + Send + 'static,
 ) -> Result<(), String> {
-    let skipped = |why: String| {
-        eprintln!("skipped: addresses need a network of the test's own: {why}");
+    let skipped = |why: &Reason| {
+        skip("addresses in a network of the test's own", why);
         Ok(())
     };
-    if !nix::unistd::geteuid().is_root() {
-        return skipped("only root can have one".to_owned());
-    }
-    if let Err(error) = Command::new("ip").arg("-V").output() {
-        return skipped(format!("ip cannot be run: {error}"));
+    if let Err(why) = skip::root().and_then(|()| skip::program("ip")) {
+        return skipped(&why);
     }
     // The namespace is that of one thread, of those that it starts, and of their processes.
     let tested = thread::spawn(move || {
         if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
-            return skipped(format!("there is no network namespace: {error}"));
+            return skipped(&Reason::impossible(format_args!("no network namespace: {error}")));
         }
         ip(&["link", "set", "dev", "lo", "up"])?;
         test()

@@ -3,7 +3,7 @@
 //! Each row of the tables (`calls`, `fixture_calls`, `refusals`, `failures`) is a test of its own.
 //! Tests share a server where they can; when all of its tests are done, the suite looks whether
 //! anything was left behind, and ends it. The program is `SKY_ISLAND_BIN`, or the one that Cargo
-//! built. `SKY_ISLAND_OFFLINE=1` leaves out what needs a module proxy.
+//! built. `SKY_ISLAND_OFFLINE=1` skips what needs a module proxy.
 
 #[cfg(target_os = "linux")]
 mod addresses;
@@ -32,6 +32,8 @@ mod refusals;
 mod reload;
 mod repositories;
 mod server;
+#[path = "../support/skip.rs"]
+mod skip;
 mod snapshot;
 mod tables;
 mod world;
@@ -68,11 +70,7 @@ fn main() -> ExitCode {
     if let Err(problem) = server::binary() {
         return complain(problem);
     }
-    if offline() {
-        eprintln!(
-            "SKY_ISLAND_OFFLINE is 1: tests of real modules are ignored, for they need a proxy"
-        );
-    } else if !modules::proxy_answers() && !git_host_answers() {
+    if skip::network().is_ok() && !modules::proxy_answers() && !git_host_answers() {
         return complain(UNREACHABLE.to_owned());
     }
     suite().map_or_else(complain, |phases| {
@@ -86,11 +84,6 @@ fn main() -> ExitCode {
 fn complain(problem: String) -> ExitCode {
     eprintln!("{problem}");
     ExitCode::from(101)
-}
-
-/// True if nothing outside of this machine may be asked.
-fn offline() -> bool {
-    std::env::var_os("SKY_ISLAND_OFFLINE").is_some_and(|value| value == "1")
 }
 
 fn git_host_answers() -> bool {
@@ -126,9 +119,9 @@ impl Phase {
 
 fn suite() -> Result<Vec<Phase>, String> {
     let fixtures = World::new(only_git)?;
-    let modules = World::new(|_| Ok(Setup::new(&["git", "proxy"])))?;
-    let folder = World::new(git::from_folder)?;
-    let http = World::new(git::over_http)?;
+    let modules = World::on_network(|_| Ok(Setup::new(&["git", "proxy"])))?;
+    let folder = World::on_network(git::from_folder)?;
+    let http = World::on_network(git::over_http)?;
     let own = [tables::of_fixtures(&fixtures), answers::trials(&fixtures), cli::trials(&fixtures)];
     let [admin_tests, admin_ending] = admin::trials();
     Ok(vec![

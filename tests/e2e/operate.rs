@@ -13,6 +13,7 @@ use crate::answers::same;
 use crate::cli::{Left, SOMEBODY, finish, says};
 use crate::problem::Problem;
 use crate::server::{binary, free_port};
+use crate::skip;
 use crate::world::folder;
 
 const HELLO: &str = "example.test/hello";
@@ -263,7 +264,8 @@ pub(crate) fn own_token(operated: &Operated) -> Result<(), String> {
     let config = configuration(operated);
     let by_url = ask(&["ps", "-c", &config, "--server", &operated.server.url()], &[])?;
     same(by_url.status, Some(0)).map_err(|e| format!("{e}: {by_url:?}"))?;
-    if !nix::unistd::getuid().is_root() {
+    if let Err(why) = skip::root() {
+        skip::skip("another user's use of the server's token", &why);
         return Ok(());
     }
     let folder = folder()?;

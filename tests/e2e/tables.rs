@@ -8,10 +8,10 @@ use crate::calls::CALLS;
 use crate::case::{Case, Data};
 use crate::failure::{Ask, Failure};
 use crate::failures::FAILURES;
+use crate::fixture_calls;
 use crate::problem;
 use crate::refusals::REFUSALS;
 use crate::world::World;
-use crate::{fixture_calls, offline};
 
 /// The longest part of a request that a test's name shows.
 const SHOWN: usize = 60;
@@ -27,8 +27,7 @@ pub(crate) fn of_fixtures(world: &Arc<World>) -> Vec<Trial> {
 pub(crate) fn of_modules(world: &Arc<World>) -> Vec<Trial> {
     let calls = CALLS.iter().map(|case| row(world, case));
     let failures = FAILURES.iter().filter(|failure| failure.network);
-    let trials = calls.chain(failures.map(|failure| failing_row(world, failure)));
-    trials.map(|trial| trial.with_ignored_flag(offline())).collect()
+    calls.chain(failures.map(|failure| failing_row(world, failure))).collect()
 }
 
 fn row(world: &Arc<World>, case: &'static Case) -> Trial {

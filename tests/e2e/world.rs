@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::leftovers::{Traces, stop_without_a_trace};
 use crate::repositories::Repository;
 use crate::server::{Server, Setup};
+use crate::skip::{self, Reason, skip};
 
 /// A test's own folder, which islands of another user can read too.
 pub(crate) fn folder() -> Result<TempDir, String> {
@@ -29,12 +30,26 @@ pub(crate) fn fixture(repositories: &Path, name: &str) -> Result<Repository, Str
 pub(crate) struct World {
     folder: TempDir,
     setup: fn(&Path) -> Result<Setup, String>,
+    /// Whether its tests ask a module proxy or a git host.
+    network: bool,
     started: OnceLock<Result<(Server, Traces), String>>,
 }
 
 impl World {
     pub(crate) fn new(setup: fn(&Path) -> Result<Setup, String>) -> Result<Arc<Self>, String> {
-        Ok(Arc::new(Self { folder: folder()?, setup, started: OnceLock::new() }))
+        Ok(Arc::new(Self { folder: folder()?, setup, network: false, started: OnceLock::new() }))
+    }
+
+    /// The same, for tests that ask a module proxy or a git host; they are skipped where that is not allowed.
+    pub(crate) fn on_network(
+        setup: fn(&Path) -> Result<Setup, String>,
+    ) -> Result<Arc<Self>, String> {
+        Ok(Arc::new(Self { folder: folder()?, setup, network: true, started: OnceLock::new() }))
+    }
+
+    /// Why no test can use this server; none where they can.
+    fn unusable(&self) -> Option<Reason> {
+        if self.network { skip::network().err() } else { None }
     }
 
     /// The server, at rest after a first call when this is the first time.
@@ -68,8 +83,15 @@ impl World {
         name: impl Into<String>,
         test: impl FnOnce(&Self, &Server) -> Result<(), String> + Send + 'static,
     ) -> Trial {
-        let world = Arc::clone(self);
-        let run = move || test(&world, world.server()?).map_err(Failed::from);
+        let (world, name) = (Arc::clone(self), name.into());
+        let title = name.clone();
+        let run = move || match world.unusable() {
+            Some(why) => {
+                skip(title, &why);
+                Ok(())
+            }
+            None => test(&world, world.server()?).map_err(Failed::from),
+        };
         Trial::test(name, run)
     }
 
@@ -79,10 +101,12 @@ impl World {
         let end = Arc::clone(self);
         let left = move || match rest.started.get() {
             Some(Ok((server, before))) => Ok(Traces::at_rest(server)?.no_more_than(before)?),
+            None if rest.unusable().is_some() => Ok(()),
             _ => Err(Failed::from("no test has started the server")),
         };
         let ends = move || match end.started.get() {
             Some(Ok((server, _))) => Ok(stop_without_a_trace(server)?),
+            None if end.unusable().is_some() => Ok(()),
             _ => Err(Failed::from("no test has started the server")),
         };
         vec![

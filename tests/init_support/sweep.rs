@@ -1,6 +1,8 @@
 //! The sweeps: init and destroy with each of their commands failing in turn, and what must hold then.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::thread;
 
 use super::faults::{Fault, Kind};
 use super::world::World;
@@ -35,16 +37,35 @@ fn nothing_half_made(world: &World, whole: &BTreeMap<String, String>, what: &str
     }
 }
 
+/// Does something with each item, so many at a time: models wait more than they work.
+fn each<T: Send>(items: impl Iterator<Item = T>, at_a_time: usize, deed: impl Fn(T) + Sync) {
+    let items = Mutex::new(items.collect::<Vec<_>>().into_iter());
+    let next = || items.lock().expect("nothing panics while it takes an item").next();
+    thread::scope(|scope| {
+        for _ in 0..at_a_time {
+            scope.spawn(|| {
+                while let Some(item) = next() {
+                    deed(item)
+                }
+            });
+        }
+    });
+}
+
 /// Fails each command that `which` picks in this way, and runs init again.
-pub fn init_fails_at_each_command(fresh: impl Fn() -> World, which: fn(&str) -> bool, kind: Kind) {
+pub fn init_fails_at_each_command(
+    fresh: impl Fn() -> World + Sync,
+    which: fn(&str) -> bool,
+    kind: Kind,
+) {
     let reference = fresh();
     let ran = reference.run(None);
     ran.result.unwrap();
     let whole = reference.look();
-    let commands = ran.commands;
+    let (commands, at_a_time) = (ran.commands, reference.at_a_time());
     drop(reference);
     let picked = commands.iter().enumerate().filter(|(_, command)| which(command));
-    for (at, command) in picked {
+    each(picked, at_a_time, |(at, command)| {
         let world = fresh();
         let what = format!("{kind:?} at {at}, `{command}`");
         if kind == Kind::Hang {
@@ -61,20 +82,21 @@ pub fn init_fails_at_each_command(fresh: impl Fn() -> World, which: fn(&str) -> 
         let look = world.look();
         assert_eq!(look.0, whole.0, "{what}: other datasets");
         assert_eq!(look.1, whole.1, "{what}: other files");
-    }
+    });
 }
 
 /// Fails each command of destroy that changes the host, and runs it again: all that init made goes, and no more.
-pub fn destroy_fails_at_each_command(fresh: impl Fn() -> World, kind: Kind) {
+pub fn destroy_fails_at_each_command(fresh: impl Fn() -> World + Sync, kind: Kind) {
     let reference = fresh();
     let before = reference.look();
     reference.run(None).result.unwrap();
     let ran = reference.destroy(None);
     ran.result.unwrap();
     assert_eq!(reference.look(), before, "destroy left something, or took too much");
-    let commands = ran.commands;
+    let (commands, at_a_time) = (ran.commands, reference.at_a_time());
     drop(reference);
-    for (at, command) in commands.iter().enumerate().filter(|(_, command)| acts(command)) {
+    let picked = commands.iter().enumerate().filter(|(_, command)| acts(command));
+    each(picked, at_a_time, |(at, command)| {
         let world = fresh();
         world.run(None).result.unwrap();
         assert!(world.destroy(Some(Fault { at, kind })).result.is_err(), "{command}");
@@ -82,5 +104,5 @@ pub fn destroy_fails_at_each_command(fresh: impl Fn() -> World, kind: Kind) {
             panic!("{kind:?} at `{command}`: it cannot be run again: {error:?}");
         }
         assert_eq!(world.look(), before, "{kind:?} at `{command}`");
-    }
+    });
 }

@@ -127,6 +127,14 @@ impl World {
         world
     }
 
+    /// How many worlds like this one there can be at a time.
+    pub fn at_a_time(&self) -> usize {
+        match *self.pool {
+            Pool::Model(_) => 4,
+            Pool::Real(_) => 1,
+        }
+    }
+
     fn with(folder: tempfile::TempDir, pool: Pool, dataset: &str, jails: &Path) -> Self {
         let etc = folder.path().join("etc");
         std::fs::create_dir(&etc).unwrap();

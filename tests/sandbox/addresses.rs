@@ -11,9 +11,7 @@ use island::Spec;
 use nix::sched::{CloneFlags, unshare};
 use serde::Deserialize;
 
-use super::again;
-use super::host::{Host, eventually, not_given, read};
-use super::kit::kit;
+use super::host::{Host, alone_without_backend, eventually, not_given, not_installed, read};
 
 const BRIDGE: &str = "si-suite0";
 /// Where the stranger listens.
@@ -53,12 +51,10 @@ fn pools() -> Pools {
 
 /// Runs a test in a process and a network of its own, on a backend with pools of both families.
 fn networked(name: &str, test: impl FnOnce(&Host, &Pools)) {
-    if !again::is_alone(name) {
-        if kit().is_some() {
-            again::run_alone(name);
-        }
-        return;
-    }
+    alone_without_backend(name, || in_own_network(test));
+}
+
+fn in_own_network(test: impl FnOnce(&Host, &Pools)) {
     if !nix::unistd::geteuid().is_root() {
         return none_for_an_ordinary_user();
     }
@@ -114,7 +110,7 @@ fn lease(pools: &Pools, family: Family) -> Arc<Lease> {
 #[test]
 fn a_function_has_exactly_the_address_that_it_was_lent() {
     networked(
-        "sandbox::addresses::a_function_has_exactly_the_address_that_it_was_lent",
+        concat!(module_path!(), "::a_function_has_exactly_the_address_that_it_was_lent"),
         |host, pools| {
             for family in [Family::V4, Family::V6] {
                 let reach = |lease: &Arc<Lease>, to: &str| -> BTreeMap<String, String> {
@@ -145,7 +141,7 @@ fn a_function_has_exactly_the_address_that_it_was_lent() {
 #[test]
 fn a_function_cannot_change_its_address_or_send_by_another() {
     networked(
-        "sandbox::addresses::a_function_cannot_change_its_address_or_send_by_another",
+        concat!(module_path!(), "::a_function_cannot_change_its_address_or_send_by_another"),
         |host, pools| {
             for (family, other) in [(Family::V4, "10.83.0.9"), (Family::V6, "fd83::9")] {
                 let lease = lease(pools, family);
@@ -163,7 +159,7 @@ fn a_function_cannot_change_its_address_or_send_by_another() {
 #[test]
 fn two_functions_with_addresses_do_not_reach_each_other() {
     networked(
-        "sandbox::addresses::two_functions_with_addresses_do_not_reach_each_other",
+        concat!(module_path!(), "::two_functions_with_addresses_do_not_reach_each_other"),
         |host, pools| {
             for family in [Family::V4, Family::V6] {
                 let (one, two) = (lease(pools, family), lease(pools, family));
@@ -207,7 +203,10 @@ fn visit(address: SocketAddr) {
 
 #[test]
 fn a_function_with_an_address_has_names_and_certificates_and_cannot_change_them() {
-    const NAME: &str = "sandbox::addresses::a_function_with_an_address_has_names_and_certificates_and_cannot_change_them";
+    const NAME: &str = concat!(
+        module_path!(),
+        "::a_function_with_an_address_has_names_and_certificates_and_cannot_change_them"
+    );
     networked(NAME, |host, pools| {
         let of_one = with(host, &lease(pools, Family::V4), &["names"]);
         let found: Names = read(&host.run(&of_one));
@@ -218,7 +217,7 @@ fn a_function_with_an_address_has_names_and_certificates_and_cannot_change_them(
         if bundle.exists() {
             assert!(found.certificates.contains("BEGIN CERTIFICATE"), "{}", found.certificates);
         } else {
-            not_given("certificates", "this host keeps none where this test looks");
+            not_installed("certificates", "this host keeps none where this test looks");
         }
         let found: Names = host.ask(&["names"]);
         assert_eq!(found.resolv, "");
@@ -242,7 +241,7 @@ fn a_function_with_an_address_has_names_and_certificates_and_cannot_change_them(
 #[test]
 fn an_address_comes_back_however_its_island_ends() {
     networked(
-        "sandbox::addresses::an_address_comes_back_however_its_island_ends",
+        concat!(module_path!(), "::an_address_comes_back_however_its_island_ends"),
         |host, pools| {
             let free = |pools: &Pools| {
                 let listed = pools.list();

@@ -1,96 +1,111 @@
-//! The suite's other processes: a test by itself, and all tests once more as an ordinary user.
+//! The suite's other processes: one for each test that has to be alone, or that is an ordinary user's.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 use std::sync::{Mutex, Once};
 
-use super::host::{not_given, say};
+use super::host::say;
 use super::kit::{KIT, SUITE, kit};
 use super::platform;
+use crate::skip::{self, Reason, SAID, skip};
 
 /// Set, to a test's name, in a process that runs that test alone.
-const ALONE: &str = "SKY_ISLAND_SUITE_ALONE";
-/// Set in the processes of the ordinary user.
-const USER: &str = "SKY_ISLAND_SUITE_USER";
-/// Set in processes whose functions are called on islands that stand by.
-const STANDBY: &str = "SKY_ISLAND_SUITE_STANDBY";
+const ALONE: &str = skip::TEST;
 /// An id that belongs to nobody.
 const THROWAWAY: u32 = 61_357;
+
+/// Who runs a test, and on which islands: the first part of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    Root,
+    Warm,
+    User,
+    UserWarm,
+}
+
+impl Variant {
+    pub fn of(name: &str) -> Self {
+        match name.split("::").next() {
+            Some("root") => Self::Root,
+            Some("warm") => Self::Warm,
+            Some("user") => Self::User,
+            Some("user_warm") => Self::UserWarm,
+            _ => panic!("{name} is in no variant"),
+        }
+    }
+
+    /// Whether functions are called on warm islands.
+    pub fn is_warm(self) -> bool {
+        matches!(self, Self::Warm | Self::UserWarm)
+    }
+
+    fn is_users(self) -> bool {
+        matches!(self, Self::User | Self::UserWarm)
+    }
+}
+
+/// The process that a test of a variant runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// This one.
+    Here,
+    /// Another one, of an ordinary user.
+    Elsewhere,
+    /// None: it was skipped.
+    Skipped,
+}
+
+impl Turn {
+    pub fn of(name: &str) -> Self {
+        let root = skip::root();
+        match (Variant::of(name).is_users(), &root) {
+            _ if is_alone(name) => Self::Here,
+            (true, Ok(())) => match platform::ORDINARY_USERS {
+                Ok(()) => Self::Elsewhere,
+                Err(why) => {
+                    skip(name, &Reason::impossible(why));
+                    Self::Skipped
+                }
+            },
+            (false, Err(why)) => {
+                skip(name, why);
+                Self::Skipped
+            }
+            (true, Err(_)) | (false, Ok(())) => Self::Here,
+        }
+    }
+}
+
+/// The name of the test that a path of this program leads to: a module's, a function's, or that of a closure in one.
+pub fn name_of(path: &str) -> &str {
+    let path = path.split("::{{closure}}").next().unwrap_or(path);
+    path.split_once("::").map_or(path, |(_program, name)| name)
+}
 
 pub fn is_alone(name: &str) -> bool {
     std::env::var(ALONE).is_ok_and(|alone| alone == name)
 }
 
-pub fn is_second_user() -> bool {
-    std::env::var_os(USER).is_some()
-}
-
-pub fn is_on_standbys() -> bool {
-    std::env::var_os(STANDBY).is_some()
-}
-
-/// Runs one test in a process of its own and fails if it fails.
+/// Runs one test in a process of its own, of its variant's user, and fails if it fails.
 pub fn run_alone(name: &str) {
     let output = output_alone(name, &[]);
     let text = text(&output);
     assert!(output.status.success() && text.contains("1 passed"), "{name}, alone:\n{text}");
-    for line in text.lines().filter(|line| line.starts_with("NOT GIVEN")) {
-        say(line);
-    }
+    text.lines().filter(|line| line.starts_with(SAID)).for_each(say);
 }
 
-/// Runs one test in a process of its own and hands back what it leaves, however it ended.
+/// Runs one test in a process of its own and returns what that process leaves, however it ended.
 pub fn output_alone(name: &str, env: &[(&str, &str)]) -> Output {
-    let mut command = suite();
-    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(ALONE, name);
-    command.envs(env.iter().copied()).output().expect("the suite runs again")
-}
-
-/// Runs all tests as an ordinary user, on islands that stand by too, and fails if one of them fails.
-pub fn run_as_ordinary_user() {
-    if let Err(why) = platform::ORDINARY_USERS {
-        return not_given("islands of an ordinary user", why);
-    }
-    for standby in [false, true] {
-        let mut command = suite();
-        command.uid(THROWAWAY).gid(THROWAWAY).env(USER, "1").current_dir("/");
-        // What the environment says of our own home is nothing to that user.
-        command.env_remove("HOME").env_remove("TMPDIR");
-        if standby {
-            command.env(STANDBY, "1");
-        }
-        let on = if standby { ", on islands that stand by" } else { "" };
-        run_all(&mut command, format_args!("as user {THROWAWAY}{on}"));
-    }
-}
-
-/// Runs all tests on islands that stand by, and fails if one of them fails.
-pub fn run_on_standbys() {
-    run_all(suite().env(STANDBY, "1"), format_args!("on islands that stand by"));
-}
-
-fn run_all(command: &mut Command, how: std::fmt::Arguments<'_>) {
-    let output = match command.output() {
-        Ok(output) => output,
-        Err(error) => {
-            say(format_args!("skipped: the suite cannot run {how} ({error})"));
-            return;
-        }
-    };
-    let text = text(&output);
-    for line in text.lines().filter(|line| line.starts_with("NOT GIVEN")) {
-        say(line);
-    }
-    assert!(output.status.success(), "{how}:\n{text}");
-    let summary = text.lines().find(|line| line.starts_with("test result")).unwrap_or("");
-    say(format_args!("{how}: {summary}"));
-}
-
-fn suite() -> Command {
-    let kit = kit().expect("whoever comes here has looked");
+    let kit = kit().expect("the caller has looked");
     let mut command = Command::new(kit.join(SUITE));
     command.env(KIT, kit);
-    command
+    if Variant::of(name).is_users() && skip::root().is_ok() {
+        command.uid(THROWAWAY).gid(THROWAWAY).current_dir("/");
+        // What the environment says of our own home is nothing to that user.
+        command.env_remove("HOME").env_remove("TMPDIR");
+    }
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(ALONE, name);
+    command.envs(env.iter().copied()).output().expect("the suite runs again")
 }
 
 pub fn text(output: &Output) -> String {

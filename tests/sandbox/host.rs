@@ -14,8 +14,10 @@ use island::{
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
+use super::again::{self, Turn, Variant, name_of};
 use super::kit::{LAUNCHER, PROGRAM, ZONES, kit};
-use super::{again, platform};
+use super::platform;
+use crate::skip::{self, Reason, skip};
 
 /// Everything that a test needs to run islands.
 pub struct Host {
@@ -35,38 +37,81 @@ pub fn say(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Says that this host, for this user, cannot give a promise.
+/// Skips what this host, for this user, cannot give: the backend has found so, or the system is made so.
 pub fn not_given(promise: &str, why: impl std::fmt::Display) {
-    let user = nix::unistd::geteuid();
-    say(format_args!("NOT GIVEN to user {user}: {promise}: {why}"));
+    skip(given_to_whom(promise), &Reason::impossible(why));
 }
 
-/// The backend that the tests of this process share: not made yet, not to be had, or there.
-static SHARED: RwLock<Option<Option<Host>>> = RwLock::new(None);
+/// Skips what this host could give if something were installed.
+pub fn not_installed(promise: &str, why: impl std::fmt::Display) {
+    skip(given_to_whom(promise), &Reason::fixable(why));
+}
 
-/// Runs a test of one promise on the backend that the tests of this process share.
-pub fn promise(test: impl FnOnce(&Host)) {
+fn given_to_whom(promise: &str) -> String {
+    format!("to user {}, {promise}", nix::unistd::geteuid())
+}
+
+/// A backend that tests share, of one kind of islands, or why there is none.
+struct Shared {
+    warm: bool,
+    host: Result<Host, Reason>,
+}
+
+impl Shared {
+    fn start(warm: bool) -> Self {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            again::at_exit(|| {
+                SHARED.write().take().into_iter().for_each(|shared| shared.close());
+            });
+        });
+        let host = Host::try_start(0);
+        Self { warm, host: if warm { host.map(Host::with_standbys) } else { host } }
+    }
+
+    fn close(&self) {
+        self.host.iter().for_each(Host::close);
+    }
+}
+
+/// The backend that the tests of this process share. There is one at a time, for a test holds the lock while it runs.
+static SHARED: RwLock<Option<Shared>> = RwLock::new(None);
+
+/// Runs a test of one promise on the backend that the tests of its variant share, or as the variant's user.
+pub fn promise<F: FnOnce(&Host)>(test: F) {
+    let name = name_of(std::any::type_name::<F>());
+    let warm = Variant::of(name).is_warm();
+    match Turn::of(name) {
+        Turn::Here => {}
+        Turn::Elsewhere => return in_own_process(name),
+        Turn::Skipped => return,
+    }
     loop {
         let shared = SHARED.read();
         match &*shared {
-            Some(Some(host)) => return test(host),
-            Some(None) => return,
-            None => drop(shared),
+            Some(Shared { warm: of, host }) if *of == warm => match host {
+                Ok(host) => return test(host),
+                Err(why) => return skip("any island at all", why),
+            },
+            _ => drop(shared),
         }
         let mut shared = SHARED.write();
-        if shared.is_none() {
-            let host = Host::start(0);
-            *shared =
-                Some(if again::is_on_standbys() { host.map(Host::with_standbys) } else { host });
-            static ONCE: Once = Once::new();
-            ONCE.call_once(|| {
-                again::at_exit(|| SHARED.read().iter().flatten().for_each(Host::close))
-            });
+        if shared.as_ref().is_none_or(|shared| shared.warm != warm) {
+            shared.take().iter().for_each(Shared::close);
+            *shared = Some(Shared::start(warm));
         }
     }
 }
 
-/// Runs a test in a process of its own, which it can look at from outside: `name` is the test's.
+/// Runs a test in a process of its own, as its variant's user.
+fn in_own_process(name: &str) {
+    match kit() {
+        Ok(_) => again::run_alone(name),
+        Err(why) => skip("any island at all", why),
+    }
+}
+
+/// Runs a test in a process of its own, which it can look at from outside: `name` is the test's, after its modules'.
 pub fn alone(name: &str, ahead: usize, test: impl FnOnce(&Host)) {
     alone_without_backend(name, || {
         if let Some(host) = Host::start(ahead) {
@@ -78,21 +123,20 @@ pub fn alone(name: &str, ahead: usize, test: impl FnOnce(&Host)) {
 
 /// The same, and the test makes its backends itself.
 pub fn alone_without_backend(name: &str, test: impl FnOnce()) {
+    let name = name_of(name);
     if again::is_alone(name) {
         return test();
     }
-    if kit().is_some() {
+    if Turn::of(name) != Turn::Skipped {
         let _turn = platform::ONE_BACKEND_AT_A_TIME.then(give_way);
-        again::run_alone(name);
+        in_own_process(name);
     }
 }
 
 /// Closes the backend of this process, and lets nobody make another one until the guard goes.
 fn give_way() -> impl Drop {
     let mut shared = SHARED.write();
-    if let Some(Some(host)) = shared.take() {
-        host.close();
-    }
+    shared.take().iter().for_each(Shared::close);
     shared
 }
 
@@ -126,7 +170,21 @@ impl Host {
         ahead: usize,
         pools: Pools,
     ) -> Option<Self> {
-        let kit = kit()?;
+        let host = Self::try_start_with(runtime, ahead, pools);
+        host.inspect_err(|why| skip("any island at all", why)).ok()
+    }
+
+    fn try_start(ahead: usize) -> Result<Self, Reason> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        Self::try_start_with(builder.worker_threads(2), ahead, Pools::default())
+    }
+
+    fn try_start_with(
+        runtime: &mut tokio::runtime::Builder,
+        ahead: usize,
+        pools: Pools,
+    ) -> Result<Self, Reason> {
+        let kit = kit().map_err(Reason::clone)?;
         let runtime = runtime.enable_all().build().expect("a runtime");
         let options = options(kit, ahead, pools);
         let pools = options.pools.clone();
@@ -135,13 +193,12 @@ impl Host {
             Err(error) => {
                 assert!(!platform::must_start(), "the host is prepared, and yet: {error}");
                 let findings = "`sky-island check` says what is missing";
-                not_given("any island at all", format_args!("{error}; {findings}"));
-                return None;
+                return Err(skip::islands(format_args!("{error}; {findings}")));
             }
         };
         let program = Arc::new(File::open(kit.join(PROGRAM)).expect("the program"));
         let islands = Islands::new(backend.clone());
-        Some(Self { islands, backend, runtime, pools, program, warm_pool: None })
+        Ok(Self { islands, backend, runtime, pools, program, warm_pool: None })
     }
 
     /// The same, and functions are called on islands that stand by.
@@ -161,7 +218,7 @@ impl Host {
     }
 
     pub fn has_zones(&self) -> bool {
-        platform::has_zones(kit().is_some_and(|kit| kit.join(ZONES).exists()))
+        platform::has_zones(kit().is_ok_and(|kit| kit.join(ZONES).exists()))
     }
 
     /// Why this host does not give something, by the finding's name; none where it does.

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::host::say;
 use super::{again, platform};
+use crate::skip;
+use crate::skip::Reason;
 
 /// A folder that the suite's other processes find these things in.
 pub const KIT: &str = "SKY_ISLAND_SUITE_KIT";
@@ -16,25 +17,21 @@ pub const LAUNCHER: &str = "sky-island";
 pub const SUITE: &str = "suite";
 pub const ZONES: &str = "zoneinfo.zip";
 
-/// The folder with the program and the launcher in it, or none, with the reason said.
-pub fn kit() -> Option<&'static Path> {
-    static KIT_MADE: OnceLock<Option<PathBuf>> = OnceLock::new();
+/// The folder with the program and the launcher in it, or why there is none.
+pub fn kit() -> Result<&'static Path, &'static Reason> {
+    static KIT_MADE: OnceLock<Result<PathBuf, Reason>> = OnceLock::new();
     KIT_MADE.get_or_init(find_or_make).as_deref()
 }
 
-fn find_or_make() -> Option<PathBuf> {
+fn find_or_make() -> Result<PathBuf, Reason> {
     if let Some(folder) = std::env::var_os(KIT) {
-        return Some(folder.into());
+        return Ok(folder.into());
     }
-    if let Err(why) = platform::is_ready() {
-        say(format_args!("skipped: {why}"));
-        return None;
-    }
+    platform::is_ready().map_err(Reason::fixable)?;
     let goroot = match Command::new(platform::go()).args(["env", "GOROOT"]).output() {
         Ok(output) => PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()),
         Err(error) => {
-            say(format_args!("skipped: the go command cannot be run ({error})"));
-            return None;
+            return Err(Reason::fixable(format_args!("the go command cannot be run ({error})")));
         }
     };
     let folder = tempfile::Builder::new()
@@ -44,7 +41,7 @@ fn find_or_make() -> Option<PathBuf> {
         .expect("a temporary folder can be made")
         .keep();
     again::at_exit(|| {
-        if let Some(kit) = kit() {
+        if let Ok(kit) = kit() {
             let _ = std::fs::remove_dir_all(kit);
         }
     });
@@ -56,7 +53,7 @@ fn find_or_make() -> Option<PathBuf> {
     if zones.exists() {
         copy(&zones, &folder.join(ZONES));
     }
-    Some(folder)
+    Ok(folder)
 }
 
 /// Builds the stranger's program.
@@ -80,8 +77,8 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn the_strangers_program_builds_for_each_system() {
-    if again::is_second_user() || kit().is_none() {
-        return;
+    if let Err(why) = kit() {
+        return skip::skip("the stranger's program", why);
     }
     let folder = tempfile::tempdir().unwrap();
     for os in ["linux", "freebsd"] {

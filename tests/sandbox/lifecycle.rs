@@ -21,7 +21,7 @@ macro_rules! alone {
         #[test]
         $(#[$meta])*
         fn $name() {
-            alone(concat!("sandbox::lifecycle::", stringify!($name)), $ahead, |$host: &Host| $body);
+            alone(concat!(module_path!(), "::", stringify!($name)), $ahead, |$host: &Host| $body);
         }
     };
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use island::{Ending, Purpose};
+use island::{Ending, Purpose, Spec};
 use serde::Deserialize;
 
-use super::host::{alone, eventually, not_given, promise, read};
-use super::system;
+use super::host::{Host, not_given, promise, read};
 use super::tools::tool;
 
 #[derive(Deserialize)]
@@ -52,20 +51,6 @@ fn all_are_refused(found: &BTreeMap<String, String>) {
 }
 
 #[test]
-fn a_functions_timers_may_be_a_millisecond_late() {
-    const NAME: &str = "sandbox::linux::a_functions_timers_may_be_a_millisecond_late";
-    alone(NAME, 0, |host| {
-        let (islands, spec) = (host.islands.clone(), host.function(&["sleep", "60000"]));
-        let run = host.runtime.spawn(async move { islands.run(&spec).await });
-        eventually("the function runs", || system::functions().len() == 1);
-        for function in system::functions() {
-            assert_eq!(system::timer_slack(function).unwrap(), 1_000_000, "nanoseconds");
-        }
-        run.abort();
-    });
-}
-
-#[test]
 fn a_call_by_the_32_bit_convention_ends_the_function() {
     promise(|host| {
         if !cfg!(target_arch = "x86_64") {
@@ -74,5 +59,34 @@ fn a_call_by_the_32_bit_convention_ends_the_function() {
         let outcome = host.run(&host.function(&["call-32-bit"]));
         assert!(matches!(outcome.ending, Ending::Signaled(_) | Ending::Exited(2)), "{outcome:?}");
         assert!(outcome.stdout.is_empty(), "{outcome:?}");
+    });
+}
+
+fn with_memory(host: &Host, deed: &[&str], memory: u64) -> Spec {
+    let mut spec = host.function(deed);
+    (spec.setup.resources.memory, spec.setup.resources.processes) = (memory, 20);
+    spec
+}
+
+#[test]
+fn the_limits_of_a_berth_hold_for_each_of_its_islands() {
+    promise(|host| {
+        for _ in 0..3 {
+            let outcome = host.run(&with_memory(host, &["fork-until-refused"], 96 << 20));
+            let started: u64 = String::from_utf8_lossy(&outcome.stdout).trim().parse().unwrap();
+            assert!((5..20).contains(&started), "{started}");
+        }
+        if let Some(why) = host.lacks("memory limit") {
+            return not_given("one limit of memory for all of a function", why);
+        }
+        for _ in 0..3 {
+            let outcome = host.run(&with_memory(host, &["allocate-shared"], 96 << 20));
+            assert_eq!(outcome.ending, Ending::Memory);
+            // Neither is it blamed for what the one before did, nor does it lack what that one took.
+            let outcome = host.run(&with_memory(host, &["exit", "3"], 96 << 20));
+            assert_eq!(outcome.ending, Ending::Exited(3));
+            let outcome = host.run(&with_memory(host, &["allocate-some", "48"], 96 << 20));
+            assert_eq!(outcome.ending, Ending::Exited(0));
+        }
     });
 }

@@ -60,7 +60,7 @@ macro_rules! alone {
         #[test]
         $(#[$meta])*
         fn $name() {
-            alone(concat!("sandbox::standby::", stringify!($name)), 0, |$host: &Host| $body);
+            alone(concat!(module_path!(), "::", stringify!($name)), 0, |$host: &Host| $body);
         }
     };
 }
@@ -144,8 +144,13 @@ alone!(
         }
         eventually("none stands by", || yard.warm_pool.count() == 0);
         assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(9));
-        std::thread::sleep(Duration::from_millis(100));
-        assert_eq!(yard.warm_pool.count(), 0);
+        // One that is made for another function after that call would come after one for this function.
+        let mut other = host.function(&["exit", "3"]);
+        other.setup.resources.processes += 1;
+        let (other, other_spec) = called(&other);
+        assert_eq!(yard.call(&other, &other_spec).ending, Ending::Exited(3));
+        yard.stands_by(&other);
+        assert_eq!(yard.warm_pool.ready(&function), 0);
         yard.close();
     }
 );

@@ -12,9 +12,9 @@ use island::{
 
 use super::files::{Markers, but_dates};
 use super::host::{Host, limits, not_given, promise, read, say};
-use super::offers::Offers;
 use super::platform;
 use super::rights::Rights as Ids;
+use crate::sandbox::offers::Offers;
 
 const BOTH: [Purpose; 2] = [Purpose::Fetch, Purpose::Build];
 

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use island::{Ending, Program, Spec, StartError};
+use island::{Ending, Program, StartError};
 
-use super::host::{Host, alone, eventually, not_given, promise, read};
+use super::host::{Host, alone, eventually, read};
 use super::system;
 
 type Found = BTreeMap<String, String>;
@@ -23,7 +23,7 @@ macro_rules! alone {
     ($name:ident, |$host:ident| $body:block) => {
         #[test]
         fn $name() {
-            alone(concat!("sandbox::zygotes::", stringify!($name)), 0, |$host: &Host| $body);
+            alone(concat!(module_path!(), "::", stringify!($name)), 0, |$host: &Host| $body);
         }
     };
 }
@@ -132,8 +132,11 @@ alone!(a_program_that_is_none_is_refused_with_the_reason, |host| {
 
 #[test]
 fn an_island_made_ahead_refuses_a_program_that_is_none() {
-    let name = "sandbox::zygotes::an_island_made_ahead_refuses_a_program_that_is_none";
-    alone(name, 1, refuse_what_is_no_program);
+    alone(
+        concat!(module_path!(), "::an_island_made_ahead_refuses_a_program_that_is_none"),
+        1,
+        refuse_what_is_no_program,
+    );
 }
 
 fn refuse_what_is_no_program(host: &Host) {
@@ -165,35 +168,6 @@ alone!(an_island_is_killed_whatever_its_berth_is_about, |host| {
     eventually("nothing is left of them", system::is_rid_of_islands);
     assert_eq!(host.run(&host.function(&["exit", "0"])).ending, Ending::Exited(0));
 });
-
-fn with_memory(host: &Host, deed: &[&str], memory: u64) -> Spec {
-    let mut spec = host.function(deed);
-    (spec.setup.resources.memory, spec.setup.resources.processes) = (memory, 20);
-    spec
-}
-
-#[test]
-fn the_limits_of_a_berth_hold_for_each_of_its_islands() {
-    promise(|host| {
-        for _ in 0..3 {
-            let outcome = host.run(&with_memory(host, &["fork-until-refused"], 96 << 20));
-            let started: u64 = String::from_utf8_lossy(&outcome.stdout).trim().parse().unwrap();
-            assert!((5..20).contains(&started), "{started}");
-        }
-        if let Some(why) = host.lacks("memory limit") {
-            return not_given("one limit of memory for all of a function", why);
-        }
-        for _ in 0..3 {
-            let outcome = host.run(&with_memory(host, &["allocate-shared"], 96 << 20));
-            assert_eq!(outcome.ending, Ending::Memory);
-            // Neither is it blamed for what the one before did, nor does it lack what that one took.
-            let outcome = host.run(&with_memory(host, &["exit", "3"], 96 << 20));
-            assert_eq!(outcome.ending, Ending::Exited(3));
-            let outcome = host.run(&with_memory(host, &["allocate-some", "48"], 96 << 20));
-            assert_eq!(outcome.ending, Ending::Exited(0));
-        }
-    });
-}
 
 alone!(many_islands_at_once_have_berths_that_end_when_they_are_idle, |host| {
     const MANY: usize = 32;

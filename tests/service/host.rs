@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use crate::skip;
+
 /// Each tool appends a line to `calls`: its name, and its words in angle brackets.
 const RECORD: &str = r#"record() { printf '%s' "$1"; shift; printf ' <%s>' "$@"; echo "${RUST_LOG:+ RUST_LOG=$RUST_LOG}"; }"#;
 
@@ -140,14 +142,10 @@ pub(super) fn make_by(program: &str) -> Command {
     command
 }
 
-/// Whether a tool is here; says so where it is not.
+/// Whether a tool is here; what needs it is skipped where it is not.
 pub(super) fn has(tool: &str) -> bool {
-    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
-        .any(|folder| folder.join(tool).is_file());
-    if !found {
-        eprintln!("skipped: there is no {tool} here");
-    }
-    found
+    let found = skip::program(tool);
+    found.inspect_err(|why| skip::skip(format_args!("what {tool} would do"), why)).is_ok()
 }
 
 /// The shells to run the script by: the host's, and those that are most like FreeBSD's and least.

@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use server::config::Config;
 
 use super::host::{has, make_by};
+use crate::skip;
 
 /// What is installed on each system: the place below PREFIX and its mode.
 const FILES: [(&str, &[(&str, u32)]); 2] = [
@@ -278,9 +279,8 @@ fn a_program_that_is_missing_or_old_is_built_by_the_checkouts_owner_and_a_new_on
 
 #[test]
 fn another_user_than_the_owner_installs_but_does_not_build() {
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: only root can be another user");
-        return;
+    if let Err(why) = skip::root() {
+        return skip::skip("an installation by another user", &why);
     }
     let (folder, stage) = (checkout(), tempfile::tempdir().unwrap());
     let top = folder.path();

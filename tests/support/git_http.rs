@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use super::skip::{not_here, skip};
+
 /// A request as it came.
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -49,7 +51,7 @@ pub struct GitHost {
 }
 
 impl GitHost {
-    /// Serves the repositories below `root`; without a git on this machine prints why not and gives `None`.
+    /// Serves the repositories below `root`; `None`, and the test is skipped, without a git.
     pub fn start(root: &Path, options: Options) -> Option<Self> {
         let exists = Command::new("git")
             .arg("--exec-path")
@@ -59,7 +61,7 @@ impl GitHost {
             .map(|o| PathBuf::from(String::from_utf8_lossy(&o.stdout).trim().to_owned()))
             .is_some_and(|path| path.join("git-http-backend").exists());
         if !exists {
-            println!("skipped: there is no git http-backend on this machine");
+            skip("git over HTTP", &not_here("git"));
             return None;
         }
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();

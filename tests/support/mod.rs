@@ -5,6 +5,7 @@ pub mod bench;
 pub mod git_http;
 pub mod git_repo;
 pub mod offline;
+pub mod skip;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,13 +34,9 @@ impl Drop for TempDir {
     }
 }
 
-/// Whether this run is told to stay offline; says so with the reason.
+/// Whether this run must not ask the module proxy; skips `what` then.
 pub fn offline(what: &str) -> bool {
-    let offline = std::env::var_os("SKY_ISLAND_OFFLINE").is_some_and(|v| v == "1");
-    if offline {
-        println!("skipped: {what} needs the module proxy, and SKY_ISLAND_OFFLINE=1");
-    }
-    offline
+    skip::network().inspect_err(|why| skip::skip(what, why)).is_err()
 }
 
 /// The go command, wherever `PATH` has it.

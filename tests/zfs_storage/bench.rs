@@ -11,6 +11,8 @@ use host::layout::{Layout, Release};
 use host::zfs::{Dataset, DatasetName, Zfs};
 use island::freebsd::storage::Storage;
 
+use crate::skip;
+
 /// Bytes of the base system.
 pub const PAYLOAD: usize = 2 << 20;
 
@@ -25,10 +27,7 @@ pub struct Bench {
 impl Bench {
     /// None where there is no pool to work on.
     pub async fn new() -> Option<Self> {
-        let Ok(pool) = std::env::var("SKY_ISLAND_TEST_POOL") else {
-            eprintln!("skipped: SKY_ISLAND_TEST_POOL names no pool; run `make test-zfs`");
-            return None;
-        };
+        let pool = skip::pool().inspect_err(|why| skip::skip("storage on ZFS", why)).ok()?;
         let zfs = host();
         let pool = DatasetName::parse(&pool).unwrap();
         let unique = format!("sky-island-test-{:x}", uuid::Uuid::now_v7().simple());

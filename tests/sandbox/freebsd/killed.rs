@@ -4,16 +4,16 @@ use std::os::unix::process::ExitStatusExt;
 
 use island::Ending;
 
-use super::super::again;
 use super::super::host::{Host, alone_without_backend, eventually};
 use super::super::system::{self, Traces};
+use crate::sandbox::again;
 
 /// Set in the process that is killed; says whether its launchers are as well.
 const VICTIM: &str = "SKY_ISLAND_SUITE_VICTIM";
 /// What that process prints before the prefix of its islands' names.
 const SAYS: &str = "islands of the victim: ";
 
-const NAME: &str = "sandbox::freebsd::killed::what_a_killed_server_left_goes_at_the_next_start";
+const NAME: &str = concat!(module_path!(), "::what_a_killed_server_left_goes_at_the_next_start");
 
 #[test]
 fn what_a_killed_server_left_goes_at_the_next_start() {
@@ -37,7 +37,7 @@ fn be_killed(with_launchers: bool) {
 }
 
 fn start_after(how: &str) {
-    let output = again::output_alone(NAME, &[(VICTIM, how)]);
+    let output = again::output_alone(again::name_of(NAME), &[(VICTIM, how)]);
     let text = again::text(&output);
     assert_eq!(output.status.signal(), Some(libc::SIGKILL), "{text}");
     let prefix = text.lines().find_map(|line| line.split_once(SAYS)).expect("it has said so").1;

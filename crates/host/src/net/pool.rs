@@ -102,7 +102,7 @@ impl Pool {
         self.settings.claim()
     }
 
-    /// The addresses that are lent, at most [`MOST`], in order.
+    /// The addresses that are lent, at most `MOST`, in order.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<'_> {
         self.usable.iter().flat_map(Range::addresses).take(MOST)
     }

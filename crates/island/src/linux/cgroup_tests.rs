@@ -2,6 +2,9 @@
 
 use super::*;
 
+#[path = "../../../../tests/support/skip.rs"]
+mod skip;
+
 const HYBRID: &str = "\
 30 23 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
 33 30 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
@@ -52,7 +55,7 @@ fn a_home_is_swept_whose_owner_is_gone_or_had_our_number() {
 fn a_second_home_of_a_process_leaves_the_groups_of_the_first() {
     let first = match CgroupHome::create() {
         Ok(home) => home,
-        Err(why) => return eprintln!("NOT GIVEN: control groups: {why}"),
+        Err(why) => return skip::skip("control groups", &skip::Reason::impossible(why)),
     };
     let bounds = ProcessBounds { memory: 1 << 28, processes: 8, tmp: 0, files: 0, file_size: 0 };
     let groups = first.open().unwrap();

@@ -346,7 +346,7 @@ impl Backend for Linux {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let addresses = self.network.as_ref().map(|_| ()).map_err(Clone::clone);
+        let addresses = self.network.as_ref().map(|_| ()).map_err(|error| causes::chain(error));
         Capabilities { overlays: true, addresses, usage: true }
     }
 

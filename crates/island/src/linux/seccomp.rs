@@ -195,6 +195,9 @@ fn arch() -> TargetArch {
     TargetArch::aarch64
 }
 
+/// fchmodat2(2) has this number on every processor, and libc knows it for some.
+const SYS_FCHMODAT2: i64 = 452;
+
 #[rustfmt::skip]
 const PLAIN: &[i64] = &[
     // bytes and descriptors
@@ -207,7 +210,7 @@ const PLAIN: &[i64] = &[
     libc::SYS_fstatfs, libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_readlinkat, libc::SYS_getdents64,
     libc::SYS_getcwd, libc::SYS_chdir, libc::SYS_fchdir, libc::SYS_mkdirat, libc::SYS_unlinkat, libc::SYS_renameat,
     libc::SYS_renameat2, libc::SYS_linkat, libc::SYS_symlinkat, libc::SYS_fchmod, libc::SYS_fchmodat,
-    libc::SYS_fchmodat2, libc::SYS_fchown, libc::SYS_fchownat, libc::SYS_utimensat, libc::SYS_truncate,
+    SYS_FCHMODAT2, libc::SYS_fchown, libc::SYS_fchownat, libc::SYS_utimensat, libc::SYS_truncate,
     libc::SYS_ftruncate, libc::SYS_fallocate, libc::SYS_fadvise64, libc::SYS_flock, libc::SYS_fsync,
     libc::SYS_fdatasync, libc::SYS_sync_file_range, libc::SYS_umask,
     // memory

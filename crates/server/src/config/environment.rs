@@ -12,9 +12,10 @@ pub(super) const FILE: &str = "SKY_ISLAND_CONFIG";
 /// The variable that names the server which subcommands ask.
 pub const SERVER: &str = "SKY_ISLAND_SERVER";
 /// Beginnings of names that are others' than this configuration's: those of tests and benchmarks.
-const OTHERS: [&str; 5] = [
+const OTHERS: [&str; 6] = [
     "SKY_ISLAND_BIN",
     "SKY_ISLAND_OFFLINE",
+    "SKY_ISLAND_STRICT",
     "SKY_ISLAND_SUITE_",
     "SKY_ISLAND_TEST_",
     "SKY_ISLAND_WRITE_",
@@ -140,8 +141,7 @@ mod tests {
     fn a_variable_that_means_nothing_is_warned_about_with_the_nearest_that_does() {
         let warned = warning("SKY_ISLAND_JAIL_EXEC_TIMEOUT").unwrap();
         assert!(warned.contains("did you mean SKY_ISLAND_JAILS_EXEC_TIMEOUT?"), "{warned}");
-        for other in [FILE, SERVER, "SKY_ISLAND_BIN", "SKY_ISLAND_OFFLINE", "SKY_ISLAND_TEST_POOL"]
-        {
+        for other in [FILE, SERVER, "SKY_ISLAND_BIN", "SKY_ISLAND_STRICT", "SKY_ISLAND_TEST_POOL"] {
             assert_eq!(warning(other), None);
         }
     }

@@ -1,0 +1,22 @@
+//! The whole suite: `sandbox.rs` and `sandbox_freebsd.rs` have it once for root and once for an ordinary user.
+
+use crate::sandbox::{host, platform, system};
+
+#[cfg(target_os = "linux")]
+mod addresses;
+#[cfg(not(target_os = "freebsd"))]
+mod zygotes;
+mod endings;
+mod files;
+#[cfg(target_os = "freebsd")]
+mod freebsd;
+mod lifecycle;
+mod limits;
+#[cfg(not(target_os = "freebsd"))]
+mod linux;
+mod rights;
+mod standby;
+mod surroundings;
+#[cfg(not(target_os = "freebsd"))]
+mod timers;
+mod tools;
