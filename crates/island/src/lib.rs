@@ -39,7 +39,7 @@ pub fn run_launcher() -> std::process::ExitCode {
     #[cfg(target_os = "linux")]
     let ended = linux::launcher::run_on_stdin();
     #[cfg(target_os = "freebsd")]
-    let ended = freebsd::launcher::run_on_stdin();
+    let ended = freebsd::launcher::run_on_stdin().map_err(|error| common::causes::chain(&error));
     match ended {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {

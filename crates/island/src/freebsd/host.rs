@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::causes::chain;
 use host::exec::{Command, ExecError, Executor, Shared};
-use host::net::{Lease, Ledger, Pools, alias};
+use host::net::alias::{self, AliasError};
+use host::net::{Lease, Ledger, Pools};
 use host::zfs::Zfs;
 
 use crate::backend::{Exit, Finding, Jails, Options, StartError, Usage};
@@ -68,7 +69,7 @@ impl Host {
             return Err(StartError::Unsupported("no dataset is configured".into()));
         };
         probe::load_modules(&*exec).await.map_err(refused)?;
-        devices::prepare(&*exec).await?;
+        devices::prepare(&*exec).await.map_err(unsupported)?;
         let run = jails.layout.folder_of(&jails.layout.run());
         let run = run.ok_or_else(|| refused("the islands' folder is none of ours"))?;
         let launch = LauncherConfig::new(options.launcher.clone(), &serde_json::Value::Null)?;
@@ -79,7 +80,7 @@ impl Host {
             link: LauncherClient::start(launch).await?,
             users: UidPool::new(root),
             writers: Writers::default(),
-            permissions: params::permissions(&*exec).await?,
+            permissions: params::permissions(&*exec).await.map_err(unsupported)?,
             counts: rules::enabled(&*exec).await,
             counters,
             processors: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
@@ -108,16 +109,16 @@ impl Host {
         match found {
             Ok(base) => self.base.store(base, Ordering::Relaxed),
             Err(error) => {
-                tracing::warn!(%error, "the address space of an empty program is not known")
+                let error = chain(&error);
+                tracing::warn!(%error, "islands have the address space that Go 1.26 takes");
             }
         }
     }
 
-    /// Removes the aliases that an earlier start left, and sets aside the addresses that the host and `others` have. What
-    /// is lent already is left alone. The error says why islands can have no addresses.
-    pub(super) async fn reconcile_addresses(&self, others: Vec<IpAddr>) -> Result<(), String> {
-        let done = alias::reconcile(&*self.exec, &self.ledger, &self.pools, others).await;
-        done.map_err(|error| chain(&error))
+    /// Removes the aliases that an earlier start left, and reserves the addresses that the host and `others` have. A
+    /// leased address stays as it is. The error says why islands can have no addresses.
+    pub(super) async fn reconcile_addresses(&self, others: Vec<IpAddr>) -> Result<(), AliasError> {
+        alias::reconcile(&*self.exec, &self.ledger, &self.pools, others).await
     }
 
     /// Makes an island up to the moment when it waits to be told what to become. Each step is in `resources` before it is
@@ -233,6 +234,11 @@ async fn boot(exec: &dyn Executor) -> Result<String, ExecError> {
             exec.run(&time).await?.success(&time)
         }
     }
+}
+
+/// An error with its causes, as the reason why this host makes no islands.
+fn unsupported(error: impl std::error::Error) -> StartError {
+    StartError::Unsupported(chain(&error))
 }
 
 /// An error with its causes, as the reason why an island cannot be made.

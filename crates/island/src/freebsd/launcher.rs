@@ -12,6 +12,7 @@ use std::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use common::causes::chain;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use nix::sys::signal::{Signal, kill};
@@ -20,7 +21,7 @@ use nix::unistd::{ForkResult, Pid, fork};
 use crate::backend::Exit;
 use crate::freebsd::child::Child;
 use crate::freebsd::protocol::JailRequest;
-use crate::freebsd::sys;
+use crate::freebsd::sys::{self, JailSetError};
 use crate::launcher::process;
 use crate::launcher::wire::{self, Event, Incoming, LISTED, Request};
 
@@ -31,6 +32,48 @@ const ENDING_WAIT: Duration = Duration::from_secs(5);
 const SETTLE_WAIT: u16 = 5000;
 /// Events that are taken at once.
 const EVENTS: usize = 64;
+
+/// Why a launcher did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LauncherError {
+    /// A system call that the launcher begins with failed.
+    #[error("the launcher cannot {step}")]
+    Step {
+        /// What the launcher was to do.
+        step: &'static str,
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The other end of the socket was closed before the first message.
+    #[error("the server closed the launcher's socket before its first message")]
+    NoServer,
+}
+
+/// Why an island was not made.
+#[derive(Debug, thiserror::Error)]
+enum MakeError {
+    #[error("the request to make an island came without a control socket")]
+    NoControl,
+    #[error("the jail cannot be made")]
+    Jail(#[source] JailSetError),
+    #[error("no socket to the first process can be opened")]
+    Socket(#[source] std::io::Error),
+    #[error("the first process cannot be forked")]
+    Fork(#[source] nix::Error),
+}
+
+/// Why a jail did not lose `allow.suser` after its first process had changed its user.
+#[derive(Debug, thiserror::Error)]
+enum CloseError {
+    #[error("the first process did not change its user within {SETTLE_WAIT} ms")]
+    Late,
+    #[error("the first process cannot be heard")]
+    Hear(#[source] nix::Error),
+    #[error("the jail cannot be closed")]
+    Jail(#[source] JailSetError),
+    #[error("the first process cannot be told to go on")]
+    Answer(#[source] nix::Error),
+}
 
 struct Launcher {
     server: OwnedFd,
@@ -58,19 +101,21 @@ struct Ending {
 }
 
 /// Runs a launcher until the server goes away. `server` is the socket that it shares with the server.
-pub(crate) fn run(server: OwnedFd) -> Result<(), String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
+fn run(server: OwnedFd) -> Result<(), LauncherError> {
+    let failed = |step: &'static str| move |cause| LauncherError::Step { step, cause };
+    let system = |step: &'static str| move |error: nix::Error| failed(step)(error.into());
     let mut incoming = Incoming::default();
     // There is nothing to be told, but it says that the server is there.
     incoming
         .next::<serde_json::Value>(server.as_raw_fd())
-        .map_err(|e| text(&e))?
-        .ok_or("the server went away")?;
-    process::ignore_stops().map_err(|e| text(&e))?;
-    let queue = Kqueue::new().map_err(|e| text(&e))?;
+        .map_err(failed("read the server's first message"))?
+        .ok_or(LauncherError::NoServer)?;
+    process::ignore_stops().map_err(system("ignore the signals that stop a service"))?;
+    let queue = Kqueue::new().map_err(system("open a kqueue(2)"))?;
     let mut launcher = Launcher { server, queue, islands: HashMap::new(), ending: Vec::new() };
     let number = launcher.server.as_raw_fd() as usize;
-    launcher.watch(number, EventFilter::EVFILT_READ).map_err(|e| text(&e))?;
+    let watched = launcher.watch(number, EventFilter::EVFILT_READ);
+    watched.map_err(system("watch the server's socket"))?;
     launcher.send(&Event::Ready);
     launcher.serve(&mut incoming);
     launcher.end();
@@ -137,17 +182,17 @@ impl Launcher {
             Request::Prepare(prepare) => {
                 let result = match fds.into_iter().next() {
                     Some(control) => self.make(&prepare, control),
-                    None => Err("the request came without a control socket".into()),
+                    None => Err(MakeError::NoControl),
                 };
                 if let Err(error) = result {
-                    self.send(&Event::Failed { id: prepare.id, error });
+                    self.send(&Event::Failed { id: prepare.id, error: chain(&error) });
                 }
             }
         }
     }
 
-    fn make(&mut self, prepare: &JailRequest, control: OwnedFd) -> Result<(), String> {
-        let jid = sys::create_jail(&prepare.jail)?;
+    fn make(&mut self, prepare: &JailRequest, control: OwnedFd) -> Result<(), MakeError> {
+        let jid = sys::create_jail(&prepare.jail).map_err(MakeError::Jail)?;
         match self.start(prepare, jid, control) {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -157,10 +202,15 @@ impl Launcher {
         }
     }
 
-    fn start(&mut self, prepare: &JailRequest, jid: c_int, control: OwnedFd) -> Result<(), String> {
-        let (near, far) = wire::pair().map_err(|e| e.to_string())?;
+    fn start(
+        &mut self,
+        prepare: &JailRequest,
+        jid: c_int,
+        control: OwnedFd,
+    ) -> Result<(), MakeError> {
+        let (near, far) = wire::pair().map_err(MakeError::Socket)?;
         // SAFETY: this process has one thread, so the child is a whole copy of it.
-        let pid = match unsafe { fork() }.map_err(|e| format!("fork: {e}"))? {
+        let pid = match unsafe { fork() }.map_err(MakeError::Fork)? {
             ForkResult::Child => {
                 drop(near);
                 Child { prepare, jid, control, launcher: far }.run()
@@ -178,7 +228,7 @@ impl Launcher {
         if let Err(error) = close_jail(&near, prepare) {
             // The process ends when its jail does, and is reported like any other; the reason is on its control socket
             // only if it was its own, so this one is said here.
-            eprintln!("sky-island launcher: {}: {error}", prepare.id);
+            eprintln!("sky-island launcher: {}: {}", prepare.id, chain(&error));
             // It may not be in its jail yet. It is not waited for before this, so the number is still its own.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             sys::remove_jail(jid);
@@ -254,24 +304,24 @@ impl Launcher {
 }
 
 /// Waits until a new process has changed its user, and takes from its jail what it needed for that.
-fn close_jail(near: &OwnedFd, prepare: &JailRequest) -> Result<(), String> {
+fn close_jail(near: &OwnedFd, prepare: &JailRequest) -> Result<(), CloseError> {
     let mut fds = [PollFd::new(near.as_fd(), PollFlags::POLLIN)];
     match poll(&mut fds, PollTimeout::from(SETTLE_WAIT)) {
-        Ok(0) => return Err("it did not settle in time".into()),
+        Ok(0) => return Err(CloseError::Late),
         Ok(_) => {}
-        Err(error) => return Err(format!("poll: {error}")),
+        Err(error) => return Err(CloseError::Hear(error)),
     }
     let mut byte = [0];
     match nix::unistd::read(near, &mut byte) {
         // It has failed, says so to the server, and ends.
         Ok(0) => return Ok(()),
         Ok(_) => {}
-        Err(error) => return Err(format!("read: {error}")),
+        Err(error) => return Err(CloseError::Hear(error)),
     }
     if !prepare.last.is_empty() {
-        sys::update_jail(&prepare.last)?;
+        sys::update_jail(&prepare.last).map_err(CloseError::Jail)?;
     }
-    nix::unistd::write(near, b"!").map(|_| ()).map_err(|error| format!("write: {error}"))
+    nix::unistd::write(near, b"!").map(|_| ()).map_err(CloseError::Answer)
 }
 
 /// How a process ended. One that was killed by nobody that we know of, while its island used much memory, met the limit
@@ -286,6 +336,7 @@ fn exit(status: c_int, heavy: bool) -> Exit {
 }
 
 /// [`run`] on the socket that is this process's stdin, which then reads as empty.
-pub(crate) fn run_on_stdin() -> Result<(), String> {
-    run(process::socket_on_stdin().map_err(|error| error.to_string())?)
+pub(crate) fn run_on_stdin() -> Result<(), LauncherError> {
+    let step = "take its socket from stdin";
+    run(process::socket_on_stdin().map_err(|cause| LauncherError::Step { step, cause })?)
 }

@@ -41,6 +41,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ::host::net::alias::AliasError;
+use common::causes::chain;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -69,8 +71,17 @@ pub struct FreeBsd {
     host: Arc<Host>,
     janitor: Arc<Janitor<IslandId>>,
     findings: Vec<Finding>,
-    network: Result<(), String>,
+    network: Result<(), NoAddresses>,
     owners: Arc<ResourceOwners>,
+}
+
+/// Why islands have no addresses.
+#[derive(Debug, thiserror::Error)]
+enum NoAddresses {
+    #[error("no address pool is configured; set network.ip4, network.ip6 or network.pools")]
+    NoPool,
+    #[error("the interfaces of the address pools cannot be prepared")]
+    Interfaces(#[source] AliasError),
 }
 
 impl FreeBsd {
@@ -89,10 +100,11 @@ impl FreeBsd {
         let host = Arc::new(host);
         let mut network = Ok(());
         if options.jails.as_ref().is_some_and(|jails| jails.sweep) {
-            network = sweep::reconcile(&host, &janitor).await?.network;
+            let left = sweep::reconcile(&host, &janitor).await?;
+            network = left.network.map_err(NoAddresses::Interfaces);
         }
         if options.pools.pools().is_empty() {
-            network = Err("no pool of addresses is configured".to_owned());
+            network = Err(NoAddresses::NoPool);
         }
         if let Some(jails @ Jails { address_space: None, sweep: true, .. }) = options.jails {
             let host = host.clone();
@@ -224,7 +236,7 @@ impl Backend for FreeBsd {
     }
 
     fn network(&self) -> Result<(), String> {
-        self.network.clone()
+        self.network.as_ref().map(|_| ()).map_err(|error| chain(error))
     }
 
     fn usage(&self, id: &IslandId, _: Option<i32>) -> Option<Usage> {

@@ -8,8 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::causes::chain;
+use host::exec::ExecError;
+use host::net::alias::AliasError;
 use host::net::{Alias, Lease, alias};
+use host::zfs::ZfsError;
 use tokio::sync::oneshot;
 
 use crate::backend::BoxFuture;
@@ -23,6 +25,37 @@ use crate::launcher::uids::Uid;
 
 /// How long the launcher may take to confirm an island's end before the jail is removed by command.
 const LAUNCHER_WAIT: Duration = Duration::from_secs(5);
+
+/// Why a part of an island is still there.
+#[derive(Debug, thiserror::Error)]
+pub enum TeardownError {
+    /// jail(8) failed.
+    #[error("the jail cannot be removed")]
+    Jail(#[source] ExecError),
+    /// umount(8) failed.
+    #[error("{} cannot be unmounted", at.display())]
+    Mount {
+        /// Where something is mounted.
+        at: PathBuf,
+        #[source]
+        cause: ExecError,
+    },
+    /// rctl(8) failed.
+    #[error("the limits of the jail cannot be removed")]
+    Rules(#[source] ExecError),
+    /// The root's dataset is busy, or ZFS failed.
+    #[error("the root cannot be destroyed")]
+    Root(#[source] ZfsError),
+    /// The alias of the address is still on its interface.
+    #[error("the address cannot be removed from its interface")]
+    Address(#[source] AliasError),
+    /// jls(8) or mount(8) failed.
+    #[error("the host does not say what is left")]
+    Look(#[source] ExecError),
+    /// The kernel keeps the jail for a connection that is not closed yet.
+    #[error("the jail {0} is still dying; its connections keep its address")]
+    Dying(IslandId),
+}
 
 /// What one island has.
 pub struct JailResources {
@@ -68,42 +101,42 @@ impl JailResources {
     }
 
     /// Undoes what is left to undo, the last made first. To be called again after a failure, which says what was busy.
-    pub(super) async fn give_back(&mut self, host: &Host) -> Result<(), String> {
+    pub(super) async fn give_back(&mut self, host: &Host) -> Result<(), TeardownError> {
         if self.exit.is_some() {
             self.end_by_launcher(host).await;
         }
         let exec = &*host.exec;
-        let text = |error: host::exec::ExecError| chain(&error);
         if self.jail {
-            jails::remove(exec, &self.id).await.map_err(text)?;
+            jails::remove(exec, &self.id).await.map_err(TeardownError::Jail)?;
             self.jail = false;
         }
         self.writing = None;
         while let Some(at) = self.mounts.last() {
-            mounts::unmount(exec, at).await.map_err(text)?;
+            let failed = |cause| TeardownError::Mount { at: at.clone(), cause };
+            mounts::unmount(exec, at).await.map_err(failed)?;
             self.mounts.pop();
         }
         if self.rules {
-            rules::remove(exec, &self.id).await.map_err(text)?;
+            rules::remove(exec, &self.id).await.map_err(TeardownError::Rules)?;
             self.rules = false;
         }
         if self.root {
             if let Err(error) = host.storage.destroy(&self.id).await {
                 // A mount(8) that was killed may have mounted after it was looked for.
                 let root = host.storage.root_of(&self.id).folder;
-                let mut found = mounts::below(exec, &root).await.map_err(text)?;
+                let mut found = mounts::below(exec, &root).await.map_err(TeardownError::Look)?;
                 found.reverse();
                 self.mounts = found;
-                return Err(chain(&error));
+                return Err(TeardownError::Root(error));
             }
             self.root = false;
         }
         if let Some(lease) = &self.lease {
             let removed = alias::take(exec, &host.ledger, &Alias::of(lease)).await;
-            removed.map_err(|error| chain(&error))?;
-            let jails = jails::list(exec, &host.run).await.map_err(text)?;
+            removed.map_err(TeardownError::Address)?;
+            let jails = jails::list(exec, &host.run).await.map_err(TeardownError::Look)?;
             if jails.iter().any(|jail| jail.id == self.id) {
-                return Err(format!("the jail {} is still dying", self.id));
+                return Err(TeardownError::Dying(self.id.clone()));
             }
             self.lease = None;
         }

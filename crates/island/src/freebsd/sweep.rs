@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::exec::Executor;
+use host::net::alias::AliasError;
 
 use crate::backend::Options;
 use crate::backend::StartError;
@@ -48,7 +49,7 @@ pub async fn sweep_on(
     let Leftovers { islands, foreign, network } = reconcile(&host, &janitor).await?;
     let busy = janitor.drain(WAIT).await;
     host.link.close().await;
-    network.map_err(StartError::Refused)?;
+    network.map_err(refused)?;
     let gone = islands.iter().filter(|id| !busy.contains(id)).map(IslandId::to_string).collect();
     let busy = busy.iter().map(IslandId::to_string).collect();
     Ok(Swept { gone, busy, foreign })
@@ -59,7 +60,7 @@ pub(super) struct Leftovers {
     islands: Vec<IslandId>,
     foreign: Vec<String>,
     /// Whether islands can have addresses now, or why not.
-    pub(super) network: Result<(), String>,
+    pub(super) network: Result<(), AliasError>,
 }
 
 /// Hands everything that an earlier start left to the janitor, and says what that is, and what is none of ours.

@@ -13,24 +13,35 @@ use crate::launcher::process::LINE;
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<libc::kinfo_proc>() == 1088);
 
-/// Room for what the kernel has to say about a parameter.
-const COMPLAINT: usize = 256;
+/// Room for the kernel's message about a parameter.
+const MESSAGE: usize = 256;
 
 /// Room for the counters of a subject: 25 lines of at most 40 bytes on FreeBSD 15.
 const COUNTERS: usize = 8192;
 
+/// Why jail_set(2) did not make or change a jail.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum JailSetError {
+    /// The kernel names the parameter that it refuses.
+    #[error("jail_set(2) refused a parameter: {0}")]
+    Parameter(String),
+    /// The kernel gives an error number alone.
+    #[error("jail_set(2) failed")]
+    System(#[source] io::Error),
+}
+
 /// Makes a jail and returns its number.
-pub(super) fn create_jail(params: &[Param]) -> Result<c_int, String> {
+pub(super) fn create_jail(params: &[Param]) -> Result<c_int, JailSetError> {
     jail_set(params, libc::JAIL_CREATE)
 }
 
 /// Changes a jail, which the parameters name.
-pub(super) fn update_jail(params: &[Param]) -> Result<(), String> {
+pub(super) fn update_jail(params: &[Param]) -> Result<(), JailSetError> {
     jail_set(params, libc::JAIL_UPDATE).map(|_| ())
 }
 
-fn jail_set(params: &[Param], flags: c_int) -> Result<c_int, String> {
-    let mut complaint = vec![0u8; COMPLAINT];
+fn jail_set(params: &[Param], flags: c_int) -> Result<c_int, JailSetError> {
+    let mut message = vec![0u8; MESSAGE];
     let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = params.iter().map(encode).collect();
     let mut iov = Vec::with_capacity(2 * pairs.len() + 2);
     for (name, value) in &mut pairs {
@@ -39,7 +50,7 @@ fn jail_set(params: &[Param], flags: c_int) -> Result<c_int, String> {
     }
     let mut name = b"errmsg\0".to_vec();
     iov.push(slice(&mut name));
-    iov.push(slice(&mut complaint));
+    iov.push(slice(&mut message));
     // SAFETY: each iovec points at a vector that lives until the call returns, with that vector's length; an empty value
     // is a null pointer of length 0, as a parameter without a value is written.
     let jid = unsafe { libc::jail_set(iov.as_mut_ptr(), iov.len() as _, flags) };
@@ -47,9 +58,11 @@ fn jail_set(params: &[Param], flags: c_int) -> Result<c_int, String> {
         return Ok(jid);
     }
     let error = io::Error::last_os_error();
-    let end = complaint.iter().position(|byte| *byte == 0).unwrap_or(0);
-    let said = String::from_utf8_lossy(&complaint[..end]);
-    Err(if said.is_empty() { format!("jail_set: {error}") } else { format!("jail_set: {said}") })
+    let end = message.iter().position(|byte| *byte == 0).unwrap_or(0);
+    match String::from_utf8_lossy(&message[..end]) {
+        text if text.is_empty() => Err(JailSetError::System(error)),
+        text => Err(JailSetError::Parameter(text.into_owned())),
+    }
 }
 
 fn slice(bytes: &mut Vec<u8>) -> libc::iovec {
