@@ -48,7 +48,7 @@ mod sandbox {
             let lines =
                 text.lines().filter_map(|line| line.trim().strip_prefix("mod ")?.strip_suffix(';'));
             lines
-                .filter(|name| !["linux", "freebsd", "addresses", "berths"].contains(name))
+                .filter(|name| !["linux", "freebsd", "addresses", "zygotes"].contains(name))
                 .collect::<Vec<_>>()
         };
         let (own, freebsd) = (include_str!("sandbox.rs"), include_str!("sandbox_freebsd.rs"));

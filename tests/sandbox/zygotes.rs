@@ -23,7 +23,7 @@ macro_rules! alone {
     ($name:ident, |$host:ident| $body:block) => {
         #[test]
         fn $name() {
-            alone(concat!("sandbox::berths::", stringify!($name)), 0, |$host: &Host| $body);
+            alone(concat!("sandbox::zygotes::", stringify!($name)), 0, |$host: &Host| $body);
         }
     };
 }
@@ -132,7 +132,7 @@ alone!(a_program_that_is_none_is_refused_with_the_reason, |host| {
 
 #[test]
 fn an_island_made_ahead_refuses_a_program_that_is_none() {
-    let name = "sandbox::berths::an_island_made_ahead_refuses_a_program_that_is_none";
+    let name = "sandbox::zygotes::an_island_made_ahead_refuses_a_program_that_is_none";
     alone(name, 1, refuse_what_is_no_program);
 }
 
@@ -168,7 +168,7 @@ alone!(an_island_is_killed_whatever_its_berth_is_about, |host| {
 
 fn with_memory(host: &Host, deed: &[&str], memory: u64) -> Spec {
     let mut spec = host.function(deed);
-    (spec.limits.memory, spec.limits.processes) = (memory, 20);
+    (spec.setup.resources.memory, spec.setup.resources.processes) = (memory, 20);
     spec
 }
 

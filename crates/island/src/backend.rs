@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::IslandId;
 use crate::registry::table::State;
-use crate::spec::{Purpose, Spec};
+use crate::spec::{Purpose, Resources, Spec};
 
 /// A future that a trait object can return.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -208,8 +208,8 @@ pub struct Options {
     pub launcher: std::path::PathBuf,
     /// Go's archive of time zones, for functions that ask for one.
     pub zones: Option<std::path::PathBuf>,
-    /// The limits of a function's island, which islands are made ahead with.
-    pub function: crate::Limits,
+    /// How much a function's island may use: islands are made ahead with it.
+    pub function: Resources,
     /// How many function islands are made ahead.
     pub ahead: usize,
     /// FreeBSD's datasets; elsewhere there are none.

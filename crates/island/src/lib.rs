@@ -32,7 +32,10 @@ pub use pool::warm::{Function, PoolLimits, WarmPool};
 pub use registry::info::IslandInfo;
 pub use registry::table::State;
 pub use run::islands::{Ending, Islands, Outcome};
-pub use spec::{Bind, Disk, Label, Limits, Overlay, Program, Purpose, Rights, Spec, ToolRights};
+pub use spec::{
+    Bind, Bounds, Disk, Label, Limits, Overlay, Program, Purpose, Resources, Rights, Setup, Spec,
+    ToolRights,
+};
 
 /// Is a launcher of islands until the server goes away: the hidden subcommand `launcher`, whose stdin is the socket.
 pub fn run_launcher() -> std::process::ExitCode {

@@ -219,14 +219,18 @@ impl Config {
 
     /// The limits of a function's island.
     pub fn function_limits(&self) -> island::Limits {
-        island::Limits {
-            deadline: self.jails.exec_timeout.get(),
+        let resources = island::Resources {
             memory: self.limits.memory.get(),
             processes: self.limits.processes,
-            output: self.limits.output.get(),
+            processor_time: Some(self.jails.exec_timeout.get()),
             tmp: self.limits.tmp.get(),
             disk: None,
-        }
+        };
+        let bounds = island::Bounds {
+            deadline: self.jails.exec_timeout.get(),
+            output: self.limits.output.get(),
+        };
+        island::Limits { resources, bounds }
     }
 
     /// The deadline of a build.

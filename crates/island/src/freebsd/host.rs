@@ -25,7 +25,7 @@ use crate::id::IslandId;
 use crate::launcher::client::{LauncherClient, LauncherConfig};
 use crate::launcher::uids::UidPool;
 use crate::launcher::wire;
-use crate::spec::Limits;
+use crate::spec::Resources;
 
 /// A host that islands can be made on.
 pub struct Host {
@@ -126,7 +126,7 @@ impl Host {
     pub(super) async fn make(
         &self,
         plan: &IslandPlan,
-        limits: &Limits,
+        limits: &Resources,
         user: u32,
         lease: Option<Arc<Lease>>,
         resources: &mut JailResources,

@@ -115,7 +115,7 @@ impl FreeBsd {
     }
 
     async fn start_island(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
-        let lease = spec.address.clone();
+        let lease = spec.setup.address.clone();
         let base = self.host.base.load(Ordering::Relaxed);
         let plan = plan::plan(spec, base, lease.as_ref().map(|lease| lease.address()))?;
         let id = IslandId::mint();
@@ -123,7 +123,7 @@ impl FreeBsd {
         let user = self.user(spec, &mut resources)?;
         let owned = self.owners.hold(resources)?;
         // In a task of its own, for a command that is cut off may do its work after that was undone.
-        let making = tokio::spawn(owned.make(plan, spec.limits.clone(), user, lease));
+        let making = tokio::spawn(owned.make(plan, spec.setup.resources.clone(), user, lease));
         let (owned, made) = making.await.map_err(host::refused)??;
         // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
         let control = unsafe { AsyncFd::register(made) }
@@ -136,7 +136,7 @@ impl FreeBsd {
 
     /// The user of an island: a function's is its own until all is given back.
     fn user(&self, spec: &Spec, resources: &mut JailResources) -> Result<u32, StartError> {
-        let user = match &spec.rights {
+        let user = match &spec.setup.rights {
             Rights::Function => {
                 resources._user = self.host.users.take();
                 resources._user.as_ref().map(|uid| uid.host_id())
@@ -149,7 +149,7 @@ impl FreeBsd {
 
 /// Tells an island what to become, within its deadline.
 async fn send(control: &AsyncFd<OwnedFd>, spec: &Spec, stdio: &Stdio) -> std::io::Result<()> {
-    let function = matches!(spec.rights, Rights::Function);
+    let function = matches!(spec.setup.rights, Rights::Function);
     let (program, file) = match &spec.program {
         // Its root is made with it.
         Program::File(_) if function => (Some(FUNCTION_PROGRAM.to_owned()), None),
@@ -168,7 +168,7 @@ async fn send(control: &AsyncFd<OwnedFd>, spec: &Spec, stdio: &Stdio) -> std::io
     let send = control.async_io(Interest::WRITABLE, |socket| outgoing.advance(socket.as_raw_fd()));
     // A launcher that stands still takes nothing.
     let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "nobody took its program");
-    timeout(spec.limits.deadline, send).await.unwrap_or_else(|_| Err(late()))
+    timeout(spec.bounds.deadline, send).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Waits for the end of an island and tells a program's end from a failure to become it.
@@ -282,6 +282,7 @@ pub async fn findings(options: &Options) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::{Bounds, Limits, Resources};
 
     #[tokio::test]
     async fn an_island_that_takes_no_program_is_not_waited_for_without_end() {
@@ -290,14 +291,10 @@ mod tests {
         let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
         nix::fcntl::fcntl(&near, flags).unwrap();
         let program = || std::fs::File::open("/dev/null").unwrap();
-        let limits = crate::Limits {
-            deadline: Duration::from_millis(50),
-            memory: 1,
-            processes: 1,
-            output: 1,
-            tmp: 1,
-            disk: None,
-        };
+        let resources =
+            Resources { memory: 1, processes: 1, processor_time: None, tmp: 1, disk: None };
+        let bounds = Bounds { deadline: Duration::from_millis(50), output: 1 };
+        let limits = Limits { resources, bounds };
         let mut spec = Spec::function(Arc::new(program()), limits);
         spec.env.push(format!("LONG={}", "x".repeat(100_000)));
         let stdio = Stdio {

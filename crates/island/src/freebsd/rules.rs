@@ -7,7 +7,7 @@ use host::exec::{Command, ExecError, Executor};
 
 use crate::freebsd::plan::IslandPlan;
 use crate::id::IslandId;
-use crate::spec::Limits;
+use crate::spec::Resources;
 
 /// Descriptors that all processes of an island may have open together, for each that one may have.
 const SHARED_FILES: u64 = 4;
@@ -18,7 +18,7 @@ const OFF: &str = "RACCT/RCTL";
 ///
 /// Processor time is bounded as a sum until the deadline, and not as a rate: a process that `pcpu` slows down sleeps in the
 /// kernel where not even a kill wakes it.
-pub fn rules(id: &IslandId, plan: &IslandPlan, limits: &Limits, processors: u64) -> Vec<String> {
+pub fn rules(id: &IslandId, plan: &IslandPlan, limits: &Resources, processors: u64) -> Vec<String> {
     let mut rules = vec![
         ("maxproc", "deny", limits.processes),
         ("nthr", "deny", limits.processes),
@@ -27,8 +27,10 @@ pub fn rules(id: &IslandId, plan: &IslandPlan, limits: &Limits, processors: u64)
         ("memoryuse", "sigkill", plan.memory),
     ];
     if plan.function {
-        let seconds = limits.deadline.as_secs() + 1;
-        rules.push(("cputime", "sigkill", seconds * processors.saturating_sub(1).max(1)));
+        if let Some(time) = limits.processor_time {
+            let seconds = time.as_secs() + 1;
+            rules.push(("cputime", "sigkill", seconds * processors.saturating_sub(1).max(1)));
+        }
         // Memory that no process maps is in nobody's address space, but it is reserved like all other.
         rules.push(("swapuse", "deny", plan.bounds.address_space));
     }
@@ -84,12 +86,11 @@ mod tests {
         }
     }
 
-    fn limits() -> Limits {
-        Limits {
-            deadline: Duration::from_secs(5),
+    fn limits() -> Resources {
+        Resources {
             memory: 64 << 20,
             processes: 20,
-            output: 0,
+            processor_time: Some(Duration::from_secs(5)),
             tmp: 0,
             disk: None,
         }

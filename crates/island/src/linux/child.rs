@@ -59,7 +59,9 @@ impl Child<'_> {
         self.group.map_or(Ok(()), Cgroup::join_late).map_err(failed("join the cgroup"))?;
         let rules = self.settle()?;
         let execution = Execution::receive(&self.control, rules)?;
-        Err(execution.failure(&execution.begin()))
+        // SAFETY: `receive` has left the program's descriptor open.
+        let error = unsafe { execution.begin() };
+        Err(execution.failure(&error))
     }
 
     /// Everything that does not depend on the program.
@@ -73,7 +75,9 @@ impl Child<'_> {
         confine::limit(&self.prepare.bounds, self.group.is_some()).map_err(failed("limits"))?;
         confine::keep_privileges_from_programs().map_err(failed("give up capabilities"))?;
         confine::drop_privileges(FilterToken::NONE).map_err(failed("drop privileges"))?;
-        sys::close_all_from(process::LINE + 1, &[self.control.as_raw_fd()]);
+        // SAFETY: this process leaves by an exec or by `exit_now`, so it drops no owner of a
+        // descriptor that is closed; of those it uses only `control`, which stays open.
+        unsafe { sys::close_all_from(process::LINE + 1, &[self.control.as_raw_fd()]) };
         let rules = confine::file_rules(&writable, self.prepare.network != Network::None)?;
         seccompiler::apply_filter(self.filter).map_err(|e| format!("seccomp: {e}"))?;
         Ok(rules)
@@ -123,8 +127,8 @@ pub(crate) fn end_of(pid: Pid) -> Option<Exit> {
 pub(crate) struct Execution {
     program: Option<RawFd>,
     path: CString,
-    args: sys::Words,
-    env: sys::Words,
+    args: sys::StringArray,
+    env: sys::StringArray,
     folder: CString,
     name: String,
 }
@@ -133,7 +137,7 @@ impl Execution {
     /// `program` is its descriptor, where `go` names no path.
     pub(crate) fn new(go: ExecRequest, program: Option<RawFd>) -> Result<Self, String> {
         let words = |texts: &[String]| {
-            sys::Words::new(texts).map_err(|error| format!("{texts:?} holds a NUL: {error}"))
+            sys::StringArray::new(texts).map_err(|error| format!("{texts:?} holds a NUL: {error}"))
         };
         let (args, env) = (words(&go.args)?, words(&go.env)?);
         let path = CString::new(go.program.unwrap_or_default()).map_err(|e| e.to_string())?;
@@ -168,8 +172,13 @@ impl Execution {
     }
 
     /// The last step; returns only its failure, having changed nothing in memory.
-    pub(crate) fn begin(&self) -> io::Error {
-        sys::exec(self.program, &self.path, &self.args, &self.env)
+    ///
+    /// # Safety
+    ///
+    /// The program's descriptor that [`Execution::new`] was given is still open in this process.
+    pub(crate) unsafe fn begin(&self) -> io::Error {
+        // SAFETY: the caller promises that the descriptor is open.
+        unsafe { sys::exec(self.program, &self.path, &self.args, &self.env) }
     }
 
     /// That failure, for the server.

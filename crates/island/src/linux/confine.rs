@@ -57,7 +57,8 @@ pub(crate) fn yield_processor() -> io::Result<()> {
 /// No privilege by exec, for this process and all that it forks.
 pub(crate) fn keep_privileges_from_programs() -> io::Result<()> {
     sys::drop_bounding()?;
-    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
+    // SAFETY: the argument is a switch.
+    unsafe { sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1) }
 }
 
 /// No capability in any set, and an end with the end of whoever forked this process.
@@ -68,8 +69,10 @@ pub(crate) fn drop_privileges(token: FilterToken) -> io::Result<()> {
 
 /// Ends when whoever forked this process does; to be said again after each change of the user.
 pub(crate) fn die_with_parent() -> io::Result<()> {
-    sys::prctl(libc::PR_SET_DUMPABLE, 0)?;
-    sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
+    // SAFETY: the argument is a switch.
+    unsafe { sys::prctl(libc::PR_SET_DUMPABLE, 0) }?;
+    // SAFETY: the argument is a signal's number.
+    unsafe { sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) }
 }
 
 /// The landlock rules of an island: everything readable, `writable` folders writable, no TCP and no talk to processes

@@ -18,9 +18,10 @@ use crate::launcher::wire;
 use crate::linux::cgroup::{Cgroup, CgroupSet};
 use crate::linux::child::Child;
 use crate::linux::confine::NOBODY;
+use crate::linux::fork::{self, Forked, SharedNumber};
 use crate::linux::protocol::{IslandRequest, MADE, Network};
 use crate::linux::seccomp::{self, FilterToken};
-use crate::linux::sys::{self, Forked, SharedNumber};
+use crate::linux::sys;
 use crate::linux::zygote::pool::Zygote;
 use crate::linux::zygote::process;
 
@@ -156,7 +157,8 @@ impl Maker {
         into: Option<BorrowedFd<'_>>,
     ) -> Result<(Forked, PipeReader, PipeWriter), String> {
         let (mapped, go_ahead) = io::pipe().map_err(|error| error.to_string())?;
-        let forked = sys::fork_into(flags, into);
+        // SAFETY: a launcher has a single thread: it starts no runtime and no other thread.
+        let forked = unsafe { fork::fork_into(flags, into) };
         Ok((forked.map_err(|error| format!("clone3: {error}"))?, mapped, go_ahead))
     }
 

@@ -13,6 +13,7 @@
 mod cgroup;
 mod child;
 mod confine;
+mod fork;
 pub(crate) mod launcher;
 mod maker;
 mod meter;
@@ -53,7 +54,7 @@ use crate::launcher::client::{LauncherClient, LauncherConfig, ListedIsland};
 use crate::launcher::uids::{Uid, UidPool};
 use crate::launcher::wire::{self, ExecRequest};
 use crate::registry::table::State;
-use crate::spec::{Limits, Program, Purpose, Rights, Spec, ToolRights};
+use crate::spec::{Program, Purpose, Resources, Rights, Setup, Spec, ToolRights};
 
 /// How often, and how long, the removal of the server's groups is tried.
 const HOME_RETRIES: usize = 200;
@@ -161,7 +162,8 @@ impl Linux {
         stdio: Stdio,
     ) -> Result<Started, StartError> {
         let (id, uid) = (IslandId::mint(), self.uids.take());
-        let bounds = ProcessBounds::of(&spec.limits, spec.limits.tmp);
+        let resources = &spec.setup.resources;
+        let bounds = ProcessBounds::of(resources, resources.tmp);
         let prepare = a_function(&id, uid.as_ref(), bounds, protocol::Network::None);
         let prepare = IslandRequest { go: Some(go(spec, None)), ..prepare };
         let program = program.as_fd().try_clone_to_owned().map_err(StartError::Descriptors)?;
@@ -169,7 +171,11 @@ impl Linux {
         Ok(Started { id, exit: Box::pin(end_of(exit)) })
     }
 
-    fn prepare_tool(&self, tool: &ToolRights, limits: &Limits) -> Result<Prepared, StartError> {
+    fn prepare_tool(
+        &self,
+        tool: &ToolRights,
+        resources: &Resources,
+    ) -> Result<Prepared, StartError> {
         let prepare = IslandRequest {
             id: IslandId::mint().to_string(),
             host_id: self.owner(tool.purpose),
@@ -177,7 +183,7 @@ impl Linux {
                 Purpose::Fetch => protocol::Network::Host,
                 Purpose::Build => protocol::Network::None,
             },
-            bounds: ProcessBounds::of(limits, 0),
+            bounds: ProcessBounds::of(resources, 0),
             background: tool.background,
             root: Some(tools::root(tool)),
             go: None,
@@ -186,8 +192,8 @@ impl Linux {
     }
 
     /// The oldest of the islands made ahead that still lives.
-    fn take_ahead(&self, limits: &Limits) -> Option<Prepared> {
-        let bounds = ProcessBounds::of(limits, limits.tmp);
+    fn take_ahead(&self, resources: &Resources) -> Option<Prepared> {
+        let bounds = ProcessBounds::of(resources, resources.tmp);
         while let Some(mut prepared) = self.ahead.take(bounds) {
             match prepared.exit.try_recv() {
                 Err(oneshot::error::TryRecvError::Empty) => return Some(prepared),
@@ -202,11 +208,11 @@ impl Linux {
     /// A new island with an address, which it has when this returns. None of those is made ahead.
     async fn connect_function(
         &self,
-        limits: &Limits,
+        resources: &Resources,
         lease: Arc<Lease>,
     ) -> Result<(Prepared, Cable), StartError> {
         let network = self.network.as_ref().map_err(|why| StartError::Unsupported(why.clone()))?;
-        let (bounds, dns) = (ProcessBounds::of(limits, limits.tmp), lease.dns().to_vec());
+        let (bounds, dns) = (ProcessBounds::of(resources, resources.tmp), lease.dns().to_vec());
         let mut prepared = self.prepare_function(bounds, protocol::Network::Address { dns })?;
         let namespace = match timeout(MADE_WAIT, prepared.namespace()).await {
             Ok(Ok(namespace)) => namespace,
@@ -218,26 +224,27 @@ impl Linux {
     }
 
     async fn start_now(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
-        let (prepared, cable) = match (&spec.rights, &spec.address) {
+        let Setup { rights, resources, address } = &spec.setup;
+        let (prepared, cable) = match (rights, address) {
             (Rights::Function, None) => {
                 self.refill_later();
-                match (self.take_ahead(&spec.limits), &spec.program) {
+                match (self.take_ahead(resources), &spec.program) {
                     (Some(prepared), _) => (prepared, None),
                     (None, Program::File(program)) => {
                         return self.start_at_once(spec, program, stdio);
                     }
                     (None, Program::Path(_)) => {
-                        let bounds = ProcessBounds::of(&spec.limits, spec.limits.tmp);
+                        let bounds = ProcessBounds::of(resources, resources.tmp);
                         (self.prepare_function(bounds, protocol::Network::None)?, None)
                     }
                 }
             }
             (Rights::Function, Some(lease)) => {
-                let connected = self.connect_function(&spec.limits, lease.clone());
+                let connected = self.connect_function(resources, lease.clone());
                 let (prepared, cable) = connected.await?;
                 (prepared, Some(cable))
             }
-            (Rights::Tool(tool), _) => (self.prepare_tool(tool, &spec.limits)?, None),
+            (Rights::Tool(tool), _) => (self.prepare_tool(tool, resources)?, None),
         };
         let (program, file) = match &spec.program {
             Program::File(file) => (None, Some(file.as_fd())),

@@ -75,9 +75,9 @@ impl Group {
         }
     }
 
-    /// Whether it is for this artifact, with these limits.
+    /// Whether its islands can serve a call of this artifact with this setup, whatever the call is bounded by.
     pub(crate) fn is_for(&self, function: &Function, spec: &Spec) -> bool {
-        self.artifact == function.artifact && self.spec.limits == spec.limits
+        self.artifact == function.artifact && self.spec.setup.serves(&spec.setup)
     }
 
     fn count(&self) -> usize {
@@ -253,7 +253,7 @@ impl PoolPolicy {
     /// Bytes of memory that all hold together. One that cannot be looked at may hold all that it may use.
     fn memory(&self) -> u64 {
         let of = |group: &Group| {
-            let most = group.spec.limits.memory;
+            let most = group.spec.setup.resources.memory;
             group.waiting.iter().map(|one| one.idle_check.memory.unwrap_or(most)).sum::<u64>()
         };
         self.groups.values().map(of).sum()
@@ -289,17 +289,13 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Limits;
+    use crate::spec::{Bounds, Limits, Resources};
 
     fn function() -> (Function, Spec) {
-        let limits = Limits {
-            deadline: Duration::from_secs(1),
-            memory: 1,
-            processes: 1,
-            output: 1,
-            tmp: 1,
-            disk: None,
-        };
+        let resources =
+            Resources { memory: 1, processes: 1, processor_time: None, tmp: 1, disk: None };
+        let bounds = Bounds { deadline: Duration::from_secs(1), output: 1 };
+        let limits = Limits { resources, bounds };
         let program = Arc::new(std::fs::File::open("/dev/null").unwrap());
         let function = Function { name: "f".into(), artifact: "a".into() };
         (function, Spec::function(program, limits))
@@ -324,12 +320,15 @@ mod tests {
     }
 
     #[test]
-    fn another_artifact_and_other_limits_are_for_another_group() {
+    fn another_artifact_and_another_setup_are_for_another_group_and_other_bounds_are_not() {
         let (function, spec) = function();
         let group = Group::new(&function, &spec, Instant::now());
         assert!(group.is_for(&function, &Spec { arguments: Some(vec![1]), ..spec.clone() }));
-        let more = Limits { memory: 2, ..spec.limits.clone() };
-        assert!(!group.is_for(&function, &Spec { limits: more, ..spec.clone() }));
+        let mut with_more_memory = spec.clone();
+        with_more_memory.setup.resources.memory = 2;
+        assert!(!group.is_for(&function, &with_more_memory));
+        let bounds = Bounds { deadline: Duration::from_secs(9), output: 9 };
+        assert!(group.is_for(&function, &Spec { bounds, ..spec.clone() }));
         let newer = Function { artifact: "b".into(), ..function };
         assert!(!group.is_for(&newer, &spec));
     }

@@ -18,7 +18,7 @@ use crate::run::channel::{CallChannel, Reply};
 use crate::run::islands::{Ending, Islands, Outcome, ending};
 use crate::run::metrics::IslandMetrics;
 use crate::run::output::{OutputReader, TooMuch};
-use crate::spec::{Limits, Spec};
+use crate::spec::{Resources, Spec};
 
 /// How long the system may take to confirm the end of an island that was killed.
 const KILL_WAIT: Duration = Duration::from_secs(10);
@@ -60,7 +60,7 @@ impl Running {
     /// Starts an island.
     pub(crate) async fn start(islands: &Islands, spec: &Spec) -> Result<Self, StartError> {
         let began = Instant::now();
-        let pipe = || OutputReader::pipe(spec.limits.output).map_err(StartError::Descriptors);
+        let pipe = || OutputReader::pipe(spec.bounds.output).map_err(StartError::Descriptors);
         let ((stdout, stdout_end), (stderr, stderr_end)) = (pipe()?, pipe()?);
         let stdin = input(&spec.stdin).map_err(StartError::Descriptors)?;
         let channel = spec.arguments.as_ref().map(|_| CallChannel::new()).transpose();
@@ -78,6 +78,9 @@ impl Running {
     /// still run; after anything else it has ended.
     pub(crate) async fn serve(&mut self, spec: &Spec) -> Served {
         self.entry.serves(&spec.label);
+        // A warm island was started before its call was known.
+        self.stdout.set_limit(spec.bounds.output);
+        self.stderr.set_limit(spec.bounds.output);
         let stop = self.first(spec).await;
         let stopped = matches!(stop, StopCause::Ended(_)) && self.entry.is_stopped();
         // The word and the end can come in one moment.
@@ -102,7 +105,7 @@ impl Running {
             ending = ending.map(|_| Ending::Output);
         }
         // Between two measurings there is room for a quick one.
-        if is_over_disk(&spec.limits).await {
+        if is_over_disk(&spec.setup.resources).await {
             ending = ending.map(|_| Ending::Disk);
         }
         // One that had done all it was to do has an answer, stopped or not.
@@ -113,8 +116,7 @@ impl Running {
     }
 
     async fn first(&mut self, spec: &Spec) -> StopCause {
-        let limits = &spec.limits;
-        let deadline = Instant::now() + limits.deadline;
+        let deadline = Instant::now() + spec.bounds.deadline;
         let Self { exit, stdout, stderr, channel, .. } = self;
         let Some(end) = exit else {
             return StopCause::Ended(Err(StartError::Refused("it has ended".into())));
@@ -141,7 +143,7 @@ impl Running {
             exit = &mut *end => StopCause::Ended(exit),
             limit = written => StopCause::Limit(limit),
             () = sleep_until(deadline.into()) => StopCause::Limit(Ending::Deadline),
-            () = over_disk(limits) => StopCause::Limit(Ending::Disk),
+            () = over_disk(&spec.setup.resources) => StopCause::Limit(Ending::Disk),
         };
         if matches!(stop, StopCause::Ended(_)) {
             self.ended(None);
@@ -252,21 +254,21 @@ fn why(limit: Ending) -> KillReason {
 }
 
 /// Resolves once the island has left too much in its folder.
-async fn over_disk(limits: &Limits) {
-    if limits.disk.is_none() {
+async fn over_disk(resources: &Resources) {
+    if resources.disk.is_none() {
         return std::future::pending().await;
     }
     loop {
         tokio::time::sleep(DISK_INTERVAL).await;
-        if is_over_disk(limits).await {
+        if is_over_disk(resources).await {
             return;
         }
     }
 }
 
 /// Whether more lies in the island's folder than may. What cannot be looked at is more.
-async fn is_over_disk(limits: &Limits) -> bool {
-    let Some(disk) = limits.disk.clone() else { return false };
+async fn is_over_disk(resources: &Resources) -> bool {
+    let Some(disk) = resources.disk.clone() else { return false };
     let measure = move || {
         let sizes = disk.folders.iter().map(|folder| common::disk::usage(folder, u64::MAX));
         sizes.fold(0, u64::saturating_add) > disk.bytes

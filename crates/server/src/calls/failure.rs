@@ -280,17 +280,21 @@ pub(super) fn of_run(outcome: &Outcome, limits: &Limits) -> Failure {
         Ending::Signaled(signal) => {
             (Code::Signaled, with_stderr(format!("signal {signal} ended it")))
         }
-        Ending::Memory => {
-            (Code::OutOfMemory, format!("it needs more memory than {} bytes", limits.memory))
+        Ending::Memory => (
+            Code::OutOfMemory,
+            format!("it needs more memory than {} bytes", limits.resources.memory),
+        ),
+        Ending::Output => {
+            (Code::Output, format!("it writes more than {} bytes", limits.bounds.output))
         }
-        Ending::Output => (Code::Output, format!("it writes more than {} bytes", limits.output)),
         Ending::Disk => (Code::Output, "it leaves more on disk than it may".into()),
         // Whoever gives arguments to a program knows what to do when it cannot represent them.
         Ending::Unrepresentable => (Code::Internal, "its arguments are not representable".into()),
         Ending::Stopped => return stopped(Stage::Run),
-        Ending::Deadline => {
-            (Code::Deadline, with_stderr(format!("it did not end within {:?}", limits.deadline)))
-        }
+        Ending::Deadline => (
+            Code::Deadline,
+            with_stderr(format!("it did not end within {:?}", limits.bounds.deadline)),
+        ),
     };
     Failure::new(code, Stage::Run, detail)
 }
@@ -304,6 +308,7 @@ fn excerpt(stderr: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use island::{Bounds, Resources};
     use std::collections::HashSet;
     use std::time::Duration;
 
@@ -315,14 +320,10 @@ mod tests {
 
     #[test]
     fn a_run_that_failed_is_told_by_its_end() {
-        let limits = Limits {
-            deadline: Duration::from_secs(5),
-            memory: 1,
-            processes: 1,
-            output: 1,
-            tmp: 1,
-            disk: None,
-        };
+        let resources =
+            Resources { memory: 1, processes: 1, processor_time: None, tmp: 1, disk: None };
+        let bounds = Bounds { deadline: Duration::from_secs(5), output: 1 };
+        let limits = Limits { resources, bounds };
         let of = |ending, stderr: &str| {
             let (start, run) = (Duration::ZERO, Duration::ZERO);
             let outcome = Outcome {

@@ -217,7 +217,7 @@ impl CallService {
             let began = Instant::now();
             let lease = self.lease().await;
             times.start += began.elapsed();
-            spec.address = Some(Arc::new(lease?));
+            spec.setup.address = Some(Arc::new(lease?));
             // An island gets its address before its program starts.
             function = None;
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use island::{Islands, Limits};
+use island::{Bounds, Islands, Limits, Resources};
 
 use super::StartupError;
 use crate::compile::Compiler;
@@ -107,7 +107,8 @@ pub(super) fn sources_bounds(config: &Config) -> SourcesBounds {
 }
 
 fn tool_limits(deadline: Duration, memory: u64) -> Limits {
-    Limits { deadline, memory, processes: 0, output: 0, tmp: 0, disk: None }
+    let resources = Resources { memory, processes: 0, processor_time: None, tmp: 0, disk: None };
+    Limits { resources, bounds: Bounds { deadline, output: 0 } }
 }
 
 fn fetch_environment(config: &Config) -> Vec<String> {

@@ -15,8 +15,9 @@ use nix::unistd::Pid;
 
 use crate::launcher::wire::{self, Incoming};
 use crate::linux::cgroup::Cgroup;
+use crate::linux::fork::SharedNumber;
 use crate::linux::protocol::{ForkReport, ForkRequest, ProcessBounds};
-use crate::linux::sys::{self, SharedNumber};
+use crate::linux::sys;
 
 /// How long a berth waits for another island. Making one costs about as much as an island of its own would.
 const IDLE_TIME: Duration = Duration::from_secs(5);

@@ -32,11 +32,12 @@ use crate::launcher::wire::{self, Incoming};
 use crate::linux::cgroup::Cgroup;
 use crate::linux::child::{self, Execution, HOSTNAME};
 use crate::linux::confine;
+use crate::linux::fork::{self, SharedNumber, Stack};
 use crate::linux::meter::{MemoryMeter, first_of};
 use crate::linux::protocol::{ForkReport, ForkRequest, ProcessBounds};
 use crate::linux::root::failed;
 use crate::linux::seccomp::FilterToken;
-use crate::linux::sys::{self, SharedNumber, Stack};
+use crate::linux::sys;
 use crate::linux::zygote::rules::Rules;
 use crate::linux::zygote::tmp::Tmp;
 
@@ -192,7 +193,10 @@ impl Zygote<'_> {
     fn close_launchers_files(&self) {
         let groups = self.group.into_iter().flat_map(Cgroup::descriptors);
         let own = [self.launcher.as_raw_fd(), self.proc.as_raw_fd(), self.mapped.as_raw_fd()];
-        sys::close_all_from(process::LINE + 1, &groups.chain(own).collect::<Vec<_>>());
+        let keep: Vec<_> = groups.chain(own).collect();
+        // SAFETY: this process is a copy of its launcher that leaves only by `exit_now`, so it drops
+        // no owner of a descriptor that is closed, and uses only those that it keeps.
+        unsafe { sys::close_all_from(process::LINE + 1, &keep) };
     }
 
     fn open_own(&self, name: &str, how: OFlag) -> Result<File, String> {
@@ -214,10 +218,13 @@ impl Zygote<'_> {
         // The island inherits the score, which nobody could give it later. It gives the berth its own back.
         let _ = held.score.write_at(FIRST_TO_GO, 0);
         let ZygoteState { stack, process, score, own_score, rules, .. } = held;
-        let begun = sys::run_apart(stack, self.island, self.token, || {
+        let body = || {
             let _ = score.write_at(own_score.as_bytes(), 0);
             self.become_island(process, rules.as_ref(), &orders, &mut said)
-        });
+        };
+        // SAFETY: a zygote has a single thread. `become_island` does not return, and notes in
+        // `said.stage` how far it got; below, a stage that says that it was broken off ends this process.
+        let begun = unsafe { fork::run_apart(stack, self.island, self.token, body) };
         if let Err(error) = begun {
             self.report(Err(format!("clone: {error}")), false);
             return false;
@@ -252,7 +259,9 @@ impl Zygote<'_> {
         let ExecProgress { stage, told, failure } = said;
         let execution = self.settle(zygote).and_then(|()| match orders {
             LauncherSetup::Later(control) => {
-                sys::close_all_from(process::LINE + 1, &[control.as_raw_fd()]);
+                // SAFETY: this process leaves by an exec or by `exit_now`; what it closes is its own
+                // copy of the zygote's descriptors, of which it uses only `control`.
+                unsafe { sys::close_all_from(process::LINE + 1, &[control.as_raw_fd()]) };
                 let rules = confine::file_rules(&["/tmp".into()], false)?;
                 Ok(&*told.insert(Execution::receive(control, rules)?))
             }
@@ -261,13 +270,15 @@ impl Zygote<'_> {
                 process::place_stdio(stdio)?;
                 execution.enter_folder()?;
                 rules.seal()?;
-                sys::close_all_from(process::LINE + 1, &[rules.program()]);
+                // SAFETY: as above; it uses only the program's descriptor.
+                unsafe { sys::close_all_from(process::LINE + 1, &[rules.program()]) };
                 Ok(execution)
             }
         });
         let reason = execution.map(|execution| {
             stage.set(ExecStage::EXECUTES);
-            let error = execution.begin();
+            // SAFETY: the program's descriptor was received, or kept by the rules, and stays open.
+            let error = unsafe { execution.begin() };
             stage.set(ExecStage::SETTLES);
             execution.failure(&error)
         });
