@@ -1,8 +1,9 @@
 //! The first process of an island, from its fork to its exec.
 //!
-//! The order matters: descriptors are closed before the jail is entered, which an open folder would forbid; limits are
-//! taken while root still may; the user is changed while the jail still allows it, and then the launcher takes that
-//! permission away; only then does it wait for what it is to become.
+//! Invariants, in this order: the process closes foreign descriptors before it enters the jail, for
+//! jail_attach(2) refuses a process with an open folder; it takes its limits while root still may;
+//! it changes its user while the jail still allows that, and then the launcher takes `allow.suser`
+//! away; only then does it wait for the program that it is to become.
 
 use std::ffi::{CString, NulError, c_int};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -55,28 +56,40 @@ enum ChildError {
     },
 }
 
-/// What a new first process has in its hands.
+/// A new first process.
 pub(super) struct Child<'a> {
     pub(super) prepare: &'a JailRequest,
     pub(super) jid: c_int,
     pub(super) control: OwnedFd,
-    /// A byte goes out when the user is changed, and one comes in when the jail is closed.
+    /// The process writes a byte when it has changed its user, and reads one when the jail is closed.
     pub(super) launcher: OwnedFd,
 }
 
 impl Child<'_> {
-    /// Becomes an island and then its program. Never returns, so that nothing of the launcher is dropped.
-    pub(super) fn run(self) -> ! {
+    /// Enters the jail and becomes the island's program. Never returns, so that nothing of the
+    /// launcher is dropped.
+    ///
+    /// # Safety
+    ///
+    /// This process is a child that fork(2) has just made of a process with a single thread, and no
+    /// other code of its parent runs in it: this function closes descriptors that values of the
+    /// parent own.
+    pub(super) unsafe fn run(self) -> ! {
         let control = self.control.as_raw_fd();
-        if let Err(error) = self.become_island() {
+        // SAFETY: the caller promises what this needs.
+        if let Err(error) = unsafe { self.become_island() } {
             // The server reads the reason when it sees the exit; a server that is gone needs none.
             let _ = wire::send(control, &chain(&error), &[]);
         }
         sys::exit_now(process::NOT_STARTED)
     }
 
-    fn become_island(&self) -> Result<(), ChildError> {
-        self.settle()?;
+    /// # Safety
+    ///
+    /// As for [`Child::run`].
+    unsafe fn become_island(&self) -> Result<(), ChildError> {
+        // SAFETY: the caller promises what this needs.
+        unsafe { self.settle() }?;
         let message = Incoming::default()
             .next::<ExecRequest>(self.control.as_raw_fd())
             .map_err(ChildError::Receive)?;
@@ -85,12 +98,19 @@ impl Child<'_> {
         become_program(&go, fds)
     }
 
-    fn settle(&self) -> Result<(), ChildError> {
+    /// Enters the jail, takes the limits and changes the user.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Child::run`].
+    unsafe fn settle(&self) -> Result<(), ChildError> {
         let failed = |step: &'static str| move |cause| ChildError::Step { step, cause };
         let signals = process::default_signals().map_err(std::io::Error::from);
         signals.map_err(failed("restore the default signals"))?;
         sys::die_with_parent().map_err(failed("ask to be killed when the launcher ends"))?;
-        sys::close_all_but(&mut [self.control.as_raw_fd(), self.launcher.as_raw_fd()]);
+        // SAFETY: values of the launcher own these descriptors, and the caller promises that no code
+        // of the launcher uses them in this process.
+        unsafe { sys::close_all_but(&mut [self.control.as_raw_fd(), self.launcher.as_raw_fd()]) };
         sys::attach(self.jid).map_err(failed("enter its jail"))?;
         sys::limit(&self.prepare.bounds).map_err(failed("take its resource limits"))?;
         if self.prepare.background {

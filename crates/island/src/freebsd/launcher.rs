@@ -213,7 +213,9 @@ impl Launcher {
         let pid = match unsafe { fork() }.map_err(MakeError::Fork)? {
             ForkResult::Child => {
                 drop(near);
-                Child { prepare, jid, control, launcher: far }.run()
+                let child = Child { prepare, jid, control, launcher: far };
+                // SAFETY: this is the copy, and the launcher's code never runs in it again.
+                unsafe { child.run() }
             }
             ForkResult::Parent { child } => child.as_raw(),
         };
