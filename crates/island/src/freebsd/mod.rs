@@ -19,6 +19,8 @@ mod host;
 pub mod jails;
 pub mod janitor;
 #[cfg(target_os = "freebsd")]
+mod launch_error;
+#[cfg(target_os = "freebsd")]
 pub(crate) mod launcher;
 mod measure;
 pub mod mounts;
@@ -29,6 +31,8 @@ mod probe;
 pub mod protocol;
 mod resources;
 pub mod rules;
+#[cfg(any(target_os = "freebsd", test))]
+mod settling;
 pub mod storage;
 mod sweep;
 #[cfg(target_os = "freebsd")]
