@@ -22,6 +22,7 @@ pub mod janitor;
 mod launch_error;
 #[cfg(target_os = "freebsd")]
 pub(crate) mod launcher;
+mod making;
 mod measure;
 pub mod mounts;
 mod owned;
@@ -29,6 +30,7 @@ pub mod params;
 pub mod plan;
 mod probe;
 pub mod protocol;
+mod reason;
 mod resources;
 pub mod rules;
 #[cfg(any(target_os = "freebsd", test))]
@@ -54,8 +56,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use self::host::Host;
 use self::janitor::Janitor;
 use self::owned::{OwnedResources, ResourceOwners};
+use self::reason::refused;
 use self::resources::JailResources;
-use self::storage::FUNCTION_PROGRAM;
+use self::storage::PROGRAM_PATH;
 use crate::backend::{Backend, Exit, Finding, LiveIsland, StartError, Started, Stdio, Usage};
 use crate::backend::{BoxFuture, Jails, Options};
 use crate::id::IslandId;
@@ -128,7 +131,7 @@ impl FreeBsd {
         let owned = self.owners.hold(resources)?;
         // In a task of its own, for a command that is cut off may do its work after that was undone.
         let making = tokio::spawn(owned.make(plan, spec.setup.resources.clone(), user, lease));
-        let (owned, made) = making.await.map_err(host::refused)??;
+        let (owned, made) = making.await.map_err(refused)??;
         // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
         let control = unsafe { AsyncFd::register(made) }
             .map_err(|error| StartError::Descriptors(error.into()))?;
@@ -156,7 +159,7 @@ async fn send(control: &AsyncFd<OwnedFd>, spec: &Spec, stdio: &Stdio) -> std::io
     let function = matches!(spec.setup.rights, Rights::Function);
     let (program, file) = match &spec.program {
         // Its root is made with it.
-        Program::File(_) if function => (Some(FUNCTION_PROGRAM.to_owned()), None),
+        Program::File(_) if function => (Some(PROGRAM_PATH.to_owned()), None),
         Program::File(file) => (None, Some(file.as_raw_fd())),
         Program::Path(path) => (Some(path.clone()), None),
     };
