@@ -168,7 +168,7 @@ impl Site {
     fn open(&self, state: PathBuf, setup: Setup) -> House<'_> {
         let Setup { way, toolchain, program, size } = setup;
         fs::create_dir_all(&state).expect("a state directory");
-        let overlays = way == Way::Mount && self.backend.overlays();
+        let overlays = way == Way::Mount && self.backend.capabilities().overlays;
         let watched = Arc::new(Watched::new(self.backend.clone(), overlays, self.overheard));
         let islands = Islands::new(watched.clone());
         let trash = Arc::new(Trash::open(&state).expect("scratch and trash"));

@@ -77,7 +77,7 @@ pub fn limits() -> Limits {
     let resources = Resources {
         memory: 64 << 20,
         processes: 20,
-        processor_time: None,
+        processor_time: Some(PATIENCE),
         tmp: 1 << 20,
         disk: None,
     };

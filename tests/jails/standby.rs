@@ -161,7 +161,7 @@ fn warm_islands_count_with_the_memory_that_they_use() {
         let lab = Lab::new();
         let bench = lab.start().await;
         // Less than the limits of two islands allow, more than three use.
-        let yard = Yard::sharing(&lab, &bench, limits().memory * 3 / 2);
+        let yard = Yard::sharing(&lab, &bench, limits().resources.memory * 3 / 2);
         for name in ["a", "b", "c"] {
             let function = yard.with_function(name);
             function.call().await;
@@ -175,7 +175,7 @@ fn warm_islands_count_with_the_memory_that_they_use() {
             assert!(Instant::now() < until, "the pool does not look at its islands");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        lab.host.system(|system| system.memory = limits().memory * 2 / 3);
+        lab.host.system(|system| system.memory = limits().resources.memory * 2 / 3);
         while yard.warm_pool.count() > 2 {
             assert!(Instant::now() < until, "three islands use more than the bound");
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -69,7 +69,7 @@ fn networked(name: &str, test: impl FnOnce(&Host, &Pools)) {
     let pools = pools();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let Some(host) = Host::start_with(runtime.worker_threads(2), 1, pools.clone()) else { return };
-    if let Err(why) = host.backend.network() {
+    if let Err(why) = host.backend.capabilities().addresses {
         not_given("an address", why);
     } else {
         test(&host, &pools);
@@ -81,7 +81,8 @@ fn networked(name: &str, test: impl FnOnce(&Host, &Pools)) {
 fn none_for_an_ordinary_user() {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let Some(host) = Host::start_with(runtime.worker_threads(2), 0, pools()) else { return };
-    let why = host.backend.network().expect_err("an ordinary user changes no network");
+    let why =
+        host.backend.capabilities().addresses.expect_err("an ordinary user changes no network");
     host.close();
     assert!(why.contains("root"), "{why}");
     not_given("an address", why);

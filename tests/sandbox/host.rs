@@ -254,7 +254,7 @@ pub fn limits() -> Limits {
     let resources = Resources {
         memory: 192 << 20,
         processes: 32,
-        processor_time: None,
+        processor_time: Some(platform::DEADLINE),
         tmp: 8 << 20,
         disk: None,
     };

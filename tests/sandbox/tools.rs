@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use island::{
-    Bind, Disk, Ending, Label, Limits, Overlay, Program, Purpose, Rights, Setup, Spec, ToolRights,
+    Bind, Disk, Ending, FolderOwner, Label, Limits, Overlay, Program, Purpose, Rights, Setup, Spec,
+    ToolRights,
 };
 
 use super::files::{Markers, but_dates};
@@ -20,7 +21,7 @@ const BOTH: [Purpose; 2] = [Purpose::Fetch, Purpose::Build];
 /// Folders of the host that a tool's island is given.
 struct Site {
     folder: tempfile::TempDir,
-    owner: Option<u32>,
+    owner: Option<FolderOwner>,
 }
 
 impl Site {
@@ -36,12 +37,18 @@ impl Site {
     fn folder(&self, name: &str, files: &[&str]) -> PathBuf {
         let path = self.path(name);
         fs::create_dir(&path).unwrap();
-        std::os::unix::fs::chown(&path, self.owner, self.owner).unwrap();
+        self.hand_over(&path);
         for file in files {
             fs::write(path.join(file), "original").unwrap();
-            std::os::unix::fs::chown(path.join(file), self.owner, self.owner).unwrap();
+            self.hand_over(&path.join(file));
         }
         path
+    }
+
+    fn hand_over(&self, path: &Path) {
+        if let Some(owner) = self.owner {
+            owner.take(path).unwrap();
+        }
     }
 }
 
@@ -186,7 +193,7 @@ fn a_tool_is_nobody_and_has_only_its_input_and_outputs_open() {
 #[test]
 fn what_a_tool_writes_over_a_layer_leaves_the_layer_as_it_was() {
     promise(|host| {
-        if !host.backend.overlays() {
+        if !host.backend.capabilities().overlays {
             return not_given("layers of folders", "this system lays none over each other well");
         }
         let site = Site::new(host, Purpose::Build);

@@ -42,6 +42,7 @@ mod sys;
 pub mod teardown;
 pub mod usage;
 
+use std::collections::HashMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -59,8 +60,10 @@ use self::owned::{OwnedResources, ResourceOwners};
 use self::reason::refused;
 use self::resources::JailResources;
 use self::storage::PROGRAM_PATH;
-use crate::backend::{Backend, Exit, Finding, LiveIsland, StartError, Started, Stdio, Usage};
-use crate::backend::{BoxFuture, Jails, Options};
+use crate::backend::{
+    Backend, BoxFuture, Capabilities, Exit, Finding, FolderOwner, Jails, LiveIsland, Options,
+    StartError, Started, Stdio, Usage,
+};
 use crate::id::IslandId;
 use crate::launcher::client::ListedIsland;
 use crate::launcher::wire::{ExecRequest, Incoming, Outgoing};
@@ -148,7 +151,7 @@ impl FreeBsd {
                 resources._user = self.host.users.take();
                 resources._user.as_ref().map(|uid| uid.host_id())
             }
-            Rights::Tool(tool) => self.owner(tool.purpose),
+            Rights::Tool(tool) => self.host.users.tool_id(tool.purpose),
         };
         user.ok_or_else(|| StartError::Unsupported("only root can make jails; run as root".into()))
     }
@@ -169,8 +172,7 @@ async fn send(control: &AsyncFd<OwnedFd>, spec: &Spec, stdio: &Stdio) -> std::io
         env: spec.env.clone(),
         folder: spec.folder.clone(),
     };
-    let mut fds = stdio.raw();
-    fds.extend(file);
+    let fds: Vec<_> = stdio.descriptors().map(|fd| fd.as_raw_fd()).chain(file).collect();
     let mut outgoing = Outgoing::new(&go, &fds)?;
     let send = control.async_io(Interest::WRITABLE, |socket| outgoing.advance(socket.as_raw_fd()));
     // A launcher that stands still takes nothing.
@@ -234,20 +236,18 @@ impl Backend for FreeBsd {
         self.janitor.list().into_iter().map(|id| (id, State::Ending)).collect()
     }
 
-    fn owner(&self, purpose: Purpose) -> Option<u32> {
-        self.host.users.tool_id(purpose)
+    fn capabilities(&self) -> Capabilities {
+        let addresses = self.network.as_ref().map(|_| ()).map_err(|error| chain(error));
+        Capabilities { overlays: false, addresses, usage: self.host.counts }
     }
 
-    fn overlays(&self) -> bool {
-        false
+    fn owner(&self, purpose: Purpose) -> Option<FolderOwner> {
+        self.host.users.tool_id(purpose).map(FolderOwner::new)
     }
 
-    fn network(&self) -> Result<(), String> {
-        self.network.as_ref().map(|_| ()).map_err(|error| chain(error))
-    }
-
-    fn usage(&self, id: &IslandId, _: Option<i32>) -> Option<Usage> {
-        self.host.usage(id)
+    fn usage<'a>(&'a self, islands: &'a [IslandId]) -> BoxFuture<'a, HashMap<IslandId, Usage>> {
+        let used = |id: &IslandId| Some((id.clone(), self.host.usage(id)?));
+        Box::pin(std::future::ready(islands.iter().filter_map(used).collect()))
     }
 
     fn free_memory(&self) -> Option<f64> {

@@ -30,6 +30,7 @@ mod usage;
 mod watch;
 mod zygote;
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -47,8 +48,10 @@ use self::network::{Cable, Network};
 use self::prefork::Prefork;
 use self::prepared::{Prepared, end_of, lost, prepare_by, wait};
 use self::protocol::{IslandRequest, ProcessBounds};
-use crate::backend::{Backend, Finding, LiveIsland, StartError, Started, Stdio, Usage};
-use crate::backend::{BoxFuture, Options};
+use crate::backend::{
+    Backend, BoxFuture, Capabilities, Finding, FolderOwner, LiveIsland, Options, StartError,
+    Started, Stdio, Usage,
+};
 use crate::id::IslandId;
 use crate::launcher::client::{LauncherClient, LauncherConfig, ListedIsland};
 use crate::launcher::uids::{Uid, UidPool};
@@ -178,7 +181,7 @@ impl Linux {
     ) -> Result<Prepared, StartError> {
         let prepare = IslandRequest {
             id: IslandId::mint().to_string(),
-            host_id: self.owner(tool.purpose),
+            host_id: self.uids.tool_id(tool.purpose),
             network: match tool.purpose {
                 Purpose::Fetch => protocol::Network::Host,
                 Purpose::Build => protocol::Network::None,
@@ -251,8 +254,7 @@ impl Linux {
             Program::Path(path) => (Some(path.clone()), None),
         };
         let go = go(spec, program);
-        let mut fds = stdio.raw();
-        fds.extend(file.map(|fd| fd.as_raw_fd()));
+        let fds: Vec<_> = stdio.descriptors().chain(file).map(|fd| fd.as_raw_fd()).collect();
         // An island that failed to settle has closed its end; its exit, awaited below, tells why.
         let sent = wire::send(prepared.control.as_raw_fd(), &go, &fds);
         if let Err(error) = &sent {
@@ -343,20 +345,25 @@ impl Backend for Linux {
         self.ahead.map(|prepared| (prepared.id.clone(), State::Prefork))
     }
 
-    fn owner(&self, purpose: Purpose) -> Option<u32> {
-        self.uids.tool_id(purpose)
+    fn capabilities(&self) -> Capabilities {
+        let addresses = self.network.as_ref().map(|_| ()).map_err(Clone::clone);
+        Capabilities { overlays: true, addresses, usage: true }
     }
 
-    fn network(&self) -> Result<(), String> {
-        self.network.as_ref().map(|_| ()).map_err(Clone::clone)
+    fn owner(&self, purpose: Purpose) -> Option<FolderOwner> {
+        self.uids.tool_id(purpose).map(FolderOwner::new)
     }
 
-    fn overlays(&self) -> bool {
-        true
-    }
-
-    fn usage(&self, _: &IslandId, process: Option<i32>) -> Option<Usage> {
-        usage::of_process(process?)
+    fn usage<'a>(&'a self, islands: &'a [IslandId]) -> BoxFuture<'a, HashMap<IslandId, Usage>> {
+        Box::pin(async move {
+            let (functions, tools) = tokio::join!(self.functions.islands(), self.host.islands());
+            let all = functions.unwrap_or_default().into_iter().chain(tools.unwrap_or_default());
+            let asked: HashSet<_> = islands.iter().collect();
+            let firsts: Vec<_> = all.filter(|island| asked.contains(&island.id)).collect();
+            let used = |ListedIsland { id, number, .. }| Some((id, usage::of_process(number)?));
+            let read = move || firsts.into_iter().filter_map(used).collect();
+            tokio::task::spawn_blocking(read).await.unwrap_or_default()
+        })
     }
 
     fn free_memory(&self) -> Option<f64> {

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep_until, timeout};
 
-use crate::backend::{Backend, BoxFuture, Exit, StartError, Started, Stdio, Usage};
-use crate::observer::KillReason;
-use crate::registry::table::RegistryEntry;
+use crate::backend::{Backend, BoxFuture, Exit, StartError, Started, Stdio};
+use crate::id::IslandId;
+use crate::observer::{KillReason, Observer};
+use crate::registry::table::{Registry, RegistryEntry};
 use crate::run::channel::{CallChannel, Reply};
-use crate::run::islands::{Ending, Islands, Outcome, ending};
 use crate::run::metrics::IslandMetrics;
+use crate::run::outcome::{Ending, Outcome, ending};
 use crate::run::output::{OutputReader, TooMuch};
 use crate::spec::{Resources, Spec};
 
@@ -58,7 +59,12 @@ enum StopCause {
 
 impl Running {
     /// Starts an island.
-    pub(crate) async fn start(islands: &Islands, spec: &Spec) -> Result<Self, StartError> {
+    pub(crate) async fn start(
+        backend: &Arc<dyn Backend>,
+        registry: &Arc<Registry>,
+        observer: &Arc<dyn Observer>,
+        spec: &Spec,
+    ) -> Result<Self, StartError> {
         let began = Instant::now();
         let pipe = || OutputReader::pipe(spec.bounds.output).map_err(StartError::Descriptors);
         let ((stdout, stdout_end), (stderr, stderr_end)) = (pipe()?, pipe()?);
@@ -66,11 +72,11 @@ impl Running {
         let channel = spec.arguments.as_ref().map(|_| CallChannel::new()).transpose();
         let (channel, arguments) = channel.map_err(StartError::Descriptors)?.unzip();
         let stdio = Stdio { stdin, stdout: stdout_end, stderr: stderr_end, arguments };
-        let backend = islands.backend.clone();
         let Started { id, exit } = backend.start(spec, stdio).await?;
-        let entry = Arc::new(islands.registry.enter(id, spec));
+        let entry = Arc::new(registry.enter(id, spec));
         let (exit, channel) = (Some(exit), channel.map(Arc::new));
-        let metrics = IslandMetrics::begin(islands.observer().clone(), spec, began.elapsed());
+        let metrics = IslandMetrics::begin(observer.clone(), spec, began.elapsed());
+        let backend = backend.clone();
         Ok(Self { backend, entry, exit, stdout, stderr, channel, metrics })
     }
 
@@ -182,9 +188,9 @@ impl Running {
         self.entry.is_stopped()
     }
 
-    /// What it uses now, where that can be found out.
-    pub(crate) fn usage(&self) -> Option<Usage> {
-        self.backend.usage(self.entry.id(), self.channel.as_ref()?.process())
+    /// The island's name.
+    pub(crate) fn id(&self) -> &IslandId {
+        self.entry.id()
     }
 
     fn drain(&mut self) {

@@ -167,7 +167,12 @@ impl CallService {
             ));
         };
         if call.ip4 {
-            self.warm_pool.islands().backend().network().map_err(failure::of_network)?;
+            self.warm_pool
+                .islands()
+                .backend()
+                .capabilities()
+                .addresses
+                .map_err(failure::of_network)?;
         }
         let terms = self.terms.load_full();
         let began = Instant::now();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use island::{
-    Bind, Disk, Islands, Label, Limits, Program, Purpose, Rights, Setup, Spec, StartError,
-    ToolRights,
+    Bind, Disk, FolderOwner, Islands, Label, Limits, Program, Purpose, Rights, Setup, Spec,
+    StartError, ToolRights,
 };
 
 use super::artifact::PROGRAM;
@@ -85,14 +85,14 @@ pub enum BuildError {
 }
 
 impl Compiler {
-    /// The host's user id behind the compiler's.
-    pub(super) fn owner(&self) -> Option<u32> {
+    /// Who owns the folders that the compiler writes.
+    pub(super) fn owner(&self) -> Option<FolderOwner> {
         self.islands.backend().owner(Purpose::Build)
     }
 
     /// How layers of the build cache are laid over each other here.
     pub(super) fn layering(&self) -> Layering {
-        Layering::choose(self.islands.backend().overlays(), self.toolchain.minor())
+        Layering::choose(self.islands.backend().capabilities().overlays, self.toolchain.minor())
     }
 
     /// Runs the compiler. `layers` of the build cache lie below the folder `upper` in `cache`, which it may write; without
