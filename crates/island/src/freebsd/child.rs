@@ -61,7 +61,8 @@ pub(super) struct Child<'a> {
     pub(super) prepare: &'a JailRequest,
     pub(super) jid: c_int,
     pub(super) control: OwnedFd,
-    /// The process writes a byte when it has changed its user, and reads one when the jail is closed.
+    /// The process writes a byte when it has changed its user, and reads one when the jail is
+    /// closed.
     pub(super) launcher: OwnedFd,
 }
 
@@ -108,8 +109,8 @@ impl Child<'_> {
         let signals = process::default_signals().map_err(std::io::Error::from);
         signals.map_err(failed("restore the default signals"))?;
         sys::die_with_parent().map_err(failed("ask to be killed when the launcher ends"))?;
-        // SAFETY: values of the launcher own these descriptors, and the caller promises that no code
-        // of the launcher uses them in this process.
+        // SAFETY: values of the launcher own these descriptors, and the caller promises that no
+        // code of the launcher uses them in this process.
         unsafe { sys::close_all_but(&mut [self.control.as_raw_fd(), self.launcher.as_raw_fd()]) };
         sys::attach(self.jid).map_err(failed("enter its jail"))?;
         sys::limit(&self.prepare.bounds).map_err(failed("take its resource limits"))?;

@@ -29,7 +29,7 @@ pub struct Host {
     pub(super) storage: Arc<Storage>,
     /// The folder that has the roots of all islands.
     pub(super) run: PathBuf,
-    pub(super) link: LauncherClient,
+    pub(super) launcher: LauncherClient,
     pub(super) users: Arc<UidPool>,
     pub(super) writers: Writers,
     /// The permissions that a jail can have.
@@ -46,7 +46,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// Checks that the host is prepared, and starts the launcher. Returns the findings of the check.
+    /// Checks that the host is prepared, and starts the launcher. Returns the findings of the
+    /// check.
     pub(super) async fn open(
         options: &Options,
         environment: HostEnvironment,
@@ -71,7 +72,7 @@ impl Host {
             storage: Storage::opened_by(Zfs::new(exec.clone()), jails.layout.clone(), open),
             // jls(8) and mount(8) list real paths.
             run: run.canonicalize().unwrap_or(run),
-            link: LauncherClient::start(launch).await?,
+            launcher: LauncherClient::start(launch).await?,
             users: UidPool::new(root),
             writers: Writers::default(),
             permissions: params::permissions(&*exec).await.map_err(unsupported)?,
@@ -109,8 +110,9 @@ impl Host {
         }
     }
 
-    /// Removes the aliases that an earlier start left, and reserves the addresses that the host and `others` have. A
-    /// leased address stays as it is. The error says why islands can have no addresses.
+    /// Removes the aliases that an earlier start left, and reserves the addresses that the host and
+    /// `others` have. A leased address stays as it is. The error says why islands can have no
+    /// addresses.
     pub(super) async fn reconcile_addresses(&self, others: Vec<IpAddr>) -> Result<(), AliasError> {
         alias::reconcile(&*self.exec, &self.ledger, &self.pools, others).await
     }
@@ -123,7 +125,8 @@ async fn ledger(exec: &dyn Executor, path: &Path) -> Result<Ledger, StartError> 
 }
 
 /// What identifies one boot of this host: `kern.boot_id`, or where the kernel has none the time of
-/// the boot, which also changes when the clock is set. `-x` prints binary values in hexadecimal digits.
+/// the boot, which also changes when the clock is set. `-x` prints binary values in hexadecimal
+/// digits.
 async fn boot(exec: &dyn Executor) -> Result<String, ExecError> {
     let number = Command::program("sysctl").args(["-n", "-x", "kern.boot_id"]);
     let output = exec.run(&number).await.and_then(|output| output.success(&number));

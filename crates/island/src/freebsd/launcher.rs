@@ -74,7 +74,8 @@ struct EndingIsland {
     since: Instant,
 }
 
-/// Runs a launcher until the server goes away. `server` is the socket that it shares with the server.
+/// Runs a launcher until the server goes away. `server` is the socket that it shares with the
+/// server.
 fn run(server: OwnedFd) -> Result<(), LauncherError> {
     let failed = |step: &'static str| move |cause| LauncherError::Step { step, cause };
     let system = |step: &'static str| move |error: nix::Error| failed(step)(error.into());

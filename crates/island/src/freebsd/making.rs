@@ -8,7 +8,7 @@ use host::net::{Lease, alias};
 
 use crate::backend::StartError;
 use crate::freebsd::host::Host;
-use crate::freebsd::plan::{self, IslandPlan, Root};
+use crate::freebsd::plan::{self, IslandPlan, RootPlan};
 use crate::freebsd::protocol::JailRequest;
 use crate::freebsd::reason::refused;
 use crate::freebsd::resources::JailResources;
@@ -21,8 +21,8 @@ use crate::spec::Resources;
 type Control = OwnedFd;
 
 impl Host {
-    /// Makes an island up to the moment when its first process waits for a program. Each step is noted
-    /// in `resources` before it is taken.
+    /// Makes an island up to the moment when its first process waits for a program. Each step is
+    /// noted in `resources` before it is taken.
     pub(super) async fn make(
         &self,
         plan: &IslandPlan,
@@ -62,8 +62,8 @@ impl Host {
 
     async fn root(&self, id: &IslandId, plan: &IslandPlan) -> Result<PathBuf, StartError> {
         let root = match &plan.root {
-            Root::Function(program) => self.storage.function_root(id, program).await,
-            Root::Tool(pieces) => {
+            RootPlan::Function(program) => self.storage.function_root(id, program).await,
+            RootPlan::Tool(pieces) => {
                 let pieces = pieces.clone();
                 let add = move |root: &Path| plan::add_pieces(root, &pieces);
                 self.storage.tool_root(id, add).await
@@ -82,7 +82,7 @@ impl Host {
     ) -> Result<Control, StartError> {
         let root = root.to_str().ok_or_else(|| refused("the path of the root is not UTF-8"))?;
         let jail = params::parameters(id, root, devices::RULESET, plan.reach, &self.permissions);
-        let prepare = JailRequest {
+        let request = JailRequest {
             id: id.to_string(),
             jail,
             last: params::last_denial(id, &self.permissions),
@@ -93,7 +93,7 @@ impl Host {
         };
         let (control, far) = wire::pair().map_err(StartError::Descriptors)?;
         resources.jail = true;
-        resources.exit = Some(self.link.prepare(id, prepare, vec![far], None)?);
+        resources.exit = Some(self.launcher.prepare(id, request, vec![far], None)?);
         Ok(control)
     }
 }

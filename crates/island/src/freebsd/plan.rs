@@ -1,7 +1,8 @@
-//! From what an island is for to what is made for it: mounts, the pieces of a tool's root, and limits.
+//! The plan of an island: its mounts, the pieces of a tool's root, its network and its limits.
 //!
-//! What must always hold: pure, but for looking at what kind of thing a bind names. A function's root has the devices and
-//! a private /tmp over its clone; a tool's has what it is to see besides the build jail, each writable folder by itself.
+//! Invariants: planning changes nothing, and only looks whether a bind is a file or a folder. A
+//! function's root has the devices and a private /tmp over its clone. A tool's root has the build
+//! jail and its binds, each writable folder as a mount of its own.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,59 +16,60 @@ use crate::freebsd::params::Reach;
 use crate::freebsd::protocol::ProcessBounds;
 use crate::spec::{Bind, Program, Purpose, Resources, Rights, Spec, ToolRights};
 
-/// Descriptors that a process of an island may have open.
+/// The most descriptors that a process of an island may have open.
 pub const OPEN_FILES: u64 = 1024;
-/// Files of a tool's own: a go command that keeps no statistics of itself.
+/// The files that each tool's root gets: the go command keeps no statistics.
 const FILES: [(&str, &str); 1] = [("/config/go/telemetry/mode", "off\n")];
 
-/// Files of the host that resolving names reads and the base system has not, or has as it came. A fetch is given a copy.
+/// The files that name resolution reads. A fetch gets copies of the host's files, because the base
+/// system has none or has its defaults.
 const NAMES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 
 /// What is made for one island.
 #[derive(Debug)]
 pub struct IslandPlan {
-    /// What its root is a clone of.
-    pub root: Root,
-    /// What is mounted in it, in this order; paths as the island sees them.
+    /// The root.
+    pub root: RootPlan,
+    /// The mounts in the root, in order; paths as the island sees them.
     pub mounts: Vec<(PathBuf, Mount)>,
-    /// What it reaches.
+    /// The network that the island reaches.
     pub reach: Reach,
-    /// The limits of its processes.
+    /// The limits of each process.
     pub bounds: ProcessBounds,
-    /// Bytes of memory of all of them together.
+    /// Bytes of memory for all processes together.
     pub memory: u64,
-    /// Whether a stranger's function runs on it.
+    /// Whether a function runs on the island; a tool runs on the others.
     pub function: bool,
-    /// Nobody waits for it.
+    /// No caller waits for the island, so that it gets the lowest priority.
     pub background: bool,
 }
 
-/// What a root is a clone of.
+/// What a root is cloned from.
 #[derive(Debug)]
-pub enum Root {
+pub enum RootPlan {
     /// The artifact of this program.
     Function(Arc<File>),
     /// The build jail, with these pieces added.
     Tool(Vec<Piece>),
 }
 
-/// Something that a tool's root has and the build jail has not.
+/// Something that is added to the build jail for a tool's root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// An empty folder, to mount something on.
     Folder(PathBuf),
     /// A copy of a file of the host.
     Copy {
-        /// Where it lies on the host.
+        /// The path on the host.
         source: PathBuf,
-        /// Where the island sees it.
+        /// The path on the island.
         target: PathBuf,
     },
     /// A small file.
     Text {
-        /// Where the island sees it.
+        /// The path on the island.
         target: PathBuf,
-        /// What it says.
+        /// The contents.
         text: &'static str,
     },
 }
@@ -121,7 +123,7 @@ pub fn plan(
                 return Err(PlanError::ProgramPath);
             };
             Ok(IslandPlan {
-                root: Root::Function(program.clone()),
+                root: RootPlan::Function(program.clone()),
                 mounts: vec![devices, ("/tmp".into(), Mount::Tmp(limits.tmp))],
                 reach: address.map_or(Reach::Nothing, Reach::Address),
                 bounds: bounds(limits, base, Some(limits.processes)),
@@ -137,13 +139,13 @@ pub fn plan(
             let mut mounts = vec![devices];
             let pieces = pieces(tool, &mut mounts)?;
             Ok(IslandPlan {
-                root: Root::Tool(pieces),
+                root: RootPlan::Tool(pieces),
                 mounts,
                 reach: match tool.purpose {
                     Purpose::Fetch => Reach::Host,
                     Purpose::Build => Reach::Nothing,
                 },
-                // The user of all builds is one, so a limit on that user's processes would be shared by all.
+                // All builds have one user, and would share a limit on the processes of that user.
                 bounds: bounds(limits, base, None),
                 memory: limits.memory,
                 function: false,
@@ -164,8 +166,8 @@ impl IslandPlan {
     }
 }
 
-/// What is added to the build jail for a tool, and what is mounted on it. A folder is mounted, a file is copied: a
-/// mount of a single file is not to be had on every FreeBSD.
+/// The pieces of a tool's root; adds the mounts on it to `mounts`. A folder is mounted and a file
+/// is copied, because older FreeBSD releases cannot mount a single file.
 fn pieces(tool: &ToolRights, mounts: &mut Vec<(PathBuf, Mount)>) -> Result<Vec<Piece>, PlanError> {
     let mut pieces: Vec<_> =
         FILES.iter().map(|(target, text)| Piece::Text { target: target.into(), text }).collect();
@@ -201,7 +203,7 @@ fn bounds(limits: &Resources, base: u64, processes: Option<u64>) -> ProcessBound
     ProcessBounds { address_space, processes, files: OPEN_FILES, file_size }
 }
 
-/// Adds pieces to a root whose folder nobody else has. No link in it is followed.
+/// Adds pieces to a root that nothing else uses yet. Follows no symbolic link in it.
 pub fn add_pieces(root: &Path, pieces: &[Piece]) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     for piece in pieces {
@@ -210,10 +212,10 @@ pub fn add_pieces(root: &Path, pieces: &[Piece]) -> std::io::Result<()> {
                 add_folder(root, target)?;
             }
             Piece::Copy { source, target } => {
-                let place = add_file(root, target)?;
-                std::fs::copy(source, &place)?;
+                let path = add_file(root, target)?;
+                std::fs::copy(source, &path)?;
                 let mode = source.metadata()?.permissions().mode() & 0o555 | 0o444;
-                std::fs::set_permissions(&place, std::fs::Permissions::from_mode(mode))?;
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
             }
             Piece::Text { target, text } => std::fs::write(add_file(root, target)?, text)?,
         }
@@ -221,37 +223,45 @@ pub fn add_pieces(root: &Path, pieces: &[Piece]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The place of a file that is not there yet, its folder made.
+/// The path of a new file. Makes the folder above it.
 fn add_file(root: &Path, target: &Path) -> std::io::Result<PathBuf> {
     let (Some(folder), Some(name)) = (target.parent(), target.file_name()) else {
-        return Err(std::io::Error::other(format!("{} names no file", target.display())));
+        return Err(std::io::Error::other(format!(
+            "{} is not the path of a file",
+            target.display()
+        )));
     };
-    let place = add_folder(root, folder)?.join(name);
-    match place.symlink_metadata() {
-        Ok(metadata) if !metadata.is_file() => Err(in_the_way(target)),
-        _ => Ok(place),
+    let path = add_folder(root, folder)?.join(name);
+    match path.symlink_metadata() {
+        Ok(metadata) if !metadata.is_file() => Err(other_type(target)),
+        _ => Ok(path),
     }
 }
 
 fn add_folder(root: &Path, target: &Path) -> std::io::Result<PathBuf> {
-    let mut place = root.to_owned();
+    let mut path = root.to_owned();
     for part in target.components() {
         match part {
             std::path::Component::RootDir => continue,
-            std::path::Component::Normal(name) => place.push(name),
-            _ => return Err(std::io::Error::other(format!("{} is not plain", target.display()))),
+            std::path::Component::Normal(name) => path.push(name),
+            _ => {
+                return Err(std::io::Error::other(format!(
+                    "{} has a part such as `..`",
+                    target.display()
+                )));
+            }
         }
-        match place.symlink_metadata() {
+        match path.symlink_metadata() {
             Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => return Err(in_the_way(target)),
-            Err(_) => std::fs::create_dir(&place)?,
+            Ok(_) => return Err(other_type(target)),
+            Err(_) => std::fs::create_dir(&path)?,
         }
     }
-    Ok(place)
+    Ok(path)
 }
 
-fn in_the_way(target: &Path) -> std::io::Error {
-    std::io::Error::other(format!("something is in the way of {}", target.display()))
+fn other_type(target: &Path) -> std::io::Error {
+    std::io::Error::other(format!("{} or a folder above it has another type", target.display()))
 }
 
 #[cfg(test)]
@@ -287,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_is_shown_folders_by_mounts_and_files_by_copies() {
+    fn a_tool_gets_folders_as_mounts_and_files_as_copies() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "x").unwrap();
@@ -300,7 +310,7 @@ mod tests {
         let made = plan(&tool(Purpose::Build, binds), 0, None).unwrap();
         assert_eq!(made.writes(), [folder.path()]);
         assert_eq!((made.reach, made.bounds.processes), (Reach::Nothing, None));
-        let Root::Tool(pieces) = &made.root else { panic!("a tool's root") };
+        let RootPlan::Tool(pieces) = &made.root else { panic!("a tool's root") };
         assert!(pieces.contains(&Piece::Folder("/out".into())));
         assert!(
             pieces.contains(&Piece::Copy { source: file.clone(), target: "/given/file".into() })

@@ -1,4 +1,5 @@
-//! What one island has in the system, from the first step of its making to the last of its teardown.
+//! What one island has in the system, from the first step of its making to the last of its
+//! teardown.
 //!
 //! Invariants: a step is noted before it is taken, so that the teardown knows what a failure or a
 //! dropped future left; a note is deleted only when the system confirms that the step is undone. An
@@ -122,7 +123,8 @@ impl JailResources {
         }
         if self.root {
             if let Err(error) = host.storage.destroy(&self.id).await {
-                // A mount(8) that was killed may have mounted something after the look at its mounts.
+                // A mount(8) that was killed may have mounted something after the look at its
+                // mounts.
                 let root = host.storage.root_of(&self.id).folder;
                 let mut found = mounts::below(exec, &root).await.map_err(TeardownError::Look)?;
                 found.reverse();
@@ -165,7 +167,7 @@ impl JailResources {
     /// Has the launcher end the island. If the launcher is gone or slow, jail(8) does it.
     async fn end_by_launcher(&mut self, host: &Host) {
         let Some(exit) = &mut self.exit else { return };
-        host.link.kill(&self.id);
+        host.launcher.kill(&self.id);
         if let Ok(Ok(Ok(_))) = tokio::time::timeout(LAUNCHER_WAIT, exit).await {
             self.jail = false;
         }

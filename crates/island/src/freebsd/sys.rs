@@ -156,7 +156,8 @@ pub(super) fn reap(pid: libc::pid_t) -> io::Result<Option<(c_int, u64)>> {
 ///
 /// # Safety
 ///
-/// No value that owns another descriptor above [`LINE`] is used or dropped in this process any more.
+/// No value that owns another descriptor above [`LINE`] is used or dropped in this process any
+/// more.
 pub(super) unsafe fn close_all_but(keep: &mut [RawFd]) {
     keep.sort_unstable();
     let mut from = LINE + 1;

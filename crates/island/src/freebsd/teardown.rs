@@ -7,8 +7,8 @@ use crate::backend::BoxFuture;
 
 /// Something that the janitor attempts until it succeeds.
 pub trait TeardownStep: Send + 'static {
-    /// Goes on from where the last attempt got to. The janitor may drop the future at any `.await`, and then attempts
-    /// the step again.
+    /// Goes on from where the last attempt got to. The janitor may drop the future at any `.await`,
+    /// and then attempts the step again.
     fn attempt(&mut self) -> BoxFuture<'_, Result<(), StepFailed>>;
 }
 

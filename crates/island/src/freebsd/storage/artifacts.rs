@@ -1,9 +1,9 @@
-//! Artifacts: for each program a clone of the base system with the program in it, and a snapshot that
-//! says that the clone is whole.
+//! Artifacts: for each program a clone of the base system with the program in it, and a snapshot
+//! that says that the clone is whole.
 //!
-//! Invariants: the snapshot is made last and destroyed first, so an artifact with a snapshot is whole,
-//! and one that a crash left without a snapshot is made again; one key has one task at a time; an
-//! artifact that islands are clones of is never destroyed.
+//! Invariants: the snapshot is made last and destroyed first, so an artifact with a snapshot is
+//! whole, and one that a crash left without a snapshot is made again; one key has one task at a
+//! time; an artifact that islands are clones of is never destroyed.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -51,7 +51,8 @@ impl Artifacts {
         }
     }
 
-    /// The artifact of a program, made if there is none. It is not destroyed while the reference lives.
+    /// The artifact of a program, made if there is none. It is not destroyed while the reference
+    /// lives.
     pub(super) async fn ready(
         self: &Arc<Self>,
         program: &Arc<File>,
@@ -124,8 +125,8 @@ impl Artifacts {
         Ok(Some(artifact))
     }
 
-    /// Makes an empty clone, in place of the remains that a crash left. False when a whole artifact is
-    /// there already.
+    /// Makes an empty clone, in place of the remains that a crash left. False when a whole artifact
+    /// is there already.
     async fn clone_base(&self, artifact: &Artifact) -> Result<bool, StorageError> {
         match self.try_clone(&artifact.dataset).await {
             Err(error) if error.why == Why::Exists => {}
@@ -144,8 +145,8 @@ impl Artifacts {
         self.pool.zfs().await.clone(&base, dataset, &CLONE).await
     }
 
-    /// Copies the program in, and makes the snapshot. A snapshot has all that was written before it,
-    /// also after a crash.
+    /// Copies the program in, and makes the snapshot. A snapshot has all that was written before
+    /// it, also after a crash.
     async fn fill(&self, artifact: &Artifact, program: Arc<File>) -> Result<(), StorageError> {
         let folder = self.pool.folder(&artifact.dataset);
         let (open, base, at) = (self.open, self.pool.layout.base_snapshot(), folder.clone());

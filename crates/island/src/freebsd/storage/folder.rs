@@ -1,7 +1,7 @@
 //! The folder of a new clone: opened only where the clone is mounted, and filled with its program.
 //!
-//! Invariants: nothing is written to the mount point of a clone that is not mounted, for that folder
-//! belongs to the dataset above.
+//! Invariants: nothing is written to the mount point of a clone that is not mounted, for that
+//! folder belongs to the dataset above.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
@@ -24,8 +24,8 @@ const MODE: u32 = 0o555;
 /// How a clone's folder is opened: [`open_mounted`], except in tests without ZFS.
 pub type Open = fn(&Path) -> io::Result<File>;
 
-/// Opens the folder of a clone. A folder on the file system of the folder above has no clone mounted
-/// on it, and is an error.
+/// Opens the folder of a clone. A folder on the file system of the folder above has no clone
+/// mounted on it, and is an error.
 pub fn open_mounted(folder: &Path) -> io::Result<File> {
     let opened = open(folder)?;
     let above = folder.join("..").metadata()?;
@@ -42,7 +42,8 @@ pub(super) fn open(folder: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags).open(folder)
 }
 
-/// Copies a program to [`PROGRAM`] in a root, where no file may be, and returns the key of the copy.
+/// Copies a program to [`PROGRAM`] in a root, where no file may be, and returns the key of the
+/// copy.
 pub(super) fn install(root: &File, program: &File, base: &SnapshotName) -> io::Result<Key> {
     let flags =
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;

@@ -8,8 +8,8 @@ use std::os::unix::fs::FileExt;
 use host::zfs::SnapshotName;
 use sha2::{Digest, Sha256};
 
-/// What the hash begins with. Another way to make an artifact gets another number, so that artifacts
-/// made in the old way are not found.
+/// What the hash begins with. Another way to make an artifact gets another number, so that
+/// artifacts made in the old way are not found.
 const VERSION: &str = "sky-island function 1";
 /// How much of a program is read at once, in bytes.
 const CHUNK: usize = 256 << 10;

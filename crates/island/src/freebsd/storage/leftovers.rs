@@ -1,7 +1,7 @@
 //! What an earlier start left: roots of islands, unfinished artifacts, and foreign datasets.
 //!
-//! Invariants: only a dataset with the name of an island or an artifact is destroyed; all others are
-//! reported.
+//! Invariants: only a dataset with the name of an island or an artifact is destroyed; all others
+//! are reported.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -55,8 +55,8 @@ impl Storage {
         })
     }
 
-    /// Destroys what [`Storage::leftovers`] listed. Returns the datasets that are still there; a later
-    /// attempt may succeed.
+    /// Destroys what [`Storage::leftovers`] listed. Returns the datasets that are still there; a
+    /// later attempt may succeed.
     pub async fn sweep(self: &Arc<Self>, leftovers: &Leftovers) -> Vec<DatasetName> {
         let mut all = JoinSet::new();
         for island in &leftovers.islands {
@@ -79,23 +79,23 @@ impl Storage {
     }
 }
 
-/// The file systems directly below `root` with what `read` makes of their names, and the names that it
-/// does not know.
+/// The file systems directly below `root` with what `read` makes of their names, and the names that
+/// it does not know.
 fn directly_below<'a, T>(
     found: &'a [Dataset],
     root: &DatasetName,
     read: impl Fn(&str) -> Option<T>,
 ) -> (Vec<(&'a Dataset, T)>, Vec<String>) {
-    let (mut ours, mut others) = (Vec::new(), Vec::new());
+    let (mut known, mut others) = (Vec::new(), Vec::new());
     for dataset in found {
         let Some(name) = dataset.filesystem().filter(|name| name.parent().as_ref() == Some(root))
         else {
             continue;
         };
         match read(name.element()) {
-            Some(meaning) => ours.push((dataset, meaning)),
+            Some(meaning) => known.push((dataset, meaning)),
             None => others.push(name.as_str().to_owned()),
         }
     }
-    (ours, others)
+    (known, others)
 }

@@ -47,8 +47,8 @@ impl Pool {
         Turn { zfs: &self.zfs, _permit: permit }
     }
 
-    /// A dataset directly below another. `element` is a key or an island's name, for which the layout
-    /// has room.
+    /// A dataset directly below another. `element` is a key or an island's name, for which the
+    /// layout has room.
     pub(super) fn child(&self, of: &DatasetName, element: &str) -> DatasetName {
         of.child(element).unwrap_or_else(|error| unreachable!("{error}"))
     }

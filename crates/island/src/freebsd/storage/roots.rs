@@ -15,7 +15,8 @@ use crate::freebsd::storage::folder::{Open, open_mounted};
 use crate::freebsd::storage::pool::{CLONE, Pool};
 use crate::id::IslandId;
 
-/// The properties that a function's root adds. The root is read-only, and the quota is a second bound.
+/// The properties that a function's root adds. The root is read-only, and the quota is a second
+/// bound.
 const FUNCTION: [(&str, &str); 3] = [("readonly", "on"), ("exec", "on"), ("quota", "1M")];
 /// The properties that a tool's root adds. The quota bounds what is written before the root is
 /// read-only.
@@ -124,7 +125,8 @@ impl Storage {
         self.clone(&self.pool.layout.build_snapshot(), &root, &TOOL).await?;
         let (open, folder) = (self.open, root.folder.clone());
         let prepared = tokio::task::spawn_blocking(move || {
-            // The open descriptor keeps the clone mounted; it is closed before the clone becomes read-only.
+            // The open descriptor keeps the clone mounted; it is closed before the clone becomes
+            // read-only.
             let _mounted = open(&folder)?;
             prepare(&folder)
         });
