@@ -1,7 +1,7 @@
-//! jls(8) and jail(8): the jails of this host that are ours.
+//! jls(8) and jail(8): the jails of islands.
 //!
-//! What must always hold: a jail whose name is no island's, or whose root does not lie where ours do, is neither listed
-//! nor removed.
+//! Invariants: a jail without an island's name, or with its root outside the folder of the islands,
+//! is neither listed nor removed.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -11,27 +11,27 @@ use serde::Deserialize;
 
 use crate::id::IslandId;
 
-/// One jail of ours.
+/// The jail of an island.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jail {
-    /// Its name.
+    /// The name of the island and of its jail.
     pub id: IslandId,
-    /// It was removed, but something, a connection for one, still holds it.
+    /// The jail was removed, but something, for example a connection, still uses it.
     pub dying: bool,
 }
 
-/// The jails whose roots lie below a folder, the dying ones included.
+/// The jails of islands whose roots are below a folder, including the dying ones.
 pub async fn list(exec: &dyn Executor, run: &Path) -> Result<Vec<Jail>, ExecError> {
     let command =
         Command::program("jls").args(["-d", "--libxo=json", "-n", "name", "path", "dying"]);
     let text = exec.run(&command).await?.success(&command)?;
     let listed = read(&text).map_err(|error| unreadable(&command, text, &error))?;
-    Ok(listed.into_iter().filter_map(|jail| ours(jail, run)).collect())
+    Ok(listed.into_iter().filter_map(|jail| island_jail(jail, run)).collect())
 }
 
-/// Removes a jail, and with it whatever runs in it; one that is gone is no error.
+/// Removes a jail and all its processes. A jail that is gone is no error.
 pub async fn remove(exec: &dyn Executor, id: &IslandId) -> Result<(), ExecError> {
-    // In its capital form it reads no jail.conf(5), whose mistakes and commands are not for our jails.
+    // -R reads no jail.conf(5), whose errors and commands are not for islands.
     let command = Command::program("jail").args(["-R", id.as_str()]);
     let output = exec.run(&command).await?;
     let gone = output.stderr.contains("not found") || output.stderr.contains("No such process");
@@ -41,13 +41,13 @@ pub async fn remove(exec: &dyn Executor, id: &IslandId) -> Result<(), ExecError>
 /// The addresses that jails of this host have.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
-    /// Those of ours, the dying ones included.
-    pub ours: Vec<(IslandId, IpAddr)>,
-    /// Those of others that live.
+    /// The addresses of islands, including the dying ones.
+    pub islands: Vec<(IslandId, IpAddr)>,
+    /// The addresses of other jails that are alive.
     pub others: Vec<IpAddr>,
 }
 
-/// The addresses of all jails, told apart by whether their roots lie below a folder as ours do.
+/// The addresses of all jails. A jail with an island's name and a root below `run` is an island's.
 pub async fn addresses(exec: &dyn Executor, run: &Path) -> Result<Addresses, ExecError> {
     let asked = ["-d", "--libxo=json", "-n", "name", "path", "dying", "ip4.addr", "ip6.addr"];
     let command = Command::program("jls").args(asked);
@@ -58,8 +58,8 @@ pub async fn addresses(exec: &dyn Executor, run: &Path) -> Result<Addresses, Exe
         let texts = ip4.into_iter().chain(ip6);
         let addresses = texts.filter_map(|text| text.split('%').next()?.parse().ok());
         let living = !jail.dying.is();
-        match ours(jail, run) {
-            Some(jail) => found.ours.extend(addresses.map(|address| (jail.id.clone(), address))),
+        match island_jail(jail, run) {
+            Some(jail) => found.islands.extend(addresses.map(|address| (jail.id.clone(), address))),
             None if living => found.others.extend(addresses),
             None => {}
         }
@@ -83,7 +83,7 @@ struct Information<T> {
 #[derive(Deserialize)]
 struct Addressed {
     #[serde(flatten)]
-    jail: ListedIsland,
+    jail: ListedJail,
     #[serde(rename = "ip4.addr", default)]
     ip4: Vec<String>,
     #[serde(rename = "ip6.addr", default)]
@@ -91,7 +91,7 @@ struct Addressed {
 }
 
 #[derive(Deserialize)]
-struct ListedIsland {
+struct ListedJail {
     name: String,
     path: PathBuf,
     #[serde(default)]
@@ -121,7 +121,7 @@ impl Dying {
     }
 }
 
-fn ours(jail: ListedIsland, run: &Path) -> Option<Jail> {
+fn island_jail(jail: ListedJail, run: &Path) -> Option<Jail> {
     let id = IslandId::parse(&jail.name)?;
     let dying = jail.dying.is();
     (jail.path.starts_with(run) && jail.path != run).then_some(Jail { id, dying })
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_jails_with_our_names_and_roots_are_ours() {
+    async fn only_jails_with_names_and_roots_of_islands_are_listed() {
         let text = r#"{"__version": "2", "jail-information": {"jail": [
             {"name":"si_0123abcd_1","path":"/zroot/jails/run/si_0123abcd_1","dying":false},
             {"name":"si_0123abcd_2","path":"/zroot/jails/run/si_0123abcd_2","dying":true},
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_without_jails_has_none_and_nonsense_is_an_error() {
+    async fn a_host_without_jails_has_none_and_other_text_is_an_error() {
         assert_eq!(listed("").await.unwrap(), []);
         assert_eq!(
             listed(r#"{"__version": "2", "jail-information": {"jail": []}}"#).await.unwrap(),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_addresses_of_all_jails_are_found_and_whose_they_are() {
+    async fn addresses_of_islands_are_told_from_addresses_of_others() {
         let text = r#"{"__version": "2", "jail-information": {"jail": [
             {"name":"www","path":"/www","dying":false,"ip4.addr":["10.0.2.77","10.0.2.78"],"ip6.addr":[]},
             {"name":"six","path":"/six","dying":false,"ip4.addr":[],"ip6.addr":["fe80::1%em0","fd00::1"]},
@@ -188,14 +188,14 @@ mod tests {
         let asked = "jls -d --libxo=json -n name path dying ip4.addr ip6.addr";
         let script = Script::new().expect(asked, 0, text, "");
         let found = addresses(&script, Path::new(RUN)).await.unwrap();
-        let ours: Vec<_> = found.ours.iter().map(|(id, it)| format!("{id} {it}")).collect();
-        assert_eq!(ours, ["si_0123abcd_1 10.0.2.80"]);
+        let islands: Vec<_> = found.islands.iter().map(|(id, it)| format!("{id} {it}")).collect();
+        assert_eq!(islands, ["si_0123abcd_1 10.0.2.80"]);
         let others: Vec<_> = found.others.iter().map(IpAddr::to_string).collect();
         assert_eq!(others, ["10.0.2.77", "10.0.2.78", "fe80::1", "fd00::1"]);
     }
 
     #[tokio::test]
-    async fn a_jail_that_is_gone_is_removed() {
+    async fn removing_a_jail_that_is_gone_succeeds() {
         let id = IslandId::parse("si_0123abcd_1").unwrap();
         let gone = "jail: \"si_0123abcd_1\" not found\n";
         let denied = "jail: jail_remove: Operation not permitted\n";

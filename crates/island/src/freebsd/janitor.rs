@@ -1,10 +1,10 @@
-//! Gives back what was made in the operating system, again and again until the system says that it is gone.
+//! Tears down what was made in the operating system, with retries until the system confirms it.
 //!
-//! What must always hold: what was given to the janitor stays on its list until it is done; a chore that failed keeps
-//! its progress; only so many are attempted at once; a failure is logged once, when it has lasted, and not each time.
+//! Invariants: a teardown stays on the list until it is done; a teardown that failed keeps its
+//! progress; a bounded number is attempted at once; a failure that lasts is logged once.
 //!
-//! A chore goes on when the janitor is dropped; only the end of the runtime stops it, and then the next start finds
-//! what is left by its name.
+//! A teardown goes on when the janitor is dropped. Only the end of the runtime stops it, and then
+//! the next start finds the rest by its name.
 
 use std::fmt::Display;
 use std::future::poll_fn;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use common::causes::chain;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
@@ -20,54 +21,56 @@ use tokio::sync::{Semaphore, watch};
 use crate::backend::BoxFuture;
 use crate::freebsd::teardown::{StepFailed, TeardownStep};
 
-/// Chores that are attempted at once; fewer than the commands that storage gives at once, so that new islands get theirs.
+/// Teardowns that are attempted at once: fewer than the commands that storage gives at once, so
+/// that new islands get their turns.
 const AT_ONCE: usize = 8;
-/// When chores are tried again, and when a failure is told of.
-const PACE: CallRate = CallRate {
+/// When a teardown is attempted again, and when its failure is logged.
+const SCHEDULE: RetrySchedule = RetrySchedule {
     first: Duration::from_millis(5),
     longest: Duration::from_secs(5),
     attempt: Duration::from_secs(120),
-    told: Duration::from_secs(30),
+    logged: Duration::from_secs(30),
 };
 
-/// Retries chores, each known by a name.
+/// Retries teardowns, each known by a name.
 pub struct Janitor<N> {
     inner: Arc<Inner<N>>,
     runtime: Handle,
 }
 
 struct Inner<N> {
-    pace: CallRate,
+    schedule: RetrySchedule,
     turns: Semaphore,
-    /// The names of all that is not done, each with a number of its own, in the order in which they came.
+    /// The names of the teardowns that are not done, each with a unique number, in the order of
+    /// their arrival.
     names: Mutex<Vec<(u64, N)>>,
-    /// How many are not done.
+    /// How many teardowns are not done.
     left: watch::Sender<usize>,
-    /// Counts the times that everybody was told to try at once.
+    /// Counts the requests to attempt all teardowns at once.
     force: watch::Sender<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct CallRate {
+struct RetrySchedule {
     /// The wait after the first failure; each further one is twice as long.
     first: Duration,
     /// The longest wait.
     longest: Duration,
     /// How long one attempt may take.
     attempt: Duration,
-    /// How long a chore fails before that is logged.
-    told: Duration,
+    /// How long a teardown fails before that is logged.
+    logged: Duration,
 }
 
 impl<N: Clone + Display + Send + Sync + 'static> Janitor<N> {
-    /// One without chores, which works on the current tokio runtime.
+    /// A janitor on the current tokio runtime.
     pub fn new() -> Self {
-        Self::with(PACE, AT_ONCE)
+        Self::with(SCHEDULE, AT_ONCE)
     }
 
-    fn with(pace: CallRate, at_once: usize) -> Self {
+    fn with(schedule: RetrySchedule, at_once: usize) -> Self {
         let inner = Inner {
-            pace,
+            schedule,
             turns: Semaphore::new(at_once),
             names: Mutex::default(),
             left: watch::Sender::new(0),
@@ -76,7 +79,7 @@ impl<N: Clone + Display + Send + Sync + 'static> Janitor<N> {
         Self { inner: Arc::new(inner), runtime: Handle::current() }
     }
 
-    /// Takes a chore over. Does not wait, and may be called from anywhere, also from a `drop`.
+    /// Takes over a teardown. Does not wait, and may be called from a `drop`.
     pub fn give(&self, name: N, step: impl TeardownStep) {
         let number = self.inner.enter(name.clone());
         let inner = self.inner.clone();
@@ -86,19 +89,19 @@ impl<N: Clone + Display + Send + Sync + 'static> Janitor<N> {
         });
     }
 
-    /// The names of all that is not done, in the order in which they came.
+    /// The names of the teardowns that are not done, in the order of their arrival.
     pub fn list(&self) -> Vec<N> {
         self.inner.names.lock().iter().map(|(_, name)| name.clone()).collect()
     }
 
-    /// Resolves when everything is done.
+    /// Resolves when all teardowns are done.
     pub async fn idle(&self) {
-        // The sender is ours, so it is there.
+        // The sender lives as long as `self`, so this is no error.
         let _ = self.inner.left.subscribe().wait_for(|left| *left == 0).await;
     }
 
-    /// Has everything tried at once, and waits until all is done or the time is up. Answers what is not done; it is
-    /// tried further.
+    /// Attempts all teardowns at once, and waits until all are done or the time is up. Returns the
+    /// names of the others, which the janitor attempts further.
     pub async fn drain(&self, limit: Duration) -> Vec<N> {
         self.inner.force.send_modify(|times| *times += 1);
         let _ = tokio::time::timeout(limit, self.idle()).await;
@@ -127,10 +130,10 @@ impl<N: Display> Inner<N> {
         self.left.send_replace(names.len());
     }
 
-    /// Attempts a chore until it is done.
+    /// Attempts a teardown until it is done.
     async fn pursue(&self, name: &N, mut step: Box<dyn TeardownStep>) {
         let mut force = self.force.subscribe();
-        let mut patience = Patience::new(self.pace, Instant::now());
+        let mut patience = Patience::new(self.schedule, Instant::now());
         loop {
             let failed = {
                 let _turn = self.turns.acquire().await;
@@ -138,65 +141,66 @@ impl<N: Display> Inner<N> {
             };
             let Err(failed) = failed else { break };
             if patience.runs_out(Instant::now()) {
-                tracing::warn!(%name, %failed, "this cannot be given back yet; it is tried further");
+                let error = chain(&failed);
+                tracing::warn!(%name, %error, "the island cannot be removed yet; the janitor tries again");
             }
             tokio::select! {
                 () = tokio::time::sleep(patience.wait()) => {}
                 _ = force.changed() => patience.begin_again(),
             }
         }
-        if patience.told {
-            tracing::info!(%name, "this has been given back after all");
+        if patience.logged {
+            tracing::info!(%name, "the island has been removed after all");
         }
     }
 
     async fn attempt(&self, step: &mut dyn TeardownStep) -> Result<(), StepFailed> {
-        let limit = self.pace.attempt;
+        let limit = self.schedule.attempt;
         match tokio::time::timeout(limit, caught(step.attempt())).await {
             Ok(result) => result,
-            Err(_) => Err(StepFailed::new(format!("it did not end within {limit:?}"))),
+            Err(_) => Err(StepFailed::Late(limit)),
         }
     }
 }
 
-/// Has a panic count as a failure, so that what is left of the chore is not lost.
+/// Makes a panic a failure, so that the rest of the teardown is not lost.
 async fn caught(mut attempt: BoxFuture<'_, Result<(), StepFailed>>) -> Result<(), StepFailed> {
     poll_fn(move |context| {
         let polled = catch_unwind(AssertUnwindSafe(|| attempt.as_mut().poll(context)));
-        polled.unwrap_or_else(|_| Poll::Ready(Err(StepFailed::new("it panicked"))))
+        polled.unwrap_or(Poll::Ready(Err(StepFailed::Panicked)))
     })
     .await
 }
 
-/// How long a chore waits, and whether its failure has been told of.
+/// How long a teardown waits, and whether its failure has been logged.
 struct Patience {
-    pace: CallRate,
+    schedule: RetrySchedule,
     began: Instant,
     next: Duration,
-    told: bool,
+    logged: bool,
 }
 
 impl Patience {
-    fn new(pace: CallRate, began: Instant) -> Self {
-        Self { pace, began, next: pace.first, told: false }
+    fn new(schedule: RetrySchedule, began: Instant) -> Self {
+        Self { schedule, began, next: schedule.first, logged: false }
     }
 
     /// The wait after one more failure.
     fn wait(&mut self) -> Duration {
         let wait = self.next;
-        self.next = (wait * 2).min(self.pace.longest);
+        self.next = (wait * 2).min(self.schedule.longest);
         wait
     }
 
     fn begin_again(&mut self) {
-        self.next = self.pace.first;
+        self.next = self.schedule.first;
     }
 
-    /// Whether a failure at this time is the one to tell of.
+    /// Whether a failure at this time is the one to log.
     fn runs_out(&mut self, now: Instant) -> bool {
-        let tell = !self.told && now.duration_since(self.began) >= self.pace.told;
-        self.told |= tell;
-        tell
+        let log = !self.logged && now.duration_since(self.began) >= self.schedule.logged;
+        self.logged |= log;
+        log
     }
 }
 

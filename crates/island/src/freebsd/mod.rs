@@ -1,15 +1,16 @@
-//! Islands as jails: each one's root is a ZFS clone, and everything that it had is given back by a janitor.
+//! Islands as jails: the root of each is a ZFS clone, and a janitor removes what each one had.
 //!
 //! ```text
 //! server ──zfs, mount, rctl, ifconfig──▶ root, devices, limits, address
 //!   │ ────Prepare──▶ launcher ──jail_set, fork, jail_attach──▶ first process of the island
-//!   │ ◀───Event─────     │ (parent of all islands; removes each one's jail at its end)
-//!   └───────────Go, descriptors (control socket)──────▶ exec
+//!   │ ◀───Event─────     │ (parent of all islands; removes each jail at its end)
+//!   └──ExecRequest, descriptors (control socket)──────▶ exec
 //! ```
 //!
-//! What must always hold: what builds argument vectors and reads text has no `cfg` and is tested everywhere; only what
-//! needs FreeBSD's own system calls (launcher, child, sys) is compiled for it alone. Whatever is made for an island is in
-//! its estate before it is made, and the estate goes to the janitor however the island ends.
+//! Invariants: code that builds argument vectors and reads text has no `cfg` and is tested
+//! everywhere; only code that needs FreeBSD's own system calls (launcher, child, sys) is compiled
+//! for FreeBSD alone. A step of making an island is noted in its resources before it is taken, and
+//! the resources go to the janitor however the island ends.
 
 #[cfg(target_os = "freebsd")]
 mod child;
@@ -19,7 +20,10 @@ mod host;
 pub mod jails;
 pub mod janitor;
 #[cfg(target_os = "freebsd")]
+mod launch_error;
+#[cfg(target_os = "freebsd")]
 pub(crate) mod launcher;
+mod making;
 mod measure;
 pub mod mounts;
 mod owned;
@@ -27,8 +31,11 @@ pub mod params;
 pub mod plan;
 mod probe;
 pub mod protocol;
+mod reason;
 mod resources;
 pub mod rules;
+#[cfg(any(target_os = "freebsd", test))]
+mod settling;
 pub mod storage;
 mod sweep;
 #[cfg(target_os = "freebsd")]
@@ -42,6 +49,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ::host::net::alias::AliasError;
+use common::causes::chain;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -49,8 +58,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use self::host::Host;
 use self::janitor::Janitor;
 use self::owned::{OwnedResources, ResourceOwners};
+use self::reason::refused;
 use self::resources::JailResources;
-use self::storage::FUNCTION_PROGRAM;
+use self::storage::PROGRAM_PATH;
 use crate::backend::{
     Backend, BoxFuture, Capabilities, Exit, Finding, FolderOwner, Jails, LiveIsland, Options,
     StartError, Started, Stdio, Usage,
@@ -64,25 +74,36 @@ use crate::spec::{Program, Purpose, Rights, Spec};
 pub use environment::HostEnvironment;
 pub use sweep::{Swept, sweep, sweep_on};
 
-/// How long the end of the server waits for everything to be given back; the next start finds the rest.
+/// How long a server that stops waits for the teardown of its islands; the next start finds the
+/// rest.
 const CLOSE_WAIT: Duration = Duration::from_secs(20);
 
-/// The backend; see the module.
+/// The backend of FreeBSD hosts.
 pub struct FreeBsd {
     host: Arc<Host>,
     janitor: Arc<Janitor<IslandId>>,
     findings: Vec<Finding>,
-    network: Result<(), String>,
+    network: Result<(), NoAddresses>,
     owners: Arc<ResourceOwners>,
 }
 
+/// Why islands have no addresses.
+#[derive(Debug, thiserror::Error)]
+enum NoAddresses {
+    #[error("no address pool is configured; set network.ip4, network.ip6 or network.pools")]
+    NoPool,
+    #[error("the interfaces of the address pools cannot be prepared")]
+    Interfaces(#[source] AliasError),
+}
+
 impl FreeBsd {
-    /// Sees that the host is prepared, gives back what an earlier start left, and starts the launcher.
+    /// Checks that the host is prepared, removes what an earlier start left, and starts the
+    /// launcher.
     pub async fn start(options: Options) -> Result<Arc<Self>, StartError> {
         Self::start_on(options, HostEnvironment::host()).await
     }
 
-    /// The same on another ground than this host.
+    /// As [`FreeBsd::start`], on a host or on a model of one.
     pub async fn start_on(
         options: Options,
         environment: HostEnvironment,
@@ -92,10 +113,11 @@ impl FreeBsd {
         let host = Arc::new(host);
         let mut network = Ok(());
         if options.jails.as_ref().is_some_and(|jails| jails.sweep) {
-            network = sweep::reconcile(&host, &janitor).await?.network;
+            let left = sweep::reconcile(&host, &janitor).await?;
+            network = left.network.map_err(NoAddresses::Interfaces);
         }
         if options.pools.pools().is_empty() {
-            network = Err("no pool of addresses is configured".to_owned());
+            network = Err(NoAddresses::NoPool);
         }
         if let Some(jails @ Jails { address_space: None, sweep: true, .. }) = options.jails {
             let host = host.clone();
@@ -113,10 +135,11 @@ impl FreeBsd {
         let mut resources = JailResources::new(id.clone());
         let user = self.user(spec, &mut resources)?;
         let owned = self.owners.hold(resources)?;
-        // In a task of its own, for a command that is cut off may do its work after that was undone.
+        // In a task of its own: a command that is cut off could take effect after its teardown.
         let making = tokio::spawn(owned.make(plan, spec.setup.resources.clone(), user, lease));
-        let (owned, made) = making.await.map_err(host::refused)??;
-        // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
+        let (owned, made) = making.await.map_err(refused)??;
+        // SAFETY: the AsyncFd owns the OwnedFd, which keeps the same descriptor open while it
+        // lives.
         let control = unsafe { AsyncFd::register(made) }
             .map_err(|error| StartError::Descriptors(error.into()))?;
         let unsent = send(&control, spec, &stdio).await.err();
@@ -125,7 +148,7 @@ impl FreeBsd {
         Ok(Started { id, exit })
     }
 
-    /// The user of an island: a function's is its own until all is given back.
+    /// The user of an island. A function's user is its own until the teardown is done.
     fn user(&self, spec: &Spec, resources: &mut JailResources) -> Result<u32, StartError> {
         let user = match &spec.setup.rights {
             Rights::Function => {
@@ -134,34 +157,40 @@ impl FreeBsd {
             }
             Rights::Tool(tool) => self.host.users.tool_id(tool.purpose),
         };
-        user.ok_or_else(|| StartError::Unsupported("only root can make jails; run as root".into()))
+        user.ok_or_else(|| {
+            StartError::Unsupported("only root can make jails; run sky-island as root".into())
+        })
     }
 }
 
-/// Tells an island what to become, within its deadline.
+/// Sends an island the program to execute, within its deadline.
 async fn send(control: &AsyncFd<OwnedFd>, spec: &Spec, stdio: &Stdio) -> std::io::Result<()> {
     let function = matches!(spec.setup.rights, Rights::Function);
     let (program, file) = match &spec.program {
-        // Its root is made with it.
-        Program::File(_) if function => (Some(FUNCTION_PROGRAM.to_owned()), None),
+        // The root was made with the program in it.
+        Program::File(_) if function => (Some(PROGRAM_PATH.to_owned()), None),
         Program::File(file) => (None, Some(file.as_raw_fd())),
         Program::Path(path) => (Some(path.clone()), None),
     };
-    let go = ExecRequest {
+    let request = ExecRequest {
         program,
         args: spec.args.clone(),
         env: spec.env.clone(),
         folder: spec.folder.clone(),
     };
     let fds: Vec<_> = stdio.descriptors().map(|fd| fd.as_raw_fd()).chain(file).collect();
-    let mut outgoing = Outgoing::new(&go, &fds)?;
+    let mut outgoing = Outgoing::new(&request, &fds)?;
     let send = control.async_io(Interest::WRITABLE, |socket| outgoing.advance(socket.as_raw_fd()));
-    // A launcher that stands still takes nothing.
-    let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "nobody took its program");
-    timeout(spec.bounds.deadline, send).await.unwrap_or_else(|_| Err(late()))
+    // A launcher that is stopped reads nothing.
+    let deadline = spec.bounds.deadline;
+    let late = || {
+        let text = format!("the island did not take its program within {deadline:?}");
+        std::io::Error::new(std::io::ErrorKind::TimedOut, text)
+    };
+    timeout(deadline, send).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// Waits for the end of an island and tells a program's end from a failure to become it.
+/// Waits for the exit of an island, and tells the exit of the program from a failure to execute it.
 async fn ended(
     mut owned: OwnedResources,
     control: AsyncFd<OwnedFd>,
@@ -171,7 +200,8 @@ async fn ended(
     if exit.code == Some(0) && unsent.is_none() {
         return Ok(exit);
     }
-    // The control socket closes on exec, so what it holds now was written by our own code.
+    // The control socket closes on exec, so a text on it comes from the launcher's child and not
+    // from the program.
     match (Incoming::default().next_now::<String>(control.get_ref().as_raw_fd()), unsent) {
         (Ok(Some((reason, _))), _) => Err(StartError::Refused(reason)),
         (_, Some(error)) => Err(StartError::Descriptors(error)),
@@ -189,11 +219,11 @@ impl Backend for FreeBsd {
     }
 
     fn kill(&self, id: &IslandId) {
-        self.host.link.kill(id);
+        self.host.launcher.kill(id);
     }
 
     fn list(&self) -> Vec<IslandId> {
-        let mut all = self.host.link.list();
+        let mut all = self.host.launcher.list();
         all.extend(self.owners.list());
         all.extend(self.janitor.list());
         all.sort();
@@ -204,7 +234,7 @@ impl Backend for FreeBsd {
     fn seen(&self) -> BoxFuture<'_, Result<Vec<LiveIsland>, StartError>> {
         Box::pin(async move {
             let mut all = Vec::new();
-            for ListedIsland { id, number, since, killed } in self.host.link.islands().await? {
+            for ListedIsland { id, number, since, killed } in self.host.launcher.islands().await? {
                 let usage = self.host.usage(&id);
                 let (path, hostname) = (self.host.run.join(id.as_str()), params::HOSTNAME.into());
                 all.push(LiveIsland { id, number, since, killed, path, hostname, usage });
@@ -218,7 +248,8 @@ impl Backend for FreeBsd {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { overlays: false, addresses: self.network.clone(), usage: self.host.counts }
+        let addresses = self.network.as_ref().map(|_| ()).map_err(|error| chain(error));
+        Capabilities { overlays: false, addresses, usage: self.host.counts }
     }
 
     fn owner(&self, purpose: Purpose) -> Option<FolderOwner> {
@@ -244,24 +275,24 @@ impl Backend for FreeBsd {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             self.owners.close();
-            self.host.link.close().await;
+            self.host.launcher.close().await;
             let until = Instant::now() + CLOSE_WAIT;
-            // Whoever waits for an island has heard of its end by now, and is about to let it go.
-            let _ = timeout_at(until, self.owners.given()).await;
+            // The callers know that their islands have ended, and are about to drop them.
+            let _ = timeout_at(until, self.owners.empty()).await;
             let left = self.janitor.drain(until.saturating_duration_since(Instant::now())).await;
             if !left.is_empty() {
-                tracing::warn!(?left, "the next start gives back what is still busy");
+                tracing::warn!(?left, "these islands are still busy; the next start removes them");
             }
         })
     }
 }
 
-/// What this host can do about addresses, with nothing changed on it.
+/// What islands with addresses reach on this host; changes nothing on it.
 pub async fn addresses(pools: &::host::net::Pools) -> Option<Finding> {
     probe::addresses(&::host::exec::Host, pools).await
 }
 
-/// What this host isolates and limits, found out without a backend.
+/// What this host isolates and limits, without a backend.
 pub async fn findings(options: &Options) -> Vec<Finding> {
     probe::findings(&HostEnvironment::host(), options).await
 }
@@ -272,7 +303,7 @@ mod tests {
     use crate::spec::{Bounds, Limits, Resources};
 
     #[tokio::test]
-    async fn an_island_that_takes_no_program_is_not_waited_for_without_end() {
+    async fn an_island_that_takes_no_program_is_given_up_at_its_deadline() {
         let (near, far) = crate::launcher::wire::pair().unwrap();
         nix::sys::socket::setsockopt(&near, nix::sys::socket::sockopt::SndBuf, &4096).unwrap();
         let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
@@ -290,7 +321,8 @@ mod tests {
             stderr: program().into(),
             arguments: None,
         };
-        // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
+        // SAFETY: the AsyncFd owns the OwnedFd, which keeps the same descriptor open while it
+        // lives.
         let near = unsafe { AsyncFd::register(near) }.unwrap();
         let error = send(&near, &spec, &stdio).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);

@@ -1,7 +1,7 @@
-//! mount(8) and umount(8): what is mounted in an island's root, and that it is unmounted.
+//! mount(8) and umount(8): the mounts in an island's root.
 //!
-//! What must always hold: whatever is mounted is known to somebody who unmounts it, for a jail's end leaves it; a folder
-//! that a living island may write is mounted in no other (see [`Writers`]).
+//! Invariants: each mount is in the resources of its island, because it outlives the jail; a folder
+//! that a living island may write is writable in no other island (see [`Writers`]).
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -10,21 +10,23 @@ use std::sync::Arc;
 use host::exec::{Command, ExecError, Executor};
 use parking_lot::Mutex;
 
-/// Files in a private /tmp.
+use crate::freebsd::devices;
+
+/// The most files in a private /tmp.
 const TMP_FILES: u64 = 4096;
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mount {
-    /// The devices of [`crate::freebsd::devices`].
+    /// The devices of [`devices`].
     Devices,
     /// Memory of this many bytes.
     Tmp(u64),
     /// A folder of the host.
     Folder {
-        /// Where it lies on the host.
+        /// The folder's path on the host.
         source: PathBuf,
-        /// Whether the island may change it.
+        /// Whether the island may write to the folder.
         writable: bool,
     },
 }
@@ -40,9 +42,7 @@ fn command(what: &Mount) -> Command {
         Command::program("mount").args(["-t", kind, "-o"]).arg(options)
     };
     match what {
-        Mount::Devices => {
-            mount("devfs", format!("ruleset={}", crate::freebsd::devices::RULESET)).arg("devfs")
-        }
+        Mount::Devices => mount("devfs", format!("ruleset={}", devices::RULESET)).arg("devfs"),
         Mount::Tmp(bytes) => {
             let size = format!("size={bytes},inodes={TMP_FILES},mode=1777,nosuid,noexec");
             mount("tmpfs", size).arg("tmpfs")
@@ -54,9 +54,9 @@ fn command(what: &Mount) -> Command {
     }
 }
 
-/// Unmounts what is mounted at a folder; that nothing is mounted there is no error.
+/// Unmounts what is mounted at a folder. A folder without a mount is no error.
 pub async fn unmount(exec: &dyn Executor, at: &Path) -> Result<(), ExecError> {
-    // Whatever held it was in a jail that is gone by now, so nothing is lost by force.
+    // The jail is gone, so no process loses anything by force.
     let command = Command::program("umount").arg("-f").arg(at);
     let output = exec.run(&command).await?;
     let nothing =
@@ -67,7 +67,7 @@ pub async fn unmount(exec: &dyn Executor, at: &Path) -> Result<(), ExecError> {
     output.success(&command).map(|_| ())
 }
 
-/// What is mounted below a folder, at any depth, ZFS left out; the last mounted first.
+/// The mounts below a folder, at any depth and without ZFS, the newest first.
 pub async fn below(exec: &dyn Executor, folder: &Path) -> Result<Vec<PathBuf>, ExecError> {
     let command = Command::program("mount").arg("-p");
     let text = exec.run(&command).await?.success(&command)?;
@@ -76,8 +76,8 @@ pub async fn below(exec: &dyn Executor, folder: &Path) -> Result<Vec<PathBuf>, E
     Ok(found)
 }
 
-/// The five last fields of a line of `mount -p` are the folder, the kind, the options, and two numbers. The first may
-/// hold spaces.
+/// The five last fields of a line of `mount -p` are the folder, the kind, the options, and two
+/// numbers. The first field, the source, may have spaces.
 fn entry(line: &str, folder: &Path) -> Option<PathBuf> {
     let mut fields = line.split_whitespace().rev().skip(3);
     let (kind, at) = (fields.next()?, Path::new(fields.next()?));
@@ -85,18 +85,18 @@ fn entry(line: &str, folder: &Path) -> Option<PathBuf> {
     (below && kind != "zfs").then(|| at.to_owned())
 }
 
-/// The folders of the host that some island may write at the moment.
+/// The folders of the host that islands may write at the moment.
 #[derive(Clone, Default)]
 pub struct Writers(Arc<Mutex<HashSet<PathBuf>>>);
 
-/// One island's hold on the folders that it may write.
+/// The folders that one island may write; other islands may when this is dropped.
 pub struct Writing {
     writers: Writers,
     folders: Vec<PathBuf>,
 }
 
 impl Writers {
-    /// Takes hold of folders; the first that another island has is the error.
+    /// Reserves folders for one island. The error is the first folder that another island has.
     pub fn take(&self, folders: Vec<PathBuf>) -> Result<Writing, PathBuf> {
         let mut taken = self.0.lock();
         if let Some(busy) = folders.iter().find(|folder| taken.contains(*folder)) {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_mounted_needs_no_unmounting_and_what_is_busy_does() {
+    async fn unmounting_succeeds_where_nothing_is_mounted_and_fails_where_it_is_busy() {
         let table = [
             ("umount: /j/dev: not a file system root directory\n", true),
             ("umount: /j/dev: statfs: No such file or directory\n", true),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_mounts_of_islands_are_found_last_one_first() {
+    async fn the_mounts_of_islands_are_listed_newest_first() {
         // As FreeBSD 15 prints it, with a nullfs of a folder with a space added.
         let text = "/dev/vtbd0\t\t/\t\t\tufs\trw\t\t1 1\n\
             devfs\t\t\t/dev\t\t\tdevfs\trw\t\t0 0\n\

@@ -1,7 +1,8 @@
-//! The islands in somebody's hands: from the first step of their making until they are the janitor's.
+//! The resources of the islands that callers own, from the first step of their making until they go
+//! to the janitor.
 //!
-//! What must always hold: an island is in here or with the janitor, and never in neither, until nothing is left of it;
-//! once closed, no further one comes in.
+//! Invariants: until nothing is left of an island, its resources have an owner or are with the
+//! janitor; after the close no island is added.
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
@@ -11,27 +12,28 @@ use host::net::Lease;
 use tokio::sync::watch;
 
 use crate::backend::{Exit, StartError};
-use crate::freebsd::host::{Host, refused};
+use crate::freebsd::host::Host;
 use crate::freebsd::janitor::Janitor;
 use crate::freebsd::plan::IslandPlan;
+use crate::freebsd::reason::refused;
 use crate::freebsd::resources::JailResources;
 use crate::id::IslandId;
 use crate::spec::Resources;
 
-/// All of them.
+/// The islands that callers own.
 pub(super) struct ResourceOwners {
     host: Arc<Host>,
     janitor: Arc<Janitor<IslandId>>,
-    held: watch::Sender<Held>,
+    owned: watch::Sender<OwnedIslands>,
 }
 
 #[derive(Default)]
-struct Held {
+struct OwnedIslands {
     closed: bool,
     ids: BTreeSet<IslandId>,
 }
 
-/// An island's estate in the hands of somebody who uses the island. It goes to the janitor in the end.
+/// The resources of an island that a caller owns. When the value is dropped they go to the janitor.
 pub(super) struct OwnedResources {
     resources: Option<JailResources>,
     all: Arc<ResourceOwners>,
@@ -39,40 +41,41 @@ pub(super) struct OwnedResources {
 
 impl ResourceOwners {
     pub(super) fn new(host: Arc<Host>, janitor: Arc<Janitor<IslandId>>) -> Arc<Self> {
-        Arc::new(Self { host, janitor, held: watch::Sender::default() })
+        Arc::new(Self { host, janitor, owned: watch::Sender::default() })
     }
 
-    /// Takes an estate in, unless no further one may come.
+    /// Adds the resources of an island, unless the backend is closed.
     pub(super) fn hold(
         self: &Arc<Self>,
         resources: JailResources,
     ) -> Result<OwnedResources, StartError> {
         let id = resources.id.clone();
-        if !self.held.send_if_modified(|held| !held.closed && held.ids.insert(id)) {
-            return Err(StartError::Launcher("it is closed".into()));
+        if !self.owned.send_if_modified(|owned| !owned.closed && owned.ids.insert(id)) {
+            return Err(StartError::Launcher("the server is stopping".into()));
         }
         Ok(OwnedResources { resources: Some(resources), all: self.clone() })
     }
 
-    /// The islands that are held.
+    /// The islands that callers own.
     pub(super) fn list(&self) -> Vec<IslandId> {
-        self.held.borrow().ids.iter().cloned().collect()
+        self.owned.borrow().ids.iter().cloned().collect()
     }
 
-    /// Lets no further one in.
+    /// Refuses all further islands.
     pub(super) fn close(&self) {
-        self.held.send_modify(|held| held.closed = true);
+        self.owned.send_modify(|owned| owned.closed = true);
     }
 
-    /// Resolves when the janitor has them all.
-    pub(super) async fn given(&self) {
-        // The sender is ours, so it is there.
-        let _ = self.held.subscribe().wait_for(|held| held.ids.is_empty()).await;
+    /// Resolves when the janitor has the resources of all islands.
+    pub(super) async fn empty(&self) {
+        // The sender lives as long as `self`, so this is no error.
+        let _ = self.owned.subscribe().wait_for(|owned| owned.ids.is_empty()).await;
     }
 }
 
 impl OwnedResources {
-    /// Makes the island up to the moment when it waits to be told what to become, and gives the socket for that.
+    /// Makes the island up to the moment when its first process waits for a program, and returns
+    /// the socket for the program.
     pub(super) async fn make(
         mut self,
         plan: IslandPlan,
@@ -87,13 +90,15 @@ impl OwnedResources {
         Ok((self, control))
     }
 
-    /// Waits for the end of the island.
+    /// Waits for the exit of the island.
     pub(super) async fn end(&mut self) -> Result<Exit, StartError> {
         self.resources()?.end().await
     }
 
     fn resources(&mut self) -> Result<&mut JailResources, StartError> {
-        self.resources.as_mut().ok_or_else(|| refused("its estate was given away"))
+        self.resources
+            .as_mut()
+            .ok_or_else(|| refused("the resources of the island went to the janitor"))
     }
 }
 
@@ -102,8 +107,8 @@ impl Drop for OwnedResources {
         let Some(resources) = self.resources.take() else { return };
         let id = resources.id.clone();
         self.all.janitor.give(id.clone(), resources.step(self.all.host.clone()));
-        self.all.held.send_modify(|held| {
-            held.ids.remove(&id);
+        self.all.owned.send_modify(|owned| {
+            owned.ids.remove(&id);
         });
     }
 }

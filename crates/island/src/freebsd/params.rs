@@ -1,17 +1,16 @@
 //! The parameters of an island's jail, as jail(8) and jail_set(2) name them.
 //!
-//! What must always hold: everything that a jail may be forbidden is forbidden, those permissions included that a later
-//! kernel adds, for they are asked of the kernel; `allow.suser` goes only after the island has changed its user.
+//! Invariants: a jail has no permission, not even one that a later kernel adds, because the kernel
+//! lists them; `allow.suser` is denied only after the island has changed its user.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use host::exec::{Command, Executor};
+use host::exec::{Command, ExecError, Executor};
 use serde::{Deserialize, Serialize};
 
-use crate::backend::StartError;
 use crate::id::IslandId;
 
-/// Where sysctl(8) lists what a jail can be allowed.
+/// Where sysctl(8) lists the permissions of jails.
 const ALLOW: &str = "security.jail.param.allow";
 /// The permission without which a process in a jail cannot change its user.
 const SUSER: &str = "allow.suser";
@@ -21,16 +20,16 @@ pub(super) const HOSTNAME: &str = "island";
 /// One parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Param {
-    /// Its name, `allow.noraw_sockets` for a permission that is not given.
+    /// The name; `allow.noraw_sockets` denies a permission.
     pub name: String,
-    /// Its value.
+    /// The value.
     pub value: Value,
 }
 
-/// A parameter's value, in the forms that the kernel takes.
+/// The value of a parameter, in the forms that the kernel takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Value {
-    /// The name says it all.
+    /// No value: the name is enough.
     Flag,
     /// An int.
     Number(i32),
@@ -47,13 +46,13 @@ pub enum Value {
 pub enum Reach {
     /// Not even loopback.
     Nothing,
-    /// All that the host has.
+    /// Everything that the host reaches.
     Host,
     /// One address.
     Address(std::net::IpAddr),
 }
 
-/// How jail_set(2) says whether a jail has something of its own, the host's, or none.
+/// The values of jail_set(2) for a feature that a jail has not, or shares with the host.
 enum Share {
     Disable = 0,
     Inherit = 2,
@@ -101,7 +100,7 @@ pub fn parameters(
     params
 }
 
-/// What is taken away once the island has changed its user; nothing where the kernel knows no such permission.
+/// The parameters that deny `allow.suser`; none where the kernel does not know that permission.
 pub fn last_denial(id: &IslandId, permissions: &[String]) -> Vec<Param> {
     if !permissions.iter().any(|name| name == SUSER) {
         return Vec::new();
@@ -122,19 +121,30 @@ fn denial(permission: &str) -> String {
     }
 }
 
-/// All permissions that this kernel knows, by their names as parameters.
-pub async fn permissions(exec: &dyn Executor) -> Result<Vec<String>, StartError> {
+/// Why the permissions of jails are not known.
+#[derive(Debug, thiserror::Error)]
+pub enum PermissionsError {
+    /// sysctl(8) failed.
+    #[error("the permissions of jails cannot be listed")]
+    Command(#[from] ExecError),
+    /// The list is empty.
+    #[error("the kernel lists nothing below {ALLOW}, so it has no jails")]
+    NoJails,
+}
+
+/// The permissions that this kernel knows, by their names as parameters.
+pub async fn permissions(exec: &dyn Executor) -> Result<Vec<String>, PermissionsError> {
     let command = Command::program("sysctl").args(["-N", ALLOW]);
-    let refused = |error: host::exec::ExecError| StartError::Refused(error.to_string());
-    let text = exec.run(&command).await.and_then(|out| out.success(&command)).map_err(refused)?;
+    let text = exec.run(&command).await?.success(&command)?;
     let found = parse_permissions(&text);
     if found.is_empty() {
-        return Err(StartError::Unsupported("this kernel has no jails".into()));
+        return Err(PermissionsError::NoJails);
     }
     Ok(found)
 }
 
-/// Lines such as `security.jail.param.allow.mount.zfs`; a group's own permission ends with a dot.
+/// Reads lines such as `security.jail.param.allow.mount.zfs`. A group's own permission ends with a
+/// dot.
 fn parse_permissions(text: &str) -> Vec<String> {
     let prefix = ALLOW.trim_end_matches("allow");
     let names = text.lines().filter_map(|line| line.trim().strip_prefix(prefix));
@@ -156,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whatever_the_kernel_can_allow_is_denied() {
+    async fn every_permission_of_the_kernel_is_denied() {
         let script = Script::new().expect("sysctl -N security.jail.param.allow", 0, LISTED, "");
         let found = permissions(&script).await.unwrap();
         let id = IslandId::mint();
@@ -179,12 +189,12 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_knows_no_suser_is_not_asked_to_take_it_away() {
+    fn a_kernel_without_suser_is_not_asked_to_deny_it() {
         assert!(last_denial(&IslandId::mint(), &["allow.mount".to_owned()]).is_empty());
     }
 
     #[test]
-    fn an_island_reaches_what_it_was_given_and_no_more() {
+    fn an_island_reaches_only_what_its_plan_says() {
         let of = |reach| {
             let params = parameters(&IslandId::mint(), "/x", 1, reach, &[]);
             let network = params.into_iter().filter(|param| param.name.starts_with("ip"));
@@ -202,8 +212,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kernel_without_jails_is_said_to_be_one() {
+    async fn a_kernel_without_jails_is_an_error() {
         let script = Script::new().expect("sysctl -N security.jail.param.allow", 0, "", "");
-        assert!(matches!(permissions(&script).await, Err(StartError::Unsupported(_))));
+        assert!(matches!(permissions(&script).await, Err(PermissionsError::NoJails)));
     }
 }

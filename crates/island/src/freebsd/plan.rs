@@ -1,11 +1,14 @@
-//! From what an island is for to what is made for it: mounts, the pieces of a tool's root, and limits.
+//! The plan of an island: its mounts, the pieces of a tool's root, its network and its limits.
 //!
-//! What must always hold: pure, but for looking at what kind of thing a bind names. A function's root has the devices and
-//! a private /tmp over its clone; a tool's has what it is to see besides the build jail, each writable folder by itself.
+//! Invariants: planning changes nothing, and only looks whether a bind is a file or a folder. A
+//! function's root has the devices and a private /tmp over its clone. A tool's root has the build
+//! jail and its binds, each writable folder as a mount of its own.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use common::causes::chain;
 
 use crate::backend::StartError;
 use crate::freebsd::mounts::Mount;
@@ -13,78 +16,114 @@ use crate::freebsd::params::Reach;
 use crate::freebsd::protocol::ProcessBounds;
 use crate::spec::{Bind, Program, Purpose, Resources, Rights, Spec, ToolRights};
 
-/// Descriptors that a process of an island may have open.
+/// The most descriptors that a process of an island may have open.
 pub const OPEN_FILES: u64 = 1024;
-/// Files of a tool's own: a go command that keeps no statistics of itself.
+/// The files that each tool's root gets: the go command keeps no statistics.
 const FILES: [(&str, &str); 1] = [("/config/go/telemetry/mode", "off\n")];
 
-/// Files of the host that resolving names reads and the base system has not, or has as it came. A fetch is given a copy.
+/// The files that name resolution reads. A fetch gets copies of the host's files, because the base
+/// system has none or has its defaults.
 const NAMES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 
 /// What is made for one island.
 #[derive(Debug)]
 pub struct IslandPlan {
-    /// What its root is a clone of.
-    pub root: Root,
-    /// What is mounted in it, in this order; paths as the island sees them.
+    /// The root.
+    pub root: RootPlan,
+    /// The mounts in the root, in order; paths as the island sees them.
     pub mounts: Vec<(PathBuf, Mount)>,
-    /// What it reaches.
+    /// The network that the island reaches.
     pub reach: Reach,
-    /// The limits of its processes.
+    /// The limits of each process.
     pub bounds: ProcessBounds,
-    /// Bytes of memory of all of them together.
+    /// Bytes of memory for all processes together.
     pub memory: u64,
-    /// Whether a stranger's function runs on it.
+    /// Whether a function runs on the island; a tool runs on the others.
     pub function: bool,
-    /// Nobody waits for it.
+    /// No caller waits for the island, so that it gets the lowest priority.
     pub background: bool,
 }
 
-/// What a root is a clone of.
+/// What a root is cloned from.
 #[derive(Debug)]
-pub enum Root {
+pub enum RootPlan {
     /// The artifact of this program.
     Function(Arc<File>),
     /// The build jail, with these pieces added.
     Tool(Vec<Piece>),
 }
 
-/// Something that a tool's root has and the build jail has not.
+/// Something that is added to the build jail for a tool's root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// An empty folder, to mount something on.
     Folder(PathBuf),
     /// A copy of a file of the host.
     Copy {
-        /// Where it lies on the host.
+        /// The path on the host.
         source: PathBuf,
-        /// Where the island sees it.
+        /// The path on the island.
         target: PathBuf,
     },
     /// A small file.
     Text {
-        /// Where the island sees it.
+        /// The path on the island.
         target: PathBuf,
-        /// What it says.
+        /// The contents.
         text: &'static str,
     },
 }
 
-/// The plan of an island. `base` is the address space, in bytes, of a Go program that does nothing.
+/// Why there is no plan for an island.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A function's program is a path.
+    #[error("a function's program must be an open file, and is a path")]
+    ProgramPath,
+    /// A tool has an overlay, which Linux alone has.
+    #[error("jails have no overlay folders")]
+    Overlay,
+    /// A bind's source cannot be looked at.
+    #[error("{} cannot be shown to the island", source_path.display())]
+    Missing {
+        /// The path on the host.
+        source_path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A bind makes a file writable.
+    #[error("{} cannot be writable in the island: only a folder can", source_path.display())]
+    WritableFile {
+        /// The path on the host.
+        source_path: PathBuf,
+    },
+}
+
+impl From<PlanError> for StartError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Overlay => Self::Unsupported(chain(&error)),
+            error => Self::Refused(chain(&error)),
+        }
+    }
+}
+
+/// Plans an island. `base` is the address space, in bytes, of a Go program that does nothing.
 pub fn plan(
     spec: &Spec,
     base: u64,
     address: Option<std::net::IpAddr>,
-) -> Result<IslandPlan, StartError> {
+) -> Result<IslandPlan, PlanError> {
     let devices = (PathBuf::from("/dev"), Mount::Devices);
     let limits = &spec.setup.resources;
     match &spec.setup.rights {
         Rights::Function => {
             let Program::File(program) = &spec.program else {
-                return Err(StartError::Refused("a function is an open file".into()));
+                return Err(PlanError::ProgramPath);
             };
             Ok(IslandPlan {
-                root: Root::Function(program.clone()),
+                root: RootPlan::Function(program.clone()),
                 mounts: vec![devices, ("/tmp".into(), Mount::Tmp(limits.tmp))],
                 reach: address.map_or(Reach::Nothing, Reach::Address),
                 bounds: bounds(limits, base, Some(limits.processes)),
@@ -95,20 +134,18 @@ pub fn plan(
         }
         Rights::Tool(tool) => {
             if tool.overlay.is_some() {
-                return Err(StartError::Unsupported(
-                    "folders cannot be laid over each other".into(),
-                ));
+                return Err(PlanError::Overlay);
             }
             let mut mounts = vec![devices];
             let pieces = pieces(tool, &mut mounts)?;
             Ok(IslandPlan {
-                root: Root::Tool(pieces),
+                root: RootPlan::Tool(pieces),
                 mounts,
                 reach: match tool.purpose {
                     Purpose::Fetch => Reach::Host,
                     Purpose::Build => Reach::Nothing,
                 },
-                // The user of all builds is one, so a limit on that user's processes would be shared by all.
+                // All builds have one user, and would share a limit on the processes of that user.
                 bounds: bounds(limits, base, None),
                 memory: limits.memory,
                 function: false,
@@ -129,9 +166,9 @@ impl IslandPlan {
     }
 }
 
-/// What is added to the build jail for a tool, and what is mounted on it. A folder is mounted, a file is copied: a
-/// mount of a single file is not to be had on every FreeBSD.
-fn pieces(tool: &ToolRights, mounts: &mut Vec<(PathBuf, Mount)>) -> Result<Vec<Piece>, StartError> {
+/// The pieces of a tool's root; adds the mounts on it to `mounts`. A folder is mounted and a file
+/// is copied, because older FreeBSD releases cannot mount a single file.
+fn pieces(tool: &ToolRights, mounts: &mut Vec<(PathBuf, Mount)>) -> Result<Vec<Piece>, PlanError> {
     let mut pieces: Vec<_> =
         FILES.iter().map(|(target, text)| Piece::Text { target: target.into(), text }).collect();
     if tool.purpose == Purpose::Fetch {
@@ -139,16 +176,17 @@ fn pieces(tool: &ToolRights, mounts: &mut Vec<(PathBuf, Mount)>) -> Result<Vec<P
         pieces.extend(there.map(|file| Piece::Copy { source: file.clone(), target: file }));
     }
     for Bind { source, target, writable } in &tool.binds {
-        let refused = |why: String| {
-            StartError::Refused(format!("{} cannot be shown: {why}", source.display()))
+        let source_path = source.clone();
+        let metadata = match source.metadata() {
+            Ok(metadata) => metadata,
+            Err(cause) => return Err(PlanError::Missing { source_path, cause }),
         };
-        let metadata = source.metadata().map_err(|error| refused(error.to_string()))?;
         if metadata.is_dir() {
             pieces.push(Piece::Folder(target.clone()));
             let mount = Mount::Folder { source: source.clone(), writable: *writable };
             mounts.push((target.clone(), mount));
         } else if *writable {
-            return Err(refused("only a folder can be written".into()));
+            return Err(PlanError::WritableFile { source_path });
         } else {
             pieces.push(Piece::Copy { source: source.clone(), target: target.clone() });
         }
@@ -165,7 +203,7 @@ fn bounds(limits: &Resources, base: u64, processes: Option<u64>) -> ProcessBound
     ProcessBounds { address_space, processes, files: OPEN_FILES, file_size }
 }
 
-/// Adds pieces to a root whose folder nobody else has. No link in it is followed.
+/// Adds pieces to a root that nothing else uses yet. Follows no symbolic link in it.
 pub fn add_pieces(root: &Path, pieces: &[Piece]) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     for piece in pieces {
@@ -174,10 +212,10 @@ pub fn add_pieces(root: &Path, pieces: &[Piece]) -> std::io::Result<()> {
                 add_folder(root, target)?;
             }
             Piece::Copy { source, target } => {
-                let place = add_file(root, target)?;
-                std::fs::copy(source, &place)?;
+                let path = add_file(root, target)?;
+                std::fs::copy(source, &path)?;
                 let mode = source.metadata()?.permissions().mode() & 0o555 | 0o444;
-                std::fs::set_permissions(&place, std::fs::Permissions::from_mode(mode))?;
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
             }
             Piece::Text { target, text } => std::fs::write(add_file(root, target)?, text)?,
         }
@@ -185,37 +223,45 @@ pub fn add_pieces(root: &Path, pieces: &[Piece]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The place of a file that is not there yet, its folder made.
+/// The path of a new file. Makes the folder above it.
 fn add_file(root: &Path, target: &Path) -> std::io::Result<PathBuf> {
     let (Some(folder), Some(name)) = (target.parent(), target.file_name()) else {
-        return Err(std::io::Error::other(format!("{} names no file", target.display())));
+        return Err(std::io::Error::other(format!(
+            "{} is not the path of a file",
+            target.display()
+        )));
     };
-    let place = add_folder(root, folder)?.join(name);
-    match place.symlink_metadata() {
-        Ok(metadata) if !metadata.is_file() => Err(in_the_way(target)),
-        _ => Ok(place),
+    let path = add_folder(root, folder)?.join(name);
+    match path.symlink_metadata() {
+        Ok(metadata) if !metadata.is_file() => Err(other_type(target)),
+        _ => Ok(path),
     }
 }
 
 fn add_folder(root: &Path, target: &Path) -> std::io::Result<PathBuf> {
-    let mut place = root.to_owned();
+    let mut path = root.to_owned();
     for part in target.components() {
         match part {
             std::path::Component::RootDir => continue,
-            std::path::Component::Normal(name) => place.push(name),
-            _ => return Err(std::io::Error::other(format!("{} is not plain", target.display()))),
+            std::path::Component::Normal(name) => path.push(name),
+            _ => {
+                return Err(std::io::Error::other(format!(
+                    "{} has a part such as `..`",
+                    target.display()
+                )));
+            }
         }
-        match place.symlink_metadata() {
+        match path.symlink_metadata() {
             Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => return Err(in_the_way(target)),
-            Err(_) => std::fs::create_dir(&place)?,
+            Ok(_) => return Err(other_type(target)),
+            Err(_) => std::fs::create_dir(&path)?,
         }
     }
-    Ok(place)
+    Ok(path)
 }
 
-fn in_the_way(target: &Path) -> std::io::Error {
-    std::io::Error::other(format!("something is in the way of {}", target.display()))
+fn other_type(target: &Path) -> std::io::Error {
+    std::io::Error::other(format!("{} or a folder above it has another type", target.display()))
 }
 
 #[cfg(test)]
@@ -251,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_is_shown_folders_by_mounts_and_files_by_copies() {
+    fn a_tool_gets_folders_as_mounts_and_files_as_copies() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "x").unwrap();
@@ -264,7 +310,7 @@ mod tests {
         let made = plan(&tool(Purpose::Build, binds), 0, None).unwrap();
         assert_eq!(made.writes(), [folder.path()]);
         assert_eq!((made.reach, made.bounds.processes), (Reach::Nothing, None));
-        let Root::Tool(pieces) = &made.root else { panic!("a tool's root") };
+        let RootPlan::Tool(pieces) = &made.root else { panic!("a tool's root") };
         assert!(pieces.contains(&Piece::Folder("/out".into())));
         assert!(
             pieces.contains(&Piece::Copy { source: file.clone(), target: "/given/file".into() })

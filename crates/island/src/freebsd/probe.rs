@@ -1,20 +1,20 @@
-//! What this host isolates and limits, and whether it was prepared.
+//! What this host isolates and limits, and whether `sky-island init` has prepared it.
 
+use common::causes::chain;
 use host::exec::{Command, Executor, Shared};
 use host::layout::Layout;
 use host::net::{Pools, ifconfig};
 use host::zfs::{SnapshotName, Zfs};
 
-use crate::backend::Finding;
-use crate::backend::Options;
+use crate::backend::{Finding, Options};
 use crate::freebsd::environment::HostEnvironment;
-use crate::freebsd::rules;
+use crate::freebsd::{params, rules};
 
-/// How resources come to be counted.
+/// How to have the kernel count resources.
 const ENABLE: &str = "put kern.racct.enable=1 into /boot/loader.conf and restart the host";
 const INIT: &str = "run `sky-island init`";
 
-/// Everything that `check` says of a FreeBSD host.
+/// What `check` reports of a FreeBSD host.
 pub(super) async fn findings(environment: &HostEnvironment, options: &Options) -> Vec<Finding> {
     let exec = &*environment.exec;
     let mut findings = vec![privilege(environment.root)];
@@ -22,8 +22,8 @@ pub(super) async fn findings(environment: &HostEnvironment, options: &Options) -
         Some(jails) => findings.extend(prepared(&environment.exec, &jails.layout).await),
         None => findings.push(Finding {
             name: "datasets",
-            detail: "no dataset is configured".into(),
-            remedy: Some("set filesystem.zfs_dataset and run `sky-island init`".into()),
+            detail: "filesystem.zfs_dataset is not set, and islands need a ZFS dataset".into(),
+            remedy: Some("set filesystem.zfs_dataset, then run `sky-island init`".into()),
             required: true,
         }),
     }
@@ -34,12 +34,12 @@ pub(super) async fn findings(environment: &HostEnvironment, options: &Options) -
 }
 
 fn privilege(root: bool) -> Finding {
-    let detail = if root { "root makes jails" } else { "an ordinary user makes no jails" };
-    let remedy = (!root).then(|| "run as root".to_owned());
+    let detail = if root { "root can make jails" } else { "only root can make jails" };
+    let remedy = (!root).then(|| "run sky-island as root".to_owned());
     Finding { name: "privilege", detail: detail.into(), remedy, required: true }
 }
 
-/// Whether init has finished.
+/// Whether `sky-island init` has finished.
 async fn prepared(exec: &Shared, layout: &Layout) -> Vec<Finding> {
     let zfs = Zfs::new(exec.clone());
     let base = snapshot(&zfs, "base system", layout.base_snapshot()).await;
@@ -49,27 +49,32 @@ async fn prepared(exec: &Shared, layout: &Layout) -> Vec<Finding> {
 async fn snapshot(zfs: &Zfs, name: &'static str, snapshot: SnapshotName) -> Finding {
     let (detail, remedy) = match zfs.has_snapshot(&snapshot).await {
         Ok(true) => (snapshot.to_string(), None),
-        Ok(false) => (format!("{snapshot} does not exist"), Some(INIT.to_owned())),
-        Err(error) => (error.to_string(), Some(format!("load ZFS, then {INIT}"))),
+        Ok(false) => (
+            format!("{snapshot} does not exist, and islands are clones of it"),
+            Some(INIT.to_owned()),
+        ),
+        Err(error) => (chain(&error), Some(format!("load ZFS, then {INIT}"))),
     };
     Finding { name, detail, remedy, required: true }
 }
 
 async fn jails(exec: &dyn Executor) -> Finding {
-    let (detail, remedy) = match crate::freebsd::params::permissions(exec).await {
-        Ok(known) => (format!("{} permissions, none of them given", known.len()), None),
-        Err(error) => (error.to_string(), Some("run on a host, not in a jail".to_owned())),
+    let (detail, remedy) = match params::permissions(exec).await {
+        Ok(known) => {
+            (format!("the kernel has {} permissions of jails; islands get none", known.len()), None)
+        }
+        Err(error) => (chain(&error), Some("run sky-island on a host, not in a jail".to_owned())),
     };
     Finding { name: "jails", detail, remedy, required: true }
 }
 
-/// What limits there are when the kernel counts resources, and when it does not.
+/// The limits of a kernel that counts resources, and of one that does not.
 pub(super) fn limits(counts: bool, required: bool) -> Vec<Finding> {
     let table = [
         (
             "memory limit",
-            "RLIMIT_AS for each process, rctl memoryuse for all together, about a second late",
-            "RLIMIT_AS for each process; many processes together have no limit",
+            "RLIMIT_AS for each process; rctl memoryuse for all together, about a second late",
+            "RLIMIT_AS for each process; an island's processes together have no limit",
         ),
         (
             "process limit",
@@ -78,10 +83,14 @@ pub(super) fn limits(counts: bool, required: bool) -> Vec<Finding> {
         ),
         (
             "descriptor limit",
-            "RLIMIT_NOFILE for each process, rctl openfiles for all together",
-            "RLIMIT_NOFILE for each process; many processes together have no limit",
+            "RLIMIT_NOFILE for each process; rctl openfiles for all together",
+            "RLIMIT_NOFILE for each process; an island's processes together have no limit",
         ),
-        ("processor limit", "rctl cputime: one processor is left to the server", "none"),
+        (
+            "processor limit",
+            "rctl cputime; a function leaves one processor to the server",
+            "a function can use all processors until its deadline",
+        ),
     ];
     let finding = |(name, with, without): (&'static str, &str, &str)| Finding {
         name,
@@ -92,7 +101,8 @@ pub(super) fn limits(counts: bool, required: bool) -> Vec<Finding> {
     table.map(finding).to_vec()
 }
 
-/// Whether the pools' interfaces are there, and what islands with an address reach; none where no pool is configured.
+/// Whether the interfaces of the address pools exist, and what islands with an address reach; none
+/// where no pool is configured.
 pub(super) async fn addresses(exec: &dyn Executor, pools: &Pools) -> Option<Finding> {
     let mut interfaces: Vec<_> =
         pools.pools().iter().map(|pool| pool.interface().clone()).collect();
@@ -101,21 +111,21 @@ pub(super) async fn addresses(exec: &dyn Executor, pools: &Pools) -> Option<Find
     interfaces.first()?;
     for interface in &interfaces {
         if let Err(error) = ifconfig::addresses(exec, interface).await {
-            let detail = format!("islands have none: {error}");
-            let remedy = Some("correct network.ip4 or network.pools".to_owned());
+            let detail = format!("islands have no addresses: {}", chain(&error));
+            let remedy = Some("correct network.ip4, network.ip6 or network.pools".to_owned());
             return Some(Finding { name: "addresses", detail, remedy, required: false });
         }
     }
-    // Whoever listens on all of the host's addresses is reached from a jail's as well, by way of lo0.
-    let detail = "islands with an address reach what listens on this host and what it routes to";
-    let remedy =
-        "a rule for pf(4), without `set skip on lo0`: block quick on lo0 from POOL to ! POOL";
-    let remedy = remedy.to_owned();
-    let remedy = Some(remedy);
+    // A jail with an address reaches a service that listens on all addresses of the host through
+    // lo0.
+    let detail = "islands with an address reach the services of this host and the networks that it routes to";
+    let remedy = "to close that, add `block quick on lo0 from POOL to ! POOL` to pf.conf(5), \
+         which must not have `set skip on lo0`";
+    let remedy = Some(remedy.to_owned());
     Some(Finding { name: "addresses", detail: detail.into(), remedy, required: false })
 }
 
-/// Loads what a mount would need and may not load itself.
+/// Loads the kernel modules that mount(8) needs.
 pub(super) async fn load_modules(exec: &dyn Executor) -> Result<(), host::exec::ExecError> {
     for module in ["nullfs", "tmpfs"] {
         let loaded = Command::program("kldstat").args(["-q", "-m", module]);
@@ -134,7 +144,7 @@ mod tests {
     use host::exec::Script;
 
     #[test]
-    fn a_kernel_that_does_not_count_is_said_to_leave_things_unlimited() {
+    fn a_kernel_that_does_not_count_leaves_findings_to_remedy() {
         for (counts, required, bad) in [(true, true, 0), (false, false, 0), (false, true, 4)] {
             let findings = limits(counts, required);
             let found = findings.iter().filter(|f| f.required && f.remedy.is_some()).count();

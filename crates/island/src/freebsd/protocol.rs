@@ -1,35 +1,35 @@
-//! What the server tells FreeBSD's launcher: the jails to make, and who their processes are.
+//! The request of the server to FreeBSD's launcher: a jail to make, and its first process.
 
 use serde::{Deserialize, Serialize};
 
 use crate::freebsd::params::Param;
 
-/// One island to make; its control socket comes with the message. On that socket the island is sent, like on Linux,
-/// what to become, and answers only when it fails.
+/// One island to make. The island's control socket comes with the message. On that socket the
+/// server sends the program to execute, as on Linux, and the island answers only when it fails.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct JailRequest {
-    /// Its name, which is its jail's.
+    /// The name of the island and of its jail.
     pub id: String,
-    /// Its jail.
+    /// The parameters of the jail.
     pub jail: Vec<Param>,
-    /// What the jail loses once the island has changed its user.
+    /// The parameters that the jail gets when the island has changed its user.
     pub last: Vec<Param>,
-    /// Its user and group.
+    /// The island's user and group.
     pub user: u32,
-    /// What its processes may use.
+    /// What each of its processes may use.
     pub bounds: ProcessBounds,
     /// Bytes of memory beyond which the kernel kills.
     pub memory: u64,
-    /// Yield to whoever wants the processor.
+    /// Whether the island has the lowest priority.
     pub background: bool,
 }
 
-/// What each process of an island may use, by setrlimit(2).
+/// The limits of each process of an island, by setrlimit(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessBounds {
-    /// Bytes of address space. Go reserves much of it, so this is that much above the memory it may use.
+    /// Bytes of address space: the memory that the process may use, and what Go reserves.
     pub address_space: u64,
-    /// Processes of its user; none where other islands have the same.
+    /// Processes of the user; none where islands share the user.
     pub processes: Option<u64>,
     /// Open descriptors.
     pub files: u64,

@@ -1,7 +1,8 @@
-//! rctl(8): limits on a whole jail, by its name, before there is one.
+//! rctl(8): the limits of a whole jail, by its name.
 //!
-//! What must always hold: rules are added before the jail is made and removed after it is gone, by us, for nobody else
-//! does. They count only where `kern.racct.enable` is 1.
+//! Invariants: the rules are added before the jail is made, and removed after it is gone, because
+//! the kernel keeps the rules of a jail that is gone. They work only where `kern.racct.enable` is
+//! 1.
 
 use host::exec::{Command, ExecError, Executor};
 
@@ -9,21 +10,22 @@ use crate::freebsd::plan::IslandPlan;
 use crate::id::IslandId;
 use crate::spec::Resources;
 
-/// Descriptors that all processes of an island may have open together, for each that one may have.
+/// How many times the descriptors of one process all processes of an island may have open together.
 const SHARED_FILES: u64 = 4;
-/// What rctl says of a kernel that does not count resources.
+/// A part of rctl(8)'s message where the kernel does not count resources.
 const OFF: &str = "RACCT/RCTL";
 
-/// The rules of one island. `processors` is how many the host has; a function leaves one of them to the server.
+/// The rules of one island. `processors` is how many the host has; a function leaves one of them to
+/// the server.
 ///
-/// Processor time is bounded as a sum until the deadline, and not as a rate: a process that `pcpu` slows down sleeps in the
-/// kernel where not even a kill wakes it.
+/// Processor time is bounded as a sum until the deadline, and not as a rate: a process that `pcpu`
+/// slows down sleeps in the kernel where not even a kill wakes it.
 pub fn rules(id: &IslandId, plan: &IslandPlan, limits: &Resources, processors: u64) -> Vec<String> {
     let mut rules = vec![
         ("maxproc", "deny", limits.processes),
         ("nthr", "deny", limits.processes),
         ("openfiles", "deny", plan.bounds.files * SHARED_FILES),
-        // Seen about a second late: the net below the limit of each process's address space.
+        // The kernel acts about a second late: a second bound, below each process's address space.
         ("memoryuse", "sigkill", plan.memory),
     ];
     if plan.function {
@@ -31,7 +33,7 @@ pub fn rules(id: &IslandId, plan: &IslandPlan, limits: &Resources, processors: u
             let seconds = time.as_secs() + 1;
             rules.push(("cputime", "sigkill", seconds * processors.saturating_sub(1).max(1)));
         }
-        // Memory that no process maps is in nobody's address space, but it is reserved like all other.
+        // Memory that no process maps is in no address space, but it is reserved like all other.
         rules.push(("swapuse", "deny", plan.bounds.address_space));
     }
     let rule = |(resource, action, amount)| format!("jail:{id}:{resource}:{action}={amount}");
@@ -44,7 +46,7 @@ pub async fn add(exec: &dyn Executor, rules: &[String]) -> Result<(), ExecError>
     exec.run(&command).await?.success(&command).map(|_| ())
 }
 
-/// Removes all rules of an island; that there are none is no error.
+/// Removes all rules of an island. An island without rules is no error.
 pub async fn remove(exec: &dyn Executor, id: &IslandId) -> Result<(), ExecError> {
     let command = Command::program("rctl").args(["-r".to_owned(), format!("jail:{id}")]);
     let output = exec.run(&command).await?;
@@ -63,7 +65,7 @@ pub async fn enabled(exec: &dyn Executor) -> bool {
 mod tests {
     use super::*;
     use crate::freebsd::params::Reach;
-    use crate::freebsd::plan::Root;
+    use crate::freebsd::plan::RootPlan;
     use crate::freebsd::protocol::ProcessBounds;
     use host::exec::Script;
     use std::time::Duration;
@@ -76,7 +78,7 @@ mod tests {
         let bounds =
             ProcessBounds { address_space: 1 << 30, processes: None, files: 64, file_size: 1 };
         IslandPlan {
-            root: Root::Tool(Vec::new()),
+            root: RootPlan::Tool(Vec::new()),
             mounts: Vec::new(),
             reach: Reach::Nothing,
             bounds,
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rules_that_are_not_there_are_removed() {
+    async fn removing_missing_rules_succeeds() {
         let missing = "rctl: failed to remove rule 'jail:si_0123abcd_1': No such process\n";
         let off =
             "rctl: RACCT/RCTL present, but disabled; enable using kern.racct.enable=1 tunable\n";
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kernel_says_whether_it_counts() {
+    async fn a_kernel_tells_whether_it_counts() {
         for (answer, expected) in [("1\n", true), ("0\n", false)] {
             let script = Script::new().expect("sysctl -n kern.racct.enable", 0, answer, "");
             assert_eq!(enabled(&script).await, expected);

@@ -1,7 +1,8 @@
 //! What the processes of a jail use, as rctl_get_racct(2) answers.
 //!
-//! One system call answers, so that a look at many islands starts no command. The kernel samples resident memory once a
-//! second, counts shared pages in each process, and gives processor time in whole seconds.
+//! One system call answers, so that a look at many islands starts no command. The kernel samples
+//! resident memory once a second, counts shared pages in each process, and gives processor time in
+//! whole seconds.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use std::time::Duration;
 use crate::backend::Usage;
 use crate::id::IslandId;
 
-/// Asks the kernel for the counters of a subject such as `jail:NAME`: the text that rctl_get_racct(2) writes.
+/// Asks the kernel for the counters of a subject such as `jail:NAME`: the text that
+/// rctl_get_racct(2) writes.
 pub type Counters = Arc<dyn Fn(&str) -> io::Result<String> + Send + Sync>;
 
 /// The counters of this host's kernel.

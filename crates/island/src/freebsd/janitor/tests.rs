@@ -1,4 +1,4 @@
-//! The janitor against chores that fail in every pattern.
+//! The janitor, and teardowns that fail in every pattern.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -8,11 +8,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-const FAST: CallRate = CallRate {
+const FAST: RetrySchedule = RetrySchedule {
     first: Duration::from_micros(100),
     longest: Duration::from_millis(1),
     attempt: Duration::from_millis(100),
-    told: Duration::from_secs(30),
+    logged: Duration::from_secs(30),
 };
 /// More than any test here takes.
 const LONG: Duration = Duration::from_secs(20);
@@ -31,12 +31,12 @@ struct NotYet;
 
 type Log = Arc<Mutex<Vec<(usize, usize)>>>;
 
-/// A chore whose steps do these things before they succeed, and note their success.
-fn resources(step: usize, steps: Vec<Vec<Act>>, log: &Log, under_way: &Arc<Peak>) -> Steps {
-    steps.into_iter().enumerate().fold(Steps::new(), |resources, (index, acts)| {
+/// A teardown whose steps do these things before they succeed, and note their success.
+fn teardown(step: usize, steps: Vec<Vec<Act>>, log: &Log, under_way: &Arc<Peak>) -> Steps {
+    steps.into_iter().enumerate().fold(Steps::new(), |steps, (index, acts)| {
         let mut acts = acts.into_iter();
         let (log, under_way) = (log.clone(), under_way.clone());
-        resources.then("a step", move || {
+        steps.then("a step", move || {
             let (act, log, under_way) = (acts.next(), log.clone(), under_way.clone());
             async move {
                 let _inside = under_way.enter();
@@ -54,7 +54,7 @@ fn resources(step: usize, steps: Vec<Vec<Act>>, log: &Log, under_way: &Arc<Peak>
     })
 }
 
-/// How many are inside at once, and were at most.
+/// How many attempts run now, and the most that ran at once.
 #[derive(Default)]
 struct Peak {
     now: AtomicUsize,
@@ -85,9 +85,10 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
-    /// Whatever fails, panics or hangs, and wherever the janitor is let go of.
+    /// In each pattern of failures, panics and hangs, and with or without a janitor that is
+    /// dropped.
     #[test]
-    fn every_chore_ends_done_each_step_once_and_in_order(
+    fn every_teardown_is_done_each_step_once_and_in_order(
         steps in proptest::collection::vec(proptest::collection::vec(acts(), 1..5), 1..8),
         at_once in 1..4usize,
         dropped in any::<bool>(),
@@ -95,10 +96,10 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (log, peak) = (Log::default(), Arc::<Peak>::default());
         runtime.block_on(async {
-            let pace = CallRate { attempt: Duration::from_millis(2), ..FAST };
-            let janitor = Janitor::with(pace, at_once);
+            let schedule = RetrySchedule { attempt: Duration::from_millis(2), ..FAST };
+            let janitor = Janitor::with(schedule, at_once);
             for (number, steps) in steps.iter().enumerate() {
-                janitor.give(number, resources(number, steps.clone(), &log, &peak));
+                janitor.give(number, teardown(number, steps.clone(), &log, &peak));
             }
             assert_eq!(janitor.list(), (0..steps.len()).collect::<Vec<_>>());
             let inner = janitor.inner.clone();
@@ -121,7 +122,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn one_that_waits_takes_no_turn_from_the_others() {
+async fn a_teardown_that_waits_takes_no_turn_from_the_others() {
     let janitor = Janitor::with(FAST, 1);
     let stuck = Steps::new().then("stuck", || async { Err::<(), _>(NotYet) });
     janitor.give("stuck", stuck);
@@ -135,8 +136,8 @@ async fn one_that_waits_takes_no_turn_from_the_others() {
 }
 
 #[tokio::test]
-async fn a_drain_tries_at_once_what_would_wait_and_tells_what_stays() {
-    let slow = CallRate { first: LONG, longest: LONG, ..FAST };
+async fn a_drain_attempts_all_at_once_and_returns_the_rest() {
+    let slow = RetrySchedule { first: LONG, longest: LONG, ..FAST };
     let janitor = Janitor::with(slow, 2);
     let attempts = Arc::new(AtomicU32::new(0));
     let count = attempts.clone();
@@ -159,7 +160,7 @@ async fn a_drain_tries_at_once_what_would_wait_and_tells_what_stays() {
 }
 
 #[test]
-fn a_chore_can_be_given_from_outside_of_the_runtime() {
+fn a_teardown_can_be_given_from_outside_of_the_runtime() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let janitor = runtime.block_on(async { Janitor::with(FAST, 1) });
     janitor.give(1, Steps::new().then("a step", || async { Ok::<(), NotYet>(()) }));
@@ -167,32 +168,33 @@ fn a_chore_can_be_given_from_outside_of_the_runtime() {
 }
 
 #[test]
-fn waits_double_up_to_the_longest_and_a_lasting_failure_is_told_of_once() {
+fn waits_double_up_to_the_longest_and_a_lasting_failure_is_logged_once() {
     let began = Instant::now();
-    let mut patience = Patience::new(PACE, began);
+    let mut patience = Patience::new(SCHEDULE, began);
     let waits: Vec<_> = (0..12).map(|_| patience.wait().as_millis()).collect();
     assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5000, 5000]);
     patience.begin_again();
-    assert_eq!(patience.wait(), PACE.first);
-    let told: Vec<_> = [0, 10, 29, 30, 31, 60, 3600]
+    assert_eq!(patience.wait(), SCHEDULE.first);
+    let logged: Vec<_> = [0, 10, 29, 30, 31, 60, 3600]
         .map(|seconds| patience.runs_out(began + Duration::from_secs(seconds)))
         .into();
-    assert_eq!(told, [false, false, false, true, false, false, false]);
+    assert_eq!(logged, [false, false, false, true, false, false, false]);
 }
 
 #[tokio::test]
-async fn a_failure_is_told_with_the_step_and_all_its_causes() {
+async fn a_failure_names_the_step_and_all_its_causes() {
     #[derive(Debug, thiserror::Error)]
-    #[error("destroy z/run/a: it is busy")]
+    #[error("destroy z/run/a: the dataset is busy")]
     struct Outer(#[source] NotYet);
-    let mut resources =
-        Steps::new().then("its dataset", || std::future::ready(Err::<(), _>(Outer(NotYet))));
-    let failed = resources.attempt().await.unwrap_err();
-    assert_eq!(failed.to_string(), "its dataset: destroy z/run/a: it is busy: not yet");
+    let mut steps =
+        Steps::new().then("the dataset", || std::future::ready(Err::<(), _>(Outer(NotYet))));
+    let failed = steps.attempt().await.unwrap_err();
+    let text = "the dataset: destroy z/run/a: the dataset is busy: not yet";
+    assert_eq!(common::causes::chain(&failed), text);
 }
 
-/// A chore of steps in the order in which they are to be undone. A step is attempted when those before it
-/// are done. Each must be able to meet its own work half done, or done.
+/// A teardown of steps in order. A step is attempted when the steps before it are done. Each step
+/// must accept that its own work is half done, or done.
 #[derive(Default)]
 struct Steps {
     steps: VecDeque<Step>,
@@ -201,12 +203,12 @@ struct Steps {
 type Step = Box<dyn FnMut() -> BoxFuture<'static, Result<(), StepFailed>> + Send>;
 
 impl Steps {
-    /// One without steps.
+    /// A teardown without steps.
     fn new() -> Self {
         Self::default()
     }
 
-    /// With one more step after the others. `what` names it in a failure: `destroying its dataset`.
+    /// Adds a step behind the others. `what` names the step in a failure.
     #[must_use]
     fn then<F, E>(
         mut self,
@@ -215,11 +217,13 @@ impl Steps {
     ) -> Self
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
-        E: Error,
+        E: Error + Send + Sync + 'static,
     {
         self.steps.push_back(Box::new(move || {
             let attempt = attempt();
-            Box::pin(async move { attempt.await.map_err(|error| failed(what, &error)) })
+            Box::pin(
+                async move { attempt.await.map_err(|error| StepFailed::new(Named(what, error))) },
+            )
         }));
         self
     }
@@ -237,7 +241,7 @@ impl TeardownStep for Steps {
     }
 }
 
-/// A step's error with its causes.
-fn failed(what: &str, error: &dyn Error) -> StepFailed {
-    StepFailed::new(format!("{what}: {}", common::causes::chain(error)))
-}
+/// A step's error under the step's name.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Named<E: Error + 'static>(&'static str, #[source] E);

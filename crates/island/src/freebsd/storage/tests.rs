@@ -1,4 +1,5 @@
-//! The commands of storage, and what it does when each of them fails. ZFS itself is asked in `tests/zfs_storage.rs`.
+//! The commands that storage gives, and each of their failures. `tests/zfs_storage.rs` runs on ZFS
+//! itself.
 
 use std::fs::create_dir_all;
 use std::io::Write;
@@ -9,8 +10,20 @@ mod artifacts;
 use host::exec::{Command, ExecError, Executor, Output, Script};
 use host::layout::Release;
 
-use super::*;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use host::layout::Layout;
+use host::zfs::{DatasetName, Why, Zfs};
+
+use crate::freebsd::storage::error::StorageError;
+use crate::freebsd::storage::folder::{self, PROGRAM_PATH};
 use crate::freebsd::storage::key::Key;
+use crate::freebsd::storage::leftovers::Leftovers;
+use crate::freebsd::storage::roots::Storage;
+use crate::id::IslandId;
 
 const BUSY: &str = "cannot unmount '/z/jails/run/x': pool or dataset is busy\n";
 const MISSING: &str = "cannot open 'x': dataset does not exist\n";
@@ -21,7 +34,7 @@ const EXISTS: &str = "cannot create 'x': dataset already exists\n";
 const FULL: &str = "cannot create 'x': out of space\n";
 const OPTIONS: &str = "-o setuid=off -o atime=off -o sync=disabled";
 
-/// A host whose folders are there and whose ZFS is a script.
+/// A host with real folders and a scripted ZFS.
 struct World {
     folder: tempfile::TempDir,
     script: Script,
@@ -71,7 +84,7 @@ impl World {
         folder
     }
 
-    /// Waits for what goes on in the background.
+    /// Waits for the tasks in the background.
     async fn done(&self) {
         for _ in 0..400 {
             if self.script.left().is_empty() {
@@ -111,7 +124,7 @@ async fn the_first_call_makes_an_artifact_and_the_next_only_a_clone() {
     assert_eq!(root, world.storage.root_of(&one));
     assert_eq!(root.dataset.as_str(), format!("z/jails/run/{one}"));
     assert_eq!(root.folder, world.folder.path().join("run").join(one.as_str()));
-    let program = folder.join(FUNCTION_PROGRAM.trim_start_matches('/'));
+    let program = folder.join(PROGRAM_PATH.trim_start_matches('/'));
     assert_eq!(std::fs::read(program).unwrap(), b"a program");
     world.storage.function_root(&two, &sample.program).await.unwrap();
     world.done().await;
@@ -133,7 +146,7 @@ async fn a_tools_root_is_prepared_and_then_made_read_only() {
     let folder = world.mounted(&dataset);
     let root = world.storage.tool_root(&island, |folder| std::fs::create_dir(folder.join("src")));
     assert_eq!(root.await.unwrap().folder, folder);
-    // The folder is there already, so that this preparation fails.
+    // The preparation fails, because the folder is there already.
     let root = world.storage.tool_root(&island, |folder| std::fs::create_dir(folder.join("src")));
     let error = root.await.unwrap_err();
     assert!(matches!(error, StorageError::Folder { .. }), "{error:?}");
@@ -156,14 +169,14 @@ async fn a_preparation_that_panics_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_root_that_is_gone_is_destroyed_and_one_that_is_busy_is_not() {
+async fn destroying_succeeds_for_a_root_that_is_gone_and_fails_for_a_busy_one() {
     let island = IslandId::mint();
     let destroy = format!("zfs destroy z/jails/run/{island}");
     let tree = format!("zfs destroy -r z/jails/run/{island}");
     let script = Script::new()
         .expect(&destroy, 1, "", MISSING)
         .expect(&destroy, 1, "", BUSY)
-        // Somebody's snapshots of all datasets.
+        // Another program makes snapshots of all datasets.
         .expect(&destroy, 1, "", CHILDREN)
         .expect(&tree, 1, "", BUSY)
         .expect(&destroy, 1, "", CHILDREN)
@@ -176,7 +189,7 @@ async fn a_root_that_is_gone_is_destroyed_and_one_that_is_busy_is_not() {
     world.done().await;
 }
 
-/// Answers everything after a while, and remembers in what order.
+/// Runs each command after a while, and notes the order.
 #[derive(Clone, Default)]
 struct Slow(Arc<parking_lot::Mutex<Vec<String>>>);
 
@@ -194,7 +207,7 @@ impl Executor for Slow {
 }
 
 #[tokio::test]
-async fn a_root_whose_maker_left_is_destroyed_after_it_was_made() {
+async fn a_root_whose_caller_left_is_destroyed_after_it_was_made() {
     let (slow, folder) = (Slow::default(), tempfile::tempdir().unwrap());
     let zfs = Zfs::new(Arc::new(slow.clone()));
     let storage = Storage::opening(zfs, layout(folder.path()), folder::open, 9);
@@ -208,5 +221,5 @@ async fn a_root_whose_maker_left_is_destroyed_after_it_was_made() {
 
 #[test]
 fn the_path_on_the_island_is_where_the_program_is_put() {
-    assert_eq!(FUNCTION_PROGRAM, format!("/{}", folder::PROGRAM));
+    assert_eq!(PROGRAM_PATH, format!("/{}", folder::PROGRAM));
 }

@@ -1,4 +1,4 @@
-//! Artifacts: made once, made anew, destroyed, and taken in at a start.
+//! Artifacts: made once, made again, destroyed, and adopted at a start.
 
 use super::*;
 
@@ -16,7 +16,7 @@ async fn an_artifact_of_an_earlier_start_is_used_as_it_is() {
 }
 
 #[tokio::test]
-async fn an_artifact_without_its_snapshot_is_made_anew() {
+async fn an_artifact_without_its_snapshot_is_made_again() {
     let (island, sample) = (IslandId::mint(), sample("a program"));
     let script = Script::new()
         .expect(&sample.clone, 1, "", EXISTS)
@@ -32,7 +32,7 @@ async fn an_artifact_without_its_snapshot_is_made_anew() {
 }
 
 #[tokio::test]
-async fn an_artifact_that_somebody_else_destroyed_is_made_anew_once() {
+async fn an_artifact_that_another_program_destroyed_is_made_again_once() {
     let (one, two, sample) = (IslandId::mint(), IslandId::mint(), sample("a program"));
     let script = Script::new()
         .quiet(&sample.clone)
@@ -58,7 +58,7 @@ async fn an_artifact_that_cannot_be_finished_is_destroyed_and_not_used() {
     let script = Script::new()
         // The pool is full.
         .expect(&sample.clone, 1, "", FULL)
-        // The folder is not there, and what was made cannot be destroyed at first.
+        // The folder is missing, and the clone cannot be destroyed at first.
         .quiet(&sample.clone)
         .expect(&destroy, 1, "", BUSY)
         // The snapshot is refused.
@@ -98,8 +98,7 @@ async fn twenty_calls_at_once_make_one_artifact() {
 }
 
 #[tokio::test]
-async fn the_least_recently_used_artifact_that_no_island_is_a_clone_of_goes_when_there_are_too_many()
- {
+async fn the_least_recently_used_artifact_without_clones_is_destroyed_when_there_are_too_many() {
     let [first, second, third] = ["first", "second", "third"].map(sample);
     let script = Script::new()
         .quiet(&first.clone)
@@ -117,7 +116,7 @@ async fn the_least_recently_used_artifact_that_no_island_is_a_clone_of_goes_when
         world.storage.artifacts.ready(&sample.program).await.unwrap();
     }
     world.done().await;
-    // What was left of the second one is destroyed with the next chance; it is none of those that can be used.
+    // The next pass destroys the remains of the second one, which no lookup finds.
     let _ = script
         .quiet(&format!("zfs destroy {}", second.ready))
         .quiet(&format!("zfs destroy {}", second.dataset));
@@ -126,7 +125,7 @@ async fn the_least_recently_used_artifact_that_no_island_is_a_clone_of_goes_when
 }
 
 #[tokio::test]
-async fn an_artifact_that_is_held_does_not_go() {
+async fn an_artifact_in_use_is_not_destroyed() {
     let [first, second] = ["first", "second"].map(sample);
     let script = Script::new()
         .quiet(&first.clone)
@@ -146,7 +145,7 @@ async fn an_artifact_that_is_held_does_not_go() {
 }
 
 #[tokio::test]
-async fn only_what_bears_an_islands_name_is_swept() {
+async fn only_datasets_with_names_of_islands_and_artifacts_are_swept() {
     let sample = sample("a program");
     let old = format!("z/jails/artifacts/{}", "a".repeat(64));
     let half = format!("z/jails/artifacts/{}", "b".repeat(64));
@@ -197,7 +196,7 @@ async fn only_what_bears_an_islands_name_is_swept() {
     let stay = world.storage.sweep(&found).await;
     assert_eq!(stay, [name("z/jails/run/si_0123abcd_1"), name(&half)]);
     world.done().await;
-    // The whole one was taken in: no command is needed to have it.
+    // The whole artifact was adopted: no command is needed to use it.
     assert_eq!(
         world.storage.artifacts.ready(&sample.program).await.unwrap().ready.as_str(),
         sample.ready
