@@ -21,7 +21,7 @@ mod spec;
 
 pub use backend::{
     Backend, Exit, Finding, Jails, LiveIsland, Options, StartError, Started, Stdio, Usage,
-    addresses, choose, findings,
+    ZygoteReuse, addresses, choose, findings,
 };
 pub use freebsd::{Swept, sweep};
 pub use id::IslandId;
@@ -37,7 +37,7 @@ pub use spec::{Bind, Disk, Label, Limits, Overlay, Program, Purpose, Rights, Spe
 /// Is a launcher of islands until the server goes away: the hidden subcommand `launcher`, whose stdin is the socket.
 pub fn run_launcher() -> std::process::ExitCode {
     #[cfg(target_os = "linux")]
-    let ended = linux::launcher::run_on_stdin();
+    let ended = linux::launcher::run_on_stdin().map_err(|error| common::causes::chain(&error));
     #[cfg(target_os = "freebsd")]
     let ended = freebsd::launcher::run_on_stdin();
     match ended {
