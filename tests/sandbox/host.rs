@@ -127,9 +127,20 @@ impl Host {
         ahead: usize,
         pools: Pools,
     ) -> Option<Self> {
-        let kit = kit()?;
+        Self::start_by(runtime, options(kit()?, ahead, pools))
+    }
+
+    /// A backend whose zygotes serve one island each.
+    #[cfg(target_os = "linux")]
+    pub fn start_without_reuse(ahead: usize) -> Option<Self> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let options = options(kit()?, ahead, Pools::default());
+        let options = Options { reuse: ZygoteReuse::Never, ..options };
+        Self::start_by(builder.worker_threads(2), options)
+    }
+
+    fn start_by(runtime: &mut tokio::runtime::Builder, options: Options) -> Option<Self> {
         let runtime = runtime.enable_all().build().expect("a runtime");
-        let options = options(kit, ahead, pools);
         let pools = options.pools.clone();
         let backend = match runtime.block_on(choose(options)) {
             Ok(backend) => backend,
@@ -140,7 +151,7 @@ impl Host {
                 return None;
             }
         };
-        let program = Arc::new(File::open(kit.join(PROGRAM)).expect("the program"));
+        let program = Arc::new(File::open(kit()?.join(PROGRAM)).expect("the program"));
         let islands = Islands::new(backend.clone());
         Some(Self { islands, backend, runtime, pools, program, warm_pool: None })
     }

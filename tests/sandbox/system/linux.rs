@@ -61,6 +61,11 @@ fn children(parent: u32) -> Vec<u32> {
         .collect()
 }
 
+/// The parent of a process.
+pub fn parent(pid: u32) -> Option<u32> {
+    field(pid, "PPid")?.parse().ok()
+}
+
 /// This process's launchers that live.
 pub fn launchers() -> Vec<u32> {
     let own = children(std::process::id());
