@@ -11,7 +11,7 @@ const MAX_LINES: usize = 400;
 /// manifests.
 const EDGES: &[(&str, &[&str])] = &[
     (
-        "server",
+        "serve",
         &[
             "calls", "compile", "config", "http", "listen", "log", "metrics", "source", "state",
             "store",
@@ -151,8 +151,7 @@ fn the_whole_configuration_stays_at_the_top() {
             &[
                 "crates/server/src/config.rs",
                 "crates/server/src/config/",
-                "crates/server/src/server.rs",
-                "crates/server/src/server/",
+                "crates/server/src/serve/",
                 "src/cli/",
             ]
         ),

@@ -7,13 +7,18 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use host::net::Pools;
 use island::{
-    Backend, Ending, Finding, Islands, Label, Limits, Options, Program, Purpose, Rights, Spec,
-    ToolRights, choose,
+    Backend, Bounds, Ending, Finding, Islands, Label, Options, Program, Purpose, Resources, Rights,
+    Setup, Spec, ToolRights, choose,
 };
 use server::compile::Toolchain;
 use server::config::Config;
 
-use super::{ConfigArgs, complain, runtime, start_log, status, with_config};
+use crate::cli::process::complain;
+use crate::cli::process::runtime;
+use crate::cli::process::start_log;
+use crate::cli::settings::ConfigArgs;
+use crate::cli::settings::with_config;
+use crate::cli::status;
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -121,24 +126,18 @@ fn no_islands(error: &dyn std::error::Error, remedy: &str) -> Finding {
 async fn trial(backend: std::sync::Arc<dyn Backend>) -> Finding {
     let rights =
         ToolRights { purpose: Purpose::Build, binds: Vec::new(), overlay: None, background: false };
-    let limits = Limits {
-        deadline: Duration::from_secs(10),
-        memory: 64 << 20,
-        processes: 16,
-        output: 4096,
-        tmp: 0,
-        disk: None,
-    };
+    let resources =
+        Resources { memory: 64 << 20, processes: 16, processor_time: None, tmp: 0, disk: None };
+    let bounds = Bounds { deadline: Duration::from_secs(10), output: 4096 };
     let spec = Spec {
-        rights: Rights::Tool(rights),
+        setup: Setup { rights: Rights::Tool(rights), resources, address: None },
+        bounds,
         program: Program::Path("/usr/bin/true".into()),
         args: vec!["true".into()],
         env: Vec::new(),
         folder: "/".into(),
         stdin: Vec::new(),
         arguments: None,
-        limits,
-        address: None,
         label: Label::default(),
     };
     let began = Instant::now();

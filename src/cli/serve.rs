@@ -7,10 +7,14 @@ use std::time::Duration;
 use clap::Args;
 use server::config::Inputs;
 use server::log;
-use server::server::{Ended, Signals, Successor, serve};
+use server::serve::{Ended, Signals, Successor, serve};
 
-use super::overrides::Overrides;
-use super::{ConfigArgs, complain, config_status, runtime, status};
+use crate::cli::overrides::Overrides;
+use crate::cli::process::complain;
+use crate::cli::process::runtime;
+use crate::cli::settings::ConfigArgs;
+use crate::cli::settings::config_status;
+use crate::cli::status;
 
 /// How long what still runs in the background may take before the program ends, or becomes another.
 const RUNTIME_WAIT: Duration = Duration::from_secs(5);
@@ -64,7 +68,7 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
         Some(Ended::Stopped) => ExitCode::SUCCESS,
         Some(Ended::HandedOver(sockets)) => {
             // Comes back only with an error.
-            let Err(error) = sockets.pass_on(&successor.program);
+            let Err(error) = sockets.exec(&successor.program);
             complain(&error);
             ExitCode::from(status::OURS)
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goexpr::Call;
-use island::{Backend, Ending, Islands, Limits, Options, Spec, choose};
+use island::{Backend, Bounds, Ending, Islands, Limits, Options, Resources, Spec, choose};
 use server::compile::{
     BuildError, BuildRequest, Builder, BuilderOptions, Built, Compiler, GoCache, Toolchain,
 };
@@ -108,7 +108,7 @@ impl Site {
         let options = Options {
             launcher: program,
             zones: None,
-            function: limits(),
+            function: limits().resources,
             ahead: 0,
             pools: Default::default(),
             jails: None,
@@ -169,7 +169,7 @@ impl Site {
     fn open(&self, state: PathBuf, setup: Setup) -> House<'_> {
         let Setup { way, toolchain, program, size } = setup;
         fs::create_dir_all(&state).expect("a state directory");
-        let overlays = way == Way::Mount && self.backend.overlays();
+        let overlays = way == Way::Mount && self.backend.capabilities().overlays;
         let watched = Arc::new(Watched::new(self.backend.clone(), overlays, self.overheard));
         let islands = Islands::new(watched.clone());
         let trash = Arc::new(Trash::open(&state).expect("scratch and trash"));
@@ -353,14 +353,15 @@ pub fn bytes(built: &Built) -> Vec<u8> {
 
 /// Limits under which an honest build, fetch or function has room.
 fn limits() -> Limits {
-    Limits {
-        deadline: Duration::from_secs(300),
+    let resources = Resources {
         memory: 1 << 30,
         processes: 256,
-        output: 1 << 20,
+        processor_time: None,
         tmp: 8 << 20,
         disk: None,
-    }
+    };
+    let bounds = Bounds { deadline: Duration::from_secs(300), output: 1 << 20 };
+    Limits { resources, bounds }
 }
 
 /// A folder that islands of another user can read, and that goes with this value.

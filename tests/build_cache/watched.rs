@@ -1,5 +1,6 @@
 //! A host's backend with its own answers and with ears, for tests.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::future::Future;
 use std::io::{Read, Write};
@@ -8,7 +9,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use island::{
-    Backend, Finding, IslandId, LiveIsland, Purpose, Spec, StartError, Started, State, Stdio, Usage,
+    Backend, Capabilities, Finding, FolderOwner, IslandId, LiveIsland, Purpose, Spec, StartError,
+    Started, State, Stdio, Usage,
 };
 
 /// A host's backend, which may be said to lay no folders over each other, and whose go commands say what they do.
@@ -79,8 +81,8 @@ impl Backend for Watched {
         self.host.kill(id);
     }
 
-    fn usage(&self, process: i32) -> Option<Usage> {
-        self.host.usage(process)
+    fn usage<'a>(&'a self, islands: &'a [IslandId]) -> BoxFuture<'a, HashMap<IslandId, Usage>> {
+        self.host.usage(islands)
     }
 
     fn free_memory(&self) -> Option<f64> {
@@ -99,16 +101,12 @@ impl Backend for Watched {
         self.host.list()
     }
 
-    fn owner(&self, purpose: Purpose) -> Option<u32> {
+    fn owner(&self, purpose: Purpose) -> Option<FolderOwner> {
         self.host.owner(purpose)
     }
 
-    fn network(&self) -> Result<(), String> {
-        self.host.network()
-    }
-
-    fn overlays(&self) -> bool {
-        self.overlays
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { overlays: self.overlays, ..self.host.capabilities() }
     }
 
     fn findings(&self) -> Vec<Finding> {

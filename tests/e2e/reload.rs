@@ -29,6 +29,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             "a file with problems changes nothing and all of them are logged",
             problems_are_logged,
         ),
+        trial(
+            "a change that cannot be applied is logged as refused and changes nothing",
+            refused_change_is_not_logged_as_made,
+        ),
     ]
 }
 
@@ -117,7 +121,7 @@ fn limits_change() -> Result<(), String> {
             "limits.memory has changed",
             r#""from":"\"256MiB\"","to":"\"48MiB\"""#,
             "standby.total has changed",
-            "limits.calls differs in the file, and needs a restart to change",
+            "limits.calls has a new value in the configuration; restart the server to apply it",
         ],
     )?;
     if log.contains("hush-hush") {
@@ -164,5 +168,34 @@ fn problems_are_logged() -> Result<(), String> {
     };
     own.reload(shorter, READ)?;
     same(own.outcome("Long(5000)")?, "output".into())?;
+    stop_without_a_trace(&own.server)
+}
+
+fn refused_change_is_not_logged_as_made() -> Result<(), String> {
+    let own = Own::start()?;
+    let with_token = |mut config: Value| {
+        config["admin_api_token"] = "a-configured-token".into();
+        config.to_string()
+    };
+    let log = own.reload(with_token, READ)?;
+    has(&log, &["admin_api_token has changed"])?;
+    // Without the key the token is the one of this file, and a folder in its place cannot be read.
+    let file = own.server.state().join("admin-token");
+    fs::remove_file(&file).map_err(|e| e.to_string())?;
+    fs::create_dir(&file).map_err(|e| e.to_string())?;
+    let without_token = |mut config: Value| {
+        config["limits"]["output"] = "1KiB".into();
+        config.to_string()
+    };
+    let log = own.reload(without_token, READ)?;
+    has(&log, &["limits.output has changed", "admin_api_token keeps its value", "admin-token"])?;
+    if log.contains("admin_api_token has changed") {
+        return Err(format!("the log says that a refused change was made: {log}"));
+    }
+    same(own.outcome("Long(5000)")?, "output".into())?;
+    fs::remove_dir(&file).map_err(|e| e.to_string())?;
+    // The change is still due, so the next reload makes it.
+    let log = own.reload(without_token, READ)?;
+    has(&log, &["admin_api_token has changed"])?;
     stop_without_a_trace(&own.server)
 }

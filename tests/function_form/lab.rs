@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use goexpr::Call;
-use island::{Backend, Ending, Islands, Limits, Options, Outcome, Spec, choose};
+use island::{Backend, Bounds, Ending, Islands, Limits, Options, Outcome, Resources, Spec, choose};
 use server::compile::{
     BuildError, BuildRequest, Builder, BuilderOptions, Compiler, GoCache, Toolchain,
 };
@@ -68,7 +68,7 @@ impl Lab {
         let options = Options {
             launcher: program.clone(),
             zones: None,
-            function: limits(),
+            function: limits().resources,
             ahead: 2,
             pools: Default::default(),
             jails: None,
@@ -212,12 +212,13 @@ fn answer(outcome: Outcome) -> Answer {
 
 /// Limits under which an honest build, fetch or function has room.
 fn limits() -> Limits {
-    Limits {
-        deadline: Duration::from_secs(60),
+    let resources = Resources {
         memory: 1 << 30,
         processes: 256,
-        output: 1 << 20,
+        processor_time: None,
         tmp: 8 << 20,
         disk: None,
-    }
+    };
+    let bounds = Bounds { deadline: Duration::from_secs(60), output: 1 << 20 };
+    Limits { resources, bounds }
 }

@@ -110,7 +110,7 @@ fn a_server_that_nobody_could_take_over_goes_on() {
     let server = host.start(&json!({"listen": address}));
     server.configure(r#"{"lissen": "127.0.0.1:1"}"#);
     server.signal(Signal::SIGUSR2);
-    server.wait_for("nobody can take over", 1);
+    server.wait_for("no hand-over", 1);
     let answer = Client::connect(address).unwrap().get("/healthcheck", &[]).unwrap();
     assert_eq!(answer.status, 200);
     assert!(server.log().contains("lissen"));

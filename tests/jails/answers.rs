@@ -129,8 +129,8 @@ fn an_address_is_there_for_the_jail_and_is_lent_again_when_the_jail_is_gone() {
         let mut seen = Vec::new();
         for _ in 0..3 {
             let mut spec = lab.function(&["out=x"]);
-            spec.address = bench.lease();
-            let address = spec.address.as_ref().unwrap().address().to_string();
+            spec.setup.address = bench.lease();
+            let address = spec.setup.address.as_ref().unwrap().address().to_string();
             bench.run(&spec).await.unwrap();
             drop(spec);
             lab.at_rest(&bench, "a function with an address").await;
@@ -154,7 +154,7 @@ fn an_address_stays_lent_while_its_jail_is_dying() {
         let mut seen = false;
         for _ in 0..TURNS {
             let mut spec = lab.function(&[CONNECTS]);
-            spec.address = bench.lease();
+            spec.setup.address = bench.lease();
             bench.run(&spec).await.unwrap();
             drop(spec);
             let dying = || lab.prison.list().iter().any(|(.., dying)| *dying);

@@ -110,7 +110,7 @@ fn at_any_command(make: impl Fn(&Lab, &Bench, usize) -> Spec) {
 fn a_start_gives_back_what_a_crash_left_of_a_function_at_any_command() {
     at_any_command(|lab, bench, number| {
         let mut spec = lab.new_function(number, &["out=x"]);
-        spec.address = bench.lease();
+        spec.setup.address = bench.lease();
         spec
     });
 }
@@ -130,7 +130,7 @@ fn some(lab: &Lab, bench: &Bench, count: usize) -> Vec<Spec> {
         one_or_two => {
             let deeds = [&["sleep=30"][..], &[CONNECTS, "sleep=30"]][one_or_two - 1];
             let mut spec = lab.function(deeds);
-            spec.address = bench.lease();
+            spec.setup.address = bench.lease();
             spec
         }
     };
@@ -168,7 +168,7 @@ fn an_address_of_a_jail_that_is_dying_is_not_lent_by_the_next_start() {
         let mut calls = Vec::new();
         for _ in 0..8 {
             let mut spec = lab.function(&["out=x"]);
-            spec.address = bench.lease();
+            spec.setup.address = bench.lease();
             calls.push(bench.islands.run(&spec).await.map(|_| ()));
         }
         assert!(calls.iter().all(Result::is_ok), "{calls:?}");

@@ -31,7 +31,7 @@ fn spec(lab: &Lab, bench: &Bench, number: usize, seed: usize) -> Spec {
         _ => lab.new_function(seed * CROWD + number, &[&said]),
     };
     if !number.is_multiple_of(5) && !number.is_multiple_of(2) {
-        spec.address = bench.lease();
+        spec.setup.address = bench.lease();
     }
     spec
 }

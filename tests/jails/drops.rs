@@ -45,7 +45,7 @@ async fn polled<F: Future>(future: F, times: usize, at_once: bool) -> Option<F::
 
 fn a_function(lab: &Lab, bench: &Bench, number: usize) -> Spec {
     let mut spec = lab.new_function(number, &["out=x", CONNECTS, "sleep=0.01"]);
-    spec.address = bench.lease();
+    spec.setup.address = bench.lease();
     spec
 }
 
@@ -118,7 +118,7 @@ fn a_functions_wait_may_be_dropped_at_any_command() {
 fn a_functions_wait_with_an_ipv6_address_may_be_dropped_at_any_command() {
     at_any_command(|lab, bench, _| {
         let mut spec = lab.function(&["out=x"]);
-        spec.address = bench.lease_of(Family::V6);
+        spec.setup.address = bench.lease_of(Family::V6);
         spec
     });
 }

@@ -31,8 +31,8 @@ pub fn trials() -> Vec<Trial> {
 
 /// Runs a spec to an end that is expected, and looks at what is left.
 async fn ends(lab: &Lab, bench: &Bench, mut spec: Spec, expected: Option<Ending>, what: &str) {
-    if matches!(spec.rights, island::Rights::Function) {
-        spec.address = bench.lease();
+    if matches!(spec.setup.rights, island::Rights::Function) {
+        spec.setup.address = bench.lease();
     }
     let ending = bench.run(&spec).await.map(|outcome| outcome.ending);
     assert_eq!(ending.as_ref().ok(), expected.as_ref(), "{what}: {ending:?}");
@@ -83,7 +83,7 @@ fn nothing_is_left_of_a_tool_however_it_ends() {
 
 fn shorten(spec: &mut Spec) {
     if spec.args.iter().any(|deed| deed.starts_with("sleep")) {
-        spec.limits.deadline = Duration::from_millis(100);
+        spec.bounds.deadline = Duration::from_millis(100);
     }
 }
 
@@ -154,7 +154,7 @@ fn close_ends_the_islands_that_run_and_gives_everything_back() {
                 _ => lab
                     .tool(vec![bind(lab.folder(&number.to_string()), "/out", true)], &["sleep=30"]),
             };
-            spec.address = if number % 3 == 2 { None } else { bench.lease() };
+            spec.setup.address = if number % 3 == 2 { None } else { bench.lease() };
             let bench = bench.clone();
             calls.push(tokio::spawn(async move { bench.run(&spec).await.map(|_| ()) }));
         }
@@ -178,7 +178,7 @@ fn close_gives_back_islands_that_are_being_made() {
             let lab = Lab::new();
             let bench = Arc::new(lab.start().await);
             let mut spec = lab.function(&["sleep=30"]);
-            spec.address = bench.lease();
+            spec.setup.address = bench.lease();
             lab.host.slow(Duration::from_millis(10));
             let nth = lab.host.count() + number;
             let call = {
@@ -229,7 +229,7 @@ fn a_backend_that_is_dropped_without_being_closed_gives_back_what_has_ended() {
         let lab = Lab::new();
         let bench = lab.start().await;
         let mut spec = lab.function(&["sleep=30"]);
-        spec.address = bench.lease();
+        spec.setup.address = bench.lease();
         let run = tokio::time::timeout(Duration::from_millis(100), bench.islands.run(&spec));
         assert!(run.await.is_err());
         drop((bench, spec));

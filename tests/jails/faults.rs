@@ -73,7 +73,7 @@ fn any_command_of_a_new_functions_first_call_may_go_wrong() {
         for (index, fault) in FAULTS.into_iter().enumerate() {
             let make = |number: usize| {
                 let mut spec = lab.new_function(index * MOST + number, &["out=x"]);
-                spec.address = bench.lease();
+                spec.setup.address = bench.lease();
                 spec
             };
             each_command(&lab, &bench, fault, 1, make).await;
@@ -89,7 +89,7 @@ fn any_command_of_a_known_functions_call_may_go_wrong() {
         for fault in FAULTS {
             let make = |_| {
                 let mut spec = lab.function(&[CONNECTS, "out=x"]);
-                spec.address = bench.lease();
+                spec.setup.address = bench.lease();
                 spec
             };
             each_command(&lab, &bench, fault, 1, make).await;
@@ -124,7 +124,7 @@ fn any_two_commands_in_a_row_may_go_wrong() {
             each_command(&lab, &bench, fault, 2, |_| a_tool(&lab)).await;
             let make = |number: usize| {
                 let mut spec = lab.new_function(fault as usize * MOST + number, &["out=x"]);
-                spec.address = bench.lease();
+                spec.setup.address = bench.lease();
                 spec
             };
             each_command(&lab, &bench, fault, 2, make).await;

@@ -13,8 +13,8 @@ use host::layout::{Layout, Release};
 use host::net::{Family, Interface, Lease, Pools, Settings, State};
 use island::freebsd::{FreeBsd, HostEnvironment};
 use island::{
-    Backend, Bind, Ending, Islands, Jails, Limits, Options, Outcome, Program, Purpose, Rights,
-    Spec, StartError, ToolRights,
+    Backend, Bind, Bounds, Ending, Islands, Jails, Limits, Options, Outcome, Program, Purpose,
+    Resources, Rights, Spec, StartError, ToolRights,
 };
 use tokio::runtime::Runtime;
 
@@ -74,14 +74,15 @@ pub fn runtime() -> Runtime {
 }
 
 pub fn limits() -> Limits {
-    Limits {
-        deadline: PATIENCE,
+    let resources = Resources {
         memory: 64 << 20,
         processes: 20,
-        output: 1 << 20,
+        processor_time: Some(PATIENCE),
         tmp: 1 << 20,
         disk: None,
-    }
+    };
+    let bounds = Bounds { deadline: PATIENCE, output: 1 << 20 };
+    Limits { resources, bounds }
 }
 
 fn script(text: &str) -> Arc<File> {
@@ -131,7 +132,9 @@ impl Lab {
     }
 
     pub fn ground(&self) -> HostEnvironment {
-        HostEnvironment { exec: Arc::new(self.host.clone()), root: true, open }
+        let host = self.host.clone();
+        let counters = Arc::new(move |subject: &str| host.system(|it| it.counters(subject)));
+        HostEnvironment { exec: Arc::new(self.host.clone()), root: true, open, counters }
     }
 
     pub fn options(&self) -> Options {
@@ -150,7 +153,7 @@ impl Lab {
         Options {
             launcher: self.path("launcher"),
             zones: None,
-            function: limits(),
+            function: limits().resources,
             ahead: 0,
             jails: Some(Jails {
                 layout: Layout::new("zroot", Some(&self.path("jails")), release).unwrap(),
@@ -189,11 +192,9 @@ impl Lab {
     pub fn tool(&self, binds: Vec<Bind>, deeds: &[&str]) -> Spec {
         let rights =
             ToolRights { purpose: Purpose::Build, binds, overlay: None, background: false };
-        let tool = Spec {
-            rights: Rights::Tool(rights),
-            program: Program::Path("/bin/tool".to_owned()),
-            ..Spec::function(self.program.clone(), limits())
-        };
+        let mut tool = Spec::function(self.program.clone(), limits());
+        tool.setup.rights = Rights::Tool(rights);
+        tool.program = Program::Path("/bin/tool".to_owned());
         with(tool, deeds)
     }
 

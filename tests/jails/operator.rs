@@ -37,14 +37,14 @@ fn a_jail_is_listed_by_its_number_with_what_it_is_for_and_what_it_uses() {
         let mut spec = lab.function(&["sleep=0.5"]);
         let call = uuid::Uuid::now_v7();
         spec.label = Label { module: Some("a.b/c".into()), call: Some(call) };
-        spec.address = bench.lease();
+        spec.setup.address = bench.lease();
         let (outcome, seen) = tokio::join!(bench.run(&spec), running(&bench, 1));
         assert_eq!(outcome.unwrap().ending, Ending::Exited(0));
         let [one] = &seen[..] else { panic!("{seen:?}") };
         assert_eq!(one.number, jid(one.id.as_str()));
         assert_eq!((one.module.as_deref(), one.call), (Some("a.b/c"), Some(call)));
         assert_eq!((one.purpose, one.ip4, one.ip6), ("function", "new", "disable"));
-        assert_eq!(one.address, spec.address.as_ref().map(|lease| lease.address()));
+        assert_eq!(one.address, spec.setup.address.as_ref().map(|lease| lease.address()));
         assert_eq!(one.usage.map(|usage| usage.memory), Some(MEMORY));
         assert!(one.path.ends_with(one.id.as_str()), "{one:?}");
         drop(spec);

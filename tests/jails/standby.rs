@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 use tokio::sync::Semaphore;
 
 use crate::host::FAULTS;
-use crate::lab::{Bench, Lab, runtime};
+use crate::lab::{Bench, Lab, limits, runtime};
 use crate::trials;
 
 /// How long a command takes on a host that is slow.
@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         a_call_on_a_jail_that_stands_by_waits_for_no_command,
         a_jail_that_ended_while_it_stood_by_is_given_back_and_its_call_served,
         any_command_for_a_jail_that_is_to_stand_by_may_go_wrong,
+        warm_islands_count_with_the_memory_that_they_use,
     ]
 }
 
@@ -34,6 +35,19 @@ struct Yard {
 }
 
 impl Yard {
+    /// Functions whose warm islands share so many bytes of memory.
+    fn sharing(lab: &Lab, bench: &Bench, memory: u64) -> Self {
+        let idle = Duration::from_secs(60);
+        let limits = PoolLimits { per_function: 1, total: 4, memory, idle };
+        Self { warm_pool: WarmPool::new(bench.islands.clone(), limits), ..Self::new(lab, bench) }
+    }
+
+    fn with_function(&self, name: &str) -> Self {
+        let function = Function { name: name.into(), artifact: name.into() };
+        let (warm_pool, turns) = (self.warm_pool.clone(), self.turns.clone());
+        Self { warm_pool, turns, function, spec: self.spec.clone() }
+    }
+
     fn new(lab: &Lab, bench: &Bench) -> Self {
         let idle = Duration::from_secs(60);
         let limits = PoolLimits { per_function: 1, total: 4, memory: 1 << 30, idle };
@@ -139,5 +153,34 @@ fn any_command_for_a_jail_that_is_to_stand_by_may_go_wrong() {
                 }
             }
         }
+    });
+}
+
+fn warm_islands_count_with_the_memory_that_they_use() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        // Less than the limits of two islands allow, more than three use.
+        let yard = Yard::sharing(&lab, &bench, limits().resources.memory * 3 / 2);
+        for name in ["a", "b", "c"] {
+            let function = yard.with_function(name);
+            function.call().await;
+            function.stands_by().await;
+        }
+        let until = Instant::now() + REST;
+        lab.host.system(|system| system.counted.clear());
+        // The pool compares them with its bound each time that it has looked at all.
+        while lab.host.system(|it| it.counted.values().filter(|times| **times > 2).count()) < 3 {
+            assert_eq!(yard.warm_pool.count(), 3);
+            assert!(Instant::now() < until, "the pool does not look at its islands");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        lab.host.system(|system| system.memory = limits().resources.memory * 2 / 3);
+        while yard.warm_pool.count() > 2 {
+            assert!(Instant::now() < until, "three islands use more than the bound");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        yard.warm_pool.close();
+        lab.at_rest(&bench, "warm islands that share memory").await;
     });
 }

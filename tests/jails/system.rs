@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use host::exec::Output;
@@ -19,7 +20,7 @@ const PERMISSIONS: &str = "security.jail.param.allow.mount.zfs\nsecurity.jail.pa
 const NO_RACCT: &str =
     "rctl: RACCT/RCTL present, but disabled; enable using kern.racct.enable=1 tunable";
 
-/// Bytes that the processes of each jail use.
+/// Bytes that the processes of each jail use at first.
 pub const MEMORY: u64 = 2_326_528;
 
 /// How often a new IPv6 address is said to be tentative.
@@ -44,6 +45,10 @@ pub struct System {
     /// By interface, in the order of adding.
     pub addresses: BTreeMap<String, Vec<String>>,
     pub racct: bool,
+    /// Bytes that the processes of each jail use.
+    pub memory: u64,
+    /// How often the counters of each jail were read.
+    pub counted: BTreeMap<String, u32>,
     /// New IPv6 addresses, and how often they are still said to be tentative.
     tentative: BTreeMap<String, u32>,
     devices: Vec<String>,
@@ -60,6 +65,8 @@ impl System {
             rules: Vec::new(),
             addresses: BTreeMap::new(),
             racct: true,
+            memory: MEMORY,
+            counted: BTreeMap::new(),
             tentative: BTreeMap::new(),
             devices: Vec::new(),
             modules: vec!["zfs".into(), "nullfs".into()],
@@ -83,7 +90,6 @@ impl System {
                 good("")
             }
             ["rctl", "-r", filter] if self.racct => self.remove_rules(filter),
-            ["rctl", "-u", filter] if self.racct => self.usage(filter),
             ["rctl", ..] => bad(1, NO_RACCT),
             ["jail", "-R", name] => match self.prison.remove(name) {
                 true => good(""),
@@ -223,11 +229,15 @@ impl System {
         good(&text)
     }
 
-    /// What a jail that is gone uses, the host does not refuse to say: zeros.
-    fn usage(&self, filter: &str) -> Output {
-        let name = filter.trim_start_matches("jail:");
-        let memory = if self.prison.exists(name) { MEMORY } else { 0 };
-        good(&format!("cputime=0\ndatasize=0\nmemoryuse={memory}\nmaxproc=1\n"))
+    /// rctl_get_racct(2): a jail that is gone has zeros.
+    pub fn counters(&mut self, subject: &str) -> io::Result<String> {
+        if !self.racct {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let name = subject.strip_prefix("jail:").unwrap();
+        let memory = if self.prison.exists(name) { self.memory } else { 0 };
+        *self.counted.entry(name.to_owned()).or_default() += 1;
+        Ok(format!("cputime=0,datasize=0,memoryuse={memory},maxproc=1"))
     }
 
     fn remove_rules(&mut self, filter: &str) -> Output {

@@ -69,7 +69,7 @@ fn networked(name: &str, test: impl FnOnce(&Host, &Pools)) {
     let pools = pools();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let Some(host) = Host::start_with(runtime.worker_threads(2), 1, pools.clone()) else { return };
-    if let Err(why) = host.backend.network() {
+    if let Err(why) = host.backend.capabilities().addresses {
         not_given("an address", why);
     } else {
         test(&host, &pools);
@@ -81,7 +81,8 @@ fn networked(name: &str, test: impl FnOnce(&Host, &Pools)) {
 fn none_for_an_ordinary_user() {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let Some(host) = Host::start_with(runtime.worker_threads(2), 0, pools()) else { return };
-    let why = host.backend.network().expect_err("an ordinary user changes no network");
+    let why =
+        host.backend.capabilities().addresses.expect_err("an ordinary user changes no network");
     host.close();
     assert!(why.contains("root"), "{why}");
     not_given("an address", why);
@@ -101,7 +102,7 @@ fn ports() -> usize {
 /// A call with an address. A lease serves one island: its cable may outlive the island by a moment.
 fn with(host: &Host, lease: &Arc<Lease>, deed: &[&str]) -> Spec {
     let mut spec = host.function(deed);
-    spec.address = Some(lease.clone());
+    spec.setup.address = Some(lease.clone());
     spec
 }
 
@@ -253,12 +254,12 @@ fn an_address_comes_back_however_its_island_ends() {
             let mut spec = with(host, &lease(), &["surroundings"]);
             host.run(&spec);
             assert_eq!(free(pools), all - 1, "whoever asked for the address still has it");
-            spec.address = None;
+            spec.setup.address = None;
             back("after a good end");
             spec = with(host, &lease(), &["sleep", "60000"]);
-            spec.limits.deadline = Duration::from_millis(300);
+            spec.bounds.deadline = Duration::from_millis(300);
             host.run(&spec);
-            spec.address = None;
+            spec.setup.address = None;
             back("after its deadline");
             for wait in [0, 1, 5, 20, 80, 400] {
                 let spec = with(host, &lease(), &["sleep", "60000"]);

@@ -120,7 +120,7 @@ pub fn but_dates(mut changed: Vec<String>) -> Vec<String> {
 fn a_functions_tmp_takes_as_many_bytes_as_it_may() {
     promise(|host| {
         let found: Filled = host.ask(&["fill", "/tmp/large"]);
-        let most = limits().tmp;
+        let most = limits().resources.tmp;
         assert!(found.bytes <= most && found.bytes >= most / 10 * 9, "{}", found.bytes);
         assert!(found.error.contains("no space left") || found.error.contains("too large"));
     });

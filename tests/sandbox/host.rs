@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use host::net::Pools;
 use island::{
-    Backend, Function, Islands, Limits, Options, Outcome, PoolLimits, Rights, Spec, StartError,
-    WarmPool, ZygoteReuse, choose,
+    Backend, Bounds, Function, Islands, Limits, Options, Outcome, PoolLimits, Resources, Rights,
+    Spec, StartError, WarmPool, ZygoteReuse, choose,
 };
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
@@ -101,7 +101,7 @@ fn options(kit: &Path, ahead: usize, pools: Pools) -> Options {
     platform::options(Options {
         launcher: kit.join(LAUNCHER),
         zones: Some(kit.join(ZONES)).filter(|path| path.exists()),
-        function: limits(),
+        function: limits().resources,
         ahead,
         pools,
         jails: None,
@@ -218,14 +218,16 @@ pub fn standby_limits() -> PoolLimits {
 
 /// Whether an island could stand by for this: it has no address, and its program is the stranger's.
 fn is_plain_function(spec: &Spec) -> bool {
-    matches!(spec.rights, Rights::Function) && spec.address.is_none() && spec.stdin.is_empty()
+    matches!(spec.setup.rights, Rights::Function)
+        && spec.setup.address.is_none()
+        && spec.stdin.is_empty()
 }
 
 /// The call that a stranger's program is given on its line, in place of its arguments.
 pub fn called(spec: &Spec) -> (Function, Spec) {
     let mut spec = spec.clone();
     spec.arguments = Some(spec.args.split_off(1).join("\0").into_bytes());
-    let artifact = format!("{:?} {:?} {:?}", spec.limits, spec.env, spec.program);
+    let artifact = format!("{:?} {:?} {:?}", spec.setup.resources, spec.env, spec.program);
     (Function { name: artifact.clone(), artifact }, spec)
 }
 
@@ -261,14 +263,15 @@ pub fn read<T: serde::de::DeserializeOwned>(outcome: &Outcome) -> T {
 
 /// Limits under which an honest deed has room; a test narrows what it is about.
 pub fn limits() -> Limits {
-    Limits {
-        deadline: platform::DEADLINE,
+    let resources = Resources {
         memory: 192 << 20,
         processes: 32,
-        output: 1 << 20,
+        processor_time: Some(platform::DEADLINE),
         tmp: 8 << 20,
         disk: None,
-    }
+    };
+    let bounds = Bounds { deadline: platform::DEADLINE, output: 1 << 20 };
+    Limits { resources, bounds }
 }
 
 /// Waits until something becomes true; what a host does in its own time has no moment to be asserted at.

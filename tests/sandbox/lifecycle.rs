@@ -70,7 +70,8 @@ alone!(
             &["fork-until-refused"],
         ] {
             let mut spec = host.function(deed);
-            (spec.limits.deadline, spec.limits.memory) = (Duration::from_millis(700), 96 << 20);
+            (spec.bounds.deadline, spec.setup.resources.memory) =
+                (Duration::from_millis(700), 96 << 20);
             let outcome = host.run(&spec);
             assert!(host.backend.list().is_empty(), "{deed:?}: {outcome:?}");
             let left = system::islands();
@@ -210,7 +211,7 @@ fn a_launchers_death(host: &Host, deed: &[&str]) {
         eventually("the function has ended with its launcher", || !system::is_alive(island));
     }
     let mut spec = host.function(&["exit", "0"]);
-    spec.limits.deadline = Duration::from_secs(5);
+    spec.bounds.deadline = Duration::from_secs(5);
     assert_eq!(host.run(&spec).ending, Ending::Exited(0), "the next call");
     assert_eq!(host.run(&spec).ending, Ending::Exited(0), "and the one after it");
     host.close();

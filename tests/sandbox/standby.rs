@@ -84,6 +84,26 @@ alone!(
 );
 
 alone!(
+    fn a_warm_island_serves_a_call_within_that_calls_own_bounds(host: &Host) {
+        let warm_pool = Yard::new(host, PoolLimits { per_function: 1, ..standby_limits() });
+        let (function, spec) = warm_pool.deed(&["exit", "0"]);
+        warm_pool.call(&function, &spec);
+        let (_, mut sleep) = warm_pool.deed(&["sleep", "60000"]);
+        sleep.bounds.deadline = Duration::from_millis(300);
+        let (_, mut flood) = warm_pool.deed(&["flood", "stdout"]);
+        flood.bounds.output = 70_000;
+        for (spec, ending) in [(sleep, Ending::Deadline), (flood, Ending::Output)] {
+            warm_pool.stands_by(&function);
+            let outcome = warm_pool.call(&function, &spec);
+            assert!(outcome.warm, "{ending:?}");
+            assert_eq!(outcome.ending, ending);
+            assert!(outcome.stdout.len() <= 70_000, "{}", outcome.stdout.len());
+        }
+        warm_pool.close();
+    }
+);
+
+alone!(
     fn what_a_package_does_at_its_start_it_does_once_a_call(host: &Host) {
         let yard = Yard::new(host, standby_limits());
         let (function, spec) = yard.deed(&["starts"]);

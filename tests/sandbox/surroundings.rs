@@ -49,7 +49,7 @@ fn a_function_finds_and_signals_no_other_process() {
 fn a_functions_environment_is_exactly_what_was_promised() {
     promise(|host| {
         let found: Surroundings = host.ask(&["surroundings"]);
-        let soft = format!("GOMEMLIMIT={}", limits().memory / 10 * 9);
+        let soft = format!("GOMEMLIMIT={}", limits().resources.memory / 10 * 9);
         let promised = [&soft, "HOME=/tmp", "PATH=/", "TMPDIR=/tmp", "ZONEINFO=/zoneinfo.zip"];
         assert_eq!(found.environment, promised);
         assert_eq!(found.arguments, ["function", "surroundings"]);

@@ -5,7 +5,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use island::{Bind, Disk, Ending, Label, Overlay, Program, Purpose, Rights, Spec, ToolRights};
+use island::{
+    Bind, Disk, Ending, FolderOwner, Label, Limits, Overlay, Program, Purpose, Rights, Setup, Spec,
+    ToolRights,
+};
 
 use super::files::{Markers, but_dates};
 use super::host::{Host, limits, not_given, promise, read, say};
@@ -18,7 +21,7 @@ const BOTH: [Purpose; 2] = [Purpose::Fetch, Purpose::Build];
 /// Folders of the host that a tool's island is given.
 struct Site {
     folder: tempfile::TempDir,
-    owner: Option<u32>,
+    owner: Option<FolderOwner>,
 }
 
 impl Site {
@@ -34,28 +37,35 @@ impl Site {
     fn folder(&self, name: &str, files: &[&str]) -> PathBuf {
         let path = self.path(name);
         fs::create_dir(&path).unwrap();
-        std::os::unix::fs::chown(&path, self.owner, self.owner).unwrap();
+        self.hand_over(&path);
         for file in files {
             fs::write(path.join(file), "original").unwrap();
-            std::os::unix::fs::chown(path.join(file), self.owner, self.owner).unwrap();
+            self.hand_over(&path.join(file));
         }
         path
+    }
+
+    fn hand_over(&self, path: &Path) {
+        if let Some(owner) = self.owner {
+            owner.take(path).unwrap();
+        }
     }
 }
 
 /// A tool's island whose program does this.
 pub fn tool(host: &Host, purpose: Purpose, deed: &[&str], binds: Vec<Bind>) -> Spec {
     let args = ["tool"].iter().chain(deed).map(|text| (*text).to_owned()).collect();
+    let rights = Rights::Tool(ToolRights { purpose, binds, overlay: None, background: false });
+    let Limits { resources, bounds } = limits();
     Spec {
-        rights: Rights::Tool(ToolRights { purpose, binds, overlay: None, background: false }),
+        setup: Setup { rights, resources, address: None },
+        bounds,
         program: Program::File(host.program()),
         args,
         env: Vec::new(),
         folder: "/".into(),
         stdin: Vec::new(),
         arguments: None,
-        limits: limits(),
-        address: None,
         label: Label::default(),
     }
 }
@@ -183,7 +193,7 @@ fn a_tool_is_nobody_and_has_only_its_input_and_outputs_open() {
 #[test]
 fn what_a_tool_writes_over_a_layer_leaves_the_layer_as_it_was() {
     promise(|host| {
-        if !host.backend.overlays() {
+        if !host.backend.capabilities().overlays {
             return not_given("layers of folders", "this system lays none over each other well");
         }
         let site = Site::new(host, Purpose::Build);
@@ -196,7 +206,7 @@ fn what_a_tool_writes_over_a_layer_leaves_the_layer_as_it_was() {
             work,
             target: "/layers".into(),
         };
-        if let Rights::Tool(rights) = &mut spec.rights {
+        if let Rights::Tool(rights) = &mut spec.setup.rights {
             rights.overlay = Some(overlay);
         }
         let found: BTreeMap<String, String> = read(&host.run(&spec));
@@ -222,7 +232,7 @@ fn a_tool_that_fills_its_folder_is_ended_for_it() {
         let out = site.folder("out", &[]);
         let mut spec =
             tool(host, Purpose::Build, &["hoard", "/out"], vec![bind(&out, "/out", true)]);
-        spec.limits.disk = Some(Disk { folders: vec![out.clone()], bytes: 4 << 20 });
+        spec.setup.resources.disk = Some(Disk { folders: vec![out.clone()], bytes: 4 << 20 });
         assert_eq!(host.run(&spec).ending, Ending::Disk);
     });
 }
@@ -235,7 +245,8 @@ fn a_tool_that_was_quick_to_fill_its_folder_is_found_out_as_well() {
         let deed = ["fill", "/out/large"];
         let mut spec = tool(host, Purpose::Build, &deed, vec![bind(&out, "/out", true)]);
         // One file may be as large as all may be, so two of them are too much.
-        spec.limits.disk = Some(Disk { folders: vec![site.folder.path().into()], bytes: 1 << 20 });
+        spec.setup.resources.disk =
+            Some(Disk { folders: vec![site.folder.path().into()], bytes: 1 << 20 });
         fs::write(site.path("before"), vec![1; 1 << 19]).unwrap();
         assert_eq!(host.run(&spec).ending, Ending::Disk);
     });
@@ -248,7 +259,7 @@ fn what_lies_too_deep_to_be_measured_is_too_much() {
         let out = site.folder("out", &[]);
         let deed = ["dig", "/out", "3000"];
         let mut spec = tool(host, Purpose::Fetch, &deed, vec![bind(&out, "/out", true)]);
-        spec.limits.disk = Some(Disk { folders: vec![out.clone()], bytes: 1 << 30 });
+        spec.setup.resources.disk = Some(Disk { folders: vec![out.clone()], bytes: 1 << 30 });
         assert_eq!(host.run(&spec).ending, Ending::Disk);
         // Not every library call removes such a tree.
         let cleared = std::process::Command::new("rm").arg("-rf").arg(&out).status();

@@ -262,7 +262,7 @@ alone!(an_island_is_killed_whatever_its_zygote_does, |host| {
 
 fn with_memory(host: &Host, deed: &[&str], memory: u64) -> Spec {
     let mut spec = host.function(deed);
-    (spec.limits.memory, spec.limits.processes) = (memory, 20);
+    (spec.setup.resources.memory, spec.setup.resources.processes) = (memory, 20);
     spec
 }
 

@@ -1,17 +1,18 @@
-//! The seam between the portable program and the operating system: what starts, kills and lists islands.
+//! What the portable program asks of an operating system: to start, kill and list islands, and to say what it can do.
 
+use std::collections::HashMap;
 use std::future::Future;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::path::PathBuf;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::IslandId;
 use crate::registry::table::State;
-use crate::spec::{Purpose, Spec};
+use crate::spec::{Purpose, Resources, Spec};
 
 /// A future that a trait object can return.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -28,26 +29,23 @@ pub trait Backend: Send + Sync {
     /// Ends everything that runs inside. It does not wait; an island that is gone is no error.
     fn kill(&self, id: &IslandId);
 
-    /// The islands whose end the system has not confirmed yet, those made ahead included.
+    /// The islands whose end the system has not confirmed yet, including those made ahead.
     fn list(&self) -> Vec<IslandId>;
 
-    /// The islands that the system has, those made ahead included, and what each uses.
+    /// The islands that the system has, including those made ahead, and what each uses.
     fn seen(&self) -> BoxFuture<'_, Result<Vec<LiveIsland>, StartError>>;
 
-    /// Those of [`Backend::list`] that nobody has in hand: made ahead, or being given back.
+    /// The islands of [`Backend::list`] that no call or job uses: made ahead, or being torn down.
     fn aside(&self) -> Vec<(IslandId, State)>;
 
-    /// The host's user and group id behind a tool's user, where it is not the server's own.
-    fn owner(&self, purpose: Purpose) -> Option<u32>;
+    /// What this backend can do on this host.
+    fn capabilities(&self) -> Capabilities;
 
-    /// Whether islands can have addresses, or why not, for whoever asked for one.
-    fn network(&self) -> Result<(), String>;
+    /// Who must own the folders of the host that a tool's islands write; none where the server may own them.
+    fn owner(&self, purpose: Purpose) -> Option<FolderOwner>;
 
-    /// Whether a spec may have an [`Overlay`](crate::Overlay).
-    fn overlays(&self) -> bool;
-
-    /// What a process of an island uses now; none where that cannot be found out.
-    fn usage(&self, process: i32) -> Option<Usage>;
+    /// What each of these islands uses now. An island whose usage is not known is left out.
+    fn usage<'a>(&'a self, islands: &'a [IslandId]) -> BoxFuture<'a, HashMap<IslandId, Usage>>;
 
     /// The part of the host's memory that is free or can be freed at once, from 0 to 1; none where that is not known.
     fn free_memory(&self) -> Option<f64>;
@@ -55,8 +53,35 @@ pub trait Backend: Send + Sync {
     /// What this host isolates and limits, and what it does not.
     fn findings(&self) -> Vec<Finding>;
 
-    /// Ends all islands and gives back everything that was made for them.
+    /// Ends all islands and removes everything that was made for them.
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What a backend can do on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// A spec may have an [`Overlay`](crate::Overlay).
+    pub overlays: bool,
+    /// Islands can have addresses, or why not.
+    pub addresses: Result<(), String>,
+    /// [`Backend::usage`] knows what an island uses.
+    pub usage: bool,
+}
+
+/// The user of the host that owns a folder which a tool's islands write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FolderOwner(u32);
+
+impl FolderOwner {
+    /// The owner with this user id and the group id of the same number.
+    pub fn new(id: u32) -> Self {
+        Self(id)
+    }
+
+    /// Makes a file or folder of the host this owner's.
+    pub fn take(self, path: &Path) -> io::Result<()> {
+        std::os::unix::fs::chown(path, Some(self.0), Some(self.0))
+    }
 }
 
 /// The descriptors that an island's program runs on.
@@ -74,22 +99,22 @@ pub struct Stdio {
 
 impl Stdio {
     /// The descriptors of the program, from 0 on.
-    pub fn raw(&self) -> Vec<RawFd> {
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let three = [&self.stdin, &self.stdout, &self.stderr];
-        three.into_iter().chain(&self.arguments).map(AsRawFd::as_raw_fd).collect()
+        three.into_iter().chain(&self.arguments).map(AsFd::as_fd)
     }
 
-    /// The same, to be given away with the program's own.
+    /// The descriptors of the program, from 0 on, and behind them the program's own.
     pub fn with(self, program: OwnedFd) -> Vec<OwnedFd> {
         let three = [self.stdin, self.stdout, self.stderr];
         three.into_iter().chain(self.arguments).chain([program]).collect()
     }
 }
 
-/// What a process uses.
+/// What an island uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes of memory that nobody else shares.
+    /// Bytes of memory that it shares with no other process.
     pub memory: u64,
     /// Processor time since it started.
     pub processor: Duration,
@@ -171,43 +196,6 @@ pub struct Finding {
     pub required: bool,
 }
 
-/// Chooses the backend of this host.
-pub async fn choose(options: Options) -> Result<Arc<dyn Backend>, StartError> {
-    #[cfg(target_os = "linux")]
-    {
-        Ok(crate::linux::Linux::start(options).await?)
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        Ok(crate::freebsd::FreeBsd::start(options).await?)
-    }
-}
-
-/// What this host isolates and limits, where no backend could be started to say so.
-pub async fn findings(options: &Options) -> Vec<Finding> {
-    #[cfg(target_os = "linux")]
-    {
-        let _ = options;
-        crate::linux::findings()
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        crate::freebsd::findings(options).await
-    }
-}
-
-/// What this host can do about addresses, with nothing changed on it; none where no pool is configured.
-pub async fn addresses(pools: &host::net::Pools) -> Option<Finding> {
-    #[cfg(target_os = "linux")]
-    {
-        crate::linux::network::finding(pools).await
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        crate::freebsd::addresses(pools).await
-    }
-}
-
 /// What a backend needs to know of the configuration.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -215,8 +203,8 @@ pub struct Options {
     pub launcher: std::path::PathBuf,
     /// Go's archive of time zones, for functions that ask for one.
     pub zones: Option<std::path::PathBuf>,
-    /// The limits of a function's island, which islands are made ahead with.
-    pub function: crate::Limits,
+    /// How much a function's island may use: islands are made ahead with it.
+    pub function: Resources,
     /// How many function islands are made ahead.
     pub ahead: usize,
     /// FreeBSD's datasets; elsewhere there are none.

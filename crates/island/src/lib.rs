@@ -17,34 +17,27 @@ mod observer;
 mod pool;
 mod registry;
 mod run;
+mod select;
 mod spec;
 
 pub use backend::{
-    Backend, Exit, Finding, Jails, LiveIsland, Options, StartError, Started, Stdio, Usage,
-    ZygoteReuse, addresses, choose, findings,
+    Backend, Capabilities, Exit, Finding, FolderOwner, Jails, LiveIsland, Options, StartError,
+    Started, Stdio, Usage, ZygoteReuse,
 };
 pub use freebsd::{Swept, sweep};
 pub use id::IslandId;
 #[doc(hidden)]
 pub use launcher::wire;
 pub use observer::{KillReason, Kind, Observer};
-pub use pool::warm::{Function, PoolLimits, WarmPool};
+pub use pool::function::Function;
+pub use pool::policy::PoolLimits;
+pub use pool::warm::WarmPool;
 pub use registry::info::IslandInfo;
 pub use registry::table::State;
-pub use run::islands::{Ending, Islands, Outcome};
-pub use spec::{Bind, Disk, Label, Limits, Overlay, Program, Purpose, Rights, Spec, ToolRights};
-
-/// Is a launcher of islands until the server goes away: the hidden subcommand `launcher`, whose stdin is the socket.
-pub fn run_launcher() -> std::process::ExitCode {
-    #[cfg(target_os = "linux")]
-    let ended = linux::launcher::run_on_stdin().map_err(|error| common::causes::chain(&error));
-    #[cfg(target_os = "freebsd")]
-    let ended = freebsd::launcher::run_on_stdin();
-    match ended {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("sky-island launcher: {error}");
-            std::process::ExitCode::FAILURE
-        }
-    }
-}
+pub use run::islands::Islands;
+pub use run::outcome::{Ending, Outcome};
+pub use select::{addresses, choose, findings, run_launcher};
+pub use spec::{
+    Bind, Bounds, Disk, Label, Limits, Overlay, Program, Purpose, Resources, Rights, Setup, Spec,
+    ToolRights,
+};

@@ -11,8 +11,10 @@ use uuid::Uuid;
 /// One island to run.
 #[derive(Clone, Debug)]
 pub struct Spec {
-    /// What it sees and may reach.
-    pub rights: Rights,
+    /// What the island is made with.
+    pub setup: Setup,
+    /// What each use of the island is bounded by.
+    pub bounds: Bounds,
     /// What it runs.
     pub program: Program,
     /// The argument vector, the program's name first.
@@ -25,13 +27,29 @@ pub struct Spec {
     pub stdin: Vec<u8>,
     /// What a function's program is called with on its line; none for a program without one.
     pub arguments: Option<Vec<u8>>,
-    /// What it may use.
-    pub limits: Limits,
+    /// Whom it is for, as operators are told.
+    pub label: Label,
+}
+
+/// What an island is made with: its root, its user, its network, and how much of the host it may use. None of it changes
+/// while the island lives, so a warm island serves only calls that ask for the same setup.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// What the island sees and may reach: decides its root, its user and its network.
+    pub rights: Rights,
+    /// How much of the host it may use.
+    pub resources: Resources,
     /// The address that a function has; none for no network at all. The backend keeps the lease until nothing of the
     /// address is left in the system, however the island ends.
     pub address: Option<Arc<Lease>>,
-    /// Whom it is for, as operators are told.
-    pub label: Label,
+}
+
+impl Setup {
+    /// Whether an island made with this setup can serve a call that asks for `other`. An address belongs to one island.
+    pub fn serves(&self, other: &Self) -> bool {
+        let without_address = self.address.is_none() && other.address.is_none();
+        without_address && self.rights == other.rights && self.resources == other.resources
+    }
 }
 
 /// Whom an island is for.
@@ -53,7 +71,7 @@ pub enum Program {
 }
 
 /// The two kinds of island.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rights {
     /// A stranger's function: an empty read-only root, a private /tmp, no network but the one of its address.
     Function,
@@ -62,7 +80,7 @@ pub enum Rights {
 }
 
 /// What a tool's island sees besides the host's programs and libraries.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolRights {
     /// What it is for; decides the user and the network.
     pub purpose: Purpose,
@@ -107,17 +125,34 @@ pub struct Overlay {
     pub target: PathBuf,
 }
 
-/// What an island may use.
+/// Both kinds of limits, as a configuration sets them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From start to end.
+    /// What an island is made with.
+    pub resources: Resources,
+    /// What each use of an island is bounded by.
+    pub bounds: Bounds,
+}
+
+/// What one use of an island is bounded by. Each call brings its own bounds, and a warm island serves calls with any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// From the start of the use to its end.
     pub deadline: Duration,
+    /// Bytes of stdout, and as many of stderr.
+    pub output: u64,
+}
+
+/// How much of the host an island may use, from its making to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resources {
     /// Bytes of memory.
     pub memory: u64,
     /// Processes and threads.
     pub processes: u64,
-    /// Bytes of stdout, and as many of stderr.
-    pub output: u64,
+    /// How long all its processors may be busy; none for no limit but the deadline. At least the longest deadline that a
+    /// call may have.
+    pub processor_time: Option<Duration>,
     /// Bytes in a function's private /tmp.
     pub tmp: u64,
     /// Bytes that a tool may leave in a folder of the host.
@@ -137,7 +172,8 @@ impl Spec {
     /// A function's island: the artifact alone, with the environment of every function.
     pub fn function(artifact: Arc<File>, limits: Limits) -> Self {
         // A garbage collector that knows the limit stays below it; the rest is for stacks and the runtime.
-        let soft = limits.memory / 10 * 9;
+        let Limits { resources, bounds } = limits;
+        let soft = resources.memory / 10 * 9;
         let env = [
             "HOME=/tmp".to_owned(),
             "TMPDIR=/tmp".to_owned(),
@@ -146,15 +182,14 @@ impl Spec {
             format!("GOMEMLIMIT={soft}"),
         ];
         Self {
-            rights: Rights::Function,
+            setup: Setup { rights: Rights::Function, resources, address: None },
+            bounds,
             program: Program::File(artifact),
             args: vec!["function".to_owned()],
             env: env.to_vec(),
             folder: "/tmp".to_owned(),
             stdin: Vec::new(),
             arguments: None,
-            limits,
-            address: None,
             label: Label::default(),
         }
     }

@@ -20,6 +20,7 @@ mod jails;
 pub mod keys;
 mod limits;
 mod listen;
+pub mod live;
 mod log;
 mod network;
 mod problem;
@@ -78,13 +79,13 @@ pub struct Config {
     pub head_wait: Option<Span>,
     /// How long calls may go on after the signal to stop. A service manager has to wait longer than this: the systemd unit
     /// waits for two minutes.
-    #[schemars(example = &"30s", extend("x-default" = "30s", "x-flag" = "shutdown-grace", "x-live" = true))]
+    #[schemars(example = &"30s", extend("x-default" = "30s", "x-flag" = "shutdown-grace"))]
     pub shutdown_grace: Option<Span>,
     /// The token of the admin API. Without one the first start writes one into `admin-token` in the state directory.
-    #[schemars(extend("x-default" = "the one in the state directory", "x-secret" = true, "x-live" = true))]
+    #[schemars(extend("x-default" = "the one in the state directory", "x-secret" = true))]
     pub admin_api_token: Option<String>,
     /// The header that carries the token.
-    #[schemars(extend("x-default" = "X-Sky-Island-Token", "x-live" = true))]
+    #[schemars(extend("x-default" = "X-Sky-Island-Token"))]
     pub admin_token_header: Option<String>,
     /// The Go release that `init` installs.
     #[schemars(with = "Option<String>", example = &"1.26.7", extend("x-default" = "a pinned release"))]
@@ -149,10 +150,9 @@ pub struct Filesystem {
 #[serde(default, deny_unknown_fields)]
 pub struct Sources {
     /// The sources to try, in this order.
-    #[schemars(extend("x-live" = true))]
     pub order: Vec<Source>,
     /// Path prefixes that are fetched from elsewhere.
-    #[schemars(example = mirror_example(), extend("x-live" = true))]
+    #[schemars(example = mirror_example())]
     pub mirrors: Vec<Mirror>,
 }
 
@@ -172,13 +172,13 @@ pub struct GoConfig {
     #[schemars(example = &"/usr/local/go/bin/go", extend("x-default" = "FreeBSD's build jail's, else the one in PATH or /usr/local/go", "x-flag" = "go"))]
     pub command: Option<PathBuf>,
     /// GOPROXY of the go command.
-    #[schemars(example = &"https://proxy.golang.org,direct", extend("x-default" = "the environment's GOPROXY, or the toolchain's own", "x-live" = true))]
+    #[schemars(example = &"https://proxy.golang.org,direct", extend("x-default" = "the environment's GOPROXY, or the toolchain's own"))]
     pub proxy: Option<String>,
     /// GOSUMDB of the go command.
-    #[schemars(example = &"sum.golang.org", extend("x-default" = "the environment's GOSUMDB, or the toolchain's own", "x-live" = true))]
+    #[schemars(example = &"sum.golang.org", extend("x-default" = "the environment's GOSUMDB, or the toolchain's own"))]
     pub sumdb: Option<String>,
     /// GOPRIVATE of the go command.
-    #[schemars(example = &"git.example.com/*", extend("x-default" = "the environment's GOPRIVATE, or the toolchain's own", "x-live" = true))]
+    #[schemars(example = &"git.example.com/*", extend("x-default" = "the environment's GOPRIVATE, or the toolchain's own"))]
     pub private: Option<String>,
 }
 
@@ -223,14 +223,30 @@ impl Config {
 
     /// The limits of a function's island.
     pub fn function_limits(&self) -> island::Limits {
-        island::Limits {
-            deadline: self.jails.exec_timeout.get(),
+        let resources = island::Resources {
             memory: self.limits.memory.get(),
             processes: self.limits.processes,
-            output: self.limits.output.get(),
+            processor_time: Some(self.jails.exec_timeout.get()),
             tmp: self.limits.tmp.get(),
             disk: None,
-        }
+        };
+        let bounds = island::Bounds {
+            deadline: self.jails.exec_timeout.get(),
+            output: self.limits.output.get(),
+        };
+        island::Limits { resources, bounds }
+    }
+
+    /// The overall time limit of a call.
+    pub fn call_timeout(&self) -> Duration {
+        let stages = || {
+            let (fetch, build) = (self.limits.fetch_timeout.get(), self.jails.build_timeout.get());
+            let (run, wait) = (self.jails.exec_timeout.get(), self.limits.queue_wait.get());
+            // A call that is compiled as it stands after all is built and run twice. Each of the five steps can wait.
+            let twice = build.saturating_add(run).saturating_mul(2);
+            fetch.saturating_add(twice).saturating_add(wait.saturating_mul(5))
+        };
+        self.limits.call_timeout.map_or_else(stages, |limit| limit.get())
     }
 
     /// The deadline of a build.

@@ -9,7 +9,7 @@ pub mod init;
 pub mod listen;
 pub mod log;
 pub mod metrics;
-pub mod server;
+pub mod serve;
 pub mod source;
 pub mod state;
 pub mod store;

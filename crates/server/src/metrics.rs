@@ -6,6 +6,7 @@
 mod listing;
 mod observers;
 mod prometheus;
+mod samples;
 mod series;
 mod snapshot;
 mod statsd;
@@ -20,7 +21,7 @@ pub use listing::listing;
 pub use prometheus::CONTENT_TYPE;
 pub use snapshot::{CacheCounts, Lookups, Snapshot, StageLatency};
 pub use table::{
-    CODES, Cache, DEFINITIONS, Definition, Kind, Label, PREFIX, Refused, STAGES, Values,
+    CODES, Cache, DEFINITIONS, Definition, Kind, Label, PREFIX, PRINCIPALS, Refused, STAGES, Values,
 };
 pub use target::{BadTarget, Target};
 
@@ -50,8 +51,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Has the numbers sent to a StatsD server from now on, the ones before included. Only the first server counts. It need
-    /// not be there, nor need its name be known yet. The error is that of starting a thread.
+    /// Sends the metrics to a StatsD server: all counts and levels, and the timings from now on. Only the first call counts.
+    /// The server need not answer, nor need its name have an address yet. Fails where no thread can be started.
     pub fn send_to(&self, target: Target) -> io::Result<()> {
         let statsd = Statsd::start(self.inner.numbers.clone(), target)?;
         // A second one would have each number counted twice.
@@ -67,17 +68,20 @@ impl Metrics {
         }
     }
 
-    /// A call that was taken on: its code (`ok` or one of a failure), and how long each stage took, in order.
-    pub fn call(&self, code: &str, stages: impl IntoIterator<Item = Duration>) {
+    /// A call that was admitted or refused for want of room: its code (`ok` or that of a failure), which kind of principal
+    /// asked (a place in [`PRINCIPALS`]), and how long each stage took, in order.
+    pub fn call(&self, code: &str, principal: usize, stages: impl IntoIterator<Item = Duration>) {
         self.inner.numbers.count(Family::Calls, code_index(code));
+        self.inner.numbers.count(Family::CallPrincipals, principal);
         for (index, span) in stages.into_iter().take(STAGES.len()).enumerate() {
             self.inner.numbers.time(Family::CallStages, index, span);
         }
         self.changed();
     }
 
-    /// A request that came to no call, by the code of its answer.
-    pub fn no_call(&self, code: &str) {
+    /// A request that did not become a call, by the code of its answer and the kind of principal that asked.
+    pub fn no_call(&self, code: &str, principal: usize) {
+        self.inner.numbers.count(Family::CallPrincipals, principal);
         self.count(Family::Calls, code_index(code));
     }
 

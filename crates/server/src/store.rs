@@ -63,6 +63,13 @@ impl Store {
         *self.bounds.lock() = Bounds { bytes: limit, keep };
     }
 
+    /// The most bytes that are kept, and how long an unused entry is.
+    #[cfg(test)]
+    pub(crate) fn bounds(&self) -> (u64, Duration) {
+        let Bounds { bytes, keep } = *self.bounds.lock();
+        (bytes, keep)
+    }
+
     /// The entry of a key, which counts as used now.
     pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
         let entry = self.index.around(key).get(key)?.clone();

@@ -133,9 +133,9 @@ fn a_functions_limits_are_rules_for_its_jail() {
                 let rule = rules.find(|rule| rule.resource == resource && rule.action == action);
                 rule.unwrap_or_else(|| panic!("{resource}: {rules:?}")).amount
             };
-            assert!(amount("maxproc", "deny") <= limits().processes);
-            assert!(amount("nthr", "deny") <= limits().processes);
-            let memory = limits().memory;
+            assert!(amount("maxproc", "deny") <= limits().resources.processes);
+            assert!(amount("nthr", "deny") <= limits().resources.processes);
+            let memory = limits().resources.memory;
             assert!((memory..=memory * 2).contains(&amount("memoryuse", "sigkill")), "{rules:?}");
             assert!(amount("openfiles", "deny") < 100_000, "{rules:?}");
             assert!(amount("cputime", "sigkill") > 0, "{rules:?}");

@@ -25,7 +25,12 @@ fn memory_that_no_process_maps_is_bounded_as_well() {
         // What a Go program reserves counts, so the limit is that much above its memory.
         let told = platform::prepared().config.jails.address_space;
         let reserved = told.map_or(1536 << 20, server::config::Bytes::get);
-        assert!(found.bytes <= limits().memory + reserved, "{} {}", found.bytes, found.error);
+        assert!(
+            found.bytes <= limits().resources.memory + reserved,
+            "{} {}",
+            found.bytes,
+            found.error
+        );
         assert!(!found.error.is_empty(), "{}", found.bytes);
     });
 }

@@ -21,7 +21,8 @@ fn a_function_uses_no_more_of_the_processors_than_it_may() {
         }
         // One processor is left to the server, so spinning on all of them ends before the deadline.
         let mut spec = host.function(&["spin-in-threads", &format!("{processors}")]);
-        spec.limits.deadline = DEADLINE;
+        spec.bounds.deadline = DEADLINE;
+        spec.setup.resources.processor_time = Some(DEADLINE);
         assert_eq!(host.run(&spec).ending, Ending::Signaled(libc::SIGKILL));
     });
 }
@@ -30,7 +31,7 @@ fn a_function_uses_no_more_of_the_processors_than_it_may() {
 fn a_function_that_spins_is_ended_at_its_deadline_and_not_much_later() {
     promise(|host| {
         let mut spec = host.function(&["spin-in-threads", "1"]);
-        spec.limits.deadline = Duration::from_secs(2);
+        spec.bounds.deadline = Duration::from_secs(2);
         let outcome = host.run(&spec);
         assert_eq!(outcome.ending, Ending::Deadline);
         assert!(outcome.run < Duration::from_secs(6), "{:?}", outcome.run);

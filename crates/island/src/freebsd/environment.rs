@@ -8,6 +8,7 @@ use host::exec::Shared;
 
 use crate::freebsd::storage;
 use crate::freebsd::storage::folder::Open;
+use crate::freebsd::usage::{self, Counters};
 
 /// A host as the backend sees it.
 #[derive(Clone)]
@@ -18,12 +19,15 @@ pub struct HostEnvironment {
     pub root: bool,
     /// Opens the folder of a clone, and refuses one that is not mounted there.
     pub open: Open,
+    /// Answers what a jail's processes use.
+    pub counters: Counters,
 }
 
 impl HostEnvironment {
     /// The host that we run on.
     pub fn host() -> Self {
         let root = nix::unistd::geteuid().is_root();
-        Self { exec: Arc::new(host::exec::Host), root, open: storage::open_mounted }
+        let open = storage::open_mounted;
+        Self { exec: Arc::new(host::exec::Host), root, open, counters: usage::of_kernel() }
     }
 }

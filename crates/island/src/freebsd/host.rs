@@ -11,20 +11,20 @@ use host::exec::{Command, ExecError, Executor, Shared};
 use host::net::{Lease, Ledger, Pools, alias};
 use host::zfs::Zfs;
 
-use crate::backend::{Exit, Finding, StartError};
-use crate::backend::{Jails, Options};
+use crate::backend::{Exit, Finding, Jails, Options, StartError, Usage};
 use crate::freebsd::environment::HostEnvironment;
 use crate::freebsd::mounts::{self, Writers};
 use crate::freebsd::plan::{self, IslandPlan, Root};
 use crate::freebsd::protocol::JailRequest;
 use crate::freebsd::resources::JailResources;
 use crate::freebsd::storage::Storage;
+use crate::freebsd::usage::{self, Counters};
 use crate::freebsd::{devices, measure, params, probe, rules};
 use crate::id::IslandId;
 use crate::launcher::client::{LauncherClient, LauncherConfig};
 use crate::launcher::uids::UidPool;
 use crate::launcher::wire;
-use crate::spec::Limits;
+use crate::spec::Resources;
 
 /// A host that islands can be made on.
 pub struct Host {
@@ -39,6 +39,7 @@ pub struct Host {
     pub(super) permissions: Vec<String>,
     /// Whether the kernel counts resources.
     pub(super) counts: bool,
+    counters: Counters,
     /// Processors of the host.
     pub(super) processors: u64,
     /// Bytes of address space of a Go program that does nothing.
@@ -57,7 +58,7 @@ impl Host {
         environment: HostEnvironment,
     ) -> Result<(Self, Vec<Finding>), StartError> {
         let findings = probe::findings(&environment, options).await;
-        let HostEnvironment { exec, root, open } = environment;
+        let HostEnvironment { exec, root, open, counters } = environment;
         let missing = findings.iter().find(|finding| finding.required && finding.remedy.is_some());
         if let Some(Finding { name, detail, remedy, .. }) = missing {
             let remedy = remedy.as_deref().unwrap_or_default();
@@ -80,6 +81,7 @@ impl Host {
             writers: Writers::default(),
             permissions: params::permissions(&*exec).await?,
             counts: rules::enabled(&*exec).await,
+            counters,
             processors: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
             base: AtomicU64::new(jails.address_space.unwrap_or(measure::UNMEASURED)),
             pools: options.pools.clone(),
@@ -87,6 +89,11 @@ impl Host {
             exec,
         };
         Ok((host, findings))
+    }
+
+    /// What an island uses; none where the kernel does not count resources.
+    pub(super) fn usage(&self, id: &IslandId) -> Option<Usage> {
+        self.counts.then(|| usage::of_island(&self.counters, id))?
     }
 
     /// Takes what was measured of the toolchain, or measures it, which takes a while; until then islands have what one
@@ -118,7 +125,7 @@ impl Host {
     pub(super) async fn make(
         &self,
         plan: &IslandPlan,
-        limits: &Limits,
+        limits: &Resources,
         user: u32,
         lease: Option<Arc<Lease>>,
         resources: &mut JailResources,

@@ -34,7 +34,9 @@ mod sweep;
 #[cfg(target_os = "freebsd")]
 mod sys;
 pub mod teardown;
+pub mod usage;
 
+use std::collections::HashMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,8 +51,10 @@ use self::janitor::Janitor;
 use self::owned::{OwnedResources, ResourceOwners};
 use self::resources::JailResources;
 use self::storage::FUNCTION_PROGRAM;
-use crate::backend::{Backend, Exit, Finding, LiveIsland, StartError, Started, Stdio, Usage};
-use crate::backend::{BoxFuture, Jails, Options};
+use crate::backend::{
+    Backend, BoxFuture, Capabilities, Exit, Finding, FolderOwner, Jails, LiveIsland, Options,
+    StartError, Started, Stdio, Usage,
+};
 use crate::id::IslandId;
 use crate::launcher::client::ListedIsland;
 use crate::launcher::wire::{ExecRequest, Incoming, Outgoing};
@@ -102,7 +106,7 @@ impl FreeBsd {
     }
 
     async fn start_island(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
-        let lease = spec.address.clone();
+        let lease = spec.setup.address.clone();
         let base = self.host.base.load(Ordering::Relaxed);
         let plan = plan::plan(spec, base, lease.as_ref().map(|lease| lease.address()))?;
         let id = IslandId::mint();
@@ -110,7 +114,7 @@ impl FreeBsd {
         let user = self.user(spec, &mut resources)?;
         let owned = self.owners.hold(resources)?;
         // In a task of its own, for a command that is cut off may do its work after that was undone.
-        let making = tokio::spawn(owned.make(plan, spec.limits.clone(), user, lease));
+        let making = tokio::spawn(owned.make(plan, spec.setup.resources.clone(), user, lease));
         let (owned, made) = making.await.map_err(host::refused)??;
         // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
         let control = unsafe { AsyncFd::register(made) }
@@ -123,12 +127,12 @@ impl FreeBsd {
 
     /// The user of an island: a function's is its own until all is given back.
     fn user(&self, spec: &Spec, resources: &mut JailResources) -> Result<u32, StartError> {
-        let user = match &spec.rights {
+        let user = match &spec.setup.rights {
             Rights::Function => {
                 resources._user = self.host.users.take();
                 resources._user.as_ref().map(|uid| uid.host_id())
             }
-            Rights::Tool(tool) => self.owner(tool.purpose),
+            Rights::Tool(tool) => self.host.users.tool_id(tool.purpose),
         };
         user.ok_or_else(|| StartError::Unsupported("only root can make jails; run as root".into()))
     }
@@ -136,7 +140,7 @@ impl FreeBsd {
 
 /// Tells an island what to become, within its deadline.
 async fn send(control: &AsyncFd<OwnedFd>, spec: &Spec, stdio: &Stdio) -> std::io::Result<()> {
-    let function = matches!(spec.rights, Rights::Function);
+    let function = matches!(spec.setup.rights, Rights::Function);
     let (program, file) = match &spec.program {
         // Its root is made with it.
         Program::File(_) if function => (Some(FUNCTION_PROGRAM.to_owned()), None),
@@ -149,13 +153,12 @@ async fn send(control: &AsyncFd<OwnedFd>, spec: &Spec, stdio: &Stdio) -> std::io
         env: spec.env.clone(),
         folder: spec.folder.clone(),
     };
-    let mut fds = stdio.raw();
-    fds.extend(file);
+    let fds: Vec<_> = stdio.descriptors().map(|fd| fd.as_raw_fd()).chain(file).collect();
     let mut outgoing = Outgoing::new(&go, &fds)?;
     let send = control.async_io(Interest::WRITABLE, |socket| outgoing.advance(socket.as_raw_fd()));
     // A launcher that stands still takes nothing.
     let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "nobody took its program");
-    timeout(spec.limits.deadline, send).await.unwrap_or_else(|_| Err(late()))
+    timeout(spec.bounds.deadline, send).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Waits for the end of an island and tells a program's end from a failure to become it.
@@ -202,10 +205,7 @@ impl Backend for FreeBsd {
         Box::pin(async move {
             let mut all = Vec::new();
             for ListedIsland { id, number, since, killed } in self.host.link.islands().await? {
-                let usage = match self.host.counts {
-                    true => rules::usage(&*self.host.exec, &id).await,
-                    false => None,
-                };
+                let usage = self.host.usage(&id);
                 let (path, hostname) = (self.host.run.join(id.as_str()), params::HOSTNAME.into());
                 all.push(LiveIsland { id, number, since, killed, path, hostname, usage });
             }
@@ -217,21 +217,17 @@ impl Backend for FreeBsd {
         self.janitor.list().into_iter().map(|id| (id, State::Ending)).collect()
     }
 
-    fn owner(&self, purpose: Purpose) -> Option<u32> {
-        self.host.users.tool_id(purpose)
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { overlays: false, addresses: self.network.clone(), usage: self.host.counts }
     }
 
-    fn overlays(&self) -> bool {
-        false
+    fn owner(&self, purpose: Purpose) -> Option<FolderOwner> {
+        self.host.users.tool_id(purpose).map(FolderOwner::new)
     }
 
-    fn network(&self) -> Result<(), String> {
-        self.network.clone()
-    }
-
-    /// Which process said that it is ready is not known here, so an island counts with all the memory that it may use.
-    fn usage(&self, _: i32) -> Option<Usage> {
-        None
+    fn usage<'a>(&'a self, islands: &'a [IslandId]) -> BoxFuture<'a, HashMap<IslandId, Usage>> {
+        let used = |id: &IslandId| Some((id.clone(), self.host.usage(id)?));
+        Box::pin(std::future::ready(islands.iter().filter_map(used).collect()))
     }
 
     fn free_memory(&self) -> Option<f64> {
@@ -273,6 +269,7 @@ pub async fn findings(options: &Options) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::{Bounds, Limits, Resources};
 
     #[tokio::test]
     async fn an_island_that_takes_no_program_is_not_waited_for_without_end() {
@@ -281,14 +278,10 @@ mod tests {
         let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
         nix::fcntl::fcntl(&near, flags).unwrap();
         let program = || std::fs::File::open("/dev/null").unwrap();
-        let limits = crate::Limits {
-            deadline: Duration::from_millis(50),
-            memory: 1,
-            processes: 1,
-            output: 1,
-            tmp: 1,
-            disk: None,
-        };
+        let resources =
+            Resources { memory: 1, processes: 1, processor_time: None, tmp: 1, disk: None };
+        let bounds = Bounds { deadline: Duration::from_millis(50), output: 1 };
+        let limits = Limits { resources, bounds };
         let mut spec = Spec::function(Arc::new(program()), limits);
         spec.env.push(format!("LONG={}", "x".repeat(100_000)));
         let stdio = Stdio {

@@ -16,7 +16,7 @@ use crate::freebsd::janitor::Janitor;
 use crate::freebsd::plan::IslandPlan;
 use crate::freebsd::resources::JailResources;
 use crate::id::IslandId;
-use crate::spec::Limits;
+use crate::spec::Resources;
 
 /// All of them.
 pub(super) struct ResourceOwners {
@@ -76,7 +76,7 @@ impl OwnedResources {
     pub(super) async fn make(
         mut self,
         plan: IslandPlan,
-        limits: Limits,
+        limits: Resources,
         user: u32,
         lease: Option<Arc<Lease>>,
     ) -> Result<(Self, OwnedFd), StartError> {

@@ -11,7 +11,7 @@ use crate::backend::StartError;
 use crate::freebsd::mounts::Mount;
 use crate::freebsd::params::Reach;
 use crate::freebsd::protocol::ProcessBounds;
-use crate::spec::{Bind, Limits, Program, Purpose, Rights, Spec, ToolRights};
+use crate::spec::{Bind, Program, Purpose, Resources, Rights, Spec, ToolRights};
 
 /// Descriptors that a process of an island may have open.
 pub const OPEN_FILES: u64 = 1024;
@@ -77,8 +77,8 @@ pub fn plan(
     address: Option<std::net::IpAddr>,
 ) -> Result<IslandPlan, StartError> {
     let devices = (PathBuf::from("/dev"), Mount::Devices);
-    let limits = &spec.limits;
-    match &spec.rights {
+    let limits = &spec.setup.resources;
+    match &spec.setup.rights {
         Rights::Function => {
             let Program::File(program) = &spec.program else {
                 return Err(StartError::Refused("a function is an open file".into()));
@@ -156,7 +156,7 @@ fn pieces(tool: &ToolRights, mounts: &mut Vec<(PathBuf, Mount)>) -> Result<Vec<P
     Ok(pieces)
 }
 
-fn bounds(limits: &Limits, base: u64, processes: Option<u64>) -> ProcessBounds {
+fn bounds(limits: &Resources, base: u64, processes: Option<u64>) -> ProcessBounds {
     let file_size = match &limits.disk {
         Some(disk) => disk.bytes,
         None => limits.tmp,
@@ -221,24 +221,22 @@ fn in_the_way(target: &Path) -> std::io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::{Bounds, Limits};
     use std::os::unix::fs::symlink;
     use std::time::Duration;
 
     fn limits() -> Limits {
-        Limits {
-            deadline: Duration::from_secs(1),
-            memory: 100,
-            processes: 7,
-            output: 1,
-            tmp: 4096,
-            disk: None,
-        }
+        let resources =
+            Resources { memory: 100, processes: 7, processor_time: None, tmp: 4096, disk: None };
+        Limits { resources, bounds: Bounds { deadline: Duration::from_secs(1), output: 1 } }
     }
 
     fn tool(purpose: Purpose, binds: Vec<Bind>) -> Spec {
         let program = Arc::new(tempfile::tempfile().unwrap());
         let rights = ToolRights { purpose, binds, overlay: None, background: false };
-        Spec { rights: Rights::Tool(rights), ..Spec::function(program, limits()) }
+        let mut spec = Spec::function(program, limits());
+        spec.setup.rights = Rights::Tool(rights);
+        spec
     }
 
     #[test]

@@ -3,14 +3,11 @@
 //! What must always hold: rules are added before the jail is made and removed after it is gone, by us, for nobody else
 //! does. They count only where `kern.racct.enable` is 1.
 
-use std::time::Duration;
-
 use host::exec::{Command, ExecError, Executor};
 
-use crate::backend::Usage;
 use crate::freebsd::plan::IslandPlan;
 use crate::id::IslandId;
-use crate::spec::Limits;
+use crate::spec::Resources;
 
 /// Descriptors that all processes of an island may have open together, for each that one may have.
 const SHARED_FILES: u64 = 4;
@@ -21,7 +18,7 @@ const OFF: &str = "RACCT/RCTL";
 ///
 /// Processor time is bounded as a sum until the deadline, and not as a rate: a process that `pcpu` slows down sleeps in the
 /// kernel where not even a kill wakes it.
-pub fn rules(id: &IslandId, plan: &IslandPlan, limits: &Limits, processors: u64) -> Vec<String> {
+pub fn rules(id: &IslandId, plan: &IslandPlan, limits: &Resources, processors: u64) -> Vec<String> {
     let mut rules = vec![
         ("maxproc", "deny", limits.processes),
         ("nthr", "deny", limits.processes),
@@ -30,8 +27,10 @@ pub fn rules(id: &IslandId, plan: &IslandPlan, limits: &Limits, processors: u64)
         ("memoryuse", "sigkill", plan.memory),
     ];
     if plan.function {
-        let seconds = limits.deadline.as_secs() + 1;
-        rules.push(("cputime", "sigkill", seconds * processors.saturating_sub(1).max(1)));
+        if let Some(time) = limits.processor_time {
+            let seconds = time.as_secs() + 1;
+            rules.push(("cputime", "sigkill", seconds * processors.saturating_sub(1).max(1)));
+        }
         // Memory that no process maps is in nobody's address space, but it is reserved like all other.
         rules.push(("swapuse", "deny", plan.bounds.address_space));
     }
@@ -51,18 +50,6 @@ pub async fn remove(exec: &dyn Executor, id: &IslandId) -> Result<(), ExecError>
     let output = exec.run(&command).await?;
     let nothing = output.stderr.contains("No such process") || output.stderr.contains(OFF);
     if nothing { Ok(()) } else { output.success(&command).map(|_| ()) }
-}
-
-/// What a jail's processes use; none where there is nothing to be read.
-pub async fn usage(exec: &dyn Executor, id: &IslandId) -> Option<Usage> {
-    let command = Command::program("rctl").args(["-u".to_owned(), format!("jail:{id}")]);
-    let text = exec.run(&command).await.and_then(|output| output.success(&command)).ok()?;
-    let amount = |resource: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(resource)?.strip_prefix('='))?;
-        line.trim().parse::<u64>().ok()
-    };
-    let processor = Duration::from_secs(amount("cputime")?);
-    Some(Usage { memory: amount("memoryuse")?, processor })
 }
 
 /// Whether this kernel counts resources.
@@ -99,12 +86,11 @@ mod tests {
         }
     }
 
-    fn limits() -> Limits {
-        Limits {
-            deadline: Duration::from_secs(5),
+    fn limits() -> Resources {
+        Resources {
             memory: 64 << 20,
             processes: 20,
-            output: 0,
+            processor_time: Some(Duration::from_secs(5)),
             tmp: 0,
             disk: None,
         }
@@ -129,21 +115,6 @@ mod tests {
     fn a_tool_may_use_all_processors_and_reserve_what_its_processes_want() {
         let rules = rules(&id(), &plan(false), &limits(), 8);
         assert!(!rules.iter().any(|rule| rule.contains("cputime") || rule.contains("swapuse")));
-    }
-
-    #[tokio::test]
-    async fn what_a_jail_uses_is_read_from_rctl() {
-        let said = "cputime=3\ndatasize=0\nmemoryuse=2326528\nmemorylocked=0\nmaxproc=1\n";
-        let asked = "rctl -u jail:si_0123abcd_1";
-        let script = Script::new().expect(asked, 0, said, "");
-        let used = usage(&script, &id()).await;
-        let expected = Usage { memory: 2_326_528, processor: Duration::from_secs(3) };
-        assert_eq!(used, Some(expected));
-        let off = "rctl: RACCT/RCTL support not present in kernel; see rctl(8) for details\n";
-        for (code, said, complaint) in [(1, "", off), (0, "cputime=3\n", ""), (0, "", "")] {
-            let script = Script::new().expect(asked, code, said, complaint);
-            assert_eq!(usage(&script, &id()).await, None);
-        }
     }
 
     #[tokio::test]

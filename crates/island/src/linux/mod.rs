@@ -33,6 +33,7 @@ mod usage;
 mod watch;
 mod zygote;
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -50,14 +51,16 @@ use self::network::{Cable, Network, NetworkError};
 use self::prefork::Prefork;
 use self::prepared::{Prepared, end_of};
 use self::protocol::{IslandRequest, ProcessBounds};
-use crate::backend::{Backend, Finding, LiveIsland, StartError, Started, Stdio, Usage};
-use crate::backend::{BoxFuture, Options, ZygoteReuse};
+use crate::backend::{
+    Backend, BoxFuture, Capabilities, Finding, FolderOwner, LiveIsland, Options, StartError,
+    Started, Stdio, Usage, ZygoteReuse,
+};
 use crate::id::IslandId;
 use crate::launcher::client::{LauncherClient, LauncherConfig, ListedIsland};
 use crate::launcher::uids::{Uid, UidPool};
 use crate::launcher::wire::ExecRequest;
 use crate::registry::table::State;
-use crate::spec::{Limits, Program, Purpose, Rights, Spec, ToolRights};
+use crate::spec::{Program, Purpose, Resources, Rights, Setup, Spec, ToolRights};
 
 /// How often the removal of the server's groups is tried, and the pause in between.
 const HOME_RETRIES: usize = 200;
@@ -165,7 +168,8 @@ impl Linux {
         stdio: Stdio,
     ) -> Result<Started, StartError> {
         let (id, uid) = (IslandId::mint(), self.uids.take());
-        let bounds = ProcessBounds::of(&spec.limits, spec.limits.tmp);
+        let resources = &spec.setup.resources;
+        let bounds = ProcessBounds::of(resources, resources.tmp);
         let request = function_request(&id, uid.as_ref(), bounds, protocol::Network::None);
         let request = IslandRequest { go: Some(exec_request(spec, None)), ..request };
         let program = program.as_fd().try_clone_to_owned().map_err(StartError::Descriptors)?;
@@ -173,16 +177,20 @@ impl Linux {
         Ok(Started { id, exit: Box::pin(end_of(exit)) })
     }
 
-    fn prepare_tool(&self, tool: &ToolRights, limits: &Limits) -> Result<Prepared, StartError> {
+    fn prepare_tool(
+        &self,
+        tool: &ToolRights,
+        resources: &Resources,
+    ) -> Result<Prepared, StartError> {
         let id = IslandId::mint();
         let request = IslandRequest {
             id: id.to_string(),
-            host_id: self.owner(tool.purpose),
+            host_id: self.uids.tool_id(tool.purpose),
             network: match tool.purpose {
                 Purpose::Fetch => protocol::Network::Host,
                 Purpose::Build => protocol::Network::None,
             },
-            bounds: ProcessBounds::of(limits, 0),
+            bounds: ProcessBounds::of(resources, 0),
             background: tool.background,
             root: Some(tools::root(tool)),
             go: None,
@@ -191,8 +199,8 @@ impl Linux {
     }
 
     /// The oldest island made ahead that still lives.
-    fn take_ahead(&self, limits: &Limits) -> Option<Prepared> {
-        let bounds = ProcessBounds::of(limits, limits.tmp);
+    fn take_ahead(&self, resources: &Resources) -> Option<Prepared> {
+        let bounds = ProcessBounds::of(resources, resources.tmp);
         while let Some(mut prepared) = self.ahead.take(bounds) {
             match prepared.exit.try_recv() {
                 Err(oneshot::error::TryRecvError::Empty) => return Some(prepared),
@@ -208,12 +216,12 @@ impl Linux {
     /// made ahead.
     async fn connect_function(
         &self,
-        limits: &Limits,
+        resources: &Resources,
         lease: Arc<Lease>,
     ) -> Result<(Prepared, Cable), StartError> {
         let network = self.network.as_ref();
         let network = network.map_err(|error| StartError::Unsupported(causes::chain(error)))?;
-        let (bounds, dns) = (ProcessBounds::of(limits, limits.tmp), lease.dns().to_vec());
+        let (bounds, dns) = (ProcessBounds::of(resources, resources.tmp), lease.dns().to_vec());
         let prepared = self.prepare_function(bounds, protocol::Network::Address { dns })?;
         let (prepared, namespace) = prepared.namespace().await?;
         let cable = network.connect(lease, &prepared.id, namespace).await;
@@ -225,34 +233,34 @@ impl Linux {
     }
 
     async fn start_now(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
-        let (prepared, cable) = match (&spec.rights, &spec.address) {
+        let Setup { rights, resources, address } = &spec.setup;
+        let (prepared, cable) = match (rights, address) {
             (Rights::Function, None) => {
                 self.refill_later();
-                match (self.take_ahead(&spec.limits), &spec.program) {
+                match (self.take_ahead(resources), &spec.program) {
                     (Some(prepared), _) => (prepared, None),
                     (None, Program::File(program)) => {
                         return self.start_at_once(spec, program, stdio);
                     }
                     (None, Program::Path(_)) => {
-                        let bounds = ProcessBounds::of(&spec.limits, spec.limits.tmp);
+                        let bounds = ProcessBounds::of(resources, resources.tmp);
                         (self.prepare_function(bounds, protocol::Network::None)?, None)
                     }
                 }
             }
             (Rights::Function, Some(lease)) => {
-                let connected = self.connect_function(&spec.limits, lease.clone());
+                let connected = self.connect_function(resources, lease.clone());
                 let (prepared, cable) = connected.await?;
                 (prepared, Some(cable))
             }
-            (Rights::Tool(tool), _) => (self.prepare_tool(tool, &spec.limits)?, None),
+            (Rights::Tool(tool), _) => (self.prepare_tool(tool, resources)?, None),
         };
         let (program, file) = match &spec.program {
             Program::File(file) => (None, Some(file.as_fd())),
             Program::Path(path) => (Some(path.clone()), None),
         };
         let request = exec_request(spec, program);
-        let mut fds = stdio.raw();
-        fds.extend(file.map(|fd| fd.as_raw_fd()));
+        let fds: Vec<_> = stdio.descriptors().chain(file).map(|fd| fd.as_raw_fd()).collect();
         // An island whose set-up failed has closed its end. Its exit, awaited below, tells why.
         let sent = prepared.send(&request, &fds);
         if let Err(error) = &sent {
@@ -342,20 +350,25 @@ impl Backend for Linux {
         self.ahead.map(|prepared| (prepared.id.clone(), State::Prefork))
     }
 
-    fn owner(&self, purpose: Purpose) -> Option<u32> {
-        self.uids.tool_id(purpose)
+    fn capabilities(&self) -> Capabilities {
+        let addresses = self.network.as_ref().map(|_| ()).map_err(|error| causes::chain(error));
+        Capabilities { overlays: true, addresses, usage: true }
     }
 
-    fn network(&self) -> Result<(), String> {
-        self.network.as_ref().map(|_| ()).map_err(|error| causes::chain(error))
+    fn owner(&self, purpose: Purpose) -> Option<FolderOwner> {
+        self.uids.tool_id(purpose).map(FolderOwner::new)
     }
 
-    fn overlays(&self) -> bool {
-        true
-    }
-
-    fn usage(&self, process: i32) -> Option<Usage> {
-        usage::of_process(process)
+    fn usage<'a>(&'a self, islands: &'a [IslandId]) -> BoxFuture<'a, HashMap<IslandId, Usage>> {
+        Box::pin(async move {
+            let (functions, tools) = tokio::join!(self.functions.islands(), self.host.islands());
+            let all = functions.unwrap_or_default().into_iter().chain(tools.unwrap_or_default());
+            let asked: HashSet<_> = islands.iter().collect();
+            let firsts: Vec<_> = all.filter(|island| asked.contains(&island.id)).collect();
+            let used = |ListedIsland { id, number, .. }| Some((id, usage::of_process(number)?));
+            let read = move || firsts.into_iter().filter_map(used).collect();
+            tokio::task::spawn_blocking(read).await.unwrap_or_default()
+        })
     }
 
     fn free_memory(&self) -> Option<f64> {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::Exit;
 use crate::launcher::wire::ExecRequest;
-use crate::spec::Limits;
+use crate::spec::Resources;
 
 /// The most descriptors that a process of an island may have open.
 const OPEN_FILES: u64 = 1024;
@@ -92,13 +92,13 @@ pub(crate) struct ProcessBounds {
 }
 
 impl ProcessBounds {
-    /// The bounds of an island with these limits and `tmp` bytes in a private /tmp.
-    pub(crate) fn of(limits: &Limits, tmp: u64) -> Self {
-        let file_size = match &limits.disk {
+    /// The bounds of an island with these resources and `tmp` bytes in a private /tmp.
+    pub(crate) fn of(resources: &Resources, tmp: u64) -> Self {
+        let file_size = match &resources.disk {
             Some(disk) => disk.bytes,
-            None => limits.tmp,
+            None => resources.tmp,
         };
-        let Limits { memory, processes, .. } = *limits;
+        let Resources { memory, processes, .. } = *resources;
         Self { memory, processes, tmp, files: OPEN_FILES, file_size }
     }
 }

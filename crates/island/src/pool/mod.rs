@@ -1,5 +1,7 @@
 //! The warm pool: islands that are started before the call comes, each of which serves one call.
 
+pub(crate) mod function;
+pub(crate) mod group;
 pub(crate) mod idle;
 pub(crate) mod policy;
 pub(crate) mod rate;

@@ -4,18 +4,27 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::pool::idle::IdleCheck;
-use crate::pool::rate::CallRate;
-use crate::pool::warm::{Function, PoolLimits};
-use crate::run::instance::Running;
-use crate::spec::{Label, Spec};
+use crate::backend::Usage;
+use crate::id::IslandId;
+use crate::pool::function::Function;
+use crate::pool::group::{DEATHS, Group, REST, WarmIsland};
+use crate::spec::Spec;
 
-/// How long a function has none after one that did not stand still or could not be made, or after some that ended.
-const REST: Duration = Duration::from_secs(60);
-/// How many may end while they stand by, one after the other.
-const DEATHS: u32 = 3;
 /// Below this part of the host's memory none stand by.
 const PRESSURE: f64 = 0.05;
+
+/// How many islands may stand by.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolLimits {
+    /// Of one function.
+    pub per_function: usize,
+    /// Of all functions; 0 for none at all.
+    pub total: usize,
+    /// Bytes of memory that all together may hold.
+    pub memory: u64,
+    /// How long one stands by for a function that nobody calls.
+    pub idle: Duration,
+}
 
 /// All that stand by.
 pub(crate) struct PoolPolicy {
@@ -31,65 +40,15 @@ pub(crate) struct PoolPolicy {
     closed: bool,
 }
 
-/// What stands by for one function.
-pub(crate) struct Group {
-    pub(crate) artifact: String,
-    /// How they are made.
-    spec: Arc<Spec>,
-    /// The oldest first.
-    waiting: VecDeque<WarmIsland>,
-    /// Those asked for that are not in `waiting` yet.
-    asked: usize,
-    pub(crate) rate: CallRate,
-    /// None is made before this.
-    rests: Option<Instant>,
-    /// How many have ended while they stood by, since one was called.
-    deaths: u32,
-}
-
-/// An island that stands by.
-pub(crate) struct WarmIsland {
-    pub(crate) running: Running,
-    idle_check: IdleCheck,
-}
-
-impl WarmIsland {
-    pub(crate) fn new(running: Running) -> Self {
-        Self { running, idle_check: IdleCheck::default() }
-    }
-}
-
-impl Group {
-    /// None stands by yet; they will be made as `spec` says, whatever it is called with.
-    pub(crate) fn new(function: &Function, spec: &Spec, now: Instant) -> Self {
-        let label = Label { call: None, ..spec.label.clone() };
-        let spec = Spec { arguments: Some(Vec::new()), label, ..spec.clone() };
-        Self {
-            artifact: function.artifact.clone(),
-            spec: Arc::new(spec),
-            waiting: VecDeque::new(),
-            asked: 0,
-            rate: CallRate::new(now),
-            rests: None,
-            deaths: 0,
-        }
-    }
-
-    /// Whether it is for this artifact, with these limits.
-    pub(crate) fn is_for(&self, function: &Function, spec: &Spec) -> bool {
-        self.artifact == function.artifact && self.spec.limits == spec.limits
-    }
-
-    fn count(&self) -> usize {
-        self.waiting.len() + self.asked
-    }
-}
-
 impl PoolPolicy {
     pub(crate) fn new(limits: PoolLimits) -> Self {
         let at_once = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let (groups, turned_away) = (HashMap::new(), VecDeque::new());
         Self { groups, limits, at_once, starting: 0, turned_away, pressed: false, closed: false }
+    }
+
+    pub(crate) fn limits(&self) -> PoolLimits {
+        self.limits
     }
 
     pub(crate) fn set_limits(&mut self, limits: PoolLimits) {
@@ -222,8 +181,19 @@ impl PoolPolicy {
         self.groups.drain().flat_map(|(_, group)| group.waiting).collect()
     }
 
+    /// The warm islands there are.
+    pub(crate) fn islands(&self) -> Vec<IslandId> {
+        let all = self.groups.values().flat_map(|group| &group.waiting);
+        all.map(|warm| warm.running.id().clone()).collect()
+    }
+
     /// Looks at all that stand by; hands out those that are to be ended. `free` is the free part of the host's memory.
-    pub(crate) fn look(&mut self, now: Instant, free: Option<f64>) -> Vec<WarmIsland> {
+    pub(crate) fn look(
+        &mut self,
+        now: Instant,
+        free: Option<f64>,
+        usage: &HashMap<IslandId, Usage>,
+    ) -> Vec<WarmIsland> {
         self.pressed = free.is_some_and(|free| free < PRESSURE);
         let mut ended = Vec::new();
         for (name, group) in &mut self.groups {
@@ -235,7 +205,7 @@ impl PoolPolicy {
             if group.waiting.len() > group.rate.wanted(now, self.limits.per_function) {
                 ended.extend(group.waiting.pop_front());
             }
-            group.look(name, now, &mut ended);
+            group.look(name, now, usage, &mut ended);
         }
         self.groups.retain(|_, group| {
             group.count() > 0
@@ -253,53 +223,23 @@ impl PoolPolicy {
     /// Bytes of memory that all hold together. One that cannot be looked at may hold all that it may use.
     fn memory(&self) -> u64 {
         let of = |group: &Group| {
-            let most = group.spec.limits.memory;
+            let most = group.spec.setup.resources.memory;
             group.waiting.iter().map(|one| one.idle_check.memory.unwrap_or(most)).sum::<u64>()
         };
         self.groups.values().map(of).sum()
     }
 }
 
-impl Group {
-    /// Gives up those that have ended, and all when one does not stand still.
-    fn look(&mut self, name: &str, now: Instant, ended: &mut Vec<WarmIsland>) {
-        let mut restless = false;
-        for mut warm in std::mem::take(&mut self.waiting) {
-            let alive = warm.running.is_alive();
-            let usage = warm.running.usage();
-            if alive {
-                restless |= usage.is_some_and(|it| !warm.idle_check.stands_still(now, it));
-                self.waiting.push_back(warm);
-            } else if !warm.running.is_stopped() {
-                self.deaths += 1;
-            }
-        }
-        restless |= self.deaths >= DEATHS;
-        if restless {
-            tracing::warn!(
-                module = name.lines().next().unwrap_or_default(),
-                "its islands do not stand still, so none stands by for a while"
-            );
-            self.rests = Some(now + REST);
-            ended.extend(self.waiting.drain(..));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Limits;
+    use crate::spec::{Bounds, Limits, Resources};
 
     fn function() -> (Function, Spec) {
-        let limits = Limits {
-            deadline: Duration::from_secs(1),
-            memory: 1,
-            processes: 1,
-            output: 1,
-            tmp: 1,
-            disk: None,
-        };
+        let resources =
+            Resources { memory: 1, processes: 1, processor_time: None, tmp: 1, disk: None };
+        let bounds = Bounds { deadline: Duration::from_secs(1), output: 1 };
+        let limits = Limits { resources, bounds };
         let program = Arc::new(std::fs::File::open("/dev/null").unwrap());
         let function = Function { name: "f".into(), artifact: "a".into() };
         (function, Spec::function(program, limits))
@@ -317,19 +257,22 @@ mod tests {
     fn none_is_made_while_the_host_is_short_of_memory() {
         let now = Instant::now();
         let (mut policy, function) = policy(now);
-        policy.look(now, Some(0.01));
+        policy.look(now, Some(0.01), &HashMap::new());
         assert!(policy.begin(&function, now).is_none());
-        policy.look(now, Some(0.5));
+        policy.look(now, Some(0.5), &HashMap::new());
         assert!(policy.begin(&function, now).is_some());
     }
 
     #[test]
-    fn another_artifact_and_other_limits_are_for_another_group() {
+    fn another_artifact_and_another_setup_are_for_another_group_and_other_bounds_are_not() {
         let (function, spec) = function();
         let group = Group::new(&function, &spec, Instant::now());
         assert!(group.is_for(&function, &Spec { arguments: Some(vec![1]), ..spec.clone() }));
-        let more = Limits { memory: 2, ..spec.limits.clone() };
-        assert!(!group.is_for(&function, &Spec { limits: more, ..spec.clone() }));
+        let mut with_more_memory = spec.clone();
+        with_more_memory.setup.resources.memory = 2;
+        assert!(!group.is_for(&function, &with_more_memory));
+        let bounds = Bounds { deadline: Duration::from_secs(9), output: 9 };
+        assert!(group.is_for(&function, &Spec { bounds, ..spec.clone() }));
         let newer = Function { artifact: "b".into(), ..function };
         assert!(!group.is_for(&newer, &spec));
     }
@@ -363,9 +306,9 @@ mod tests {
     fn a_function_that_nobody_calls_is_forgotten() {
         let now = Instant::now();
         let (mut policy, _) = policy(now);
-        policy.look(now + Duration::from_secs(9), None);
+        policy.look(now + Duration::from_secs(9), None, &HashMap::new());
         assert_eq!(policy.groups.len(), 1);
-        policy.look(now + Duration::from_secs(11), None);
+        policy.look(now + Duration::from_secs(11), None, &HashMap::new());
         assert!(policy.groups.is_empty());
     }
 }

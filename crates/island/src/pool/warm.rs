@@ -4,6 +4,7 @@
 //! What must always hold: an island serves one call or none, and is ended after it; one that has ended meanwhile is not
 //! called, and the call goes to another; there are never more than the limits say; a call that finds none has one made.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -14,9 +15,12 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use crate::backend::StartError;
-use crate::pool::policy::{Group, PoolPolicy, WarmIsland};
+use crate::pool::function::Function;
+use crate::pool::group::{Group, WarmIsland};
+use crate::pool::policy::{PoolLimits, PoolPolicy};
 use crate::run::instance::Running;
-use crate::run::islands::{Ending, Islands, Outcome};
+use crate::run::islands::Islands;
+use crate::run::outcome::{Ending, Outcome};
 use crate::spec::Spec;
 
 /// How many islands that have ended meanwhile a call tries before it has one made.
@@ -31,36 +35,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const WARM_LOOK: Duration = Duration::from_millis(10);
 /// How long a program may take to get ready before others are made.
 const READY_WAIT: Duration = Duration::from_secs(10);
-
-/// How many islands may stand by.
-#[derive(Clone, Copy, Debug)]
-pub struct PoolLimits {
-    /// Of one function.
-    pub per_function: usize,
-    /// Of all functions; 0 for none at all.
-    pub total: usize,
-    /// Bytes of memory that all together may hold.
-    pub memory: u64,
-    /// How long one stands by for a function that nobody calls.
-    pub idle: Duration,
-}
-
-/// What stands by for which calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Function {
-    /// The same for a function whatever its revision: when another artifact comes under this name, what stands by for the
-    /// former one is ended.
-    pub name: String,
-    /// Its artifact.
-    pub artifact: String,
-}
-
-impl Function {
-    /// What the log calls it, which has no bodies of requests: the first line of its name.
-    fn module(&self) -> &str {
-        self.name.lines().next().unwrap_or_default()
-    }
-}
 
 /// The islands that stand by; see the module.
 #[derive(Clone)]
@@ -89,6 +63,11 @@ impl WarmPool {
         let shared = Arc::new(Shared { islands, allowed, policy, wake, ending });
         tokio::spawn(look_after(Arc::downgrade(&shared), shared.wake.clone()));
         Self { shared }
+    }
+
+    /// The limits that hold now.
+    pub fn limits(&self) -> PoolLimits {
+        self.shared.policy.lock().limits()
     }
 
     /// Has other limits from now on. Those that are too many then are ended when they are looked at next.
@@ -299,10 +278,16 @@ async fn look_after(shared: Weak<Shared>, wake: Arc<Notify>) {
         loop {
             tokio::time::sleep(LOOK).await;
             let Some(shared) = shared.upgrade() else { return };
-            let free = shared.islands.backend().free_memory();
+            let backend = shared.islands.backend();
+            let free = backend.free_memory();
+            let islands = shared.policy.lock().islands();
+            let usage = match backend.capabilities().usage && !islands.is_empty() {
+                true => backend.usage(&islands).await,
+                false => HashMap::new(),
+            };
             let (ended, nothing_left) = {
                 let mut policy = shared.policy.lock();
-                (policy.look(Instant::now(), free), policy.groups.is_empty())
+                (policy.look(Instant::now(), free, &usage), policy.groups.is_empty())
             };
             drop(ended);
             if nothing_left {

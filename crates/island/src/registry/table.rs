@@ -89,11 +89,11 @@ pub(crate) struct RegistryEntry {
 impl Registry {
     /// Takes an island in that has just been started.
     pub(crate) fn enter(self: &Arc<Self>, id: IslandId, spec: &Spec) -> RegistryEntry {
-        let tool = match &spec.rights {
+        let tool = match &spec.setup.rights {
             Rights::Function => None,
             Rights::Tool(tool) => Some(tool.purpose),
         };
-        let used = Use { tool, address: spec.address.as_ref().map(|lease| lease.address()) };
+        let used = Use { tool, address: spec.setup.address.as_ref().map(|lease| lease.address()) };
         let member = Arc::new(Member {
             state: AtomicU8::new(State::Starting as u8),
             stopped: AtomicBool::new(false),
@@ -183,18 +183,14 @@ impl Drop for RegistryEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Limits;
+    use crate::spec::{Bounds, Limits, Resources};
     use std::time::Duration;
 
     fn spec() -> Spec {
-        let limits = Limits {
-            deadline: Duration::from_secs(1),
-            memory: 1,
-            processes: 1,
-            output: 1,
-            tmp: 1,
-            disk: None,
-        };
+        let resources =
+            Resources { memory: 1, processes: 1, processor_time: None, tmp: 1, disk: None };
+        let bounds = Bounds { deadline: Duration::from_secs(1), output: 1 };
+        let limits = Limits { resources, bounds };
         Spec::function(Arc::new(std::fs::File::open("/dev/null").unwrap()), limits)
     }
 

@@ -13,7 +13,6 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::socket::{MsgFlags, recv, send};
@@ -28,7 +27,6 @@ const NOW: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
 /// Our end of a line.
 pub(crate) struct CallChannel {
     socket: UnixStream,
-    process: OnceLock<i32>,
     /// Its far end went away before it had taken the arguments up: they could not be sent, or the system has reset the line,
     /// as it does when something was left unread. It says so once.
     untaken: AtomicBool,
@@ -57,11 +55,10 @@ impl CallChannel {
     /// A new line, and its far end, which blocks.
     pub(crate) fn new() -> io::Result<(Self, OwnedFd)> {
         let (near, far) = wire::pair()?;
-        identify_sender(&near)?;
         let near = std::os::unix::net::UnixStream::from(near);
         near.set_nonblocking(true)?;
-        let (socket, process) = (UnixStream::from_std(near)?, OnceLock::new());
-        Ok((Self { socket, process, untaken: AtomicBool::new(false) }, far))
+        let socket = UnixStream::from_std(near)?;
+        Ok((Self { socket, untaken: AtomicBool::new(false) }, far))
     }
 
     /// Sends the arguments and waits for the word that nothing follows. Nobody waits for more on a line that is closed: the
@@ -138,51 +135,7 @@ impl CallChannel {
             return false;
         }
         let mut byte = [0];
-        match peek(self.socket.as_raw_fd(), &mut byte) {
-            Ok((1, process)) if Reply::of(byte[0]) == Some(Reply::Ready) => {
-                if let Some(process) = process {
-                    let _ = self.process.set(process);
-                }
-                true
-            }
-            _ => false,
-        }
+        let peeked = recv(self.socket.as_raw_fd(), &mut byte, NOW | MsgFlags::MSG_PEEK);
+        peeked == Ok(1) && Reply::of(byte[0]) == Some(Reply::Ready)
     }
-
-    /// The number of the process that has said that it is ready, where the system tells.
-    pub(crate) fn process(&self) -> Option<i32> {
-        self.process.get().copied()
-    }
-}
-
-/// Has the system say which process sends.
-#[cfg(target_os = "linux")]
-fn identify_sender(socket: &OwnedFd) -> io::Result<()> {
-    Ok(nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::PassCred, &true)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn identify_sender(_: &OwnedFd) -> io::Result<()> {
-    Ok(())
-}
-
-/// Looks at what comes next, and who has sent it. The number is the kernel's word: only a privileged process may send
-/// another's.
-#[cfg(target_os = "linux")]
-fn peek(socket: std::os::fd::RawFd, bytes: &mut [u8]) -> io::Result<(usize, Option<i32>)> {
-    use nix::sys::socket::{ControlMessageOwned, UnixCredentials, recvmsg};
-    let mut iov = [io::IoSliceMut::new(bytes)];
-    let mut space = nix::cmsg_space!(UnixCredentials);
-    let flags = NOW | MsgFlags::MSG_PEEK;
-    let message = recvmsg::<()>(socket, &mut iov, Some(&mut space), flags)?;
-    let sender = message.cmsgs()?.find_map(|control| match control {
-        ControlMessageOwned::ScmCredentials(credentials) => Some(credentials.pid()),
-        _ => None,
-    });
-    Ok((message.bytes, sender))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn peek(socket: std::os::fd::RawFd, bytes: &mut [u8]) -> io::Result<(usize, Option<i32>)> {
-    Ok((recv(socket, bytes, NOW | MsgFlags::MSG_PEEK)?, None))
 }

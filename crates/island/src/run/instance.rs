@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep_until, timeout};
 
-use crate::backend::{Backend, BoxFuture, Exit, StartError, Started, Stdio, Usage};
-use crate::observer::KillReason;
-use crate::registry::table::RegistryEntry;
+use crate::backend::{Backend, BoxFuture, Exit, StartError, Started, Stdio};
+use crate::id::IslandId;
+use crate::observer::{KillReason, Observer};
+use crate::registry::table::{Registry, RegistryEntry};
 use crate::run::channel::{CallChannel, Reply};
-use crate::run::islands::{Ending, Islands, Outcome, ending};
 use crate::run::metrics::IslandMetrics;
+use crate::run::outcome::{Ending, Outcome, ending};
 use crate::run::output::{OutputReader, TooMuch};
-use crate::spec::{Limits, Spec};
+use crate::spec::{Resources, Spec};
 
 /// How long the system may take to confirm the end of an island that was killed.
 const KILL_WAIT: Duration = Duration::from_secs(10);
@@ -58,19 +59,24 @@ enum StopCause {
 
 impl Running {
     /// Starts an island.
-    pub(crate) async fn start(islands: &Islands, spec: &Spec) -> Result<Self, StartError> {
+    pub(crate) async fn start(
+        backend: &Arc<dyn Backend>,
+        registry: &Arc<Registry>,
+        observer: &Arc<dyn Observer>,
+        spec: &Spec,
+    ) -> Result<Self, StartError> {
         let began = Instant::now();
-        let pipe = || OutputReader::pipe(spec.limits.output).map_err(StartError::Descriptors);
+        let pipe = || OutputReader::pipe(spec.bounds.output).map_err(StartError::Descriptors);
         let ((stdout, stdout_end), (stderr, stderr_end)) = (pipe()?, pipe()?);
         let stdin = input(&spec.stdin).map_err(StartError::Descriptors)?;
         let channel = spec.arguments.as_ref().map(|_| CallChannel::new()).transpose();
         let (channel, arguments) = channel.map_err(StartError::Descriptors)?.unzip();
         let stdio = Stdio { stdin, stdout: stdout_end, stderr: stderr_end, arguments };
-        let backend = islands.backend.clone();
         let Started { id, exit } = backend.start(spec, stdio).await?;
-        let entry = Arc::new(islands.registry.enter(id, spec));
+        let entry = Arc::new(registry.enter(id, spec));
         let (exit, channel) = (Some(exit), channel.map(Arc::new));
-        let metrics = IslandMetrics::begin(islands.observer().clone(), spec, began.elapsed());
+        let metrics = IslandMetrics::begin(observer.clone(), spec, began.elapsed());
+        let backend = backend.clone();
         Ok(Self { backend, entry, exit, stdout, stderr, channel, metrics })
     }
 
@@ -78,6 +84,9 @@ impl Running {
     /// still run; after anything else it has ended.
     pub(crate) async fn serve(&mut self, spec: &Spec) -> Served {
         self.entry.serves(&spec.label);
+        // A warm island was started before its call was known.
+        self.stdout.set_limit(spec.bounds.output);
+        self.stderr.set_limit(spec.bounds.output);
         let stop = self.first(spec).await;
         let stopped = matches!(stop, StopCause::Ended(_)) && self.entry.is_stopped();
         // The word and the end can come in one moment.
@@ -102,7 +111,7 @@ impl Running {
             ending = ending.map(|_| Ending::Output);
         }
         // Between two measurings there is room for a quick one.
-        if is_over_disk(&spec.limits).await {
+        if is_over_disk(&spec.setup.resources).await {
             ending = ending.map(|_| Ending::Disk);
         }
         // One that had done all it was to do has an answer, stopped or not.
@@ -113,8 +122,7 @@ impl Running {
     }
 
     async fn first(&mut self, spec: &Spec) -> StopCause {
-        let limits = &spec.limits;
-        let deadline = Instant::now() + limits.deadline;
+        let deadline = Instant::now() + spec.bounds.deadline;
         let Self { exit, stdout, stderr, channel, .. } = self;
         let Some(end) = exit else {
             return StopCause::Ended(Err(StartError::Refused("it has ended".into())));
@@ -141,7 +149,7 @@ impl Running {
             exit = &mut *end => StopCause::Ended(exit),
             limit = written => StopCause::Limit(limit),
             () = sleep_until(deadline.into()) => StopCause::Limit(Ending::Deadline),
-            () = over_disk(limits) => StopCause::Limit(Ending::Disk),
+            () = over_disk(&spec.setup.resources) => StopCause::Limit(Ending::Disk),
         };
         if matches!(stop, StopCause::Ended(_)) {
             self.ended(None);
@@ -180,9 +188,9 @@ impl Running {
         self.entry.is_stopped()
     }
 
-    /// What it uses now, where that can be found out.
-    pub(crate) fn usage(&self) -> Option<Usage> {
-        self.backend.usage(self.channel.as_ref()?.process()?)
+    /// The island's name.
+    pub(crate) fn id(&self) -> &IslandId {
+        self.entry.id()
     }
 
     fn drain(&mut self) {
@@ -252,21 +260,21 @@ fn why(limit: Ending) -> KillReason {
 }
 
 /// Resolves once the island has left too much in its folder.
-async fn over_disk(limits: &Limits) {
-    if limits.disk.is_none() {
+async fn over_disk(resources: &Resources) {
+    if resources.disk.is_none() {
         return std::future::pending().await;
     }
     loop {
         tokio::time::sleep(DISK_INTERVAL).await;
-        if is_over_disk(limits).await {
+        if is_over_disk(resources).await {
             return;
         }
     }
 }
 
 /// Whether more lies in the island's folder than may. What cannot be looked at is more.
-async fn is_over_disk(limits: &Limits) -> bool {
-    let Some(disk) = limits.disk.clone() else { return false };
+async fn is_over_disk(resources: &Resources) -> bool {
+    let Some(disk) = resources.disk.clone() else { return false };
     let measure = move || {
         let sizes = disk.folders.iter().map(|folder| common::disk::usage(folder, u64::MAX));
         sizes.fold(0, u64::saturating_add) > disk.bytes

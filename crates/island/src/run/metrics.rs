@@ -19,7 +19,7 @@ pub(crate) struct IslandMetrics {
 impl IslandMetrics {
     /// Counts an island that was given something to do, which took this long.
     pub(crate) fn begin(observer: Arc<dyn Observer>, spec: &Spec, took: Duration) -> Self {
-        let kind = match &spec.rights {
+        let kind = match &spec.setup.rights {
             Rights::Function => Kind::Function,
             Rights::Tool(tool) => match tool.purpose {
                 Purpose::Fetch => Kind::Fetch,
@@ -56,7 +56,7 @@ impl Drop for IslandMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Limits;
+    use crate::spec::{Bounds, Limits, Resources};
     use parking_lot::Mutex;
 
     #[derive(Default)]
@@ -76,8 +76,10 @@ mod tests {
     }
 
     fn begin(seen: &Arc<LiveIsland>) -> IslandMetrics {
-        let (deadline, disk) = (Duration::from_secs(1), None);
-        let limits = Limits { deadline, memory: 1, processes: 1, output: 1, tmp: 1, disk };
+        let (processor_time, disk) = (None, None);
+        let resources = Resources { memory: 1, processes: 1, processor_time, tmp: 1, disk };
+        let bounds = Bounds { deadline: Duration::from_secs(1), output: 1 };
+        let limits = Limits { resources, bounds };
         let program = Arc::new(std::fs::File::open("/dev/null").unwrap());
         let spec = Spec::function(program, limits);
         IslandMetrics::begin(seen.clone(), &spec, Duration::from_millis(1))

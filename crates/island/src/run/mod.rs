@@ -4,4 +4,5 @@ pub(crate) mod channel;
 pub(crate) mod instance;
 pub(crate) mod islands;
 pub(crate) mod metrics;
+pub(crate) mod outcome;
 pub(crate) mod output;

@@ -34,9 +34,15 @@ impl OutputReader {
     pub(crate) fn pipe(limit: u64) -> io::Result<(Self, OwnedFd)> {
         let (reader, writer) = io::pipe()?;
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX - 1);
         let pipe = Pipe::Unwatched(reader.into());
-        Ok((Self { pipe, bytes: Vec::new(), limit }, writer.into()))
+        let mut output = Self { pipe, bytes: Vec::new(), limit: 0 };
+        output.set_limit(limit);
+        Ok((output, writer.into()))
+    }
+
+    /// Has another limit, before anything is read.
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.limit = usize::try_from(limit).unwrap_or(usize::MAX).min(usize::MAX - 1);
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

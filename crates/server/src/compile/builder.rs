@@ -141,6 +141,12 @@ impl Builder {
         *self.wait.lock() = wait;
     }
 
+    /// The compiler, the bounds of the store and the longest wait for a turn, as the next build and purge have them.
+    #[cfg(test)]
+    pub(crate) fn in_force(&self) -> (Arc<Compiler>, (u64, Duration), Duration) {
+        (self.programs.compiler(), self.store.bounds(), *self.wait.lock())
+    }
+
     /// What runs a call: its function's program, if the call has a function form, or one of its own. `bust` compiles it
     /// anew.
     pub async fn find(

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use island::{
-    Bind, Disk, Islands, Label, Limits, Program, Purpose, Rights, Spec, StartError, ToolRights,
+    Bind, Disk, FolderOwner, Islands, Label, Limits, Program, Purpose, Rights, Setup, Spec,
+    StartError, ToolRights,
 };
 
 use super::artifact::PROGRAM;
@@ -84,14 +85,14 @@ pub enum BuildError {
 }
 
 impl Compiler {
-    /// The host's user id behind the compiler's.
-    pub(super) fn owner(&self) -> Option<u32> {
+    /// Who owns the folders that the compiler writes.
+    pub(super) fn owner(&self) -> Option<FolderOwner> {
         self.islands.backend().owner(Purpose::Build)
     }
 
     /// How layers of the build cache are laid over each other here.
     pub(super) fn layering(&self) -> Layering {
-        Layering::choose(self.islands.backend().overlays(), self.toolchain.minor())
+        Layering::choose(self.islands.backend().capabilities().overlays, self.toolchain.minor())
     }
 
     /// Runs the compiler. `layers` of the build cache lie below the folder `upper` in `cache`, which it may write; without
@@ -126,14 +127,11 @@ impl Compiler {
         let writable = binds.iter().filter(|bind| bind.writable).map(|bind| &bind.source);
         let written = writable.chain(seen.overlay.iter().map(|overlay| &overlay.upper));
         let disk = Disk { folders: written.cloned().collect(), bytes: self.size };
-        let mut limits = Limits {
-            processes: PROCESSES,
-            output: OUTPUT_BYTES,
-            disk: Some(disk),
-            ..self.limits.clone()
-        };
+        let Limits { mut resources, mut bounds } = self.limits.clone();
+        (resources.processes, resources.disk) = (PROCESSES, Some(disk));
+        bounds.output = OUTPUT_BYTES;
         if let CompileJob::Packages { .. } = job {
-            limits.deadline = LIBRARY_DEADLINE;
+            bounds.deadline = LIBRARY_DEADLINE;
         }
         let task = job
             .lay_out(&goroot, &self.program, &scratch.path().join("job"))
@@ -141,21 +139,21 @@ impl Compiler {
         let seen_already = |bind: &Bind| binds.iter().any(|other| other.target == bind.target);
         let more: Vec<_> = task.binds.into_iter().filter(|bind| !seen_already(bind)).collect();
         binds.extend(more);
+        let rights = Rights::Tool(ToolRights {
+            purpose: Purpose::Build,
+            binds,
+            overlay: seen.overlay,
+            background: job.is_background(),
+        });
         let spec = Spec {
-            rights: Rights::Tool(ToolRights {
-                purpose: Purpose::Build,
-                binds,
-                overlay: seen.overlay,
-                background: job.is_background(),
-            }),
+            setup: Setup { rights, resources, address: None },
+            bounds,
             program: Program::Path(task.program.display().to_string()),
             args: task.args,
             env: self.environment().into_iter().chain(seen.env).collect(),
             folder: task.folder.display().to_string(),
             stdin: task.stdin,
             arguments: None,
-            limits,
-            address: None,
             label: Label { module: job.module().map(Into::into), call: None },
         };
         let outcome = self.islands.run(&spec).await?;
@@ -164,7 +162,7 @@ impl Compiler {
             outcome,
             program,
             printed: job.is_printed(),
-            limits: spec.limits,
+            limits: Limits { resources: spec.setup.resources, bounds: spec.bounds },
             _scratch: scratch,
         })
     }

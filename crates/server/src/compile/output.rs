@@ -58,9 +58,9 @@ impl BuildOutput {
     pub(super) fn accept(&self) -> Result<(), BuildError> {
         match self.outcome.ending {
             Ending::Exited(0) => Ok(()),
-            Ending::Deadline => Err(BuildError::Deadline(self.limits.deadline)),
+            Ending::Deadline => Err(BuildError::Deadline(self.limits.bounds.deadline)),
             Ending::Stopped => Err(BuildError::Stopped),
-            Ending::Memory => Err(BuildError::Memory(self.limits.memory)),
+            Ending::Memory => Err(BuildError::Memory(self.limits.resources.memory)),
             Ending::Output | Ending::Disk => Err(BuildError::Size),
             other => Err(BuildError::Broke(format!("{other:?}: {:.2000}", self.stderr()))),
         }

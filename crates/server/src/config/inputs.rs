@@ -59,7 +59,7 @@ impl Inputs {
         match config.filter(|_| problems.is_empty()) {
             Some(config) => {
                 places.0.retain(|path, _| !nulls.contains(path));
-                Ok(Settings::new(config, places, self.clone(), warnings))
+                Ok(Settings::new(config, places, self.file.clone(), warnings))
             }
             None => {
                 problems.sort_by_key(|problem| match &problem.set_by {

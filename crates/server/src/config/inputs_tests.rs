@@ -67,7 +67,7 @@ fn the_2017_servers_example_is_accepted_as_it_stands() {
         "jails": {"base_jail_dir": "/zroot/jails", "cache_default_expiration": "8h", "cache_purge_after": "24h",
             "children_max": 0, "monitoring_addr": "127.0.0.1", "build_timeout": "10s", "exec_timeout": "5s"}}"#;
     let settings = read(example);
-    assert_eq!(settings.config().places()[0].to_string(), "0.0.0.0:3280");
+    assert_eq!(settings.config().endpoints()[0].to_string(), "0.0.0.0:3280");
     assert_eq!(settings.config().build_deadline(), Duration::from_secs(10));
 }
 
@@ -216,7 +216,7 @@ fn what_a_server_could_not_start_with_is_a_problem_of_the_file() {
 fn a_port_wins_over_the_address_of_a_weaker_source_alone() {
     let folder = Folder::with(r#"{"listen": "127.0.0.1:1", "http_port": 2}"#);
     let address = |variables: &[_], flags: &[_]| {
-        folder.inputs(variables, flags).read().unwrap().config().places()[0].to_string()
+        folder.inputs(variables, flags).read().unwrap().config().endpoints()[0].to_string()
     };
     assert_eq!(address(&[], &[]), "127.0.0.1:1");
     assert_eq!(address(&[("SKY_ISLAND_HTTP_PORT", "3")], &[]), "0.0.0.0:3");
@@ -264,16 +264,16 @@ fn secrets_are_shown_nowhere() {
 }
 
 #[test]
-fn only_what_can_change_in_a_running_server_is_taken_up() {
+fn settings_take_up_the_named_keys_of_another_configuration_alone() {
     let old = read(r#"{"limits": {"memory": "64MiB", "calls": 5}}"#);
     let new =
         read(r#"{"limits": {"memory": "128MiB", "calls": 6}, "jails": {"exec_timeout": "9s"}}"#);
     let changes = old.changes(&new);
-    let named: Vec<_> = changes.iter().map(|it| (it.key, it.live)).collect();
+    let named: Vec<_> = changes.iter().map(|it| (it.key, !it.appliers.is_empty())).collect();
     let expected = [("jails.exec_timeout", true), ("limits.calls", false), ("limits.memory", true)];
     assert_eq!(named, expected);
     assert_eq!((&*changes[2].from, &*changes[2].to), (r#""64MiB""#, r#""128MiB""#));
-    let updated = old.updated(&new);
+    let updated = old.with(&new, &["jails.exec_timeout", "limits.memory"]).unwrap();
     assert_eq!(updated.config().limits.memory.get(), 128 << 20);
     assert_eq!(updated.config().limits.calls, 5);
     assert!(entry(&updated, "limits.memory").source.contains("c.json:1"));
@@ -281,5 +281,6 @@ fn only_what_can_change_in_a_running_server_is_taken_up() {
     let left: Vec<_> = updated.changes(&new).iter().map(|it| it.key).collect();
     assert_eq!(left, ["limits.calls"]);
     // What is taken out of the file has its default again.
-    assert_eq!(entry(&updated.updated(&read("{}")), "limits.memory").source, "default");
+    let bare = updated.with(&read("{}"), &["limits.memory"]).unwrap();
+    assert_eq!(entry(&bare, "limits.memory").source, "default");
 }

@@ -29,7 +29,7 @@ impl Config {
         let launcher =
             if cfg!(target_os = "linux") { own } else { std::env::current_exe().unwrap_or(own) };
         let jails = cfg!(target_os = "freebsd").then(|| self.jail_options()).transpose()?;
-        let function = self.function_limits();
+        let function = self.function_limits().resources;
         let pools = Pools::new(self.network.pools());
         let reuse = self.island.reuse.into();
         Ok(Options { launcher, zones, function, ahead, pools, jails, reuse })

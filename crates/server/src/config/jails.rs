@@ -15,10 +15,8 @@ pub struct Jails {
     #[schemars(example = &"/zroot/jails", extend("x-default" = "`/<filesystem.zfs_dataset>/jails`"))]
     pub base_jail_dir: Option<PathBuf>,
     /// How long a version keeps meaning the revision that it was resolved to.
-    #[schemars(extend("x-live" = true))]
     pub cache_default_expiration: Span,
     /// How long an entry that nobody uses stays in the caches.
-    #[schemars(extend("x-live" = true))]
     pub cache_purge_after: Span,
     /// Jails that a jail may make; only 0 is accepted.
     pub children_max: u32,
@@ -26,10 +24,10 @@ pub struct Jails {
     #[schemars(example = &"127.0.0.1:8125", extend("x-default" = "none", "x-flag" = "monitoring-addr"))]
     pub monitoring_addr: Option<String>,
     /// The deadline of a build.
-    #[schemars(extend("x-live" = true, "x-flag" = "build-timeout"))]
+    #[schemars(extend("x-flag" = "build-timeout"))]
     pub build_timeout: Span,
     /// The deadline of a run.
-    #[schemars(extend("x-live" = true, "x-flag" = "exec-timeout"))]
+    #[schemars(extend("x-flag" = "exec-timeout"))]
     pub exec_timeout: Span,
     /// Whether to refuse a FreeBSD host whose kernel does not count resources, instead of leaving them without limits.
     pub require_limits: bool,

@@ -1,14 +1,15 @@
 //! The keys that there are, read from the definitions of the configuration's own types: their doc comments say what they
 //! mean, and attributes beside them what else is true of them.
 //!
-//! `x-default` says in words what holds where nothing is set, `x-flag` names the option of `serve`, `x-live` marks what
-//! SIGHUP changes, `x-secret` what is never shown, and `example` shows a value.
+//! `x-default` says in words what holds where nothing is set, `x-flag` names the option of `serve`, `x-secret` marks what is
+//! never shown, and `example` shows a value. What SIGHUP changes is listed in [`super::live`].
 
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
 use super::Config;
+use super::live;
 
 /// One key, and those below it.
 #[derive(Clone, Debug)]
@@ -81,7 +82,7 @@ pub fn root() -> &'static Section {
     ROOT.get_or_init(|| {
         let settings = schemars::generate::SchemaSettings::draft2020_12();
         let generator = settings.with(|it| it.inline_subschemas = true).into_generator();
-        section(generator.into_root_schema_for::<Config>().as_value())
+        section(generator.into_root_schema_for::<Config>().as_value(), "")
     })
 }
 
@@ -110,32 +111,37 @@ fn collect(section: &'static Section, prefix: &str, leaves: &mut Vec<Leaf>) {
     }
 }
 
-fn section(schema: &Value) -> Section {
+/// The keys of an object; `prefix` is its path with a dot behind it, or nothing for the root.
+fn section(schema: &Value, prefix: &str) -> Section {
     let none = Map::new();
     let properties = schema["properties"].as_object().unwrap_or(&none);
-    let keys = properties.iter().map(|(name, schema)| key(name, schema)).collect();
+    let keys = properties.iter().map(|(name, schema)| key(prefix, name, schema)).collect();
     Section { keys, required: texts(&schema["required"]) }
 }
 
-fn key(name: &str, schema: &Value) -> Key {
+fn key(prefix: &str, name: &str, schema: &Value) -> Key {
     let text = |key: &str| schema[key].as_str().map(str::to_owned);
+    let path = format!("{prefix}{name}");
     Key {
         name: name.to_owned(),
         doc: text("description").unwrap_or_default(),
-        form: form(schema),
+        form: form(schema, &path),
         default: text("x-default"),
         flag: text("x-flag"),
-        live: schema["x-live"] == true,
+        live: !live::appliers(&path).is_empty(),
         secret: schema["x-secret"] == true,
         example: schema["examples"].get(0).cloned(),
     }
 }
 
 /// The form that a JSON schema describes. That a value may be null is not of it: null is not set, everywhere.
-fn form(schema: &Value) -> ValueForm {
+fn form(schema: &Value, path: &str) -> ValueForm {
     if let Some(choices) = schema["anyOf"].as_array() {
-        let mut forms: Vec<ValueForm> =
-            choices.iter().filter(|choice| choice["type"] != "null").map(form).collect();
+        let mut forms: Vec<ValueForm> = choices
+            .iter()
+            .filter(|choice| choice["type"] != "null")
+            .map(|it| form(it, path))
+            .collect();
         return if forms.len() == 1 { forms.remove(0) } else { ValueForm::Either(forms) };
     }
     let constants = schema["oneOf"].as_array().into_iter().flatten();
@@ -148,8 +154,8 @@ fn form(schema: &Value) -> ValueForm {
         _ => Vec::new(),
     };
     match types.into_iter().find(|name| *name != "null") {
-        Some("object") => ValueForm::Section(section(schema)),
-        Some("array") => ValueForm::List(Box::new(form(&schema["items"]))),
+        Some("object") => ValueForm::Section(section(schema, &format!("{path}."))),
+        Some("array") => ValueForm::List(Box::new(form(&schema["items"], &format!("{path}[]")))),
         Some("integer") => ValueForm::Whole(schema["maximum"].as_u64().unwrap_or(u64::MAX)),
         Some("boolean") => ValueForm::Switch,
         _ if !choices.is_empty() => ValueForm::Choice(choices),

@@ -10,8 +10,10 @@ use crate::config::units::{Bytes, Span};
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// How long a call waits for its turn.
-    #[schemars(extend("x-live" = true))]
     pub queue_wait: Span,
+    /// The overall time limit of a call: waiting, fetch, build and run together. A call that exceeds it is answered with 504.
+    #[schemars(extend("x-live" = true, "x-default" = "as long as its stages may take together"))]
+    pub call_timeout: Option<Span>,
     /// Calls that are in the server at once, waiting or not.
     pub calls: usize,
     /// Functions that run at once.
@@ -23,37 +25,27 @@ pub struct Limits {
     /// Fetches that run at once.
     pub fetches: usize,
     /// The deadline of a fetch.
-    #[schemars(extend("x-live" = true))]
     pub fetch_timeout: Span,
     /// Bytes that a fetch may receive and unpack.
-    #[schemars(extend("x-live" = true))]
     pub fetch_size: Bytes,
     /// Memory of a fetch.
-    #[schemars(extend("x-live" = true))]
     pub fetch_memory: Bytes,
     /// Memory of a build.
-    #[schemars(extend("x-live" = true))]
     pub build_memory: Bytes,
     /// Disk space of a build.
-    #[schemars(extend("x-live" = true))]
     pub build_size: Bytes,
     /// Memory of a function.
-    #[schemars(extend("x-live" = true, "x-flag" = "memory"))]
+    #[schemars(extend("x-flag" = "memory"))]
     pub memory: Bytes,
     /// Processes and threads of a function.
-    #[schemars(extend("x-live" = true))]
     pub processes: u64,
     /// Output of a function.
-    #[schemars(extend("x-live" = true))]
     pub output: Bytes,
     /// A function's /tmp.
-    #[schemars(extend("x-live" = true))]
     pub tmp: Bytes,
     /// Checkouts on disk.
-    #[schemars(extend("x-live" = true))]
     pub checkout_cache: Bytes,
     /// Artifacts on disk.
-    #[schemars(extend("x-live" = true))]
     pub artifact_cache: Bytes,
     /// Islands made ahead of calls.
     #[schemars(extend("x-default" = "two a core"))]
@@ -65,6 +57,7 @@ impl Default for Limits {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         Self {
             queue_wait: Span::seconds(10),
+            call_timeout: None,
             calls: 1024,
             concurrency: 4 * cores,
             builds: cores,

@@ -68,7 +68,7 @@ pub struct Tls {
 
 impl Config {
     /// Where to listen: as configured, at all addresses where only a port is, or at the loopback address.
-    pub fn places(&self) -> Vec<Endpoint> {
+    pub fn endpoints(&self) -> Vec<Endpoint> {
         let at = |address: SocketAddr| Endpoint::Tcp(address, Protocol::Either);
         match (&self.listen, self.http_port) {
             (Some(Endpoints::One(place)), _) => vec![place.clone()],
@@ -99,12 +99,12 @@ impl Config {
     /// What is wrong with where to listen.
     pub(super) fn listen_problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        let places = self.places();
-        if places.is_empty() {
+        let endpoints = self.endpoints();
+        if endpoints.is_empty() {
             problems.push("listen: name at least one place".to_owned());
         }
-        for (index, place) in places.iter().enumerate() {
-            if places[..index].contains(place) {
+        for (index, place) in endpoints.iter().enumerate() {
+            if endpoints[..index].contains(place) {
                 problems.push(format!("listen: {place} is there twice"));
             }
             if self.tls.is_none() && matches!(place, Endpoint::Tcp(_, Protocol::Https)) {
@@ -132,7 +132,7 @@ mod tests {
     fn places(text: &str) -> Result<Vec<String>, String> {
         let config: Config = serde_json::from_str(text).map_err(|e| e.to_string())?;
         config.validate().map_err(|e| e.to_string())?;
-        Ok(config.places().iter().map(ToString::to_string).collect())
+        Ok(config.endpoints().iter().map(ToString::to_string).collect())
     }
 
     #[test]

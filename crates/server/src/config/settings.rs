@@ -1,15 +1,16 @@
 //! A configuration that can be used, with what set each key; what it looks like, and what another one would change.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::check::Places;
 use super::keys::{self, Leaf};
-use super::problem::{ConfigError, SetBy, redacted};
+use super::live::{self, Applier};
+use super::problem::{SetBy, redacted};
 use crate::config::Config;
-use crate::config::inputs::Inputs;
 
 /// What is shown of a secret.
 const MASK: &str = "********";
@@ -21,7 +22,8 @@ pub struct Settings {
     /// The same as JSON.
     tree: Value,
     places: Places,
-    inputs: Inputs,
+    /// The configuration file.
+    file: Option<PathBuf>,
     warnings: Vec<String>,
 }
 
@@ -45,8 +47,8 @@ pub struct Change {
     pub from: String,
     /// What it is to be.
     pub to: String,
-    /// Whether a running server takes it up.
-    pub live: bool,
+    /// The parts of a running server that apply it; none where it needs a restart.
+    pub appliers: &'static [Applier],
 }
 
 impl fmt::Debug for Settings {
@@ -59,11 +61,11 @@ impl Settings {
     pub(super) fn new(
         config: Config,
         places: Places,
-        inputs: Inputs,
+        file: Option<PathBuf>,
         warnings: Vec<String>,
     ) -> Self {
         let tree = serde_json::to_value(&config).unwrap_or_default();
-        Self { config, tree, places, inputs, warnings }
+        Self { config, tree, places, file, warnings }
     }
 
     /// The configuration.
@@ -77,13 +79,8 @@ impl Settings {
     }
 
     /// The configuration file.
-    pub fn file(&self) -> Option<&std::path::Path> {
-        self.inputs.file.as_deref()
-    }
-
-    /// Reads the same file, environment and flags again.
-    pub fn read_again(&self) -> Result<Self, ConfigError> {
-        self.inputs.read()
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// All keys.
@@ -103,22 +100,21 @@ impl Settings {
             key: &leaf.path,
             from: masked(leaf, self.value(leaf).clone()).to_string(),
             to: masked(leaf, other.value(leaf).clone()).to_string(),
-            live: leaf.key.live,
+            appliers: live::appliers(&leaf.path),
         };
         keys::leaves().iter().filter(differs).map(change).collect()
     }
 
-    /// The same with those values of another one that a running server takes up.
-    pub fn updated(&self, other: &Self) -> Self {
+    /// These settings with the values that another configuration has for these keys; none where they make no
+    /// configuration.
+    pub fn with(&self, other: &Self, keys: &[&str]) -> Option<Self> {
         let (mut tree, mut places) = (self.tree.clone(), self.places.clone());
-        for leaf in keys::leaves().iter().filter(|leaf| leaf.key.live) {
-            if let Some(value) = tree.pointer_mut(&pointer(leaf)) {
-                *value = other.value(leaf).clone();
-                places.set(&leaf.path, other.places.of_key(&leaf.path));
-            }
+        for leaf in keys::leaves().iter().filter(|leaf| keys.contains(&&*leaf.path)) {
+            *tree.pointer_mut(&pointer(leaf))? = other.value(leaf).clone();
+            places.set(&leaf.path, other.places.of_key(&leaf.path));
         }
-        let config = serde_json::from_value(tree.clone()).unwrap_or_else(|_| self.config.clone());
-        Self { config, tree, places, inputs: self.inputs.clone(), warnings: Vec::new() }
+        let config = serde_json::from_value(tree.clone()).ok()?;
+        Some(Self { config, tree, places, file: self.file.clone(), warnings: Vec::new() })
     }
 
     /// The value, or where none is set, the one that this host makes of it.
@@ -126,7 +122,7 @@ impl Settings {
         match (self.value(leaf), leaf.path.as_str()) {
             (Value::Null, "state_dir") => self.config.state_dir().display().to_string().into(),
             (Value::Null, "listen") => {
-                self.config.places().iter().map(|place| place.to_string()).collect()
+                self.config.endpoints().iter().map(ToString::to_string).collect()
             }
             (value, _) => value.clone(),
         }

@@ -11,16 +11,14 @@ use crate::config::units::{Bytes, Span};
 #[serde(default, deny_unknown_fields)]
 pub struct Standby {
     /// Islands that stand by for one function.
-    #[schemars(extend("x-default" = "eight a core", "x-live" = true))]
+    #[schemars(extend("x-default" = "eight a core"))]
     pub per_function: usize,
     /// Islands that stand by for all functions; 0 for none at all.
-    #[schemars(extend("x-default" = "thirty-two a core", "x-live" = true))]
+    #[schemars(extend("x-default" = "thirty-two a core"))]
     pub total: usize,
     /// Memory that all together may hold.
-    #[schemars(extend("x-live" = true))]
     pub memory: Bytes,
     /// How long one stands by for a function that nobody calls.
-    #[schemars(extend("x-live" = true))]
     pub idle: Span,
 }
 

@@ -1,4 +1,4 @@
-//! A place to listen at, as it is written: `127.0.0.1:3281`, `http://[::1]:3281`, `unix:/run/sky-island.sock`.
+//! An endpoint to listen on, as it is written: `127.0.0.1:3281`, `http://[::1]:3281`, `unix:/run/sky-island.sock`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,23 +9,23 @@ use serde::{Deserialize, Serialize, Serializer};
 
 /// The longest path of a socket, in bytes: what the shortest sockaddr_un(7) holds, FreeBSD's.
 const PATH_BYTES: usize = 103;
-/// How paths are told from addresses.
+/// The prefix of the path of a socket.
 const UNIX: &str = "unix:";
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Endpoint {
-    /// An address and port, and what is spoken there.
+    /// An address and port, and the protocol that is served there.
     Tcp(SocketAddr, Protocol),
-    /// The absolute path of a socket. HTTP is spoken there, for nobody listens in between.
+    /// The absolute path of a Unix socket. Plain HTTP is served there: no network lies between.
     Unix(PathBuf),
 }
 
-/// What is spoken at an address.
+/// The protocol that is served at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTPS where a certificate is configured, HTTP else.
+    /// HTTPS where a certificate is configured, HTTP otherwise.
     Either,
     /// HTTP in any case.
     Http,
@@ -33,19 +33,21 @@ pub enum Protocol {
     Https,
 }
 
-/// A text that names no place.
+/// Why a text is not an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// It is no address and no path.
+    /// The text is neither an address nor a path.
     #[error(
-        "{0:?} is no place to listen at; write 127.0.0.1:3281, [::1]:3281, http://ADDRESS, https://ADDRESS or unix:/PATH"
+        "{0:?} is not an endpoint to listen on; write 127.0.0.1:3281, [::1]:3281, http://ADDRESS, https://ADDRESS or unix:/PATH"
     )]
     Form(String),
     /// The path is relative.
-    #[error("{0:?}: the path of a socket must be absolute, unix:/run/sky-island.sock")]
+    #[error("{0:?}: the path of a socket must be absolute, as in unix:/run/sky-island.sock")]
     Relative(String),
     /// The path is too long for the system.
-    #[error("{0:?}: the path of a socket has at most {PATH_BYTES} bytes")]
+    #[error(
+        "{0:?}: the path of a socket may have at most {PATH_BYTES} bytes; choose a shorter one"
+    )]
     Long(String),
 }
 
@@ -99,7 +101,7 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
-    /// Whether a socket that is bound to an address, or to a path, is at this place. Port 0 is any.
+    /// Whether a socket that is bound to an address or to a path is at this endpoint. Port 0 stands for any.
     pub(super) fn is_at(&self, address: Option<SocketAddr>, path: Option<&Path>) -> bool {
         match self {
             Self::Tcp(wanted, _) => address.is_some_and(|bound| {
@@ -109,7 +111,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether this is every IPv6 address at a port of which another place has every IPv4 address.
+    /// Whether this endpoint is every IPv6 address at a port of which another endpoint is every IPv4 address.
     pub(super) fn completes(&self, others: &[Self]) -> bool {
         let Self::Tcp(SocketAddr::V6(six), _) = self else { return false };
         let four = |other: &Self| {
@@ -125,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_and_written_alike() {
+    fn an_endpoint_is_written_as_it_is_read() {
         for text in [
             "127.0.0.1:3281",
             "[::1]:3281",
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_place_is_refused_with_what_to_write() {
+    fn a_text_that_is_no_endpoint_is_refused_with_what_to_write() {
         let long = format!("unix:/{}", "x".repeat(PATH_BYTES));
         for (text, says) in [
             ("3281", "127.0.0.1:3281"),
@@ -157,24 +159,24 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_recognised_by_what_it_is_bound_to() {
-        let place = |text: &str| text.parse::<Endpoint>().unwrap();
+    fn a_socket_is_recognised_by_its_address_or_path() {
+        let endpoint = |text: &str| text.parse::<Endpoint>().unwrap();
         let at = |text: &str| Some(text.parse().unwrap());
-        assert!(place("127.0.0.1:80").is_at(at("127.0.0.1:80"), None));
-        assert!(place("https://127.0.0.1:0").is_at(at("127.0.0.1:80"), None));
-        assert!(!place("127.0.0.1:81").is_at(at("127.0.0.1:80"), None));
-        assert!(!place("0.0.0.0:80").is_at(at("[::]:80"), None));
-        assert!(place("unix:/a").is_at(None, Some(Path::new("/a"))));
-        assert!(!place("unix:/a").is_at(None, None));
+        assert!(endpoint("127.0.0.1:80").is_at(at("127.0.0.1:80"), None));
+        assert!(endpoint("https://127.0.0.1:0").is_at(at("127.0.0.1:80"), None));
+        assert!(!endpoint("127.0.0.1:81").is_at(at("127.0.0.1:80"), None));
+        assert!(!endpoint("0.0.0.0:80").is_at(at("[::]:80"), None));
+        assert!(endpoint("unix:/a").is_at(None, Some(Path::new("/a"))));
+        assert!(!endpoint("unix:/a").is_at(None, None));
     }
 
     #[test]
     fn all_addresses_of_both_families_complete_each_other_at_one_port() {
-        let place = |text: &str| text.parse::<Endpoint>().unwrap();
-        let four = [place("0.0.0.0:80")];
-        assert!(place("[::]:80").completes(&four));
-        assert!(!place("[::]:81").completes(&four));
-        assert!(!place("[::1]:80").completes(&four));
-        assert!(!place("[::]:80").completes(&[place("127.0.0.1:80")]));
+        let endpoint = |text: &str| text.parse::<Endpoint>().unwrap();
+        let four = [endpoint("0.0.0.0:80")];
+        assert!(endpoint("[::]:80").completes(&four));
+        assert!(!endpoint("[::]:81").completes(&four));
+        assert!(!endpoint("[::1]:80").completes(&four));
+        assert!(!endpoint("[::]:80").completes(&[endpoint("127.0.0.1:80")]));
     }
 }

@@ -1,10 +1,11 @@
-//! Where the server listens: places as they are configured, sockets that it binds or was passed, certificates, and the
-//! sockets that it passes on to the program that takes over.
+//! Where the server listens: endpoints of the configuration, sockets that are bound or passed, certificates, and the sockets
+//! that are handed over to the program that takes over.
 //!
-//! What must always hold: a socket that was passed is left as it was found; one that we bound is gone after us, unless it
-//! was passed on.
+//! Invariants: a socket of a service manager is left as it was found; the file of a socket that the server has bound is
+//! removed at its end, unless the socket is handed over.
 
 mod endpoint;
+mod hand_over;
 mod listener;
 mod origin;
 mod passed;
@@ -12,7 +13,8 @@ mod tls;
 mod unix;
 
 pub use endpoint::{Endpoint, EndpointError, Protocol};
+pub use hand_over::HandOverSockets;
 pub use listener::{Accepted, ListenError, Listener, open};
 pub use origin::{Origin, OriginError};
-pub use passed::{Outgoing, Passed, PassedError};
+pub use passed::{PassedError, PassedSockets};
 pub use tls::{Tls, TlsError};

@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize, Serializer};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Origin {
-    /// All there are.
+    /// Every origin.
     Any,
     /// A scheme, a host and maybe a port: visible ASCII, as a browser writes it.
     One(String),
 }
 
-/// A text that is no origin.
+/// Why a text is not an origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no origin; write https://example.org, http://localhost:8080 or *, without a path"
+    "{0:?} is not an origin; write https://example.org, http://localhost:8080 or *, without a path"
 )]
 pub struct OriginError(String);
 
@@ -29,7 +29,7 @@ impl FromStr for Origin {
             return Ok(Self::Any);
         }
         let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-        // Browsers write hosts in small letters, and compare is what is done with this.
+        // Browsers write hosts in lower case, and the text is compared with what they send.
         let plain = |byte: u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:[]".contains(&byte)
         };

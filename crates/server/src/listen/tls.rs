@@ -1,4 +1,4 @@
-//! A certificate and its key, read from two files and read again when told to; connections that are there keep theirs.
+//! A certificate and its key, read from two files, and again on request. Open connections keep theirs.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig, crypto::ring};
 
-/// What is spoken inside: HTTP/1.1 alone.
+/// The protocol inside TLS (ALPN): HTTP/1.1 alone.
 const HTTP: &[u8] = b"http/1.1";
 
-/// What a server shows. Clones are the same one.
+/// The certificate of a server; clones share it.
 #[derive(Clone)]
 pub struct Tls {
     shared: Arc<Shared>,
@@ -25,41 +25,41 @@ struct Shared {
     config: Mutex<Arc<ServerConfig>>,
 }
 
-/// A certificate that cannot be used.
+/// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file is not there, or has nothing of the kind in it.
-    #[error("{path}: {what} cannot be read from it; it has to be PEM")]
+    /// The file is not there, or has no such thing in it.
+    #[error("{path}: no {what} can be read; the file must be PEM")]
     Read {
         /// The file.
         path: PathBuf,
-        /// What was looked for.
+        /// A certificate or a private key.
         what: &'static str,
-        /// Why there is none.
+        /// Why it cannot be read.
         #[source]
         source: pem::Error,
     },
-    /// The chain and the key are none that can be shown.
-    #[error("the certificate {0} and its key do not go together")]
+    /// The certificate and the key do not belong together.
+    #[error("the certificate {0} (tls.cert) does not belong to the private key (tls.key)")]
     Pair(PathBuf, #[source] rustls::Error),
 }
 
 impl Tls {
-    /// Reads a certificate with those that it depends on, and its key.
+    /// Reads the chain of a certificate, and its key.
     pub fn load(cert: &Path, key: &Path) -> Result<Self, TlsError> {
         let config = Mutex::new(read(cert, key)?);
         let shared = Shared { cert: cert.to_owned(), key: key.to_owned(), config };
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Reads both again. What cannot be used changes nothing.
+    /// Reads both files again. Where that fails, the old certificate stays in use.
     pub fn reload(&self) -> Result<(), TlsError> {
         let config = read(&self.shared.cert, &self.shared.key)?;
         *self.shared.config.lock() = config;
         Ok(())
     }
 
-    /// What takes the next connection.
+    /// The acceptor for the next connection.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         self.shared.config.lock().clone().into()
     }
@@ -79,8 +79,8 @@ fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
-        .map_err(unread(cert, "a certificate"))?;
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(unread(key, "a private key"))?;
+        .map_err(unread(cert, "certificate"))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(unread(key, "private key"))?;
     let pair = |error| TlsError::Pair(cert.to_owned(), error);
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -122,19 +122,19 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_what_is_looked_for_is_named() {
+    fn a_file_without_a_certificate_or_key_is_named() {
         let folder = folder();
         std::fs::write(folder.path().join("cert"), "").unwrap();
         let error = load(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("cert") && error.contains("a certificate"), "{error}");
+        assert!(error.contains("cert") && error.contains("no certificate"), "{error}");
         write(folder.path());
         std::fs::remove_file(folder.path().join("key")).unwrap();
         let error = load(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("key") && error.contains("a private key"), "{error}");
+        assert!(error.contains("key") && error.contains("no private key"), "{error}");
     }
 
     #[test]
-    fn a_reload_shows_the_new_one_and_a_bad_one_leaves_the_old_in_force() {
+    fn a_reload_takes_a_new_certificate_and_keeps_the_old_one_where_the_new_is_bad() {
         let folder = folder();
         let tls = load(folder.path()).unwrap();
         let first = tls.shared.config.lock().clone();

@@ -96,7 +96,7 @@ fn metric(definition: &Definition, index: usize, series: &Series) -> Option<Metr
 }
 
 fn histogram(timer: &Timer) -> Histogram {
-    let (sum, spread) = (timer.sum(), timer.spread());
+    let (sum, spread) = (timer.sum(), timer.histogram());
     let mut counted = spread.iter().map(|it| (it.start(), it.count())).peekable();
     let (mut total, mut buckets) = (0, Vec::new());
     for border in BORDERS {

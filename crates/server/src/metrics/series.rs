@@ -1,27 +1,30 @@
-//! The numbers themselves, in memory: whoever records one changes some atomics and waits for nobody.
+//! The metrics themselves, in memory.
 //!
-//! What must always hold: a recording takes no lock and allocates nothing; counters never go back.
+//! Invariants: recording changes some atomics: it takes no lock, allocates nothing and waits for no reader; counters never
+//! go back.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use histogram::{AtomicHistogram, Histogram};
 
+use super::samples::{Samples, TakenSamples};
 use super::table::{DEFINITIONS, Family, Kind};
 
-/// Spans are told apart to a 32nd of their length: the power of two.
+/// The buckets of a histogram are as wide as a 32nd of their timings: the power of two.
 const PRECISION: u8 = 5;
-/// The longest span is two to this many microseconds, 19 hours; longer ones count as that.
+/// The longest timing that buckets tell apart is two to this many microseconds, 19 hours; longer ones count as that.
 const LONGEST: u8 = 36;
 
-/// One number.
+/// One metric.
 pub(super) enum Series {
     Counter(AtomicU64),
     Gauge(AtomicI64),
     Timer(Timer),
 }
 
-/// All numbers, by family and the place of their label's value.
+/// All metrics, by family and the index of their label's value.
 pub(super) struct Numbers {
     families: Vec<Box<[Series]>>,
 }
@@ -38,7 +41,16 @@ impl Numbers {
         Self { families: family.collect() }
     }
 
-    /// The numbers of a family.
+    /// Has all timers keep their timings, for [`Timer::take_samples`], from now on.
+    pub(super) fn keep_samples(&self) {
+        for series in self.families().flatten() {
+            if let Series::Timer(timer) = series {
+                timer.samples.get_or_init(Samples::new);
+            }
+        }
+    }
+
+    /// The metrics of a family.
     pub(super) fn of(&self, family: Family) -> &[Series] {
         &self.families[family as usize]
     }
@@ -69,7 +81,7 @@ impl Numbers {
         };
     }
 
-    /// What a counter stands at.
+    /// The value of a counter.
     pub(super) fn counted(&self, family: Family, index: usize) -> u64 {
         match &self.of(family)[index] {
             Series::Counter(number) => number.load(Relaxed),
@@ -77,7 +89,7 @@ impl Numbers {
         }
     }
 
-    /// The spans of a timer.
+    /// One timer.
     pub(super) fn timer(&self, family: Family, index: usize) -> &Timer {
         match &self.of(family)[index] {
             Series::Timer(timer) => timer,
@@ -86,46 +98,57 @@ impl Numbers {
     }
 }
 
-/// The spans of one timer.
+/// The timings of one timer.
 pub(super) struct Timer {
     /// In nanoseconds.
     sum: AtomicU64,
     /// In nanoseconds.
     longest: AtomicU64,
-    /// How many there are of each length, in microseconds.
-    spread: AtomicHistogram,
+    /// The number of timings by their length in microseconds.
+    histogram: AtomicHistogram,
+    /// The timings that have not been sent yet; none while nothing is sent.
+    samples: OnceLock<Samples>,
 }
 
 impl Timer {
     fn new() -> Self {
-        let spread = AtomicHistogram::new(PRECISION, LONGEST).expect("both powers are in range");
-        Self { sum: AtomicU64::new(0), longest: AtomicU64::new(0), spread }
+        let histogram = AtomicHistogram::new(PRECISION, LONGEST).expect("both powers are in range");
+        let (sum, longest) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { sum, longest, histogram, samples: OnceLock::new() }
     }
 
     fn record(&self, span: Duration) {
         let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         let micros = (nanos / 1000).min((1 << LONGEST) - 1);
-        // It is in range.
-        let _ = self.spread.increment(micros);
+        // The value is in range.
+        let _ = self.histogram.increment(micros);
         self.sum.fetch_add(nanos, Relaxed);
         if nanos > self.longest.load(Relaxed) {
             self.longest.fetch_max(nanos, Relaxed);
         }
+        if let Some(samples) = self.samples.get() {
+            samples.record(span);
+        }
     }
 
-    /// All spans together.
+    /// Takes the timings that were recorded since the last call, as they were measured.
+    pub(super) fn take_samples(&self) -> TakenSamples {
+        self.samples.get().map(Samples::take).unwrap_or_default()
+    }
+
+    /// The sum of all timings.
     pub(super) fn sum(&self) -> Duration {
         Duration::from_nanos(self.sum.load(Relaxed))
     }
 
-    /// The longest span.
+    /// The longest timing.
     pub(super) fn longest(&self) -> Duration {
         Duration::from_nanos(self.longest.load(Relaxed))
     }
 
-    /// How many there are of each length, in microseconds, at this moment.
-    pub(super) fn spread(&self) -> Histogram {
-        self.spread.load()
+    /// The number of timings by their length in microseconds, as of now.
+    pub(super) fn histogram(&self) -> Histogram {
+        self.histogram.load()
     }
 }
 
@@ -134,39 +157,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timer_knows_how_many_how_long_and_the_longest() {
+    fn a_timer_has_the_count_the_sum_and_the_longest_of_its_timings() {
         let timer = Timer::new();
         for millis in [1, 2, 300] {
             timer.record(Duration::from_millis(millis));
         }
         assert_eq!(timer.sum(), Duration::from_millis(303));
         assert_eq!(timer.longest(), Duration::from_millis(300));
-        assert_eq!(timer.spread().as_slice().iter().sum::<u64>(), 3);
+        assert_eq!(timer.histogram().as_slice().iter().sum::<u64>(), 3);
     }
 
     #[test]
-    fn a_span_of_any_length_is_counted() {
+    fn a_timing_of_any_length_is_counted() {
         let timer = Timer::new();
         for span in [Duration::ZERO, Duration::MAX, Duration::from_secs(1 << 20)] {
             timer.record(span);
         }
-        assert_eq!(timer.spread().as_slice().iter().sum::<u64>(), 3);
+        assert_eq!(timer.histogram().as_slice().iter().sum::<u64>(), 3);
         assert_eq!(timer.longest(), Duration::from_nanos(u64::MAX));
     }
 
     #[test]
-    fn a_span_is_known_to_within_a_thirty_second_of_its_length() {
+    fn a_bucket_is_as_wide_as_a_thirty_second_of_its_timings() {
         for micros in [1, 31, 400, 12_345, 9_999_999] {
             let timer = Timer::new();
             timer.record(Duration::from_micros(micros));
-            let bucket = timer.spread().quantile_bucket(0.5).unwrap().unwrap();
+            let bucket = timer.histogram().quantile_bucket(0.5).unwrap().unwrap();
             assert!(bucket.range().contains(&micros));
             assert!(bucket.end() - bucket.start() <= micros / 32, "{micros}: {bucket:?}");
         }
     }
 
     #[test]
-    fn what_many_threads_count_is_all_counted() {
+    fn counters_that_many_threads_increment_lose_nothing() {
         let numbers = Numbers::new();
         std::thread::scope(|scope| {
             for _ in 0..4 {

@@ -144,7 +144,7 @@ fn stages(numbers: &Numbers) -> Vec<StageLatency> {
 }
 
 fn latency(stage: &'static str, timer: &Timer) -> StageLatency {
-    let (spread, max) = (timer.spread(), timer.longest());
+    let (spread, max) = (timer.histogram(), timer.longest());
     let at = |part| {
         let bucket = spread.quantile_bucket(part).ok().flatten();
         // The end of a bucket may lie beyond the longest span in it.

@@ -1,9 +1,8 @@
-//! The numbers on their way to a StatsD server: once a second, what has changed since the last time, from a thread of
-//! their own.
+//! Metrics on their way to a StatsD server: once a second, from a thread of their own, what has changed since the last time.
 //!
-//! What must always hold: whoever records a number neither waits nor asks the system for anything, but for waking the thread
-//! after a silence; a server where nothing happens wakes up for none of this; a StatsD server that is not there is no
-//! reason to stop.
+//! Invariants: recording a metric neither waits for this thread nor makes a system call, except to wake the thread after a
+//! silence; the thread sleeps while nothing is recorded; a StatsD server that cannot be reached stops nothing; each timing
+//! that is sent was measured.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -15,94 +14,92 @@ use std::time::{Duration, Instant};
 use cadence::ext::{MetricValue, ToTimerValue};
 use cadence::prelude::*;
 use cadence::{BufferedUdpMetricSink, MetricResult, StatsdClient};
-use histogram::Histogram;
 
 use super::series::{Numbers, Series};
 use super::table::{DEFINITIONS, Definition, PREFIX};
 use crate::metrics::target::Target;
 
-/// How often numbers are sent while there are any.
+/// How often metrics are sent while there are any.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long an answer of the resolver counts, and how long a name that it does not know is not asked for again.
+/// How long an address is used before its name is resolved again, and the pause after a resolution that failed.
 const RESOLVE_AGE: Duration = Duration::from_secs(60);
-/// The most spans that are sent of one timer at a time; of more it is every second, third, …, with the rate beside them.
-const SPANS: u64 = 1000;
-/// The longest packet, in bytes: what an Ethernet frame holds.
+/// The longest packet, in bytes: the payload of an Ethernet frame.
 const PACKET: usize = 1432;
-/// How long the last numbers may take when the server stops.
+/// How long the last metrics may take when the server stops.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// Has numbers sent.
+/// A handle on the thread that sends metrics.
 pub(super) struct Statsd {
-    /// There is something to send, and the thread knows.
+    /// The thread has been told that there is something to send.
     awake: Arc<AtomicBool>,
-    requests: Sender<Request>,
+    messages: Sender<Message>,
 }
 
-enum Request {
-    /// Something has changed.
-    Look,
-    /// Send everything now, and say so.
+enum Message {
+    /// A metric has changed.
+    Wake,
+    /// Send everything now, and report when that is done.
     Finish(Sender<()>),
 }
 
 impl Statsd {
-    /// Starts the thread; it ends when this value is dropped.
+    /// Starts the thread, which ends when this value is dropped.
     pub(super) fn start(numbers: Arc<Numbers>, target: Target) -> io::Result<Self> {
         let awake = Arc::new(AtomicBool::new(false));
-        let (requests, received) = mpsc::channel();
-        let courier = Courier {
+        let (messages, received) = mpsc::channel();
+        numbers.keep_samples();
+        let worker = Worker {
             numbers,
-            sent: Sent::default(),
-            link: Link::new(target),
+            sent: SentValues::default(),
+            connection: Connection::new(target),
             awake: awake.clone(),
         };
-        std::thread::Builder::new().name("statsd".into()).spawn(move || courier.work(&received))?;
-        Ok(Self { awake, requests })
+        std::thread::Builder::new().name("statsd".into()).spawn(move || worker.work(&received))?;
+        Ok(Self { awake, messages })
     }
 
-    /// Something has changed.
+    /// Tells the thread that a metric has changed.
     pub(super) fn wake(&self) {
         if !self.awake.load(Relaxed) && !self.awake.swap(true, AcqRel) {
-            // Without the thread there is nobody to send anything.
-            let _ = self.requests.send(Request::Look);
+            // The thread is gone only when this value is.
+            let _ = self.messages.send(Message::Wake);
         }
     }
 
-    /// Sends what has not been sent yet, and waits for that, but not for long.
+    /// Sends everything that has not been sent yet, and waits for that at most [`LAST_WAIT`].
     pub(super) fn finish(&self) {
         let (done, wait) = mpsc::channel();
-        if self.requests.send(Request::Finish(done)).is_ok() {
+        if self.messages.send(Message::Finish(done)).is_ok() {
             let _ = wait.recv_timeout(LAST_WAIT);
         }
     }
 }
 
 /// The thread.
-struct Courier {
+struct Worker {
     numbers: Arc<Numbers>,
-    sent: Sent,
-    link: Link,
+    sent: SentValues,
+    connection: Connection,
     awake: Arc<AtomicBool>,
 }
 
-impl Courier {
-    fn work(mut self, requests: &Receiver<Request>) {
-        // Without a wait it sleeps until something changes. It looks once more after it has said that it will: what was
-        // recorded just then by somebody who took it to be awake is seen too.
+impl Worker {
+    fn work(mut self, messages: &Receiver<Message>) {
+        // Without a wait the thread sleeps until a metric changes. It looks once more after it has cleared `awake`: a
+        // metric that was recorded just before, when the thread seemed awake, is sent too.
         let (mut wait, mut last_look) = (None, false);
         loop {
-            let request = match wait {
-                Some(wait) => requests.recv_timeout(wait),
-                None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            let message = match wait {
+                Some(wait) => messages.recv_timeout(wait),
+                None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            match request {
-                Ok(Request::Finish(done)) => {
+            match message {
+                Ok(Message::Finish(done)) => {
                     self.send();
-                    // Whoever asked has waited long enough.
+                    // `finish` may have stopped waiting.
                     let _ = done.send(());
                 }
-                Ok(Request::Look) => (wait, last_look) = (Some(INTERVAL), false),
+                Ok(Message::Wake) => (wait, last_look) = (Some(INTERVAL), false),
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
                     let changed = self.send();
@@ -123,121 +120,75 @@ impl Courier {
         if lines.is_empty() {
             return false;
         }
-        if let Some(client) = self.link.client() {
+        if let Some(client) = self.connection.client() {
             for line in lines {
                 line.send(client);
             }
-            // Whether a packet arrives nobody ever knows.
+            // UDP: whether a packet arrives is never known.
             let _ = client.flush();
         }
         true
     }
 }
 
-/// What was sent last.
+/// The values that were sent last.
 #[derive(Default)]
-struct Sent {
-    families: Vec<Vec<Last>>,
-}
-
-enum Last {
-    Counter(u64),
-    Gauge(i64),
-    Timer(Histogram),
+struct SentValues {
+    families: Vec<Vec<i64>>,
 }
 
 /// One line to send.
 #[derive(Clone, Debug, PartialEq)]
 enum Line {
+    /// A counter's key, and what to add.
     Count(String, u64),
+    /// A gauge's key and value.
     Level(String, i64),
-    /// Milliseconds, how often, and of how many spans each stands for one.
-    Spans(String, f64, u64, f64),
+    /// A timer's key, a timing in milliseconds, and the part of all timings that are sent.
+    Timing(String, f64, f64),
 }
 
-impl Sent {
-    /// What has changed since the last time. It counts as sent.
+impl SentValues {
+    /// The lines for what has changed since the last call, which count as sent.
     fn changes(&mut self, numbers: &Numbers) -> Vec<Line> {
         if self.families.is_empty() {
-            let zero = |series: &Series| match series {
-                Series::Counter(_) => Last::Counter(0),
-                Series::Gauge(_) => Last::Gauge(0),
-                Series::Timer(timer) => {
-                    Last::Timer(Histogram::with_config(&timer.spread().config()))
-                }
-            };
-            let zeros = |family: &[Series]| family.iter().map(zero).collect();
-            self.families = numbers.families().map(zeros).collect();
+            self.families = numbers.families().map(|family| vec![0; family.len()]).collect();
         }
-        let mut lines = Vec::new();
         let all = DEFINITIONS.iter().zip(numbers.families()).zip(&mut self.families);
-        for ((definition, series), last) in all {
-            for (index, (series, last)) in series.iter().zip(last).enumerate() {
-                change(definition, index, series, last, &mut lines);
-            }
-        }
-        lines
+        all.flat_map(|((definition, family), last)| {
+            let series = family.iter().zip(last).enumerate();
+            series.flat_map(move |(index, (series, last))| changes(definition, index, series, last))
+        })
+        .collect()
     }
 }
 
-fn change(
-    definition: &Definition,
-    index: usize,
-    series: &Series,
-    last: &mut Last,
-    lines: &mut Vec<Line>,
-) {
-    match (series, last) {
-        (Series::Counter(number), Last::Counter(last)) => {
+/// The lines of one metric whose value was `last` when it was sent before.
+fn changes(definition: &Definition, index: usize, series: &Series, last: &mut i64) -> Vec<Line> {
+    let key = || definition.key(index);
+    match series {
+        Series::Counter(number) => {
+            let now = number.load(Relaxed).cast_signed();
+            let before = std::mem::replace(last, now);
+            let added = now.wrapping_sub(before).cast_unsigned();
+            if added == 0 { Vec::new() } else { vec![Line::Count(key(), added)] }
+        }
+        Series::Gauge(number) => {
             let now = number.load(Relaxed);
-            if now != *last {
-                lines.push(Line::Count(definition.key(index), now - *last));
-                *last = now;
-            }
+            let before = std::mem::replace(last, now);
+            if now == before { Vec::new() } else { vec![Line::Level(key(), now)] }
         }
-        (Series::Gauge(number), Last::Gauge(last)) => {
-            let now = number.load(Relaxed);
-            if now != *last {
-                lines.push(Line::Level(definition.key(index), now));
-                *last = now;
-            }
+        Series::Timer(timer) => {
+            let samples = timer.take_samples();
+            let line = |timing: &Duration| {
+                Line::Timing(key(), timing.as_nanos() as f64 / 1e6, samples.rate)
+            };
+            samples.timings.iter().map(line).collect()
         }
-        (Series::Timer(timer), Last::Timer(last)) => {
-            let now = timer.spread();
-            if now != *last {
-                let key = definition.key(index);
-                let spans = sample(&now, last);
-                let line = |(millis, count, rate)| Line::Spans(key.clone(), millis, count, rate);
-                lines.extend(spans.into_iter().map(line));
-                *last = now;
-            }
-        }
-        _ => unreachable!("what was sent has the form of what there is"),
     }
 }
 
-/// What spans came after `before`: milliseconds, how often, and the rate. Where there are too many, each nth in the
-/// order of their lengths is taken, so that the few long ones have their share.
-fn sample(now: &Histogram, before: &Histogram) -> Vec<(f64, u64, f64)> {
-    let new = now.iter().zip(before.as_slice()).filter_map(|(bucket, before)| {
-        let middle = (bucket.start() + bucket.end()) as f64 / 2.0 / 1000.0;
-        (bucket.count() > *before).then(|| (middle, bucket.count() - before))
-    });
-    let new: Vec<_> = new.collect();
-    let total: u64 = new.iter().map(|(_, count)| count).sum();
-    let step = total.div_ceil(SPANS).max(1);
-    let (mut passed, mut taken) = (0, Vec::new());
-    for (millis, count) in new {
-        let before = passed / step;
-        passed += count;
-        if passed / step > before {
-            taken.push((millis, passed / step - before, 1.0 / step as f64));
-        }
-    }
-    taken
-}
-
-/// A span in milliseconds with their fractions, which StatsD takes and many a call is shorter than one of.
+/// Milliseconds with their fraction, which StatsD takes: many a call is shorter than one.
 #[derive(Clone, Copy)]
 struct Millis(f64);
 
@@ -249,7 +200,7 @@ impl ToTimerValue for Millis {
 
 impl Line {
     fn send(self, client: &StatsdClient) {
-        // A number that cannot be sent is lost, as any on its way would be.
+        // A line that cannot be sent is lost, as a packet on its way may be.
         match self {
             Self::Count(key, by) => {
                 let _ = client.count(&key, by);
@@ -257,42 +208,43 @@ impl Line {
             Self::Level(key, at) => {
                 let _ = client.gauge(&key, u64::try_from(at).unwrap_or(0));
             }
-            Self::Spans(key, millis, count, rate) => {
-                for _ in 0..count {
-                    let span = client.time_with_tags(&key, Millis(millis));
-                    let span = if rate < 1.0 { span.with_sampling_rate(rate) } else { span };
-                    let _ = span.try_send();
-                }
+            Self::Timing(key, millis, rate) => {
+                let timing = client.time_with_tags(&key, Millis(millis));
+                let timing = if rate < 1.0 { timing.with_sampling_rate(rate) } else { timing };
+                let _ = timing.try_send();
             }
         }
     }
 }
 
-/// The way to the server, which may be elsewhere after a while.
-struct Link {
+/// The way to the StatsD server, whose address may change.
+struct Connection {
     target: Target,
-    /// Where it was when it was looked up last.
+    /// The server's address when its name was resolved last.
     at: Option<SocketAddr>,
     client: Option<StatsdClient>,
-    looked_up: Option<Instant>,
+    resolved: Option<Instant>,
 }
 
-impl Link {
+impl Connection {
     fn new(target: Target) -> Self {
-        Self { target, at: None, client: None, looked_up: None }
+        Self { target, at: None, client: None, resolved: None }
     }
 
-    /// Where to send; none while the server cannot be found. Its going and its coming are logged.
+    /// The client to send with; none while the server's name has no address.
     fn client(&mut self) -> Option<&StatsdClient> {
-        if self.looked_up.is_none_or(|then| then.elapsed() >= RESOLVE_AGE) {
-            let first = self.looked_up.replace(Instant::now()).is_none();
+        if self.resolved.is_none_or(|then| then.elapsed() >= RESOLVE_AGE) {
+            let first = self.resolved.replace(Instant::now()).is_none();
             match self.target.resolve().and_then(|at| self.connect(at)) {
                 Ok(()) => {}
-                // The address that it had is better than none.
-                Err(error) if first => {
-                    tracing::warn!(server = %self.target, %error, "StatsD is not found; numbers are sent when it is");
+                // An earlier address stays in use.
+                Err(error) if first => tracing::warn!(
+                    server = %self.target, %error,
+                    "the StatsD server of jails.monitoring_addr has no address; the name is resolved again each minute"
+                ),
+                Err(error) => {
+                    tracing::debug!(server = %self.target, %error, "the StatsD server has no address");
                 }
-                Err(error) => tracing::debug!(server = %self.target, %error, "StatsD is not found"),
             }
         }
         self.client.as_ref()
@@ -308,35 +260,29 @@ impl Link {
         let sink = BufferedUdpMetricSink::with_capacity(at, socket, PACKET);
         self.client = Some(StatsdClient::from_sink(PREFIX, sink.map_err(io::Error::other)?));
         self.at = Some(at);
-        tracing::info!(server = %self.target, address = %at, "numbers are sent to StatsD");
+        tracing::info!(server = %self.target, address = %at, "metrics are sent to StatsD");
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::samples::CAPACITY;
     use super::super::table::Family;
     use super::*;
 
-    fn spread(spans: &[(u64, u64)]) -> Histogram {
-        let mut spread = Histogram::new(5, 36).unwrap();
-        for (micros, count) in spans {
-            spread.add(*micros, *count).unwrap();
-        }
-        spread
-    }
-
     #[test]
-    fn what_has_changed_is_sent_once() {
-        let (numbers, mut sent) = (Numbers::new(), Sent::default());
+    fn a_change_is_sent_once() {
+        let (numbers, mut sent) = (Numbers::new(), SentValues::default());
+        numbers.keep_samples();
         assert_eq!(sent.changes(&numbers), []);
         numbers.count(Family::Calls, 0);
         numbers.count(Family::Calls, 0);
         numbers.change(Family::AddressesBusy, 1);
-        numbers.time(Family::Fetch, 0, Duration::from_micros(20));
+        numbers.time(Family::Fetch, 0, Duration::from_nanos(20_003));
         let lines = [
             Line::Count("calls.ok".into(), 2),
-            Line::Spans("fetch".into(), 0.02, 1, 1.0),
+            Line::Timing("fetch".into(), 0.020003, 1.0),
             Line::Level("address.busy".into(), 1),
         ];
         assert_eq!(sent.changes(&numbers), lines);
@@ -348,34 +294,38 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_sent_one_by_one_while_they_are_few() {
-        let (before, now) = (spread(&[(5, 1)]), spread(&[(5, 3), (20, 1)]));
-        assert_eq!(sample(&now, &before), [(0.005, 2, 1.0), (0.02, 1, 1.0)]);
-        assert_eq!(sample(&now, &now), []);
+    fn of_very_many_timings_the_lines_have_a_rate_that_makes_up_for_the_rest() {
+        let (numbers, mut sent) = (Numbers::new(), SentValues::default());
+        numbers.keep_samples();
+        for nanos in 1..=4 * CAPACITY as u64 {
+            numbers.time(Family::Build, 0, Duration::from_nanos(nanos));
+        }
+        let lines = sent.changes(&numbers);
+        assert_eq!(lines.len(), CAPACITY);
+        for line in lines {
+            let Line::Timing(_, millis, rate) = line else { panic!("{line:?}") };
+            assert_eq!(rate, 0.25);
+            assert!(millis > 0.0 && millis <= 4.0 * CAPACITY as f64 / 1e6, "{millis}");
+        }
     }
 
     #[test]
-    fn of_very_many_spans_each_length_has_its_share_and_the_rate_makes_up_for_the_rest() {
-        let now = spread(&[(1, 60_000), (2, 30_000), (3, 9_999), (30, 1)]);
-        let taken = sample(&now, &spread(&[]));
-        let lines: u64 = taken.iter().map(|(_, count, _)| count).sum();
-        assert_eq!(lines, SPANS);
-        assert_eq!(taken[0], (0.001, 600, 0.01));
-        assert_eq!(taken[1], (0.002, 300, 0.01));
-        let told: f64 = taken.iter().map(|(_, count, rate)| *count as f64 / rate).sum();
-        assert_eq!(told.round(), 100_000.0);
+    fn a_timer_keeps_no_samples_while_nothing_is_sent() {
+        let (numbers, mut sent) = (Numbers::new(), SentValues::default());
+        numbers.time(Family::Fetch, 0, Duration::from_millis(1));
+        assert_eq!(sent.changes(&numbers), []);
     }
 
     #[test]
-    fn a_name_that_is_not_known_is_asked_for_again_after_a_while_and_not_before() {
-        let mut link = Link::new("no-such-host.invalid".parse().unwrap());
-        assert!(link.client().is_none());
-        let asked = link.looked_up;
-        assert!(link.client().is_none());
-        assert_eq!(link.looked_up, asked);
-        // The host has come up meanwhile.
-        link.target = "127.0.0.1".parse().unwrap();
-        link.looked_up = Instant::now().checked_sub(RESOLVE_AGE);
-        assert!(link.client().is_some());
+    fn a_name_without_an_address_is_resolved_again_after_a_minute_and_not_before() {
+        let mut connection = Connection::new("no-such-host.invalid".parse().unwrap());
+        assert!(connection.client().is_none());
+        let resolved = connection.resolved;
+        assert!(connection.client().is_none());
+        assert_eq!(connection.resolved, resolved);
+        // The name has got an address meanwhile.
+        connection.target = "127.0.0.1".parse().unwrap();
+        connection.resolved = Instant::now().checked_sub(RESOLVE_AGE);
+        assert!(connection.client().is_some());
     }
 }

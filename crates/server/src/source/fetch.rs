@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fetch_job::{FailureCode, FetchAnswer, FetchFailure, FetchJob, Fetched, Mirror, Origin};
 use island::{
-    Bind, Disk, Ending, Islands, Label, Limits, Outcome, Program, Purpose, Rights, Spec,
+    Bind, Disk, Ending, Islands, Label, Limits, Outcome, Program, Purpose, Rights, Setup, Spec,
     StartError, ToolRights,
 };
 
@@ -178,30 +178,30 @@ impl Fetcher {
         let path = format!("PATH={}/bin:/usr/local/bin:/usr/bin:/bin", self.goroot.display());
         let goroot = format!("GOROOT={}", self.goroot.display());
         // The go command ends soon: a seventh of its time goes into memory that it could as well leave.
-        let memory = format!("GOMEMLIMIT={}", self.limits.memory / 2);
+        let memory = format!("GOMEMLIMIT={}", self.limits.resources.memory / 2);
         let mut env = vec![path, goroot, "GOGC=400".to_owned(), memory];
         env.extend(["HOME=/tmp", "TMPDIR=/tmp", "XDG_CONFIG_HOME=/config"].map(str::to_owned));
         env.extend(self.env.iter().cloned());
-        let mut limits = self.limits.clone();
-        limits.processes = PROCESSES;
-        limits.output = ANSWER_BYTES;
+        let Limits { mut resources, mut bounds } = self.limits.clone();
+        resources.processes = PROCESSES;
+        bounds.output = ANSWER_BYTES;
         let folders = vec![scratch.path().to_owned()];
-        limits.disk = Some(Disk { folders, bytes: self.size.saturating_mul(2) });
+        resources.disk = Some(Disk { folders, bytes: self.size.saturating_mul(2) });
+        let rights = Rights::Tool(ToolRights {
+            purpose: Purpose::Fetch,
+            binds,
+            overlay: None,
+            background: false,
+        });
         Spec {
-            rights: Rights::Tool(ToolRights {
-                purpose: Purpose::Fetch,
-                binds,
-                overlay: None,
-                background: false,
-            }),
+            setup: Setup { rights, resources, address: None },
+            bounds,
             program: Program::Path(PROGRAM.into()),
             args: vec!["sky-island".into(), "fetch-worker".into()],
             env,
             folder: "/tmp".into(),
             stdin,
             arguments: None,
-            limits,
-            address: None,
             label: Label { module: Some(want.path.as_str().into()), call: None },
         }
     }
@@ -214,7 +214,7 @@ impl Fetcher {
         match outcome.ending {
             Ending::Exited(0) => serde_json::from_slice(&outcome.stdout)
                 .map_err(|e| SourceError::Broke(format!("its answer cannot be read: {e}"))),
-            Ending::Deadline => Err(SourceError::Deadline(self.limits.deadline)),
+            Ending::Deadline => Err(SourceError::Deadline(self.limits.bounds.deadline)),
             Ending::Stopped => Err(SourceError::Stopped),
             Ending::Disk => Err(SourceError::Failed(FetchFailure {
                 code: FailureCode::TooLarge,
@@ -224,7 +224,7 @@ impl Fetcher {
                 code: FailureCode::TooLarge,
                 detail: format!(
                     "the source needs more than {} bytes of memory",
-                    self.limits.memory
+                    self.limits.resources.memory
                 ),
             })),
             other => Err(SourceError::Broke(format!("{other:?}: {}", complaint()))),

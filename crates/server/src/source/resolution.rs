@@ -59,6 +59,11 @@ impl Resolutions {
         *self.expiration.lock() = expiration;
     }
 
+    #[cfg(test)]
+    pub(super) fn expiration(&self) -> Duration {
+        *self.expiration.lock()
+    }
+
     pub(super) fn get(&self, want: &PackageRequest) -> VersionMeaning {
         let known = self.known.lock().get(&key(want)).cloned();
         let Some(known) = known else { return VersionMeaning::Unknown };

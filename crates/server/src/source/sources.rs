@@ -108,6 +108,14 @@ impl Sources {
         *self.bounds.lock() = bounds;
     }
 
+    /// The fetcher and the bounds, as the next fetch and purge have them.
+    #[cfg(test)]
+    pub(crate) fn in_force(&self) -> (Arc<Fetcher>, SourcesBounds) {
+        let (size, keep) = self.store.bounds();
+        let (expiration, wait) = (self.resolutions.expiration(), self.bounds.lock().wait);
+        (self.fetcher.load_full(), SourcesBounds { size, expiration, keep, wait })
+    }
+
     /// The checkout of what is wanted. `bust` looks the version up and fetches anew.
     pub async fn find(
         self: &Arc<Self>,

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use island::FolderOwner;
 use uuid::Uuid;
 
 /// Two folders of a state directory: `scratch` for what is being made, `trash` for what is to be deleted. Both are
@@ -102,11 +103,13 @@ impl Scratch {
         &self.path
     }
 
-    /// Makes a folder in it that belongs to `owner`, the host's id of an island's user.
-    pub fn folder(&self, name: &str, owner: Option<u32>) -> io::Result<PathBuf> {
+    /// Makes a folder in it that belongs to `owner`, or to the server where there is none.
+    pub fn folder(&self, name: &str, owner: Option<FolderOwner>) -> io::Result<PathBuf> {
         let path = self.path.join(name);
         std::fs::create_dir(&path)?;
-        std::os::unix::fs::chown(&path, owner, owner)?;
+        if let Some(owner) = owner {
+            owner.take(&path)?;
+        }
         Ok(path)
     }
 

@@ -53,6 +53,13 @@ impl Access {
         Ok(())
     }
 
+    /// Whether this token in this header opens the admin API.
+    #[cfg(test)]
+    pub(crate) fn admits(&self, header: &'static str, token: &'static str) -> bool {
+        let header = (HeaderName::from_static(header), axum::http::HeaderValue::from_static(token));
+        self.is_open_to(&HeaderMap::from_iter([header]))
+    }
+
     /// Whether a request has the token.
     pub(super) fn is_open_to(&self, headers: &HeaderMap) -> bool {
         let lock = self.lock.read().clone();

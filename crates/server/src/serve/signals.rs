@@ -1,27 +1,27 @@
-//! What the server is told by signals, caught from the moment that this is made: none of them ends the program by itself.
+//! Signals to the server. From the moment that [`Signals`] is made, none of them ends the program by itself.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal means.
+/// What a signal makes the server do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// SIGTERM or SIGINT: end in order; the second time, at once.
     Stop,
-    /// SIGHUP: read again what can change.
+    /// SIGHUP: read the configuration and the certificate again.
     Reload,
-    /// SIGUSR2: make place for the program that is installed now, which gets the sockets.
+    /// SIGUSR2: hand the sockets over to the program that is installed now, and end.
     HandOver,
 }
 
-/// Who gives orders.
+/// The signals that the server obeys.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
-    pass_on: Signal,
+    hand_over: Signal,
 }
 
 impl Signals {
@@ -31,21 +31,21 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
-            pass_on: signal(SignalKind::user_defined2())?,
+            hand_over: signal(SignalKind::user_defined2())?,
         })
     }
 
-    /// The next order.
+    /// Waits for the next signal.
     pub async fn next(&mut self) -> Action {
         tokio::select! {
             _ = self.terminate.recv() => Action::Stop,
             _ = self.interrupt.recv() => Action::Stop,
             _ = self.hangup.recv() => Action::Reload,
-            _ = self.pass_on.recv() => Action::HandOver,
+            _ = self.hand_over.recv() => Action::HandOver,
         }
     }
 
-    /// Resolves when the next one is to stop; others are of no use any more.
+    /// Waits for a signal to stop, and ignores the others.
     pub(super) async fn stop(&mut self) {
         while self.next().await != Action::Stop {}
     }

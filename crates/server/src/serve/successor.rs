@@ -1,4 +1,4 @@
-//! The program that takes over when a server makes place, and whether it could.
+//! The program that takes over when a server hands its sockets over, and whether it could start.
 
 use std::path::PathBuf;
 
@@ -9,19 +9,19 @@ use crate::config::ConfigError;
 use crate::config::Inputs;
 use crate::listen::{Tls, TlsError};
 
-/// What takes over: the program that is in this one's place by then, with this one's arguments.
+/// The program that takes over: the one that is then at the path of this one, with the arguments of this one.
 #[derive(Clone, Debug)]
 pub struct Successor {
-    /// Where it is.
+    /// The path of the program.
     pub program: PathBuf,
-    /// Where it gets its configuration from.
+    /// The inputs of its configuration.
     pub inputs: Inputs,
 }
 
-/// Why it could not.
+/// Why the successor could not start.
 #[derive(Debug, thiserror::Error)]
 enum CannotStart {
-    #[error("{0} cannot be run")]
+    #[error("{0} cannot be run; install the program there")]
     Program(PathBuf, #[source] std::io::Error),
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -30,16 +30,20 @@ enum CannotStart {
 }
 
 impl Successor {
-    /// Whether it could start, as far as that can be told from here; if not the log says why, and the server goes on.
+    /// Whether the successor could start, as far as this process can tell. Where it could not, the log says why.
     pub(super) fn could_start(&self) -> bool {
-        let found = self.look();
-        if let Err(unfit) = &found {
-            tracing::error!(reason = chain(unfit), "nobody can take over; the server goes on");
+        let checked = self.check();
+        if let Err(error) = &checked {
+            let reason = chain(error);
+            tracing::error!(
+                reason,
+                "no hand-over: the new program could not start; the server goes on"
+            );
         }
-        found.is_ok()
+        checked.is_ok()
     }
 
-    fn look(&self) -> Result<(), CannotStart> {
+    fn check(&self) -> Result<(), CannotStart> {
         access(&self.program, AccessFlags::X_OK)
             .map_err(|error| CannotStart::Program(self.program.clone(), error.into()))?;
         let settings = self.inputs.read()?;

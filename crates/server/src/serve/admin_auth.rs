@@ -1,15 +1,15 @@
-//! The way into the admin API, and what it shows of the configuration.
+//! Who may use the admin API, and the configuration as the admin API shows it.
 
 use std::path::{Path, PathBuf};
 
-use super::StartupError;
+use super::error::StartupError;
 use crate::config::Config;
 use crate::config::Settings;
 use crate::http::Access;
 use crate::http::Setting;
 use crate::state::{AdminToken, admin_token};
 
-/// The way in, as the configuration says now.
+/// The token and the header that open the admin API, as the configuration says now.
 #[derive(Clone)]
 pub(super) struct AdminAuth {
     pub(super) access: Access,
@@ -17,14 +17,14 @@ pub(super) struct AdminAuth {
 }
 
 impl AdminAuth {
-    /// By the configured token, or by one that the first start writes into the state directory and every one uses.
+    /// Takes the configured token, or the one in the state directory, which the first start makes.
     pub(super) fn open(config: &Config, state: &Path) -> Result<Self, StartupError> {
         let token = token(config, state)?;
         let access = Access::new(config.admin_token_header.as_deref(), &token)?;
         Ok(Self { access, state: state.to_owned() })
     }
 
-    /// Has another token or header count from the next request on. Where that cannot be, the old ones do.
+    /// Takes another token and header from the next request on. Where that fails, the old ones stay.
     pub(super) fn change(&self, config: &Config) -> Result<(), StartupError> {
         let token = token(config, &self.state)?;
         Ok(self.access.change(config.admin_token_header.as_deref(), &token)?)
@@ -36,12 +36,13 @@ fn token(config: &Config, state: &Path) -> Result<String, StartupError> {
         return Ok(token.clone());
     }
     let AdminToken { text, path, is_new } = admin_token(state)?;
-    let what = if is_new { "was made and written" } else { "lies" };
-    tracing::info!(path = %path.display(), "the admin API's token {what} there, for none is configured");
+    let what = if is_new { "made and written to" } else { "read from" };
+    let path = path.display();
+    tracing::info!(%path, "admin_api_token is not set: the token of the admin API was {what} {path}");
     Ok(text)
 }
 
-/// What operators see of the configuration.
+/// All keys as the admin API shows them.
 pub(super) fn shown(settings: &Settings) -> Vec<Setting> {
     let shown = |entry: crate::config::Entry| Setting {
         key: entry.key.to_owned(),

@@ -1,12 +1,13 @@
-//! What fetches and builds are made with, as the configuration says: at the start, and again when it changes.
+//! Makes the parts that fetch and build as the configuration says: at the start, and again when it changes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use island::{Islands, Limits};
+use island::{Bounds, Islands, Limits, Resources};
 
-use super::StartupError;
+use super::error::StartupError;
+use crate::calls::CallPolicy;
 use crate::compile::Compiler;
 use crate::compile::GoCache;
 use crate::compile::Toolchain;
@@ -17,7 +18,7 @@ use crate::source::{Sources, SourcesBounds, SourcesOptions};
 use crate::store::Store;
 use crate::store::Trash;
 
-/// The environment that the go command and certificates are configured by.
+/// The variables of the server's environment that configure the go command and certificates on fetch islands.
 const PASSED_ON: [&str; 16] = [
     "GOPROXY",
     "GONOPROXY",
@@ -37,12 +38,12 @@ const PASSED_ON: [&str; 16] = [
     "SSL_CERT_DIR",
 ];
 
-/// What stays as it is while the server runs.
+/// What the parts are made from that stays as it is while the server runs.
 pub(super) struct PartsFactory {
     pub(super) state: PathBuf,
     pub(super) islands: Islands,
     pub(super) trash: Arc<Trash>,
-    /// Our own program.
+    /// The path of the running program.
     pub(super) program: PathBuf,
     pub(super) toolchain: Toolchain,
 }
@@ -97,6 +98,15 @@ impl PartsFactory {
     }
 }
 
+/// What calls may use and how long they may wait, as the configuration says.
+pub(super) fn call_policy(config: &Config) -> CallPolicy {
+    CallPolicy {
+        limits: config.function_limits(),
+        queue_wait: config.limits.queue_wait.get(),
+        timeout: config.call_timeout(),
+    }
+}
+
 pub(super) fn sources_bounds(config: &Config) -> SourcesBounds {
     SourcesBounds {
         size: config.limits.checkout_cache.get(),
@@ -107,7 +117,8 @@ pub(super) fn sources_bounds(config: &Config) -> SourcesBounds {
 }
 
 fn tool_limits(deadline: Duration, memory: u64) -> Limits {
-    Limits { deadline, memory, processes: 0, output: 0, tmp: 0, disk: None }
+    let resources = Resources { memory, processes: 0, processor_time: None, tmp: 0, disk: None };
+    Limits { resources, bounds: Bounds { deadline, output: 0 } }
 }
 
 fn fetch_environment(config: &Config) -> Vec<String> {
@@ -126,7 +137,7 @@ fn fetch_environment(config: &Config) -> Vec<String> {
         .collect()
 }
 
-/// The files and folders that the environment names for certificates, where islands do not see them anyway.
+/// The files and folders of certificates that the environment names, without those below folders that islands have anyway.
 fn certificates() -> Vec<PathBuf> {
     let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().filter_map(std::env::var_os);
     let seen =
