@@ -246,7 +246,7 @@ impl Launcher {
         {
             match zygote.serve(&request.id, fork, fds) {
                 Ok(()) => return Ok(()),
-                Err(_) => zygote.release(),
+                Err(_) => zygote.abandon(),
             }
         }
         let mut zygote = self.maker.zygote(request)?;

@@ -262,8 +262,12 @@ impl Linux {
         let request = exec_request(spec, program);
         let fds: Vec<_> = stdio.descriptors().chain(file).map(|fd| fd.as_raw_fd()).collect();
         // An island whose set-up failed has closed its end. Its exit, awaited below, tells why.
-        let sent = prepared.send(&request, &fds);
+        let sent = prepared.send(&request, &fds).await;
         if let Err(error) = &sent {
+            if error.kind() == std::io::ErrorKind::TimedOut {
+                // An island that does not read would not end by itself.
+                self.kill(&prepared.id);
+            }
             tracing::debug!(island = %prepared.id, %error, "the program could not be sent to the island");
         }
         let id = prepared.id.clone();

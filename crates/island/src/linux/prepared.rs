@@ -4,7 +4,7 @@
 //! reverse.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -16,11 +16,13 @@ use crate::backend::{Exit, StartError};
 use crate::id::IslandId;
 use crate::launcher::client::LauncherClient;
 use crate::launcher::uids::Uid;
-use crate::launcher::wire::{self, ExecRequest, Incoming};
+use crate::launcher::wire::{self, ExecRequest, Incoming, Outgoing};
 use crate::linux::protocol::{IslandRequest, MADE};
 
 /// How long a launcher may take to make an island with an address.
 const MADE_WAIT: Duration = Duration::from_secs(10);
+/// How long an island may take to read the request that names its program.
+const READ_WAIT: Duration = Duration::from_secs(10);
 
 /// Why an island that a launcher was asked for never ran its program.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,9 @@ pub(super) enum PrepareError {
     /// The launcher takes too long.
     #[error("the launcher did not make the island within {MADE_WAIT:?}")]
     Late,
+    /// The island takes too long.
+    #[error("the island did not read its program within {READ_WAIT:?}")]
+    NotRead,
     /// The island has ended too early.
     #[error("the island ended before it had a network")]
     NoNetwork,
@@ -94,9 +99,20 @@ impl Prepared {
         }
     }
 
-    /// Sends the request that names the program, with the program's descriptors.
-    pub(super) fn send(&self, request: &ExecRequest, fds: &[i32]) -> io::Result<()> {
-        wire::send(self.control.as_raw_fd(), request, fds)
+    /// Sends the request that names the program, with the program's descriptors. Most requests fit into
+    /// the socket's buffer at once. A longer one waits, for a limited time, until the island reads.
+    pub(super) async fn send(&self, request: &ExecRequest, fds: &[RawFd]) -> io::Result<()> {
+        let mut outgoing = Outgoing::new(request, fds)?;
+        match outgoing.advance_now(self.control.as_raw_fd()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            sent => return sent,
+        }
+        // SAFETY: the borrowed descriptor is `self.control`, which stays open, and the same, for longer
+        // than the AsyncFd lives.
+        let control = unsafe { AsyncFd::register(self.control.as_fd()) }?;
+        let advance = |socket: &BorrowedFd<'_>| outgoing.advance_now(socket.as_raw_fd());
+        let sent = timeout(READ_WAIT, control.async_io(Interest::WRITABLE, advance)).await;
+        sent.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, PrepareError::NotRead)))
     }
 
     /// Waits for the end of the island. `unsent` is the error of [`Prepared::send`], if it failed.
@@ -133,5 +149,37 @@ pub(super) async fn end_of(
     match end.await {
         Ok(end) => end.map_err(StartError::Refused),
         Err(_) => Err(StartError::Launcher("the launcher has lost track of an island".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_island_that_does_not_read_its_program_stops_no_thread_of_the_server() {
+        let (sender, answer) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+            let (control, _far) = wire::pair().unwrap();
+            let small = nix::sys::socket::sockopt::SndBuf;
+            nix::sys::socket::setsockopt(&control, small, &4096).unwrap();
+            let (_sender, exit) = oneshot::channel();
+            let incoming = Incoming::default();
+            let prepared = Prepared { id: IslandId::mint(), control, incoming, exit };
+            let request = ExecRequest {
+                program: None,
+                args: vec!["x".repeat(100_000)],
+                env: Vec::new(),
+                folder: "/".into(),
+            };
+            let sent = runtime.block_on(prepared.send(&request, &[]));
+            let _ = sender.send(sent.map_err(|error| (error.kind(), error.to_string())));
+        });
+        let answer = answer.recv_timeout(Duration::from_secs(5));
+        let sent = answer.expect("the thread goes on");
+        let text = "the island did not read its program within 10s".to_owned();
+        assert_eq!(sent, Err((io::ErrorKind::TimedOut, text)));
     }
 }

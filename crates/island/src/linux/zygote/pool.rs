@@ -3,6 +3,7 @@
 //!
 //! Invariants: a zygote is given an island only while it has none. The user of a zygote's islands
 //! never changes. An idle zygote ends after [`IDLE_TIME`], or when [`MOST_IDLE`] others are idle.
+//! The launcher waits at most [`SEND_WAIT`] for a zygote.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,10 +11,11 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::Pid;
 
-use crate::launcher::wire::{self, Incoming};
+use crate::launcher::wire::{Incoming, Outgoing};
 use crate::linux::cgroup::Cgroup;
 use crate::linux::fork::SharedNumber;
 use crate::linux::protocol::{ForkReport, ForkRequest, ProcessBounds};
@@ -22,6 +24,8 @@ use crate::linux::sys;
 /// How long an idle zygote waits for another island. A new zygote costs about as much as an island
 /// with namespaces of its own.
 const IDLE_TIME: Duration = Duration::from_secs(5);
+/// How long a zygote may take to read a request that does not fit into the socket's buffer.
+const SEND_WAIT: Duration = Duration::from_millis(250);
 /// The most idle zygotes.
 const MOST_IDLE: usize = 64;
 
@@ -180,7 +184,7 @@ impl Zygote {
         fds: &[OwnedFd],
     ) -> io::Result<()> {
         let fds: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
-        wire::send(self.socket.as_raw_fd(), request, &fds)?;
+        send_soon(&self.socket, Outgoing::new(request, &fds)?)?;
         self.status = ZygoteStatus::Serves(id.to_owned());
         Ok(())
     }
@@ -252,6 +256,12 @@ impl Zygote {
         Some((id, remains))
     }
 
+    /// Kills a zygote that could not be sent an island: it may hold a part of the request.
+    pub(crate) fn abandon(&mut self) {
+        sys::kill_pidfd(self.pidfd.as_fd());
+        self.status = ZygoteStatus::Ends;
+    }
+
     /// Has the zygote end.
     pub(crate) fn release(&mut self) {
         // A process that was just forked may hold a copy of the socket, which would outlive a
@@ -261,13 +271,59 @@ impl Zygote {
     }
 }
 
+/// Sends a message within [`SEND_WAIT`]. A socket's buffer takes most messages at once.
+fn send_soon(socket: &OwnedFd, mut message: Outgoing) -> io::Result<()> {
+    let until = Instant::now() + SEND_WAIT;
+    loop {
+        match message.advance_now(socket.as_raw_fd()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            sent => return sent,
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let mut room = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+        match poll(&mut room, PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO)) {
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::backend::Exit;
+    use crate::launcher::wire;
 
     const BOUNDS: ProcessBounds =
         ProcessBounds { memory: 0, processes: 0, tmp: 0, files: 0, file_size: 0 };
+
+    #[test]
+    fn a_zygote_that_does_not_read_stops_its_launcher_for_a_moment_at_most() {
+        let (sender, answer) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let pid = Pid::this();
+            let pidfd = sys::open_process(pid.as_raw()).unwrap();
+            let (near, _far) = wire::pair().unwrap();
+            nix::sys::socket::setsockopt(&near, nix::sys::socket::sockopt::SndBuf, &4096).unwrap();
+            let island = SharedNumber::new().unwrap();
+            let mut zygote = Zygote::new((pid, pidfd), near, None, (None, BOUNDS), island);
+            let go = crate::launcher::wire::ExecRequest {
+                program: None,
+                args: vec!["x".repeat(100_000)],
+                env: Vec::new(),
+                folder: "/".into(),
+            };
+            let (control, _) = wire::pair().unwrap();
+            let served = zygote.serve("si_1", &ForkRequest { go: Some(go) }, &[control]);
+            let _ = sender.send((served.map_err(|error| error.kind()), zygote.island()));
+        });
+        let answer = answer.recv_timeout(Duration::from_secs(5));
+        let (served, island) = answer.expect("the launcher goes on");
+        assert_eq!((served, island), (Err(io::ErrorKind::TimedOut), None));
+    }
 
     #[test]
     fn a_zygote_that_was_killed_gets_no_other_island_although_it_reported_that_it_is_free() {
