@@ -27,7 +27,7 @@ pub(super) fn fetch() -> ExitCode {
 pub(super) fn build() -> ExitCode {
     let mut recipe = Vec::new();
     let read = std::io::stdin().read_to_end(&mut recipe).map_err(Into::into);
-    match read.and_then(|_| server::compile::follow(&recipe)) {
+    match read.and_then(|_| server::compile::replay(&recipe)) {
         Ok(code) => {
             let code = code.and_then(|code| u8::try_from(code).ok());
             ExitCode::from(code.unwrap_or(status::OURS))

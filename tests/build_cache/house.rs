@@ -72,6 +72,8 @@ pub struct Setup {
     pub program: PathBuf,
     /// Bytes that a build may leave.
     pub size: u64,
+    /// Whether known builds are replayed without the go command.
+    pub replay: bool,
 }
 
 /// What all houses share: a backend, a repository, our own program, and layers made before the first test.
@@ -150,7 +152,7 @@ impl Site {
     /// What is usual in a house.
     pub fn setup(&self, way: Way) -> Setup {
         let (toolchain, program) = (self.toolchain.clone(), self.program());
-        Setup { way, toolchain, program, size: ROOM }
+        Setup { way, toolchain, program, size: ROOM, replay: true }
     }
 
     pub fn house(&self, way: Way) -> House<'_> {
@@ -167,7 +169,7 @@ impl Site {
     }
 
     fn open(&self, state: PathBuf, setup: Setup) -> House<'_> {
-        let Setup { way, toolchain, program, size } = setup;
+        let Setup { way, toolchain, program, size, replay } = setup;
         fs::create_dir_all(&state).expect("a state directory");
         let overlays = way == Way::Mount && self.backend.capabilities().overlays;
         let watched = Arc::new(Watched::new(self.backend.clone(), overlays, self.overheard));
@@ -207,6 +209,7 @@ impl Site {
             toolchain: toolchain.clone(),
             limits: limits(),
             size,
+            replay,
         };
         let cache = GoCache::new(store("gocache"), &toolchain);
         let options = BuilderOptions { store: store("artifacts"), builds: 2, wait: LONG };
@@ -239,11 +242,32 @@ pub struct House<'a> {
 
 impl House<'_> {
     /// The same state directory, with what is usual.
-    pub fn reopened(mut self, way: Way) -> Self {
+    pub fn reopened(self, way: Way) -> Self {
+        let setup = self.site.setup(way);
+        self.refurnished(setup)
+    }
+
+    /// The same state directory, with something else.
+    pub fn refurnished(mut self, setup: Setup) -> Self {
         let folder = self.folder.take();
         let (site, state) = (self.site, self.state.clone());
         drop(self);
-        House { folder, ..site.open(state, site.setup(way)) }
+        House { folder, ..site.open(state, setup) }
+    }
+
+    /// Finds the program of a call on a runtime of one thread. Returns how often another task had its turn meanwhile.
+    pub fn turns_of_others(&self, call: &str, turn: Duration) -> u32 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let mut find = std::pin::pin!(find(self.sources.clone(), self.builder.clone(), call));
+            let mut turns = 0;
+            loop {
+                match tokio::time::timeout(turn, &mut find).await {
+                    Ok(built) => break built.map(|_| turns).expect("an artifact"),
+                    Err(_) => turns += 1,
+                }
+            }
+        })
     }
 
     pub fn state(&self, name: &str) -> PathBuf {

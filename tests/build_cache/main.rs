@@ -2,6 +2,8 @@
 //! must make the same of the same, and neither may change a layer below.
 
 mod house;
+mod releases;
+mod slow_disk;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -30,7 +32,7 @@ const ONCE: &str = "what an earlier call compiled is not compiled again";
 const RECIPE: &str = "functions of a known module are compiled without the go command";
 /// What a toolchain that is old itself can be tried for.
 const OLD: &str = "an old go command builds in the checkout's own cache";
-const TESTS: [(&str, fn(&Site)); 14] = [
+const TESTS: [(&str, fn(&Site)); 17] = [
     ("the same calls are the same programs both ways", same),
     (ONCE, once),
     (RECIPE, recipe),
@@ -43,6 +45,9 @@ const TESTS: [(&str, fn(&Site)); 14] = [
     ("many new calls at once share the layers", crowd),
     ("a build that fills the disk leaves an empty layer", full),
     ("a cache program that fails is nobody's fault but ours", broken),
+    ("replayed programs of the last three Go releases are the go command's", releases::replayed),
+    ("without go.replay the go command makes every program", releases::not_replayed),
+    ("a look-up that waits for the disk holds up no other task", slow_disk::look_up),
     (OLD, old),
     ("an ordinary user's second build finds the first one's work as well", as_another),
 ];
@@ -269,7 +274,7 @@ fn full(site: &Site) {
     for way in WAYS {
         let house = site.furnish(Setup { size: LITTLE, ..site.setup(way) });
         let error = house.try_build("Add(1, 1)").err().expect("a megabyte is too little");
-        assert!(matches!(*error, BuildError::Size), "{way:?}: {error:?}");
+        assert!(matches!(*error, BuildError::Size(_)), "{way:?}: {error:?}");
         let mut left = listing(&house.state("checkouts"));
         left.retain(|file, _| is_cached(file));
         assert!(left.is_empty(), "{way:?}: {:?}", left.keys());

@@ -192,6 +192,7 @@ fn parts(
         toolchain: toolchain.clone(),
         limits: limits(),
         size: ROOM,
+        replay: true,
     };
     let cache = GoCache::new(store("gocache"), toolchain);
     let options = BuilderOptions { store: store("artifacts"), builds: 2, wait: LONG };

@@ -9,8 +9,9 @@ const MAX_FILES: usize = 500_000;
 /// stat(2) counts in blocks of this many bytes.
 const BLOCK: u64 = 512;
 
-/// The bytes of the files below a folder, following no link; `u64::MAX` when there are too many to count, or when a
-/// folder lies deeper than a path can say. A folder that may not be read counts as `hidden` bytes.
+/// The bytes of the files below a folder, following no link; `u64::MAX` when there are too many to
+/// count, or when a folder lies deeper than a path can say. A folder that may not be read counts as
+/// `hidden` bytes.
 pub fn usage(folder: &Path, hidden: u64) -> u64 {
     let (mut total, mut files) = (0u64, 0);
     let mut folders = vec![folder.to_owned()];

@@ -1,4 +1,5 @@
-//! One flight a key: work that many want at once is done once, and goes on when those who want it have left.
+//! One flight a key: work that many want at once is done once, and goes on when those who want it
+//! have left.
 
 use std::collections::HashMap;
 use std::future::Future;

@@ -1,7 +1,8 @@
 //! What the server asks of a fetch island, and what comes back: one JSON value each way.
 //!
-//! The worker that answers runs inside the island, where a stranger's bytes are parsed. So the server trusts no
-//! field of an [`FetchAnswer`] until it has been through the same constructors as a client's request.
+//! The worker that answers runs inside the island, where a stranger's bytes are parsed. So the
+//! server trusts no field of an [`FetchAnswer`] until it has been through the same constructors as
+//! a client's request.
 
 use std::path::PathBuf;
 
@@ -18,8 +19,8 @@ pub enum Origin {
     Proxy,
 }
 
-/// A rule that sends every module path below `prefix` to a git mirror: `prefix/rest` is fetched from `target/rest.git`
-/// (or `target/rest` where the target is a folder that has no such `.git`).
+/// A rule that sends every module path below `prefix` to a git mirror: `prefix/rest` is fetched
+/// from `target/rest.git` (or `target/rest` where the target is a folder that has no such `.git`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mirror {
@@ -42,7 +43,8 @@ pub struct FetchJob {
     pub origins: Vec<Origin>,
     /// The first rule whose prefix matches wins.
     pub mirrors: Vec<Mirror>,
-    /// Revisions whose checkout the server still has: when the version resolves to one of them nothing is fetched.
+    /// Revisions whose checkout the server still has: when the version resolves to one of them
+    /// nothing is fetched.
     pub have: Vec<String>,
     /// An empty folder to write `src/`, `deps/` and `overlay/` into. Scratch files go to `$TMPDIR`.
     pub dest: PathBuf,
@@ -76,7 +78,8 @@ pub struct Fetched {
     pub origin: Origin,
     /// The path that the module gives itself in go.mod, or the one it was asked for by.
     pub module_path: String,
-    /// The folder of the module's go.mod below `src/`, with `/` between elements; empty for `src/` itself.
+    /// The folder of the module's go.mod below `src/`, with `/` between elements; empty for `src/`
+    /// itself.
     pub module_dir: String,
     /// The import path of the package as its module knows it.
     pub import_path: String,

@@ -1,4 +1,5 @@
-//! What a repository advertises: its abilities and its references, in both versions of git's protocol.
+//! What a repository advertises: its abilities and its references, in both versions of git's
+//! protocol.
 //!
 //! Pure parsing of a stranger's packets: whatever they hold, the outcome is a value or an error.
 
@@ -6,11 +7,12 @@ use std::io;
 
 use git2::Oid;
 
-use super::pkt::{Pkt, PktReader};
+use super::pkt::{Packet, PacketReader};
 use super::refs::Ref;
-use super::smart::{SmartError, refusal};
+use super::smart_error::{SmartError, refusal};
 
-/// More names than this are not listed; the largest public repositories have a few hundred thousand.
+/// More names than this are not listed; the largest public repositories have a few hundred
+/// thousand.
 const MAX_REFS: usize = 1_000_000;
 
 /// How a repository is to be spoken to.
@@ -23,7 +25,7 @@ pub(super) enum Protocol {
 
 /// What a repository says of itself when asked first.
 pub(super) fn advertisement<R: io::Read>(
-    mut packets: PktReader<R>,
+    mut packets: PacketReader<R>,
 ) -> Result<Protocol, SmartError> {
     let mut first = packets.expect()?;
     if first.text().is_some_and(|t| t.starts_with("# service=")) {
@@ -51,7 +53,7 @@ pub(super) fn advertisement<R: io::Read>(
         }
         next = packets.expect()?;
     }
-    if next != Pkt::Flush {
+    if next != Packet::Flush {
         return Err(SmartError::Protocol("its list of references does not end"));
     }
     let has = |cap: &str| caps.split(' ').any(|c| c == cap);
@@ -65,7 +67,7 @@ pub(super) fn advertisement<R: io::Read>(
     Ok(Protocol::V0 { refs, shallow: has("shallow"), any })
 }
 
-fn capabilities<R: io::Read>(mut packets: PktReader<R>) -> Result<Protocol, SmartError> {
+fn capabilities<R: io::Read>(mut packets: PacketReader<R>) -> Result<Protocol, SmartError> {
     let (mut shallow, mut filter, mut sha1, mut fetches) = (false, false, false, false);
     loop {
         let packet = packets.expect()?;
@@ -106,14 +108,14 @@ fn add_v0(refs: &mut Vec<Ref>, oid: Oid, name: &str) -> Result<(), SmartError> {
 }
 
 /// The answer to `ls-refs`.
-pub(super) fn list<R: io::Read>(mut packets: PktReader<R>) -> Result<Vec<Ref>, SmartError> {
+pub(super) fn list<R: io::Read>(mut packets: PacketReader<R>) -> Result<Vec<Ref>, SmartError> {
     let mut refs = Vec::new();
     loop {
         let packet = packets.expect()?;
         let text = match &packet {
-            Pkt::Flush => return Ok(refs),
+            Packet::Flush => return Ok(refs),
             // A name that is not UTF-8 cannot be the one that was asked for.
-            Pkt::Data(_) => match packet.text() {
+            Packet::Data(_) => match packet.text() {
                 Some(text) => text,
                 None => continue,
             },
@@ -157,12 +159,12 @@ mod tests {
     const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
-    fn packets(lines: &[&str]) -> PktReader<io::Cursor<Vec<u8>>> {
+    fn packets(lines: &[&str]) -> PacketReader<io::Cursor<Vec<u8>>> {
         let mut out = Vec::new();
         for text in lines {
             if text.is_empty() { pkt::flush(&mut out) } else { pkt::line(&mut out, text) }
         }
-        PktReader::new(io::Cursor::new(out))
+        PacketReader::new(io::Cursor::new(out))
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The bytes that one fetch may cost: received from the network and unpacked on the disk, in one count.
+//! The bytes that one fetch may cost: received from the network and unpacked on the disk, in one
+//! count.
 //!
-//! Nothing a stranger sends may be written before it was charged here, except by the go command, whose
-//! folders are measured while it runs ([`tree_size`]).
+//! Nothing a stranger sends may be written before it was charged here, except by the go command,
+//! whose folders are measured while it runs ([`tree_size`]).
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -76,7 +77,8 @@ pub(super) fn over_budget(error: &io::Error) -> Option<OverBudget> {
     error.get_ref()?.downcast_ref::<OverBudget>().copied()
 }
 
-/// The bytes below `root`, without following symbolic links; what vanishes meanwhile counts nothing.
+/// The bytes below `root`, without following symbolic links; what vanishes meanwhile counts
+/// nothing.
 pub(super) fn tree_size(root: &Path) -> u64 {
     let mut total = 0u64;
     let mut folders = vec![root.to_path_buf()];

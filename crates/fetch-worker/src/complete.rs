@@ -1,21 +1,21 @@
-//! A checkout made whole: its dependencies in `deps/`, and in `overlay/` the go.mod and go.sum with which it
-//! builds offline and read-only.
+//! A checkout made whole: its dependencies in `deps/`, and in `overlay/` the go.mod and go.sum with
+//! which it builds offline and read-only.
 //!
-//! What must always hold: `src/` is not written to; only what the asked packages import is downloaded; a vendor
-//! folder that is consistent wins and costs no download; each failure says which package it is about.
+//! What must always hold: `src/` is not written to; only what the asked packages import is
+//! downloaded; a vendor folder that is consistent wins and costs no download; each failure says
+//! which package it is about.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fetch_job::FailureCode;
 use serde::Deserialize;
 
-use super::budget::OverBudget;
-use super::gocmd::{GoCommand, GoError, Tools};
+use super::complete_error::CompleteError;
+use super::gocmd::{GoCommand, JobTools};
 use super::modfiles::{ModFiles, lighten};
-use super::module::{self, Layout, LayoutError};
+use super::module::{self, PackageLayout};
 use super::plain;
 use super::scratch::Scratch;
 use super::text::bounded;
@@ -26,51 +26,10 @@ const MAX_SOURCE: u64 = 4 << 20;
 /// How many modules we look up ourselves where a proxy keeps the go command from doing it.
 const MAX_LOOKUPS: usize = 64;
 
-/// Why a checkout cannot be made whole.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum CompleteError {
-    #[error(transparent)]
-    Layout(#[from] LayoutError),
-    #[error("{0} is a program (package main), which cannot be imported")]
-    MainPackage(String),
-    #[error("{0} needs cgo: every file that would fit imports \"C\"")]
-    Cgo(String),
-    #[error("{package} has no file for this platform: {text}")]
-    Platform { package: String, text: String },
-    #[error("it requires Go {needs} or newer, this is Go {running}: {text}")]
-    NewerGo { needs: String, running: String, text: String },
-    #[error("a dependency cannot be downloaded{}: {text}", if *.no_proxy { " (no module proxy configured)" } else { "" })]
-    Unreachable { text: String, no_proxy: bool },
-    #[error("its dependencies cannot be resolved: {0}")]
-    Module(String),
-    #[error("the go command's answer cannot be read: {0}")]
-    FetchAnswer(#[source] serde_json::Error),
-    #[error("a file cannot be written: {0}")]
-    Files(#[from] io::Error),
-    #[error(transparent)]
-    GoCommand(#[from] GoError),
-}
-
-impl CompleteError {
-    pub(super) fn code(&self) -> FailureCode {
-        match self {
-            Self::Layout(LayoutError::GoMod(..)) => FailureCode::Module,
-            Self::Layout(_) => FailureCode::Package,
-            Self::MainPackage(_) => FailureCode::MainPackage,
-            Self::Cgo(_) => FailureCode::Cgo,
-            Self::NewerGo { .. } => FailureCode::NewerGo,
-            Self::Unreachable { .. } => FailureCode::Unreachable,
-            Self::Module(_) | Self::Platform { .. } => FailureCode::Module,
-            Self::GoCommand(GoError::Budget(OverBudget { .. })) => FailureCode::TooLarge,
-            Self::FetchAnswer(_) | Self::Files(_) | Self::GoCommand(_) => FailureCode::Internal,
-        }
-    }
-}
-
 /// What is known of a checkout that is whole.
 #[derive(Debug)]
-pub(super) struct Whole {
-    pub(super) layout: Layout,
+pub(super) struct CompletedCheckout {
+    pub(super) layout: PackageLayout,
     pub(super) package_name: String,
     pub(super) vendored: bool,
     /// Files of the package are left out because they need cgo.
@@ -81,7 +40,7 @@ pub(super) struct Whole {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 #[derive(Default)]
-struct Package {
+struct ListedPackage {
     dir: String,
     import_path: String,
     name: String,
@@ -103,13 +62,13 @@ const FIELDS: &str = "-json=Dir,ImportPath,Name,Standard,DepOnly,GoFiles,Ignored
 
 /// Completes the checkout in `dest/src`, whose top folder is the import path `root`.
 pub(super) fn complete(
-    tools: &Tools<'_>,
+    tools: &JobTools<'_>,
     dest: &Path,
     scratch: &Scratch,
     root: &str,
     import_path: &str,
     imports: &[String],
-) -> Result<Whole, CompleteError> {
+) -> Result<CompletedCheckout, CompleteError> {
     let src = dest.join("src");
     let layout = module::locate(&src, root, import_path)?;
     let mut further = BTreeSet::new();
@@ -118,7 +77,7 @@ pub(super) fn complete(
     }
     let plain = |goroot| plain::package_name(&src, &layout, &further, goroot);
     if let Some(package_name) = tools.goroot().and_then(plain) {
-        return Ok(Whole { layout, package_name, vendored: false, cgo: false });
+        return Ok(CompletedCheckout { layout, package_name, vendored: false, cgo: false });
     }
     let go = tools.go()?;
     let own = pattern(&layout.package_dir);
@@ -129,7 +88,7 @@ pub(super) fn complete(
     let job = Listing { go, dir: src.join(&layout.module_dir), patterns, layout: &layout, within };
     if let Some(packages) = job.vendored()? {
         let (package_name, cgo) = job.judge(&packages)?;
-        return Ok(Whole { layout, package_name, vendored: true, cgo });
+        return Ok(CompletedCheckout { layout, package_name, vendored: true, cgo });
     }
     let files = ModFiles::prepare(&job.dir, &layout, scratch)?;
     let mut packages = job.list(&files)?;
@@ -140,7 +99,7 @@ pub(super) fn complete(
     let (package_name, cgo) = job.judge(&packages)?;
     files.save(&job.dir, &dest.join("overlay"))?;
     lighten(&dest.join("deps"))?;
-    Ok(Whole { layout, package_name, vendored: false, cgo })
+    Ok(CompletedCheckout { layout, package_name, vendored: false, cgo })
 }
 
 fn pattern(folder: &str) -> String {
@@ -152,37 +111,38 @@ struct Listing<'a> {
     go: &'a GoCommand<'a>,
     dir: PathBuf,
     patterns: BTreeSet<String>,
-    layout: &'a Layout,
+    layout: &'a PackageLayout,
     /// The folders that the build will see, by both names that they may have.
     within: Vec<PathBuf>,
 }
 
 impl Listing<'_> {
-    fn run(&self, mode: &[String]) -> Result<(bool, Vec<Package>, String), CompleteError> {
+    fn run(&self, mode: &[String]) -> Result<(bool, Vec<ListedPackage>, String), CompleteError> {
         let mut args = vec!["list".to_owned()];
         args.extend_from_slice(mode);
         args.extend(["-deps", "-e", FIELDS, "--"].map(str::to_owned));
         args.extend(self.patterns.iter().cloned());
         let output = self.go.run(&self.dir, &args)?;
         let packages = serde_json::Deserializer::from_slice(&output.stdout)
-            .into_iter::<Package>()
+            .into_iter::<ListedPackage>()
             .collect::<Result<Vec<_>, _>>()
             .map_err(CompleteError::FetchAnswer)?;
         Ok((output.success, packages, output.stderr))
     }
 
-    /// The packages as the module's own vendor folder has them; `None` where it has none or not all of them.
-    fn vendored(&self) -> Result<Option<Vec<Package>>, CompleteError> {
+    /// The packages as the module's own vendor folder has them; `None` where it has none or not all
+    /// of them.
+    fn vendored(&self) -> Result<Option<Vec<ListedPackage>>, CompleteError> {
         if !self.layout.has_go_mod || !self.dir.join("vendor/modules.txt").is_file() {
             return Ok(None);
         }
         let (success, packages, _) = self.run(&["-mod=vendor".to_owned()])?;
-        let outside = |p: &Package| p.error.is_some() && p.dir.is_empty();
+        let outside = |p: &ListedPackage| p.error.is_some() && p.dir.is_empty();
         let whole = success && !packages.is_empty() && !packages.iter().any(outside);
         Ok(whole.then_some(packages))
     }
 
-    fn list(&self, files: &ModFiles) -> Result<Vec<Package>, CompleteError> {
+    fn list(&self, files: &ModFiles) -> Result<Vec<ListedPackage>, CompleteError> {
         let (success, packages, stderr) = self.run(&files.flags(&self.dir)?)?;
         if success && !packages.is_empty() {
             return Ok(packages);
@@ -203,7 +163,7 @@ impl Listing<'_> {
     }
 
     /// Whether the packages can be built; the name of the asked one.
-    fn judge(&self, packages: &[Package]) -> Result<(String, bool), CompleteError> {
+    fn judge(&self, packages: &[ListedPackage]) -> Result<(String, bool), CompleteError> {
         let asked = packages
             .iter()
             .find(|p| !p.dep_only && p.import_path == self.layout.import_path)
@@ -236,7 +196,7 @@ impl Listing<'_> {
         Ok((asked.name.clone(), cgo))
     }
 
-    fn fault(&self, package: &Package, error: &PackageError) -> CompleteError {
+    fn fault(&self, package: &ListedPackage, error: &PackageError) -> CompleteError {
         let name = || {
             if package.import_path == self.layout.import_path {
                 format!("the package {}", package.import_path)
@@ -289,7 +249,7 @@ fn said(stderr: &str) -> String {
 }
 
 /// Imports for which the go command gave up at a path that the proxy refuses to speak of.
-fn refused_imports(packages: &[Package]) -> Vec<String> {
+fn refused_imports(packages: &[ListedPackage]) -> Vec<String> {
     packages
         .iter()
         .filter(|p| !p.standard && p.go_files.is_empty())

@@ -2,22 +2,23 @@
 
 use std::io;
 
-use super::git::GitError;
-use super::http::{Ask, Http, HttpError};
+use super::git_error::GitError;
+use super::http::{Http, HttpError, HttpRequest};
 use super::locate::{Candidate, RepositoryLocation};
 use super::vanity::{self, VanityError};
 
 /// A page with go-import tags is read this far.
 const MAX_PAGE: u64 = 1 << 20;
 
-/// Asks an import path's host, then the host of the prefix that it names, which must say the same: otherwise
-/// one user of a shared host could speak for all of it.
+/// Asks an import path's host, then the host of the prefix that it names, which must say the same:
+/// otherwise one user of a shared host could speak for all of it.
 pub(super) fn discover(import_path: &str, http: &Http) -> Result<Candidate, GitError> {
     let vanity = |path: &str, source| GitError::Vanity { path: path.to_owned(), source };
     let tag = |asked: &str| {
         let url = format!("https://{asked}?go-get=1");
         let lookup = |source| GitError::Lookup { path: asked.to_owned(), source };
-        let reply = http.send(&Ask { url: &url, body: None, headers: &[] }).map_err(lookup)?;
+        let reply =
+            http.send(&HttpRequest { url: &url, body: None, headers: &[] }).map_err(lookup)?;
         let mut page = Vec::new();
         let read = io::Read::read_to_end(&mut io::Read::take(reply.body, MAX_PAGE), &mut page);
         if let Err(e) = read {

@@ -1,88 +1,29 @@
-//! A checkout from git: find the repository, resolve the version to a commit, fetch that commit alone, write it.
+//! A checkout from git: find the repository, resolve the version to a commit, fetch that commit
+//! alone, write it.
 //!
-//! What must always hold: a revision that the server has costs no pack; a repository in a folder is only read;
-//! no message names a folder of this host or a URL's credentials.
+//! What must always hold: a revision that the server has costs no pack; a repository in a folder is
+//! only read; no message names a folder of this host or a URL's credentials.
 
-use std::io;
 use std::path::Path;
 
-use fetch_job::{FailureCode, FetchJob};
+use fetch_job::FetchJob;
 use git2::{ErrorCode, Oid, Repository};
 
 use super::budget::Budget;
 use super::discover::discover;
-use super::http::{Http, HttpError};
+use super::git_error::GitError;
+use super::http::Http;
 use super::local::{LocalError, LocalRepo};
-use super::locate::{self, Candidate, LocateError, LookupPlan, RepositoryLocation};
+use super::locate::{self, Candidate, LookupPlan, RepositoryLocation};
 use super::module;
-use super::refs::{Meaning, Ref, VersionQuery, major};
+use super::outcome::SourceOutcome;
+use super::refs::{Ref, VersionMatch, VersionQuery, major};
 use super::scratch::Scratch;
-use super::smart::{Extent, Remote, SmartError};
+use super::smart::{Extent, Remote};
+use super::smart_error::SmartError;
 use super::text::{bounded, scrub};
-use super::tree::{self, TreeError};
-use super::vanity::{VanityError, below};
-
-/// Why git gave no checkout.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum GitError {
-    #[error(transparent)]
-    Locate(#[from] LocateError),
-    #[error("{0} is no git repository")]
-    NoRepository(String),
-    #[error("{path} cannot be looked up: {source}")]
-    Lookup { path: String, source: HttpError },
-    #[error("{path} cannot be looked up: its host answered with status {status}")]
-    LookupStatus { path: String, status: u16 },
-    #[error("{path} has no repository: {source}")]
-    Vanity { path: String, source: VanityError },
-    #[error("{at}: {source}")]
-    Smart { at: String, source: SmartError },
-    #[error("{at}: {source}")]
-    Local { at: String, source: LocalError },
-    #[error("{at} has no {version}")]
-    Version { at: String, version: String },
-    #[error("{at}: {source}")]
-    Tree { at: String, source: TreeError },
-    #[error("a scratch repository cannot be made: {0}")]
-    Scratch(#[source] io::Error),
-    #[error("a scratch repository cannot be used: {0}")]
-    ScratchGit(#[from] git2::Error),
-}
-
-impl GitError {
-    pub(super) fn code(&self) -> FailureCode {
-        match self {
-            Self::Locate(LocateError::Mirror(_)) => FailureCode::Internal,
-            Self::Locate(_) | Self::NoRepository(_) | Self::Vanity { .. } => {
-                FailureCode::Repository
-            }
-            Self::Version { .. } => FailureCode::Version,
-            Self::Lookup { source: HttpError::Budget(_), .. } => FailureCode::TooLarge,
-            Self::Lookup { .. } | Self::LookupStatus { .. } => FailureCode::Unreachable,
-            Self::Smart { source, .. } => match source {
-                SmartError::NoRepository(_) => FailureCode::Repository,
-                SmartError::NoCommit(_) | SmartError::Unadvertised(_) => FailureCode::Version,
-                SmartError::Budget(_) | SmartError::Http(HttpError::Budget(_)) => {
-                    FailureCode::TooLarge
-                }
-                _ => FailureCode::Unreachable,
-            },
-            Self::Tree { source: TreeError::Budget(_), .. } => FailureCode::TooLarge,
-            Self::Tree { source: TreeError::Write(_), .. } => FailureCode::Internal,
-            Self::Tree { .. } | Self::Local { .. } => FailureCode::Unreachable,
-            Self::Scratch(_) | Self::ScratchGit(_) => FailureCode::Internal,
-        }
-    }
-}
-
-/// What git gave.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// Files were written; `root` is the import path of the repository's top folder.
-    Checkout { root: String, revision: String },
-    /// The server has this commit.
-    Unchanged { revision: String },
-}
+use super::tree;
+use super::vanity::below;
 
 /// Fetches what `job` asks for and writes its files to `src`.
 pub(super) fn fetch(
@@ -91,14 +32,14 @@ pub(super) fn fetch(
     budget: &Budget,
     scratch: &Scratch,
     src: &Path,
-) -> Result<Outcome, GitError> {
+) -> Result<SourceOutcome, GitError> {
     let wanted = VersionQuery::parse(job.version.as_deref());
     let found = find(job, &wanted, http)?;
     let below = below(&job.import_path, &found.root).unwrap_or_default().to_owned();
     let resolved = found.resolve(&wanted, &below, scratch)?;
     let have = |commit: Oid| job.have.contains(&commit.to_string());
     if have(resolved.commit) {
-        return Ok(Outcome::Unchanged { revision: resolved.commit.to_string() });
+        return Ok(SourceOutcome::Unchanged { revision: resolved.commit.to_string() });
     }
     let (mut objects, mut commit) = found.obtain(resolved, scratch)?;
     if wanted == VersionQuery::Default
@@ -106,32 +47,32 @@ pub(super) fn fetch(
         && let Ok(release) = found.resolve(&VersionQuery::Major(number), &below, scratch)
     {
         if have(release.commit) {
-            return Ok(Outcome::Unchanged { revision: release.commit.to_string() });
+            return Ok(SourceOutcome::Unchanged { revision: release.commit.to_string() });
         }
         (objects, commit) = found.obtain(release, scratch)?;
     }
     if have(commit) {
-        return Ok(Outcome::Unchanged { revision: commit.to_string() });
+        return Ok(SourceOutcome::Unchanged { revision: commit.to_string() });
     }
     tree::write(&objects, commit, src, budget)
         .map_err(|source| GitError::Tree { at: found.name(), source })?;
-    Ok(Outcome::Checkout { root: found.root, revision: commit.to_string() })
+    Ok(SourceOutcome::Checkout { root: found.root, revision: commit.to_string() })
 }
 
 /// A repository that is there.
 struct OpenedRepository<'a> {
     root: String,
     shown: String,
-    source: Source<'a>,
+    source: RepositorySource<'a>,
 }
 
-enum Source<'a> {
+enum RepositorySource<'a> {
     Remote(Remote<'a>),
     Local(LocalRepo),
 }
 
 /// A commit, and what is known of the way to it.
-struct Resolved {
+struct ResolvedCommit {
     commit: Oid,
     refs: Vec<Ref>,
     /// A store that has the commit with all its files already.
@@ -159,7 +100,11 @@ fn find<'a>(
             RepositoryLocation::Folder(path) => {
                 let shown = format!("the local mirror of {root}");
                 if let Some(repo) = LocalRepo::at(&path) {
-                    return Ok(OpenedRepository { root, shown, source: Source::Local(repo) });
+                    return Ok(OpenedRepository {
+                        root,
+                        shown,
+                        source: RepositorySource::Local(repo),
+                    });
                 }
                 if tried.last() != Some(&shown) {
                     tried.push(shown);
@@ -175,7 +120,7 @@ fn find<'a>(
                         return Ok(OpenedRepository {
                             root,
                             shown,
-                            source: Source::Remote(remote),
+                            source: RepositorySource::Remote(remote),
                         });
                     }
                     Err(SmartError::NoRepository(_)) => tried.push(shown),
@@ -206,14 +151,14 @@ impl OpenedRepository<'_> {
 
     fn refs(&self, wanted: &VersionQuery, below: &str) -> Result<Vec<Ref>, GitError> {
         match &self.source {
-            Source::Remote(remote) => {
+            RepositorySource::Remote(remote) => {
                 // A whole commit needs no names, unless only they can be fetched.
                 if matches!(wanted, VersionQuery::Commit(_)) && remote.serves_any_commit() {
                     return Ok(Vec::new());
                 }
                 remote.refs(&wanted.prefixes(below)).map_err(|e| self.smart(e))
             }
-            Source::Local(repo) => {
+            RepositorySource::Local(repo) => {
                 let objects = repo.objects().map_err(|e| self.local(e))?;
                 repo.refs(&objects).map_err(|e| self.local(e))
             }
@@ -225,7 +170,7 @@ impl OpenedRepository<'_> {
         wanted: &VersionQuery,
         below: &str,
         scratch: &Scratch,
-    ) -> Result<Resolved, GitError> {
+    ) -> Result<ResolvedCommit, GitError> {
         let refs = self.refs(wanted, below)?;
         let label = match wanted {
             VersionQuery::Default => "default branch: it is empty".to_owned(),
@@ -237,24 +182,27 @@ impl OpenedRepository<'_> {
             }
         };
         match wanted.meaning(&refs, below) {
-            Meaning::Commit(commit) => Ok(Resolved { commit, refs, complete: None }),
-            Meaning::Missing => Err(self.missing(&label)),
-            Meaning::Ambiguous => Err(self.missing(&format!("single {label}: it is ambiguous"))),
-            Meaning::Search(hex) => self.search(&hex, refs, &label, scratch),
+            VersionMatch::Commit(commit) => Ok(ResolvedCommit { commit, refs, complete: None }),
+            VersionMatch::Missing => Err(self.missing(&label)),
+            VersionMatch::Ambiguous => {
+                Err(self.missing(&format!("single {label}: it is ambiguous")))
+            }
+            VersionMatch::Search(hex) => self.search(&hex, refs, &label, scratch),
         }
     }
 
-    /// Looks for a commit by its beginning, in a history without files where the server can give one.
+    /// Looks for a commit by its beginning, in a history without files where the server can give
+    /// one.
     fn search(
         &self,
         hex: &str,
         refs: Vec<Ref>,
         label: &str,
         scratch: &Scratch,
-    ) -> Result<Resolved, GitError> {
+    ) -> Result<ResolvedCommit, GitError> {
         let (objects, complete) = match &self.source {
-            Source::Local(repo) => (repo.objects().map_err(|e| self.local(e))?, true),
-            Source::Remote(remote) => {
+            RepositorySource::Local(repo) => (repo.objects().map_err(|e| self.local(e))?, true),
+            RepositorySource::Remote(remote) => {
                 let objects = store(scratch, "history.git")?;
                 let filtered = remote.filters();
                 let extent = if filtered { Extent::History } else { Extent::Full };
@@ -269,7 +217,7 @@ impl OpenedRepository<'_> {
             }
             Err(_) => return Err(self.missing(label)),
         };
-        Ok(Resolved { commit, refs, complete: complete.then_some(objects) })
+        Ok(ResolvedCommit { commit, refs, complete: complete.then_some(objects) })
     }
 
     fn fetch_all(
@@ -293,12 +241,16 @@ impl OpenedRepository<'_> {
     }
 
     /// Brings a commit's files into reach.
-    fn obtain(&self, resolved: Resolved, scratch: &Scratch) -> Result<(Repository, Oid), GitError> {
-        let Resolved { commit, refs, complete } = resolved;
+    fn obtain(
+        &self,
+        resolved: ResolvedCommit,
+        scratch: &Scratch,
+    ) -> Result<(Repository, Oid), GitError> {
+        let ResolvedCommit { commit, refs, complete } = resolved;
         let objects = match (complete, &self.source) {
             (Some(objects), _) => objects,
-            (None, Source::Local(repo)) => repo.objects().map_err(|e| self.local(e))?,
-            (None, Source::Remote(remote)) => {
+            (None, RepositorySource::Local(repo)) => repo.objects().map_err(|e| self.local(e))?,
+            (None, RepositorySource::Remote(remote)) => {
                 let objects = store(scratch, &format!("{commit}.git"))?;
                 // An old server gives what a name points to, not what an annotated tag leads to.
                 let want = refs.iter().find(|r| r.target() == commit || r.oid == commit);
@@ -360,8 +312,8 @@ fn store(scratch: &Scratch, name: &str) -> Result<Repository, GitError> {
     Ok(Repository::init_opts(path, &options)?)
 }
 
-/// The major version that the path asks for and that the commit does not have: neither as a folder nor as the
-/// end of its go.mod's path.
+/// The major version that the path asks for and that the commit does not have: neither as a folder
+/// nor as the end of its go.mod's path.
 fn missing_major(objects: &Repository, commit: Oid, below: &str) -> Option<u64> {
     let elements: Vec<&str> = below.split('/').collect();
     let at = elements.iter().position(|e| !e.contains('.') && major(e).is_some())?;

@@ -1,8 +1,9 @@
-//! The go command, run in an environment of ours: no version control, no other toolchain, no user's settings.
+//! The go command, run in an environment of ours: no version control, no other toolchain, no user's
+//! settings.
 //!
-//! What must always hold: arguments are a vector; output is read to a bound; while a command runs, the folder
-//! that it downloads to is measured against the job's budget, and the command is killed where that is passed.
-//! This is the only place of the worker that starts a process.
+//! What must always hold: arguments are a vector; output is read to a bound; while a command runs,
+//! the folder that it downloads to is measured against the job's budget, and the command is killed
+//! where that is passed. This is the only place of the worker that starts a process.
 
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
@@ -25,8 +26,8 @@ const MAX_STDERR: u64 = 1 << 20;
 /// How often the download folder is measured.
 const MEASURE: Duration = Duration::from_millis(200);
 
-/// What passes through from our own environment: how to reach the network, which proxy to ask, and how
-/// much memory it may leave uncollected.
+/// What passes through from our own environment: how to reach the network, which proxy to ask, and
+/// how much memory it may leave uncollected.
 const INHERITED: [&str; 16] = [
     "GOROOT",
     "GOGC",
@@ -63,7 +64,7 @@ pub(super) enum GoError {
 
 /// What a go command left.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct GoOutput {
     pub(super) success: bool,
     pub(super) stdout: Vec<u8>,
     /// Without credentials and without folders of this host.
@@ -72,7 +73,7 @@ pub(super) struct Output {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-struct Settings {
+struct GoEnvironment {
     goproxy: String,
     gonoproxy: String,
     goprivate: String,
@@ -83,15 +84,16 @@ struct Settings {
     goversion: String,
 }
 
-/// The go command of a job. Its settings are read when it is first needed, for that takes a process.
-pub(super) struct Tools<'a> {
+/// The go command of a job. Its settings are read when it is first needed, for that takes a
+/// process.
+pub(super) struct JobTools<'a> {
     job: &'a FetchJob,
     scratch: &'a Scratch,
     budget: &'a Budget,
     go: OnceCell<GoCommand<'a>>,
 }
 
-impl<'a> Tools<'a> {
+impl<'a> JobTools<'a> {
     pub(super) fn new(job: &'a FetchJob, scratch: &'a Scratch, budget: &'a Budget) -> Self {
         Self { job, scratch, budget, go: OnceCell::new() }
     }
@@ -132,7 +134,8 @@ pub(super) struct GoCommand<'a> {
 }
 
 impl<'a> GoCommand<'a> {
-    /// Reads the settings of the go command at `program` and closes its environment. Downloads go to `deps`.
+    /// Reads the settings of the go command at `program` and closes its environment. Downloads go
+    /// to `deps`.
     pub(super) fn new(
         program: &'a Path,
         dest: &Path,
@@ -186,7 +189,8 @@ impl<'a> GoCommand<'a> {
             ("GOFLAGS", "-modcacherw"),
             ("GOVCS", "*:off"),
             ("CGO_ENABLED", "0"),
-            // Its cache starts empty: making an index of every package costs more than it could save.
+            // Its cache starts empty: making an index of every package costs more than it could
+            // save.
             ("GODEBUG", "goindex=0"),
             // Nothing may be found that the go command could start by name.
             ("PATH", ""),
@@ -207,7 +211,7 @@ impl<'a> GoCommand<'a> {
         Ok(go)
     }
 
-    fn settings(&self, scratch: &Scratch) -> Result<Settings, GoError> {
+    fn settings(&self, scratch: &Scratch) -> Result<GoEnvironment, GoError> {
         let names = "GOPROXY GONOPROXY GOPRIVATE GONOSUMDB GOSUMDB GOINSECURE GOROOT GOVERSION";
         let args: Vec<&str> = ["env", "-json"].into_iter().chain(names.split(' ')).collect();
         let output = self.run(scratch.path(), &args)?;
@@ -218,12 +222,13 @@ impl<'a> GoCommand<'a> {
     }
 
     /// Runs it to its end.
-    pub(super) fn run<S: AsRef<OsStr>>(&self, dir: &Path, args: &[S]) -> Result<Output, GoError> {
+    pub(super) fn run<S: AsRef<OsStr>>(&self, dir: &Path, args: &[S]) -> Result<GoOutput, GoError> {
         let mut child = Command::new(self.program)
             .args(args)
             .env_clear()
             .envs(self.environment.iter().map(|(n, v)| (n, v)))
-            // The go command believes PWD where it names the same folder, and so prints what we replace.
+            // The go command believes PWD where it names the same folder, and so prints what we
+            // replace.
             .env("PWD", dir)
             .current_dir(dir)
             .stdin(Stdio::null())
@@ -237,7 +242,7 @@ impl<'a> GoCommand<'a> {
         let status = child.wait().map_err(GoError::Read)?;
         let (stdout, stderr) = result?;
         let stderr = self.scrub(&String::from_utf8_lossy(&stderr));
-        Ok(Output { success: status.success(), stdout, stderr })
+        Ok(GoOutput { success: status.success(), stdout, stderr })
     }
 
     fn supervise(&self, child: &mut Child) -> Result<(Vec<u8>, Vec<u8>), GoError> {
@@ -308,8 +313,8 @@ fn user_settings() -> Option<PathBuf> {
     })
 }
 
-/// The proxies of a `GOPROXY` list without `direct`, which would run version control; `None` where no proxy
-/// is left.
+/// The proxies of a `GOPROXY` list without `direct`, which would run version control; `None` where
+/// no proxy is left.
 fn proxies(list: &str) -> Option<String> {
     let mut out = String::new();
     let mut any = false;

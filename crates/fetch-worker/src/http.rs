@@ -1,8 +1,9 @@
 //! HTTP for the fetch worker: one blocking client with short patience and a counted body.
 //!
-//! What must always hold: every byte received is charged to the job's budget; `http://` is spoken to a loopback
-//! address only; a redirect never leads from https to http nor from elsewhere to loopback; credentials in
-//! a URL go to that URL's host and into no message; a host that could not be reached is not tried twice.
+//! What must always hold: every byte received is charged to the job's budget; `http://` is spoken
+//! to a loopback address only; a redirect never leads from https to http nor from elsewhere to
+//! loopback; credentials in a URL go to that URL's host and into no message; a host that could not
+//! be reached is not tried twice.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -43,7 +44,7 @@ pub(super) enum HttpError {
 }
 
 /// What to send.
-pub(super) struct Ask<'a> {
+pub(super) struct HttpRequest<'a> {
     pub(super) url: &'a str,
     /// A body makes it a POST; redirects are then not followed.
     pub(super) body: Option<&'a [u8]>,
@@ -51,7 +52,7 @@ pub(super) struct Ask<'a> {
 }
 
 /// What came back, whatever its status.
-pub(super) struct Reply {
+pub(super) struct HttpResponse {
     pub(super) status: u16,
     /// Where the answer came from, after redirects.
     pub(super) url: String,
@@ -76,7 +77,8 @@ impl Http {
                 .max_redirects(0)
                 .max_redirects_will_error(false)
                 .user_agent(concat!("git/sky-island-", env!("CARGO_PKG_VERSION")))
-                // The host's own certificates, so that a site's authority counts as it does for the go command.
+                // The host's own certificates, so that a site's authority counts as it does for the
+                // go command.
                 .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
                 .timeout_resolve(Some(CONNECT))
                 .timeout_connect(Some(CONNECT))
@@ -94,8 +96,8 @@ impl Http {
     }
 
     /// Sends a request; follows redirects of a GET.
-    pub(super) fn send(&self, ask: &Ask<'_>) -> Result<Reply, HttpError> {
-        let first = Target::parse(ask.url)?;
+    pub(super) fn send(&self, ask: &HttpRequest<'_>) -> Result<HttpResponse, HttpError> {
+        let first = RequestTarget::parse(ask.url)?;
         let loopback = first.loopback;
         let mut at = first;
         for _ in 0..=REDIRECTS {
@@ -108,18 +110,18 @@ impl Http {
                 let content_type = header(&reply, "content-type").to_owned();
                 let body: Box<dyn Read> = Box::new(reply.into_body().into_reader());
                 let body = self.budget.meter(body);
-                return Ok(Reply { status, url: at.with_credentials(), content_type, body });
+                return Ok(HttpResponse { status, url: at.with_credentials(), content_type, body });
             }
             let refused = || HttpError::Redirect {
                 from: at.shown.clone(),
                 to: super::text::scrub(&clip(location), &[]),
             };
-            let next = Target::parse(&join(&at.url, location)).map_err(|_| refused())?;
+            let next = RequestTarget::parse(&join(&at.url, location)).map_err(|_| refused())?;
             if next.loopback != loopback || (at.https && !next.https) {
                 return Err(refused());
             }
             at = if next.host == at.host && next.credentials.is_none() {
-                Target { credentials: at.credentials, ..next }
+                RequestTarget { credentials: at.credentials, ..next }
             } else {
                 next
             };
@@ -129,8 +131,8 @@ impl Http {
 
     fn once(
         &self,
-        at: &Target,
-        ask: &Ask<'_>,
+        at: &RequestTarget,
+        ask: &HttpRequest<'_>,
     ) -> Result<ureq::http::Response<ureq::Body>, HttpError> {
         if let Some(reason) = self.dead.borrow().get(&at.host) {
             return Err(HttpError::Unreachable { host: at.host.clone(), reason: reason.clone() });
@@ -204,7 +206,7 @@ fn reason(error: &ureq::Error) -> String {
 }
 
 /// A URL taken apart, with its credentials out of the way.
-struct Target {
+struct RequestTarget {
     /// Without credentials.
     url: String,
     /// What a message may show: no credentials, no query.
@@ -215,7 +217,7 @@ struct Target {
     credentials: Option<Vec<u8>>,
 }
 
-impl Target {
+impl RequestTarget {
     fn parse(url: &str) -> Result<Self, HttpError> {
         let shown = super::text::scrub(url.split('?').next().unwrap_or_default(), &[]);
         let bad = || HttpError::Url(clip(&shown));
@@ -343,14 +345,14 @@ mod tests {
             ("https:///etc", false),
             ("nothing", false),
         ] {
-            assert_eq!(Target::parse(url).is_ok(), ok, "{url}");
+            assert_eq!(RequestTarget::parse(url).is_ok(), ok, "{url}");
         }
-        let target = Target::parse("https://me:s%40cret@a.b/c?q").ok().unwrap();
+        let target = RequestTarget::parse("https://me:s%40cret@a.b/c?q").ok().unwrap();
         assert_eq!(target.url, "https://a.b/c?q");
         assert_eq!(target.credentials.as_deref(), Some(&b"me:s@cret"[..]));
         assert!(!target.shown.contains("cret"));
         assert_eq!(target.with_credentials(), "https://me:s%40cret@a.b/c?q");
-        let refused = Target::parse("http://me:secret@a.b/c").err().unwrap().to_string();
+        let refused = RequestTarget::parse("http://me:secret@a.b/c").err().unwrap().to_string();
         assert!(!refused.contains("secret"), "{refused}");
     }
 }

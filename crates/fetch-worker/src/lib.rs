@@ -1,18 +1,21 @@
-//! The fetch worker: turns a [`FetchJob`] into a checkout on disk. It runs inside a fetch island, as an unprivileged
-//! user with a network, because it parses what strangers wrote: packs, pages, go.mod files.
+//! The fetch worker: turns a [`FetchJob`] into a checkout on disk. It runs inside a fetch island,
+//! as an unprivileged user with a network, because it parses what strangers wrote: packs, pages,
+//! go.mod files.
 //!
 //! What must always hold:
 //! - it writes to the job's folder and to `$TMPDIR` only, and starts no program but the go command;
 //! - it executes nothing that it fetched, and compiles nothing;
-//! - after [`FetchAnswer::Fetched`] the folder holds `src/`, `deps/` and `overlay/`, with which the package builds
-//!   offline; after another answer none of the three is there;
+//! - after [`FetchAnswer::Fetched`] the folder holds `src/`, `deps/` and `overlay/`, with which the
+//!   package builds offline; after another answer none of the three is there;
 //! - no message names a credential or a folder of this host.
 
 mod advert;
 mod budget;
 mod complete;
+mod complete_error;
 mod discover;
 mod git;
+mod git_error;
 mod gocmd;
 mod http;
 mod local;
@@ -20,12 +23,14 @@ mod locate;
 mod lookup;
 mod modfiles;
 mod module;
+mod outcome;
 mod pkt;
 mod plain;
 mod proxy;
 mod refs;
 mod scratch;
 mod smart;
+mod smart_error;
 mod text;
 mod tree;
 mod vanity;
@@ -37,10 +42,11 @@ use std::io;
 use fetch_job::{FailureCode, FetchAnswer, FetchFailure, FetchJob, Fetched, Origin};
 
 use budget::{Budget, OverBudget, tree_size};
-use complete::CompleteError;
-use git::GitError;
-use gocmd::Tools;
+use complete_error::CompleteError;
+use git_error::GitError;
+use gocmd::JobTools;
 use http::Http;
+use outcome::SourceOutcome;
 use proxy::ProxyError;
 use scratch::{Scratch, remove_tree};
 
@@ -85,7 +91,7 @@ pub fn run(job: &FetchJob) -> FetchAnswer {
         }
     };
     let budget = Budget::new(job.max_bytes);
-    let tools = Tools::new(job, &scratch, &budget);
+    let tools = JobTools::new(job, &scratch, &budget);
     let http = Http::new(budget.clone());
     let mut failures = Vec::new();
     for &origin in &job.origins {
@@ -108,7 +114,7 @@ pub fn run(job: &FetchJob) -> FetchAnswer {
 fn from(
     origin: Origin,
     job: &FetchJob,
-    tools: &Tools<'_>,
+    tools: &JobTools<'_>,
     http: &Http,
     budget: &Budget,
     scratch: &Scratch,
@@ -118,23 +124,16 @@ fn from(
     for folder in [&deps, &job.dest.join("overlay")] {
         fs::create_dir_all(folder).map_err(SourceError::Folder)?;
     }
-    let (root, revision) = match origin {
-        Origin::Git => match git::fetch(job, http, budget, scratch, &src)? {
-            git::Outcome::Checkout { root, revision } => (root, revision),
-            git::Outcome::Unchanged { revision } => return unchanged(job, revision),
-        },
+    let outcome = match origin {
+        Origin::Git => git::fetch(job, http, budget, scratch, &src)?,
         Origin::Proxy => {
-            match proxy::fetch(
-                job,
-                tools.go().map_err(ProxyError::GoCommand)?,
-                budget,
-                scratch,
-                &src,
-            )? {
-                proxy::Outcome::Checkout { root, revision } => (root, revision),
-                proxy::Outcome::Unchanged { revision } => return unchanged(job, revision),
-            }
+            let go = tools.go().map_err(ProxyError::GoCommand)?;
+            proxy::fetch(job, go, budget, scratch, &src)?
         }
+    };
+    let (root, revision) = match outcome {
+        SourceOutcome::Checkout { root, revision } => (root, revision),
+        SourceOutcome::Unchanged { revision } => return unchanged(job, revision),
     };
     let whole =
         complete::complete(tools, &job.dest, scratch, &root, &job.import_path, &job.imports)?;
@@ -166,8 +165,8 @@ fn is_worth_another(code: FailureCode) -> bool {
     matches!(code, FailureCode::Repository | FailureCode::Version | FailureCode::Unreachable)
 }
 
-/// One failure out of those of all sources. What a source says that knew the module is worth most, then that
-/// one does not know it, then that one could not be asked.
+/// One failure out of those of all sources. What a source says that knew the module is worth most,
+/// then that one does not know it, then that one could not be asked.
 fn combine(import_path: &str, failures: Vec<(Origin, FetchFailure)>) -> FetchFailure {
     let rank = |code: FailureCode| match code {
         FailureCode::Unreachable => 2,

@@ -1,7 +1,7 @@
 //! A repository in a folder of this host: the target of a local mirror.
 //!
-//! It is read in place, references as text and objects by git2, without opening it as a repository: its
-//! configuration and hooks then mean nothing, and it may belong to another user.
+//! It is read in place, references as text and objects by git2, without opening it as a repository:
+//! its configuration and hooks then mean nothing, and it may belong to another user.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Where the repository of an import path may be: mirror rules, well-known hosts, `.git` in the path.
+//! Where the repository of an import path may be: mirror rules, well-known hosts, `.git` in the
+//! path.
 //!
 //! Pure: it names places in the order in which to try them and touches none of them.
 
@@ -9,7 +10,8 @@ use fetch_job::Mirror;
 use super::http::is_loopback;
 use super::vanity::below;
 
-/// The hosts whose repositories are named by their first three elements, and what their URLs end in.
+/// The hosts whose repositories are named by their first three elements, and what their URLs end
+/// in.
 const HOSTS: [(&str, &str); 5] = [
     ("github.com", ".git"),
     ("gitlab.com", ".git"),
@@ -103,8 +105,8 @@ fn mirrored(import_path: &str, mirror: &Mirror) -> Result<Vec<Candidate>, Locate
         }
         vec![count]
     } else {
-        // The target itself is a repository for a prefix below a host; for a whole host that is rare, and a
-        // URL without a path is none.
+        // The target itself is a repository for a prefix below a host; for a whole host that is
+        // rare, and a URL without a path is none.
         let all = 1..=rest.len();
         let itself = 0..usize::from(folder || has_path(target));
         if prefix_len > 1 { itself.chain(all).collect() } else { all.chain(itself).collect() }
@@ -149,7 +151,8 @@ fn allowed_url(target: &str) -> bool {
     is_loopback(name)
 }
 
-/// Whether a path is one that the go command could fetch, and so safe as a file's name and in a URL.
+/// Whether a path is one that the go command could fetch, and so safe as a file's name and in a
+/// URL.
 pub(super) fn is_import_path(path: &str) -> bool {
     path.len() <= 1024
         && path.split('/').all(is_element)

@@ -1,7 +1,7 @@
 //! Which module an import path may belong to, asked of the module proxy through the go command.
 //!
-//! Candidates are asked at the same time, one go command each: the go command itself would ask one after the other,
-//! and gives up where a proxy refuses to speak of a path that is no module.
+//! Candidates are asked at the same time, one go command each: the go command itself would ask one
+//! after the other, and gives up where a proxy refuses to speak of a path that is no module.
 
 use std::thread;
 
@@ -27,30 +27,30 @@ const SHORTEST: [(&str, usize); 6] = [
 
 /// A module at a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Module {
+pub(super) struct ModuleVersion {
     pub(super) path: String,
     pub(super) version: String,
 }
 
 /// Why a candidate is no module.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Miss {
+pub(super) struct LookupMiss {
     pub(super) verdict: Verdict,
     pub(super) text: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Listed {
+struct ListedModule {
     path: String,
     #[serde(default)]
     version: String,
-    error: Option<ListedError>,
+    error: Option<ListedModuleError>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct ListedError {
+struct ListedModuleError {
     err: String,
 }
 
@@ -60,7 +60,7 @@ pub(super) fn query(
     scratch: &Scratch,
     import_path: &str,
     version: Option<&str>,
-) -> Result<Vec<Result<Module, Miss>>, GoError> {
+) -> Result<Vec<Result<ModuleVersion, LookupMiss>>, GoError> {
     let folder = scratch.folder("lookup").map_err(GoError::Start)?;
     let asked = candidates(import_path, version);
     thread::scope(|scope| {
@@ -74,19 +74,19 @@ fn one(
     go: &GoCommand<'_>,
     folder: &std::path::Path,
     candidate: &str,
-) -> Result<Result<Module, Miss>, GoError> {
+) -> Result<Result<ModuleVersion, LookupMiss>, GoError> {
     let output = go.run(folder, &["list", "-m", "-e", "-json", "--", candidate])?;
     let miss = |text: &str| {
         let text = go.scrub(text);
-        Err(Miss { verdict: verdict(&text), text })
+        Err(LookupMiss { verdict: verdict(&text), text })
     };
-    let Ok(listed) = serde_json::from_slice::<Listed>(&output.stdout) else {
+    let Ok(listed) = serde_json::from_slice::<ListedModule>(&output.stdout) else {
         return Ok(miss(&output.stderr));
     };
     Ok(match listed.error {
         Some(error) => miss(&error.err),
         None if listed.version.is_empty() => miss(&output.stderr),
-        None => Ok(Module { path: listed.path, version: listed.version }),
+        None => Ok(ModuleVersion { path: listed.path, version: listed.version }),
     })
 }
 

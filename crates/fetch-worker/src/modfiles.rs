@@ -1,4 +1,5 @@
-//! The go.mod and go.sum that a fetch may write to: scratch copies, saved as an overlay where they came to differ.
+//! The go.mod and go.sum that a fetch may write to: scratch copies, saved as an overlay where they
+//! came to differ.
 //!
 //! The module's own files are only read.
 
@@ -7,14 +8,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::complete::CompleteError;
+use super::complete_error::CompleteError;
 use super::gocmd::GoCommand;
 use super::lookup;
-use super::module::{self, Layout};
+use super::module::{self, PackageLayout};
 use super::scratch::Scratch;
 
-/// The language of code that does not say: new enough for generics and a pruned module graph, old enough for
-/// loop variables and run-time defaults as they were when such code was written.
+/// The language of code that does not say: new enough for generics and a pruned module graph, old
+/// enough for loop variables and run-time defaults as they were when such code was written.
 const LANGUAGE: &str = "1.20";
 /// Scratch copies of go.mod and go.sum, which the go command may write.
 pub(super) struct ModFiles {
@@ -26,7 +27,11 @@ pub(super) struct ModFiles {
 
 impl ModFiles {
     /// Copies what the module in `dir` has, and writes what it lacks.
-    pub(super) fn prepare(dir: &Path, layout: &Layout, scratch: &Scratch) -> io::Result<Self> {
+    pub(super) fn prepare(
+        dir: &Path,
+        layout: &PackageLayout,
+        scratch: &Scratch,
+    ) -> io::Result<Self> {
         let folder = scratch.folder("mod")?;
         let (go_mod, go_sum) = (folder.join("go.mod"), folder.join("go.sum"));
         let mut text = if layout.has_go_mod {
@@ -35,7 +40,8 @@ impl ModFiles {
             format!("module {}\n", layout.module_path)
         };
         if !module::has_go_line(&text) {
-            // Without it the go command would write down its own version, and with that another language.
+            // Without it the go command would write down its own version, and with that another
+            // language.
             text.push_str(&format!("\ngo {LANGUAGE}\n"));
         }
         fs::write(&go_mod, text)?;

@@ -1,7 +1,7 @@
 //! Which module of a checkout a package belongs to, and what the package's folder holds.
 //!
-//! Only reads below `src/`, after every link that leads out of it is gone. What a go.mod says is checked where it
-//! is used: its path becomes part of an import path only if it is one.
+//! Only reads below `src/`, after every link that leads out of it is gone. What a go.mod says is
+//! checked where it is used: its path becomes part of an import path only if it is one.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ const MAX_GO_MOD: u64 = 16 << 20;
 
 /// Why a package cannot be placed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum LayoutError {
+pub(super) enum PackageLayoutError {
     #[error("there is no folder {0}")]
     NoFolder(String),
     #[error("the folder {0} has no Go files")]
@@ -29,7 +29,7 @@ pub(super) enum LayoutError {
 
 /// Where a package is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(super) struct PackageLayout {
     /// The folder of go.mod below `src/`, empty for `src/` itself.
     pub(super) module_dir: String,
     /// The package's folder below that.
@@ -42,12 +42,16 @@ pub(super) struct Layout {
 }
 
 /// Finds the package `import_path` in a checkout whose top folder is the import path `root`.
-pub(super) fn locate(src: &Path, root: &str, import_path: &str) -> Result<Layout, LayoutError> {
+pub(super) fn locate(
+    src: &Path,
+    root: &str,
+    import_path: &str,
+) -> Result<PackageLayout, PackageLayoutError> {
     let rest = below(import_path, root).unwrap_or_default();
     let mut first = None;
     for (folder, element) in folders(rest) {
         let found = place(src, root, &folder);
-        let fits = |layout: &Layout| {
+        let fits = |layout: &PackageLayout| {
             element.is_none_or(|e| layout.module_path.ends_with(&format!("/{e}")))
         };
         match found {
@@ -61,11 +65,11 @@ pub(super) fn locate(src: &Path, root: &str, import_path: &str) -> Result<Layout
             _ => {}
         }
     }
-    Err(first.unwrap_or_else(|| LayoutError::NoFolder(shown(rest).to_owned())))
+    Err(first.unwrap_or_else(|| PackageLayoutError::NoFolder(shown(rest).to_owned())))
 }
 
-/// The folders that the rest of an import path can mean: itself, or without a major version's element, which
-/// is then only part of the module's name.
+/// The folders that the rest of an import path can mean: itself, or without a major version's
+/// element, which is then only part of the module's name.
 fn folders(rest: &str) -> Vec<(String, Option<&str>)> {
     let mut out = vec![(rest.to_owned(), None)];
     let elements: Vec<&str> = rest.split('/').collect();
@@ -79,7 +83,7 @@ fn folders(rest: &str) -> Vec<(String, Option<&str>)> {
     out
 }
 
-fn place(src: &Path, root: &str, folder: &str) -> Result<Layout, LayoutError> {
+fn place(src: &Path, root: &str, folder: &str) -> Result<PackageLayout, PackageLayoutError> {
     go_files(src, folder)?;
     let mut dir = folder;
     let go_mod = loop {
@@ -97,7 +101,7 @@ fn place(src: &Path, root: &str, folder: &str) -> Result<Layout, LayoutError> {
         None => root.to_owned(),
         Some(path) => {
             let name = join(dir, "go.mod");
-            let bad = |why| LayoutError::GoMod(name.clone(), why);
+            let bad = |why| PackageLayoutError::GoMod(name.clone(), why);
             let large = fs::metadata(path).map_or(true, |meta| meta.len() > MAX_GO_MOD);
             if large {
                 return Err(bad("it is too large"));
@@ -107,7 +111,7 @@ fn place(src: &Path, root: &str, folder: &str) -> Result<Layout, LayoutError> {
             path_of(&text).ok_or_else(|| bad("it names no module"))?
         }
     };
-    Ok(Layout {
+    Ok(PackageLayout {
         import_path: join(&module_path, &package_dir),
         asked_module: String::new(),
         module_dir: dir.to_owned(),
@@ -117,12 +121,13 @@ fn place(src: &Path, root: &str, folder: &str) -> Result<Layout, LayoutError> {
     })
 }
 
-/// The folder, below the module's, of a further package that a call imports; `None` for the standard library.
+/// The folder, below the module's, of a further package that a call imports; `None` for the
+/// standard library.
 pub(super) fn further(
     src: &Path,
-    layout: &Layout,
+    layout: &PackageLayout,
     import_path: &str,
-) -> Result<Option<String>, LayoutError> {
+) -> Result<Option<String>, PackageLayoutError> {
     let rest = below(import_path, &layout.module_path)
         .or_else(|| below(import_path, &layout.asked_module));
     match rest {
@@ -131,7 +136,9 @@ pub(super) fn further(
             Ok(Some(rest.to_owned()))
         }
         None if !import_path.split('/').next().unwrap_or_default().contains('.') => Ok(None),
-        _ => Err(LayoutError::OtherModule(import_path.to_owned(), layout.module_path.clone())),
+        _ => {
+            Err(PackageLayoutError::OtherModule(import_path.to_owned(), layout.module_path.clone()))
+        }
     }
 }
 
@@ -147,9 +154,10 @@ fn shown(folder: &str) -> &str {
     if folder.is_empty() { "at the top of the repository" } else { folder }
 }
 
-fn go_files(src: &Path, folder: &str) -> Result<(), LayoutError> {
+fn go_files(src: &Path, folder: &str) -> Result<(), PackageLayoutError> {
     let shown = || shown(folder).to_owned();
-    let entries = fs::read_dir(src.join(folder)).map_err(|_| LayoutError::NoFolder(shown()))?;
+    let entries =
+        fs::read_dir(src.join(folder)).map_err(|_| PackageLayoutError::NoFolder(shown()))?;
     let mut tests = false;
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -162,7 +170,11 @@ fn go_files(src: &Path, folder: &str) -> Result<(), LayoutError> {
         }
         tests = true;
     }
-    Err(if tests { LayoutError::OnlyTests(shown()) } else { LayoutError::NoGoFiles(shown()) })
+    Err(if tests {
+        PackageLayoutError::OnlyTests(shown())
+    } else {
+        PackageLayoutError::NoGoFiles(shown())
+    })
 }
 
 /// The path in a go.mod's module directive.
@@ -184,7 +196,8 @@ pub(super) fn has_go_line(go_mod: &str) -> bool {
     directive(go_mod, "go").is_some()
 }
 
-/// The first value of a directive: `module x`, `module "x"`, or on a line of its own in parentheses.
+/// The first value of a directive: `module x`, `module "x"`, or on a line of its own in
+/// parentheses.
 fn directive(go_mod: &str, name: &str) -> Option<String> {
     let mut block: Option<bool> = None;
     for line in go_mod.lines() {
@@ -283,10 +296,10 @@ mod tests {
                 "ex.com/fork/nested/v2/deep",
                 ok("nested", "ex.com/orig/nested/v2/deep", "ex.com/fork/nested/v2"),
             ),
-            ("ex.com/fork/v2", Err(LayoutError::NoFolder(text("v2")))),
-            ("ex.com/fork/none", Err(LayoutError::NoFolder(text("none")))),
-            ("ex.com/fork/empty", Err(LayoutError::NoGoFiles(text("empty")))),
-            ("ex.com/fork/tests", Err(LayoutError::OnlyTests(text("tests")))),
+            ("ex.com/fork/v2", Err(PackageLayoutError::NoFolder(text("v2")))),
+            ("ex.com/fork/none", Err(PackageLayoutError::NoFolder(text("none")))),
+            ("ex.com/fork/empty", Err(PackageLayoutError::NoGoFiles(text("empty")))),
+            ("ex.com/fork/tests", Err(PackageLayoutError::OnlyTests(text("tests")))),
         ] {
             assert_eq!(got(path), want, "{path}");
         }
@@ -300,9 +313,9 @@ mod tests {
         assert_eq!(got("ex.com/orig/sub"), Ok(Some("sub".into())));
         assert_eq!(got("ex.com/fork/sub"), Ok(Some("sub".into())));
         assert_eq!(got("net/http"), Ok(None));
-        assert!(matches!(got("ex.com/other"), Err(LayoutError::OtherModule(..))));
-        assert!(matches!(got("ex.com/fork/../x"), Err(LayoutError::OtherModule(..))));
-        assert!(matches!(got("ex.com/fork/none"), Err(LayoutError::NoFolder(_))));
+        assert!(matches!(got("ex.com/other"), Err(PackageLayoutError::OtherModule(..))));
+        assert!(matches!(got("ex.com/fork/../x"), Err(PackageLayoutError::OtherModule(..))));
+        assert!(matches!(got("ex.com/fork/none"), Err(PackageLayoutError::NoFolder(_))));
     }
 
     #[test]

@@ -9,7 +9,7 @@ const MAX: usize = 65_520;
 
 /// One packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Pkt {
+pub(super) enum Packet {
     /// Bytes, with the newline that ends a text line still there.
     Data(Vec<u8>),
     /// `0000`: the end of a message or of a list.
@@ -20,11 +20,12 @@ pub(super) enum Pkt {
     End,
 }
 
-impl Pkt {
-    /// The text of a data packet without its newline; `None` for the others and for what is not UTF-8.
+impl Packet {
+    /// The text of a data packet without its newline; `None` for the others and for what is not
+    /// UTF-8.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
-            Pkt::Data(bytes) => {
+            Packet::Data(bytes) => {
                 let text = std::str::from_utf8(bytes).ok()?;
                 Some(text.strip_suffix('\n').unwrap_or(text))
             }
@@ -34,17 +35,17 @@ impl Pkt {
 }
 
 /// Reads packets off a stream.
-pub(super) struct PktReader<R> {
+pub(super) struct PacketReader<R> {
     inner: R,
 }
 
-impl<R: Read> PktReader<R> {
+impl<R: Read> PacketReader<R> {
     pub(super) fn new(inner: R) -> Self {
         Self { inner }
     }
 
     /// The next packet, or `None` where the stream ends between two.
-    pub(super) fn next(&mut self) -> io::Result<Option<Pkt>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<Packet>> {
         let mut head = [0u8; 4];
         let mut got = 0;
         while got < 4 {
@@ -57,20 +58,20 @@ impl<R: Read> PktReader<R> {
             }
         }
         match length(head) {
-            Some(0) => Ok(Some(Pkt::Flush)),
-            Some(1) => Ok(Some(Pkt::Delim)),
-            Some(2) => Ok(Some(Pkt::End)),
+            Some(0) => Ok(Some(Packet::Flush)),
+            Some(1) => Ok(Some(Packet::Delim)),
+            Some(2) => Ok(Some(Packet::End)),
             Some(n @ 4..=MAX) => {
                 let mut data = vec![0u8; n - 4];
                 self.inner.read_exact(&mut data)?;
-                Ok(Some(Pkt::Data(data)))
+                Ok(Some(Packet::Data(data)))
             }
             _ => Err(io::Error::new(io::ErrorKind::InvalidData, "not a git packet")),
         }
     }
 
     /// The next packet where one must come.
-    pub(super) fn expect(&mut self) -> io::Result<Pkt> {
+    pub(super) fn expect(&mut self) -> io::Result<Packet> {
         self.next()?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 }
@@ -101,8 +102,8 @@ pub(super) fn delim(out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn all(bytes: &[u8]) -> io::Result<Vec<Pkt>> {
-        let mut reader = PktReader::new(bytes);
+    fn all(bytes: &[u8]) -> io::Result<Vec<Packet>> {
+        let mut reader = PacketReader::new(bytes);
         let mut out = Vec::new();
         while let Some(pkt) = reader.next()? {
             out.push(pkt);
@@ -118,7 +119,10 @@ mod tests {
         flush(&mut out);
         out.extend_from_slice(b"0002");
         let pkts = all(&out).unwrap();
-        assert_eq!(pkts, [Pkt::Data(b"version 2\n".to_vec()), Pkt::Delim, Pkt::Flush, Pkt::End]);
+        assert_eq!(
+            pkts,
+            [Packet::Data(b"version 2\n".to_vec()), Packet::Delim, Packet::Flush, Packet::End]
+        );
         assert_eq!(pkts[0].text(), Some("version 2"));
         assert_eq!(pkts[1].text(), None);
     }

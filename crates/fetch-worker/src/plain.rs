@@ -1,15 +1,16 @@
-//! Packages that need nobody else: what can be said of a checkout without the go command, which takes most of a fetch.
+//! Packages that need nobody else: what can be said of a checkout without the go command, which
+//! takes most of a fetch.
 //!
-//! A package whose files, whichever of them fit this platform, import the standard library and packages like itself of
-//! their own module has no dependencies to complete. What must always hold: this says so only where the go command would;
-//! whatever is less than evident (cgo, constraints on everything, a go.mod with more than requirements, an odd file) is
-//! left to it.
+//! A package whose files, whichever of them fit this platform, import the standard library and
+//! packages like itself of their own module has no dependencies to complete. What must always hold:
+//! this says so only where the go command would; whatever is less than evident (cgo, constraints on
+//! everything, a go.mod with more than requirements, an odd file) is left to it.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::module::{Layout, join};
+use super::module::{PackageLayout, join};
 use super::vanity::below;
 
 /// More packages or files than this are not looked at.
@@ -17,17 +18,18 @@ const MAX_PACKAGES: usize = 200;
 const MAX_FILES: usize = 2_000;
 /// A longer source file is not looked at, in bytes.
 const MAX_SOURCE: u64 = 4 << 20;
-/// The language from which on the go command does not look at modules that nothing is imported from.
+/// The language from which on the go command does not look at modules that nothing is imported
+/// from.
 const PRUNED: u32 = 17;
 /// Files of these kinds are for cgo. Go's own assembler and its headers are not among them.
 const FOREIGN: [&str; 14] =
     ["c", "cc", "cpp", "cxx", "m", "f", "F", "for", "f90", "S", "sx", "swig", "swigcxx", "syso"];
 
-/// The name of the package in `layout`, when it and the packages in `further` folders of the module need nobody else.
-/// `goroot` is where the toolchain lies.
+/// The name of the package in `layout`, when it and the packages in `further` folders of the module
+/// need nobody else. `goroot` is where the toolchain lies.
 pub(super) fn package_name(
     src: &Path,
-    layout: &Layout,
+    layout: &PackageLayout,
     further: &BTreeSet<String>,
     goroot: &Path,
 ) -> Option<String> {
@@ -64,7 +66,7 @@ pub(super) fn package_name(
 
 struct PlainCheck<'a> {
     module: &'a Path,
-    layout: &'a Layout,
+    layout: &'a PackageLayout,
     goroot: &'a Path,
     files: usize,
 }
@@ -136,8 +138,9 @@ impl PlainCheck<'_> {
     }
 }
 
-/// Whether a go.mod is one that the go command of Go 1.`minor` would leave as it is while nothing of another module is
-/// imported: a module, a language that is known, and requirements as they have to be.
+/// Whether a go.mod is one that the go command of Go 1.`minor` would leave as it is while nothing
+/// of another module is imported: a module, a language that is known, and requirements as they have
+/// to be.
 fn is_complete(go_mod: &str, ours: u32) -> bool {
     let (mut language, mut module, mut required, mut block) = (None, false, false, false);
     for line in go_mod.lines() {
@@ -211,12 +214,13 @@ struct SourceHead<'a> {
 }
 
 impl<'a> SourceHead<'a> {
-    /// Reads package clause and imports; `None` for whatever is odd, and for cgo and embedded files.
+    /// Reads package clause and imports; `None` for whatever is odd, and for cgo and embedded
+    /// files.
     fn read(text: &'a str) -> Option<Self> {
         if text.contains("//go:embed") {
             return None;
         }
-        let mut tokens = Tokens { rest: text, constrained: false };
+        let mut tokens = SourceTokens { rest: text, constrained: false };
         if tokens.token()? != "package" {
             return None;
         }
@@ -249,13 +253,13 @@ impl<'a> SourceHead<'a> {
 }
 
 /// The tokens at the beginning of a source file: words, texts with their quotes, and single signs.
-struct Tokens<'a> {
+struct SourceTokens<'a> {
     rest: &'a str,
     /// Whether a comment so far was a build constraint.
     constrained: bool,
 }
 
-impl<'a> Tokens<'a> {
+impl<'a> SourceTokens<'a> {
     /// The next one; `None` at the end, or with a rest where there is something else.
     fn token(&mut self) -> Option<&'a str> {
         loop {

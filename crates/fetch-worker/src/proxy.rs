@@ -1,7 +1,8 @@
-//! A checkout from the module proxy: find the module and its version, download it, move it out of the cache.
+//! A checkout from the module proxy: find the module and its version, download it, move it out of
+//! the cache.
 //!
-//! The go command decides what a version means and whether a download is what the checksum database says. A
-//! version that the server has costs no download of files.
+//! The go command decides what a version means and whether a download is what the checksum database
+//! says. A version that the server has costs no download of files.
 
 use std::fs;
 use std::io;
@@ -12,8 +13,9 @@ use serde::Deserialize;
 
 use super::budget::{Budget, OverBudget, tree_size};
 use super::gocmd::{GoCommand, GoError};
-use super::lookup::{self, Miss, Module};
-use super::module::{self, LayoutError};
+use super::lookup::{self, LookupMiss, ModuleVersion};
+use super::module::{self, PackageLayoutError};
+use super::outcome::SourceOutcome;
 use super::refs::{is_abbreviation, pseudo_commit};
 use super::scratch::{Scratch, make_writable, remove_tree};
 use super::text::bounded;
@@ -35,7 +37,7 @@ pub(super) enum ProxyError {
     #[error("{module} cannot be downloaded: {text}")]
     Download { module: String, text: String },
     #[error("{module} does not contain the package: {source}")]
-    Package { module: String, source: LayoutError },
+    Package { module: String, source: PackageLayoutError },
     #[error("the go command's answer cannot be read: {0}")]
     FetchAnswer(#[source] serde_json::Error),
     #[error("the module cannot be moved into place: {0}")]
@@ -53,7 +55,7 @@ impl ProxyError {
             Self::Unknown(_) => FailureCode::Repository,
             Self::Version { .. } => FailureCode::Version,
             Self::NewerGo { .. } => FailureCode::NewerGo,
-            Self::Package { source: LayoutError::GoMod(..), .. } | Self::Download { .. } => {
+            Self::Package { source: PackageLayoutError::GoMod(..), .. } | Self::Download { .. } => {
                 FailureCode::Module
             }
             Self::Package { .. } => FailureCode::Package,
@@ -63,19 +65,10 @@ impl ProxyError {
     }
 }
 
-/// What the proxy gave.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// The module's files were written.
-    Checkout { root: String, revision: String },
-    /// The server has this version.
-    Unchanged { revision: String },
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 #[derive(Default)]
-struct Downloaded {
+struct DownloadedModule {
     error: String,
     info: String,
     dir: String,
@@ -88,26 +81,26 @@ pub(super) fn fetch(
     budget: &Budget,
     scratch: &Scratch,
     src: &Path,
-) -> Result<Outcome, ProxyError> {
+) -> Result<SourceOutcome, ProxyError> {
     if !go.has_proxy {
         return Err(ProxyError::NoProxy);
     }
     let answers = lookup::query(go, scratch, &job.import_path, job.version.as_deref())?;
-    let modules: Vec<&Module> = answers.iter().filter_map(|a| a.as_ref().ok()).collect();
+    let modules: Vec<&ModuleVersion> = answers.iter().filter_map(|a| a.as_ref().ok()).collect();
     if modules.is_empty() {
         return Err(unresolved(job, go, scratch, &answers)?);
     }
     let mut lacking = None;
     for module in modules {
         if job.have.contains(&module.version) {
-            return Ok(Outcome::Unchanged { revision: module.version.clone() });
+            return Ok(SourceOutcome::Unchanged { revision: module.version.clone() });
         }
         download(go, scratch, module, src)?;
         match module::locate(src, &module.path, &job.import_path) {
             Ok(_) => {
                 budget.charge(tree_size(src))?;
-                let Module { path: root, version: revision } = module.clone();
-                return Ok(Outcome::Checkout { root, revision });
+                let ModuleVersion { path: root, version: revision } = module.clone();
+                return Ok(SourceOutcome::Checkout { root, revision });
             }
             Err(source) => {
                 remove_tree(src)?;
@@ -124,7 +117,7 @@ fn unresolved(
     job: &FetchJob,
     go: &GoCommand<'_>,
     scratch: &Scratch,
-    answers: &[Result<Module, Miss>],
+    answers: &[Result<ModuleVersion, LookupMiss>],
 ) -> Result<ProxyError, ProxyError> {
     if let Some(error) = fault(&job.import_path, answers) {
         return Ok(error);
@@ -149,7 +142,7 @@ fn unresolved(
 }
 
 /// A reason that is more than that the proxy does not know a path.
-fn fault(import_path: &str, answers: &[Result<Module, Miss>]) -> Option<ProxyError> {
+fn fault(import_path: &str, answers: &[Result<ModuleVersion, LookupMiss>]) -> Option<ProxyError> {
     let misses = || answers.iter().filter_map(|a| a.as_ref().err());
     for miss in misses() {
         if let Verdict::NewerGo { needs, running } = miss.verdict.clone() {
@@ -166,7 +159,7 @@ fn fault(import_path: &str, answers: &[Result<Module, Miss>]) -> Option<ProxyErr
 fn download(
     go: &GoCommand<'_>,
     scratch: &Scratch,
-    module: &Module,
+    module: &ModuleVersion,
     src: &Path,
 ) -> Result<(), ProxyError> {
     let query = format!("{}@{}", module.path, module.version);
@@ -182,7 +175,7 @@ fn download(
             _ => ProxyError::Download { module: query.clone(), text },
         }
     };
-    let found: Downloaded = match serde_json::from_slice(&output.stdout) {
+    let found: DownloadedModule = match serde_json::from_slice(&output.stdout) {
         Ok(found) => found,
         Err(_) if !output.success => return Err(failed(&output.stderr)),
         Err(e) => return Err(ProxyError::FetchAnswer(e)),

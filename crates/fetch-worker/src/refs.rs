@@ -1,6 +1,7 @@
 //! What a version means in a git repository: pure decisions over the names that it advertises.
 //!
-//! A name that exists always beats a guess: `deadbeef` is the tag or branch of that name first, a commit second.
+//! A name that exists always beats a guess: `deadbeef` is the tag or branch of that name first, a
+//! commit second.
 
 use git2::Oid;
 
@@ -37,7 +38,7 @@ pub(super) enum VersionQuery {
 
 /// What it is in this repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(super) enum VersionMatch {
     Commit(Oid),
     /// A commit that begins so and that no advertised name points to.
     Search(String),
@@ -62,7 +63,8 @@ impl VersionQuery {
         Self::Name(version.strip_suffix("+incompatible").unwrap_or(version).to_owned())
     }
 
-    /// The prefixes of the references that can decide it; `below` is the package's path in the repository.
+    /// The prefixes of the references that can decide it; `below` is the package's path in the
+    /// repository.
     pub(super) fn prefixes(&self, below: &str) -> Vec<String> {
         match self {
             Self::Default => vec!["HEAD".into()],
@@ -86,25 +88,26 @@ impl VersionQuery {
     }
 
     /// Decides it.
-    pub(super) fn meaning(&self, refs: &[Ref], below: &str) -> Meaning {
+    pub(super) fn meaning(&self, refs: &[Ref], below: &str) -> VersionMatch {
         let named = |name: &str| refs.iter().find(|r| r.name == name).map(Ref::target);
-        let or_missing = |oid: Option<Oid>| oid.map_or(Meaning::Missing, Meaning::Commit);
+        let or_missing = |oid: Option<Oid>| oid.map_or(VersionMatch::Missing, VersionMatch::Commit);
         match self {
             Self::Default => or_missing(named("HEAD")),
-            Self::Commit(oid) => Meaning::Commit(*oid),
+            Self::Commit(oid) => VersionMatch::Commit(*oid),
             Self::Major(n) => or_missing(newest(refs, *n)),
             Self::Abbreviated(hex) => by_prefix(refs, hex),
             Self::Name(name) => match names(name, below).iter().find_map(|n| named(n)) {
-                Some(oid) => Meaning::Commit(oid),
+                Some(oid) => VersionMatch::Commit(oid),
                 None if is_abbreviation(name) => by_prefix(refs, &name.to_ascii_lowercase()),
-                None => Meaning::Missing,
+                None => VersionMatch::Missing,
             },
         }
     }
 }
 
-/// The full names that a short one can stand for, best first. A release of a nested module is tagged with the
-/// module's folder before it, and the deepest module is the one that the go command would take.
+/// The full names that a short one can stand for, best first. A release of a nested module is
+/// tagged with the module's folder before it, and the deepest module is the one that the go command
+/// would take.
 fn names(name: &str, below: &str) -> Vec<String> {
     let mut out = Vec::new();
     if semver(name).is_some() {
@@ -119,15 +122,15 @@ fn names(name: &str, below: &str) -> Vec<String> {
     out
 }
 
-fn by_prefix(refs: &[Ref], hex: &str) -> Meaning {
+fn by_prefix(refs: &[Ref], hex: &str) -> VersionMatch {
     let mut found: Option<Oid> = None;
     for oid in refs.iter().map(Ref::target).filter(|oid| oid.to_string().starts_with(hex)) {
         if found.is_some_and(|other| other != oid) {
-            return Meaning::Ambiguous;
+            return VersionMatch::Ambiguous;
         }
         found = Some(oid);
     }
-    found.map_or_else(|| Meaning::Search(hex.to_owned()), Meaning::Commit)
+    found.map_or_else(|| VersionMatch::Search(hex.to_owned()), VersionMatch::Commit)
 }
 
 /// The newest release of a major version; a pre-release only where there is nothing else.
@@ -142,14 +145,14 @@ fn newest(refs: &[Ref], major: u64) -> Option<Oid> {
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Semver<'a> {
+struct SemanticVersion<'a> {
     released: bool,
     numbers: (u64, u64, u64),
     pre: &'a str,
 }
 
 /// `v1.2.3` or `v1.2.3-pre`, as Go writes them.
-fn semver(text: &str) -> Option<Semver<'_>> {
+fn semver(text: &str) -> Option<SemanticVersion<'_>> {
     let (core, pre) = text.strip_prefix('v')?.split_once('-').unwrap_or((&text[1..], ""));
     let core = core.split('+').next()?;
     let mut parts = core.split('.').map(|n| n.parse::<u64>().ok());
@@ -157,7 +160,7 @@ fn semver(text: &str) -> Option<Semver<'_>> {
     if parts.next().is_some() {
         return None;
     }
-    Some(Semver { released: pre.is_empty(), numbers, pre })
+    Some(SemanticVersion { released: pre.is_empty(), numbers, pre })
 }
 
 /// The major version that a path element or a version stands for: `v3` and `v3.1.0` are 3.
@@ -249,7 +252,7 @@ mod tests {
             r("refs/tags/v3.11.0-rc1", '9'),
             r("refs/tags/v4.0.0-rc2", 'a'),
         ];
-        let commit = |digit| Meaning::Commit(oid(digit));
+        let commit = |digit| VersionMatch::Commit(oid(digit));
         let name = |n: &str| VersionQuery::Name(n.into());
         for (wanted, below, want) in [
             (VersionQuery::Default, "", commit('1')),
@@ -261,13 +264,13 @@ mod tests {
             (name("both"), "", commit('6')),
             (name("2222222"), "", commit('4')),
             (name("3333333"), "", commit('3')),
-            (name("ABCDEF0"), "", Meaning::Search("abcdef0".into())),
-            (name("nope"), "", Meaning::Missing),
-            (name("v9.9.9"), "", Meaning::Missing),
+            (name("ABCDEF0"), "", VersionMatch::Search("abcdef0".into())),
+            (name("nope"), "", VersionMatch::Missing),
+            (name("v9.9.9"), "", VersionMatch::Missing),
             (VersionQuery::Abbreviated("2222222".into()), "", commit('2')),
             (VersionQuery::Major(3), "", commit('8')),
             (VersionQuery::Major(4), "", commit('a')),
-            (VersionQuery::Major(5), "", Meaning::Missing),
+            (VersionQuery::Major(5), "", VersionMatch::Missing),
         ] {
             assert_eq!(wanted.meaning(&refs, below), want, "{wanted:?} {below}");
         }
@@ -279,7 +282,10 @@ mod tests {
         other.replace_range(39.., "3");
         let other = Ref { oid: Oid::from_str(&other).unwrap(), ..r("refs/heads/x", '2') };
         let refs = [r("refs/heads/master", '2'), other];
-        assert_eq!(VersionQuery::parse(Some("2222222")).meaning(&refs, ""), Meaning::Ambiguous);
+        assert_eq!(
+            VersionQuery::parse(Some("2222222")).meaning(&refs, ""),
+            VersionMatch::Ambiguous
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Folders of this process below `$TMPDIR`, and the removal of trees that a stranger filled.
 //!
-//! A [`Scratch`] removes itself; what it held never reaches the job's folder except by being moved there.
+//! A [`Scratch`] removes itself; what it held never reaches the job's folder except by being moved
+//! there.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,54 +1,21 @@
 //! Git's smart HTTP, the reading half: what a repository advertises, and packs of it.
 //!
-//! Protocol version 2, which lets us ask for a few names instead of all, for any commit by its id and for a
-//! history without files; version 0 where a server knows no better. Every exchange is stateless: a POST holds
-//! all that the server must know. A pack's bytes go straight into git2's indexer and are believed to be nothing
-//! before it has checked them.
+//! Protocol version 2, which lets us ask for a few names instead of all, for any commit by its id
+//! and for a history without files; version 0 where a server knows no better. Every exchange is
+//! stateless: a POST holds all that the server must know. A pack's bytes go straight into git2's
+//! indexer and are believed to be nothing before it has checked them.
 
 use std::io::{self, Write};
 
 use git2::{Odb, Oid};
 
 use super::advert::{Protocol, advertisement, list};
-use super::budget::{OverBudget, over_budget};
-use super::http::{Ask, Http, HttpError, Reply};
-use super::pkt::{self, Pkt, PktReader};
+use super::http::{Http, HttpRequest, HttpResponse};
+use super::pkt::{self, Packet, PacketReader};
 use super::refs::Ref;
+use super::smart_error::{SmartError, refusal};
 
 const AGENT: &str = concat!("agent=sky-island/", env!("CARGO_PKG_VERSION"));
-/// Why a repository could not be read.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SmartError {
-    #[error(transparent)]
-    Http(#[from] HttpError),
-    #[error("there is no git repository (HTTP status {0})")]
-    NoRepository(u16),
-    #[error("its host failed (HTTP status {0})")]
-    Host(u16),
-    #[error("it does not have that commit: {0}")]
-    NoCommit(String),
-    #[error("it answered against git's protocol: {0}")]
-    Protocol(&'static str),
-    #[error("it gives no commit that no name points to: {0}")]
-    Unadvertised(String),
-    #[error("it refused: {0}")]
-    Refused(String),
-    #[error("the connection broke off: {0}")]
-    Broken(#[source] io::Error),
-    #[error("its pack is broken: {0}")]
-    Pack(#[source] git2::Error),
-    #[error(transparent)]
-    Budget(#[from] OverBudget),
-}
-
-impl From<io::Error> for SmartError {
-    fn from(error: io::Error) -> Self {
-        match over_budget(&error) {
-            Some(over) => Self::Budget(over),
-            None => Self::Broken(error),
-        }
-    }
-}
 
 /// How much of a history to fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,17 +42,18 @@ impl<'a> Remote<'a> {
     pub(super) fn connect(http: &'a Http, url: &str) -> Result<Self, SmartError> {
         let ask = format!("{url}/info/refs?service=git-upload-pack");
         let headers = [("git-protocol", "version=2")];
-        let reply = http.send(&Ask { url: &ask, body: None, headers: &headers })?;
+        let reply = http.send(&HttpRequest { url: &ask, body: None, headers: &headers })?;
         let reply = checked(reply, "application/x-git-upload-pack-advertisement")?;
         let end = reply.url.find("/info/refs").unwrap_or(reply.url.len());
         let url = reply.url[..end].to_owned();
-        let protocol = advertisement(PktReader::new(reply.body))?;
+        let protocol = advertisement(PacketReader::new(reply.body))?;
         Ok(Self { http, url, protocol, early: None })
     }
 
-    /// Asks a URL for references at once, without asking before what it can, which saves a way to the host and back:
-    /// nearly all speak version 2 and know shallow histories. `None` when the answer is anything but references, be
-    /// it that the repository has moved; [`Remote::connect`] then tells why.
+    /// Asks a URL for references at once, without asking before what it can, which saves a way to
+    /// the host and back: nearly all speak version 2 and know shallow histories. `None` when the
+    /// answer is anything but references, be it that the repository has moved; [`Remote::connect`]
+    /// then tells why.
     pub(super) fn guess(http: &'a Http, url: &str, prefixes: &[String]) -> Option<Self> {
         let protocol = Protocol::V2 { shallow: true, filter: false, sha1: false };
         let mut remote = Self { http, url: url.to_owned(), protocol, early: None };
@@ -109,7 +77,7 @@ impl<'a> Remote<'a> {
                     pkt::line(&mut body, &format!("ref-prefix {prefix}"));
                 }
                 pkt::flush(&mut body);
-                list(PktReader::new(self.post(&body)?.body))
+                list(PacketReader::new(self.post(&body)?.body))
             }
         }
     }
@@ -171,7 +139,7 @@ impl<'a> Remote<'a> {
                 body
             }
         };
-        let mut packets = PktReader::new(self.post(&body)?.body);
+        let mut packets = PacketReader::new(self.post(&body)?.body);
         match self.protocol {
             Protocol::V2 { .. } => skip_to_pack(&mut packets)?,
             Protocol::V0 { .. } => skip_to_nak(&mut packets)?,
@@ -179,7 +147,7 @@ impl<'a> Remote<'a> {
         receive(&mut packets, odb)
     }
 
-    fn post(&self, body: &[u8]) -> Result<Reply, SmartError> {
+    fn post(&self, body: &[u8]) -> Result<HttpResponse, SmartError> {
         let url = format!("{}/git-upload-pack", self.url);
         let mut headers = vec![
             ("content-type", "application/x-git-upload-pack-request"),
@@ -188,7 +156,8 @@ impl<'a> Remote<'a> {
         if matches!(self.protocol, Protocol::V2 { .. }) {
             headers.push(("git-protocol", "version=2"));
         }
-        let reply = self.http.send(&Ask { url: &url, body: Some(body), headers: &headers })?;
+        let reply =
+            self.http.send(&HttpRequest { url: &url, body: Some(body), headers: &headers })?;
         checked(reply, "application/x-git-upload-pack-result")
     }
 }
@@ -203,7 +172,7 @@ fn command(body: &mut Vec<u8>, name: &str, sha1: bool) {
 }
 
 /// A host that wants a login does not say so of what does not exist, so both mean the same to us.
-fn checked(reply: Reply, content_type: &str) -> Result<Reply, SmartError> {
+fn checked(reply: HttpResponse, content_type: &str) -> Result<HttpResponse, SmartError> {
     match reply.status {
         200 if reply.content_type.starts_with(content_type) => Ok(reply),
         // A web page in place of a repository.
@@ -214,20 +183,8 @@ fn checked(reply: Reply, content_type: &str) -> Result<Reply, SmartError> {
     }
 }
 
-/// What an error of the server means.
-pub(super) fn refusal(message: &str) -> SmartError {
-    let message: String = message.chars().filter(|c| !c.is_control()).take(200).collect();
-    if message.contains("not our ref") || message.contains("no such remote ref") {
-        SmartError::NoCommit(message)
-    } else if message.starts_with("want ") && message.contains("not valid") {
-        SmartError::Unadvertised(message)
-    } else {
-        SmartError::Refused(message)
-    }
-}
-
 /// Version 2: sections come before the pack, each ended by a delimiter.
-fn skip_to_pack<R: io::Read>(packets: &mut PktReader<R>) -> Result<(), SmartError> {
+fn skip_to_pack<R: io::Read>(packets: &mut PacketReader<R>) -> Result<(), SmartError> {
     loop {
         let packet = packets.expect()?;
         match packet.text() {
@@ -237,14 +194,15 @@ fn skip_to_pack<R: io::Read>(packets: &mut PktReader<R>) -> Result<(), SmartErro
                     return Err(refusal(message));
                 }
             }
-            None if packet == Pkt::Flush => return Err(SmartError::Protocol("it sent no pack")),
+            None if packet == Packet::Flush => return Err(SmartError::Protocol("it sent no pack")),
             None => {}
         }
     }
 }
 
-/// Version 0: the boundary of a shallow history, then the end of a negotiation that had nothing to offer.
-fn skip_to_nak<R: io::Read>(packets: &mut PktReader<R>) -> Result<(), SmartError> {
+/// Version 0: the boundary of a shallow history, then the end of a negotiation that had nothing to
+/// offer.
+fn skip_to_nak<R: io::Read>(packets: &mut PacketReader<R>) -> Result<(), SmartError> {
     loop {
         let packet = packets.expect()?;
         match packet.text() {
@@ -254,19 +212,19 @@ fn skip_to_nak<R: io::Read>(packets: &mut PktReader<R>) -> Result<(), SmartError
                 Some(message) => return Err(refusal(message)),
                 None => return Err(SmartError::Protocol("it negotiates where nothing is to be")),
             },
-            None if packet == Pkt::Flush => {}
+            None if packet == Packet::Flush => {}
             None => return Err(SmartError::Protocol("it sent no pack")),
         }
     }
 }
 
 /// The pack, out of its side band, into the object store.
-fn receive<R: io::Read>(packets: &mut PktReader<R>, odb: &Odb<'_>) -> Result<(), SmartError> {
+fn receive<R: io::Read>(packets: &mut PacketReader<R>, odb: &Odb<'_>) -> Result<(), SmartError> {
     let mut writer = odb.packwriter().map_err(SmartError::Pack)?;
     let mut empty = true;
     loop {
         match packets.next()? {
-            Some(Pkt::Data(data)) => match data.split_first() {
+            Some(Packet::Data(data)) => match data.split_first() {
                 Some((1, pack)) => {
                     empty = false;
                     // The writer keeps git2's reason to itself.
@@ -277,8 +235,8 @@ fn receive<R: io::Read>(packets: &mut PktReader<R>, odb: &Odb<'_>) -> Result<(),
                 Some((3, message)) => return Err(refusal(&String::from_utf8_lossy(message))),
                 _ => return Err(SmartError::Protocol("its pack is not multiplexed")),
             },
-            Some(Pkt::Flush | Pkt::End) | None => break,
-            Some(Pkt::Delim) => return Err(SmartError::Protocol("its pack is not multiplexed")),
+            Some(Packet::Flush | Packet::End) | None => break,
+            Some(Packet::Delim) => return Err(SmartError::Protocol("its pack is not multiplexed")),
         }
     }
     if empty {

@@ -1,11 +1,13 @@
-//! What may be said to a caller: text without credentials, without folders of this host, and not too long.
+//! What may be said to a caller: text without credentials, without folders of this host, and not
+//! too long.
 
 use std::path::Path;
 
 /// The longest text of another program that a message carries.
 const LIMIT: usize = 2_000;
 
-/// Takes out of a message: credentials in URLs, and the given folders (each with the word that stands for it).
+/// Takes out of a message: credentials in URLs, and the given folders (each with the word that
+/// stands for it).
 pub(super) fn scrub(text: &str, folders: &[(&Path, &str)]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

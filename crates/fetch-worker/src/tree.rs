@@ -1,8 +1,9 @@
 //! A commit's files, written to a folder.
 //!
-//! The repository is hostile: nothing is written outside the folder, no name but a plain one is written, every
-//! byte is charged before it is read out of the object store, and links are made last, so that no write can
-//! pass through one. Hooks, filters, attributes and submodules do not exist here.
+//! The repository is hostile: nothing is written outside the folder, no name but a plain one is
+//! written, every byte is charged before it is read out of the object store, and links are made
+//! last, so that no write can pass through one. Hooks, filters, attributes and submodules do not
+//! exist here.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -41,19 +42,19 @@ pub(super) fn write(
 ) -> Result<(), TreeError> {
     let odb = repo.odb().map_err(TreeError::Object)?;
     let tree = repo.find_commit(commit).map_err(TreeError::Object)?.tree_id();
-    let mut writer = Writer { repo, odb: &odb, budget, links: Vec::new() };
+    let mut writer = TreeWriter { repo, odb: &odb, budget, links: Vec::new() };
     writer.folder(tree, dest, 0)?;
     writer.links(dest)
 }
 
-struct Writer<'a> {
+struct TreeWriter<'a> {
     repo: &'a Repository,
     odb: &'a Odb<'a>,
     budget: &'a Budget,
     links: Vec<(PathBuf, PathBuf)>,
 }
 
-impl Writer<'_> {
+impl TreeWriter<'_> {
     fn folder(&mut self, tree: Oid, dest: &Path, depth: usize) -> Result<(), TreeError> {
         if depth > MAX_DEPTH || self.size(tree, ObjectType::Tree)? > MAX_TREE {
             return Err(TreeError::Shape);

@@ -1,7 +1,8 @@
-//! `?go-get=1`: which repository an import path lies in, by the `go-import` meta tags of a web page.
+//! `?go-get=1`: which repository an import path lies in, by the `go-import` meta tags of a web
+//! page.
 //!
-//! The page is a stranger's: it is tokenized and never interpreted, only its head counts, and only a git
-//! repository over https is taken from it.
+//! The page is a stranger's: it is tokenized and never interpreted, only its head counts, and only
+//! a git repository over https is taken from it.
 
 use html5gum::{Token, Tokenizer};
 

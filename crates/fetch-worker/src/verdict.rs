@@ -69,8 +69,8 @@ pub(super) fn verdict(text: &str) -> Verdict {
     Verdict::Other
 }
 
-/// Whether a proxy refused instead of saying that it has nothing, which makes the go command give up where it
-/// would have tried a shorter module path.
+/// Whether a proxy refused instead of saying that it has nothing, which makes the go command give
+/// up where it would have tried a shorter module path.
 pub(super) fn refused(text: &str) -> bool {
     text.contains("403 Forbidden") && !text.contains("sumdb")
 }

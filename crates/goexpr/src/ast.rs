@@ -1,42 +1,14 @@
 //! The tree of a parsed call.
 //!
 //! Expressions and types share one tree, as they share their notation: whether `A[B](c)` is a
-//! call or a conversion is the compiler's to find out. What repeats without brackets (`a.b().c`,
+//! call or a conversion only the compiler knows. What repeats without brackets (`a.b().c`,
 //! `a + b + c`) is a flat list here, so the tree is never deeper than the nesting that the parser
 //! allows. Statements, which exist only inside function literals, are kept only as far as the
 //! scopes of names need them.
 
+pub use super::span::Span;
 use super::token::Kind;
-
-/// A range of bytes in the text of the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    start: u32,
-    end: u32,
-}
-
-impl Span {
-    /// The range from `start` up to `end`; the limit on the text's length keeps both small.
-    pub(super) fn new(start: usize, end: usize) -> Self {
-        let small = |at| u32::try_from(at).expect("a call is shorter than 4 GiB");
-        Self { start: small(start), end: small(end) }
-    }
-
-    /// The first byte's offset.
-    pub fn start(self) -> usize {
-        self.start as usize
-    }
-
-    /// The offset behind the last byte.
-    pub fn end(self) -> usize {
-        self.end as usize
-    }
-
-    /// The bytes themselves, out of the text of the call.
-    pub fn of(self, text: &str) -> &str {
-        &text[self.start()..self.end()]
-    }
-}
+pub use super::token::LiteralKind;
 
 /// An expression or a type.
 #[derive(Clone, Debug)]
@@ -75,30 +47,15 @@ pub enum Expr {
     Variadic(Box<Expr>),
 }
 
-/// The notation of a literal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LiteralKind {
-    /// `12`, `0x1F`, `0b1`, `0o7`, `1_000`
-    Integer,
-    /// `1.5`, `1e3`, `0x1p-2`
-    Float,
-    /// `2i`
-    Imaginary,
-    /// `'a'`
-    Rune,
-    /// `"a"`, or raw in back quotes
-    String,
-}
-
-/// An operator, by its place in the text.
+/// An operator and its place in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operator {
     pub(super) kind: Kind,
-    /// Where it stands.
+    /// The place of the operator.
     pub span: Span,
 }
 
-/// What is applied to an operand.
+/// An operation that follows an operand.
 #[derive(Clone, Debug)]
 pub enum Suffix {
     /// `.name`
@@ -107,11 +64,11 @@ pub enum Suffix {
     Assertion(Option<Expr>),
     /// `[index]`, `[T, U]`
     Index(Vec<Expr>),
-    /// `[low:high:max]`, without those that are left out
+    /// `[low:high:max]`, without the indices that are left out
     Slice(Vec<Expr>),
-    /// `(arguments)`; `spread` if the last one is followed by `...`
+    /// `(arguments)`; `spread` if `...` follows the last argument
     Call {
-        /// What is called: all before the bracket, white space too.
+        /// The called function: all text before the bracket, white space included.
         callee: Span,
         /// The arguments in order.
         arguments: Vec<Expr>,
@@ -120,7 +77,7 @@ pub enum Suffix {
     },
     /// `{elements}`: the operand before is the type of a composite literal.
     Composite {
-        /// The type: all before the brace, white space too.
+        /// The type: all text before the brace, white space included.
         kind: Span,
         /// The elements in order.
         elements: Vec<Element>,
@@ -176,7 +133,7 @@ pub struct Field {
     pub kind: Expr,
 }
 
-/// What can be in an interface type.
+/// An element of an interface type.
 #[derive(Clone, Debug)]
 pub enum InterfaceElement {
     /// `Name(...) ...`
@@ -187,13 +144,13 @@ pub enum InterfaceElement {
 
 /// A statement in the body of a function literal, reduced to what it evaluates and declares.
 ///
-/// Control statements become blocks: `if a := f(); a {…}` is a block of a definition, a use of
-/// `a` and the block of the body. Labels are left out, they have no part in the scopes of names.
+/// Control statements become blocks: `if a := f(); a {…}` is a block of a definition, a use of `a`
+/// and the block of the body. Labels are left out, because scopes of names do not depend on them.
 #[derive(Clone, Debug)]
 pub enum Stmt {
     /// Evaluates expressions.
     Use(Vec<Expr>),
-    /// Evaluates `values`, then declares those of `targets` that are names (`:=`).
+    /// Evaluates `values`, then declares each of the `targets` that is a name (`:=`).
     Define {
         /// The left side.
         targets: Vec<Expr>,
@@ -213,7 +170,7 @@ pub enum Stmt {
         name: Span,
         /// Its type parameters.
         parameters: Vec<Field>,
-        /// What it is defined as.
+        /// The type on the right side.
         definition: Expr,
     },
     /// Statements in a scope of their own.

@@ -6,7 +6,7 @@
 use super::ast::{Expr, Stmt, Suffix};
 use super::error::Parsed;
 use super::parse::Parser;
-use super::stmt::{Place, Simple, is_last};
+use super::stmt::{Position, SimpleStatement, is_last};
 use super::token::Kind;
 
 impl Parser<'_> {
@@ -34,14 +34,14 @@ impl Parser<'_> {
     fn if_header(&mut self, chain: &mut Vec<Stmt>) -> Parsed<()> {
         let mut condition = None;
         if !self.at_semicolon() {
-            condition = Some(self.simple(Place::Header)?);
+            condition = Some(self.simple(Position::Header)?);
         }
         if !self.at(Kind::LeftBrace) {
-            chain.extend(condition.take().and_then(Simple::into_stmt));
+            chain.extend(condition.take().and_then(SimpleStatement::into_stmt));
             if !self.take_semicolon() {
-                return self.unexpected("a \"{\" or \";\" behind the condition");
+                return self.unexpected("a \"{\" or \";\" after the condition");
             }
-            condition = Some(self.simple(Place::Header)?);
+            condition = Some(self.simple(Position::Header)?);
         }
         self.only_expression(condition, "a condition", chain)
     }
@@ -49,13 +49,13 @@ impl Parser<'_> {
     /// What a header has to have in the place of an expression, if it has anything there.
     fn only_expression(
         &mut self,
-        found: Option<Simple>,
+        found: Option<SimpleStatement>,
         wanted: &str,
         into: &mut Vec<Stmt>,
     ) -> Parsed<()> {
         match found {
             None => Ok(()),
-            Some(Simple::Expression(expression)) => {
+            Some(SimpleStatement::Expression(expression)) => {
                 into.push(Stmt::Use(vec![expression]));
                 Ok(())
             }
@@ -86,8 +86,8 @@ impl Parser<'_> {
         }
         let mut condition = None;
         if !self.at_semicolon() {
-            match self.simple(Place::ForHeader)? {
-                Simple::Range(clause) => {
+            match self.simple(Position::ForHeader)? {
+                SimpleStatement::Range(clause) => {
                     inside.push(clause);
                     return Ok(());
                 }
@@ -96,13 +96,13 @@ impl Parser<'_> {
         }
         let mut post = None;
         if self.take_semicolon() {
-            inside.extend(condition.take().and_then(Simple::into_stmt));
+            inside.extend(condition.take().and_then(SimpleStatement::into_stmt));
             if !self.at_semicolon() {
-                condition = Some(self.simple(Place::Header)?);
+                condition = Some(self.simple(Position::Header)?);
             }
             self.end_of_statement()?;
             if !self.at(Kind::LeftBrace) {
-                post = self.simple(Place::Header)?.into_stmt();
+                post = self.simple(Position::Header)?.into_stmt();
             }
         }
         self.only_expression(condition, "a condition", inside)?;
@@ -126,17 +126,17 @@ impl Parser<'_> {
     fn switch_header(&mut self, inside: &mut Vec<Stmt>) -> Parsed<()> {
         let mut tag = None;
         if !self.at_semicolon() {
-            tag = Some(self.simple(Place::Header)?);
+            tag = Some(self.simple(Position::Header)?);
         }
         if self.take_semicolon() {
-            inside.extend(tag.take().and_then(Simple::into_stmt));
+            inside.extend(tag.take().and_then(SimpleStatement::into_stmt));
             if !self.at(Kind::LeftBrace) {
-                tag = Some(self.simple(Place::Header)?);
+                tag = Some(self.simple(Position::Header)?);
             }
         }
         if tag.as_ref().is_some_and(is_type_guard) {
             self.type_guards.pop();
-            inside.extend(tag.and_then(Simple::into_stmt));
+            inside.extend(tag.and_then(SimpleStatement::into_stmt));
             return Ok(());
         }
         self.only_expression(tag, "an expression", inside)
@@ -187,7 +187,7 @@ impl Parser<'_> {
             } else {
                 self.expect(Kind::Default, "\"case\", \"default\" or a \"}\"")?;
             }
-            self.expect(Kind::Colon, "a \":\" behind the case")?;
+            self.expect(Kind::Colon, "a \":\" after the case")?;
             clause.append(&mut self.statements()?);
             into.push(Stmt::Block(clause));
         }
@@ -197,12 +197,12 @@ impl Parser<'_> {
 }
 
 /// `x.(type)` or `name := x.(type)`
-fn is_type_guard(simple: &Simple) -> bool {
+fn is_type_guard(simple: &SimpleStatement) -> bool {
     let guard = |expression| is_last(expression, |last| matches!(last, Suffix::Assertion(None)));
     let single = |list: &[Expr]| list.len() == 1;
     match simple {
-        Simple::Expression(expression) => guard(expression),
-        Simple::Other(Stmt::Define { targets, values }) => {
+        SimpleStatement::Expression(expression) => guard(expression),
+        SimpleStatement::Other(Stmt::Define { targets, values }) => {
             single(targets) && single(values) && guard(&values[0])
         }
         _ => false,

@@ -1,8 +1,9 @@
 //! Declarations in function literals: `var`, `const` and `type`.
 
-use super::ast::{Expr, Operator, Span, Stmt, Suffix};
+use super::ast::{Expr, Operator, Stmt, Suffix};
 use super::error::Parsed;
 use super::parse::Parser;
+use super::span::Span;
 use super::token::Kind;
 
 impl Parser<'_> {
@@ -14,7 +15,7 @@ impl Parser<'_> {
         while !self.at(Kind::RightParen) {
             self.specification(keyword, into)?;
         }
-        self.expect(Kind::RightParen, "a \")\" behind the declarations")?;
+        self.expect(Kind::RightParen, "a \")\" after the declarations")?;
         self.end_of_statement()
     }
 
@@ -59,11 +60,11 @@ impl Parser<'_> {
             return Ok(Stmt::Type { name, parameters: Vec::new(), definition });
         }
         match self.length_or_parameter()? {
-            Opening::Length(length) => {
+            FirstBracket::Length(length) => {
                 let definition = self.array_type(Some(length))?;
                 Ok(Stmt::Type { name, parameters: Vec::new(), definition })
             }
-            Opening::Parameter(parameter, constraint) => {
+            FirstBracket::Parameter(parameter, constraint) => {
                 let parameters = self.type_parameters(parameter, constraint)?;
                 self.take(Kind::Assign);
                 Ok(Stmt::Type { name, parameters, definition: self.type_()? })
@@ -73,10 +74,10 @@ impl Parser<'_> {
 
     /// What follows `type T [` and begins with a name. `[P * C]` is an array's length, `[P *C,]`
     /// and `[P *[]C]` are type parameters: what can be read as both is a length.
-    fn length_or_parameter(&mut self) -> Parsed<Opening> {
+    fn length_or_parameter(&mut self) -> Parsed<FirstBracket> {
         let name = self.advance().span;
         if self.at(Kind::LeftBracket) {
-            return Ok(Opening::Parameter(name, None));
+            return Ok(FirstBracket::Parameter(name, None));
         }
         let header = std::mem::replace(&mut self.header, false);
         let operand = self.suffixes(Expr::Name(name), name.start())?;
@@ -84,19 +85,19 @@ impl Parser<'_> {
         self.header = header;
         if let Expr::Name(name) = expression {
             return Ok(match self.at(Kind::RightBracket) {
-                true => Opening::Length(expression),
-                false => Opening::Parameter(name, None),
+                true => FirstBracket::Length(expression),
+                false => FirstBracket::Parameter(name, None),
             });
         }
         let certain = self.at(Kind::Comma);
         Ok(match split_parameter(&expression, certain) {
-            Some((name, constraint)) => Opening::Parameter(name, Some(constraint)),
-            None => Opening::Length(expression),
+            Some((name, constraint)) => FirstBracket::Parameter(name, Some(constraint)),
+            None => FirstBracket::Length(expression),
         })
     }
 }
 
-enum Opening {
+enum FirstBracket {
     /// An array's length.
     Length(Expr),
     /// The name of a type parameter, and its constraint if that has been read.

@@ -1,9 +1,9 @@
 //! What is wrong with a call that a client sent.
 
-use super::ast::Span;
+use super::span::Span;
 
-/// Why a text is not a call, with the place in the text as it was sent and a message that tells
-/// the client what to do.
+/// Why a text is not a call: the place in the text as the client sent it, and a message that says
+/// what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("call:{line}:{column}: {message}")]
 pub struct CallError {
@@ -16,9 +16,9 @@ pub struct CallError {
 /// The sort of a [`CallError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallErrorKind {
-    /// There is nothing but white space.
+    /// The text is empty, or only white space.
     Empty,
-    /// The text or its nesting is beyond the limits.
+    /// The text is too long, or nested too deeply.
     Limit,
     /// A comment.
     Comment,
@@ -31,7 +31,7 @@ pub enum CallErrorKind {
 }
 
 impl CallError {
-    /// What sort of fault it is.
+    /// The kind of the error.
     pub fn kind(&self) -> CallErrorKind {
         self.kind
     }
@@ -60,7 +60,7 @@ pub(super) struct Fault {
     pub message: String,
 }
 
-/// What the lexer and the parser answer.
+/// The result of the lexer and the parser.
 pub(super) type Parsed<T> = Result<T, Fault>;
 
 impl Fault {

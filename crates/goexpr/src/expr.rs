@@ -1,8 +1,9 @@
-//! Expressions: operators and what stands behind an operand.
+//! Expressions: operators and what stands after an operand.
 
-use super::ast::{Direction, Element, Expr, Span, Suffix};
+use super::ast::{Direction, Element, Expr, Suffix};
 use super::error::Parsed;
 use super::parse::Parser;
+use super::span::Span;
 use super::token::Kind;
 
 impl Parser<'_> {
@@ -12,7 +13,7 @@ impl Parser<'_> {
         self.binary(first, 1)
     }
 
-    /// An expression within brackets, where a `{` behind a name is a composite literal again.
+    /// An expression within brackets, where a `{` after a name is a composite literal again.
     pub fn bracketed(&mut self) -> Parsed<Expr> {
         let header = std::mem::replace(&mut self.header, false);
         let expression = self.expression()?;
@@ -104,7 +105,7 @@ impl Parser<'_> {
         if self.at(Kind::Name) {
             return Ok(Suffix::Selector(self.advance().span));
         }
-        self.expect(Kind::LeftParen, "a name behind the dot")?;
+        self.expect(Kind::LeftParen, "a name after the dot")?;
         let asserted = if self.at(Kind::Type) {
             let keyword = self.advance().span;
             self.type_guards.push(keyword);
@@ -112,7 +113,7 @@ impl Parser<'_> {
         } else {
             Some(self.type_()?)
         };
-        self.expect(Kind::RightParen, "a \")\" behind the type")?;
+        self.expect(Kind::RightParen, "a \")\" after the type")?;
         Ok(Suffix::Assertion(asserted))
     }
 
@@ -162,11 +163,11 @@ impl Parser<'_> {
         while !spread && !self.at(Kind::RightParen) {
             arguments.push(self.bracketed()?);
             spread = self.take(Kind::Ellipsis);
-            if !self.comma_before(Kind::RightParen, "a \",\" or \")\" behind the argument")? {
+            if !self.comma_before(Kind::RightParen, "a \",\" or \")\" after the argument")? {
                 break;
             }
         }
-        self.expect(Kind::RightParen, "a \")\" behind the arguments")?;
+        self.expect(Kind::RightParen, "a \")\" after the arguments")?;
         Ok(Suffix::Call { callee, arguments, spread })
     }
 
@@ -198,7 +199,7 @@ impl Parser<'_> {
         let mut elements = Vec::new();
         while !self.at(Kind::RightBrace) {
             elements.push(self.element()?);
-            if !self.comma_before(Kind::RightBrace, "a \",\" or \"}\" behind the element")? {
+            if !self.comma_before(Kind::RightBrace, "a \",\" or \"}\" after the element")? {
                 break;
             }
         }

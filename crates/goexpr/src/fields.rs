@@ -1,15 +1,16 @@
 //! Struct and interface types.
 
-use super::ast::{Expr, Field, InterfaceElement, Length, Span, Suffix};
+use super::ast::{Expr, Field, InterfaceElement, Length, Suffix};
 use super::error::Parsed;
 use super::parse::Parser;
+use super::span::Span;
 use super::token::Kind;
 use super::types::with_suffix;
 
 impl Parser<'_> {
     pub fn struct_type(&mut self) -> Parsed<Expr> {
         self.advance();
-        self.expect(Kind::LeftBrace, "a \"{\" behind struct")?;
+        self.expect(Kind::LeftBrace, "a \"{\" after struct")?;
         let mut fields = Vec::new();
         while matches!(self.kind(), Kind::Name | Kind::Star) {
             fields.push(self.field()?);
@@ -79,7 +80,7 @@ impl Parser<'_> {
 
     pub fn interface_type(&mut self) -> Parsed<Expr> {
         self.advance();
-        self.expect(Kind::LeftBrace, "a \"{\" behind interface")?;
+        self.expect(Kind::LeftBrace, "a \"{\" after interface")?;
         let mut elements = Vec::new();
         while !self.at(Kind::RightBrace) {
             elements.push(self.interface_element()?);
@@ -110,12 +111,12 @@ impl Parser<'_> {
     fn embedded_instance(&mut self, name: Span) -> Parsed<Expr> {
         self.advance();
         let mut arguments = vec![self.bracketed()?];
-        while self.comma_before(Kind::RightBracket, "a \",\" or \"]\" behind the type")?
+        while self.comma_before(Kind::RightBracket, "a \",\" or \"]\" after the type")?
             && !self.at(Kind::RightBracket)
         {
             arguments.push(self.type_()?);
         }
-        self.expect(Kind::RightBracket, "a \"]\" behind the types")?;
+        self.expect(Kind::RightBracket, "a \"]\" after the types")?;
         Ok(with_suffix(Expr::Name(name), Suffix::Index(arguments)))
     }
 }

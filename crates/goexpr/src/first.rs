@@ -1,7 +1,7 @@
-//! The first operand of a call: the function, variable or type that it is about.
+//! The first operand of a call: the function, variable or type that the call begins with.
 
-use super::ast::Span;
 use super::error::{CallErrorKind, Fault, Parsed};
+use super::span::Span;
 use super::token::{Kind, Token};
 use super::unicode::is_exported;
 
@@ -12,14 +12,14 @@ pub(super) struct FirstOperand {
     pub name: Span,
 }
 
-/// Finds it among the tokens of one whole expression, where what stands before the first operand
-/// can only be parentheses and unary operators.
+/// Finds the first operand among the tokens of one whole expression. Only parentheses and unary
+/// operators can precede it.
 pub(super) fn first_operand(text: &str, tokens: &[Token]) -> Parsed<FirstOperand> {
     let before = |token: &Token| token.kind == Kind::LeftParen || token.kind.is_unary();
     let begin = tokens.iter().position(|token| !before(token)).unwrap_or(tokens.len() - 1);
     let first = tokens[begin];
     if first.kind != Kind::Name {
-        return Err(fault(first.span, "the call begins with something else"));
+        return Err(fault(first.span, "the call does not begin with an exported name"));
     }
     if is_exported(first.span.of(text)) {
         return Ok(FirstOperand { qualifier: None, name: first.span });
@@ -40,8 +40,8 @@ pub(super) fn first_operand(text: &str, tokens: &[Token]) -> Parsed<FirstOperand
 
 fn fault(span: Span, reason: &str) -> Fault {
     let message = format!(
-        "{reason}: begin with an exported name of the package, such as Encode(100.1, 80.9) or \
-         geohash.Encode(100.1, 80.9)"
+        "{reason}: begin the call with an exported name of the package, such as \
+         Encode(100.1, 80.9) or geohash.Encode(100.1, 80.9)"
     );
     Fault::new(CallErrorKind::FirstOperand, span.start(), message)
 }

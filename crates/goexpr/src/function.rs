@@ -1,13 +1,14 @@
-//! A call of literals as a function and its arguments, so that the function can be compiled without them.
+//! The function form of a call: a function and literal arguments, so that one compiled function
+//! serves all arguments.
 //!
-//! What must always hold: two calls whose functions, types and lines are equal differ in nothing but what their
-//! [`FunctionForm::encode`] says.
+//! Invariants: two calls whose functions, types and lines are equal differ in nothing
+//! but what their [`FunctionForm::encode`] says.
 
-use super::Call;
 use super::ast::{Expr, Length, Suffix};
-use super::value::{Reader, Value, encode_count};
+use super::call::Call;
+use super::value::{Value, ValueReader, encode_count};
 
-/// A function, and arguments that are known without running anything.
+/// A function and arguments whose values are known without running anything.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FunctionForm {
     callee: String,
@@ -18,17 +19,18 @@ pub struct FunctionForm {
 }
 
 impl FunctionForm {
-    /// What is called, as it is written: `Encode`, `geohash.Encode`, `Map[int, string]`.
+    /// The called function, as the client wrote it: `Encode`, `geohash.Encode`, `Map[int, string]`.
     pub fn callee(&self) -> &str {
         &self.callee
     }
 
-    /// The line of what the client sent in which the call begins, from 1.
+    /// The line, from 1, in which the call begins in the client's text.
     pub fn line(&self) -> usize {
         self.line
     }
 
-    /// The types of the composite literals among the arguments, each once; a type is named by its place here.
+    /// The types of the composite literals among the arguments, each once; an argument names its
+    /// type by the index here.
     pub fn types(&self) -> &[String] {
         &self.types
     }
@@ -53,8 +55,8 @@ impl FunctionForm {
 }
 
 impl Call {
-    /// The call as a function and its arguments, if it is that: what is called are names, selectors and type arguments,
-    /// and each argument is a literal, or a composite literal of literals.
+    /// The call as a function and its arguments. `None` unless names, selectors and type arguments
+    /// are called, and each argument is a literal, or a composite literal of literals.
     pub fn function_form(&self) -> Option<FunctionForm> {
         let Expr::Primary(operand, suffixes) = &self.expression else { return None };
         let (Suffix::Call { callee, arguments, spread }, before) = suffixes.split_last()? else {
@@ -63,7 +65,7 @@ impl Call {
         if !matches!(**operand, Expr::Name(_)) || !before.iter().all(is_plain_suffix) {
             return None;
         }
-        let mut reader = Reader { text: &self.text, types: Vec::new() };
+        let mut reader = ValueReader { text: &self.text, types: Vec::new() };
         let arguments = arguments.iter().map(|argument| reader.value(argument));
         let arguments = arguments.collect::<Option<Vec<_>>>()?;
         Some(FunctionForm {

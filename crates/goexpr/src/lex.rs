@@ -1,16 +1,16 @@
-//! The lexer: a text becomes the tokens of Go, or a fault at the first byte that cannot.
+//! The lexer: turns a text into the tokens of Go, or reports the first byte that is no token.
 
-use super::ast::Span;
 use super::error::{CallErrorKind, Fault, Parsed};
 use super::literal;
+use super::span::Span;
 use super::token::{Kind, Token};
 use super::unicode::{is_digit, is_letter};
 
 /// All tokens of the text; the last one is always `End`.
 ///
 /// A line end becomes a `Newline` token exactly where Go ends a statement there, and is white
-/// space elsewhere. The end of the text does not make such a token: what is still open there is
-/// not finished anyway.
+/// space elsewhere. The end of the text makes no such token: an open statement is unfinished there
+/// anyway.
 pub(super) fn tokens(text: &str) -> Parsed<Vec<Token>> {
     refuse_unseen_characters(text)?;
     let mut tokens = Vec::new();
@@ -33,7 +33,7 @@ pub(super) fn tokens(text: &str) -> Parsed<Vec<Token>> {
     Ok(tokens)
 }
 
-/// Go's compiler refuses these two anywhere in a file, also inside strings.
+/// Go's compiler refuses NUL and the byte order mark anywhere in a file, also inside strings.
 fn refuse_unseen_characters(text: &str) -> Parsed<()> {
     let unseen = |c: char| c == '\0' || c == '\u{feff}';
     match text.char_indices().find(|&(_, c)| unseen(c)) {

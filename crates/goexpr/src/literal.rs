@@ -1,12 +1,12 @@
 //! Numbers, runes and strings: each function checks the literal that begins at a byte of the
-//! text and answers its length.
+//! text and returns its length.
 
 use super::error::{Fault, Parsed};
 use super::token::Kind;
 
 /// The kind and length of a number, which begins with a digit or with a dot and a digit.
 pub(super) fn number(text: &str, at: usize) -> Parsed<(Kind, usize)> {
-    let mut number = Number { bytes: text.as_bytes(), at, base: Base::Decimal };
+    let mut number = NumberScanner { bytes: text.as_bytes(), at, base: Base::Decimal };
     let kind = number.read()?;
     if let Some(misplaced) = misplaced_separator(&text[at..number.at]) {
         return Err(Fault::token(at + misplaced, "'_' can only stand between two digits"));
@@ -24,13 +24,13 @@ enum Base {
     Hexadecimal,
 }
 
-struct Number<'t> {
+struct NumberScanner<'t> {
     bytes: &'t [u8],
     at: usize,
     base: Base,
 }
 
-impl Number<'_> {
+impl NumberScanner<'_> {
     fn read(&mut self) -> Parsed<Kind> {
         self.prefix();
         // The zero that makes a number octal is a digit of it; the one in `0x` is not.
@@ -105,7 +105,7 @@ impl Number<'_> {
         (any, too_large)
     }
 
-    /// Skips an exponent and answers whether there was one.
+    /// Skips an exponent and returns whether there was one.
     fn exponent(&mut self, has_fraction: bool) -> Parsed<bool> {
         let hexadecimal = self.base == Base::Hexadecimal;
         let begin = self.at;
@@ -123,7 +123,8 @@ impl Number<'_> {
             return Ok(false);
         }
         self.skip(b"+-");
-        let decimal = Number { bytes: self.bytes, at: self.at, base: Base::Decimal }.digits_end();
+        let decimal =
+            NumberScanner { bytes: self.bytes, at: self.at, base: Base::Decimal }.digits_end();
         match decimal {
             None => Err(Fault::token(self.at, "the exponent needs a digit")),
             Some(end) => {

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::ast::{Element, Expr, Field, InterfaceElement, Length, Signature, Span, Stmt, Suffix};
+use super::ast::{Element, Expr, Field, InterfaceElement, Length, Signature, Stmt, Suffix};
+use super::span::Span;
 use super::unicode::is_exported;
 
 /// The names that a call takes from outside.
@@ -15,19 +16,19 @@ pub(super) struct Names {
 
 /// The names that an expression of this text takes from outside.
 pub(super) fn names(text: &str, expression: &Expr) -> Names {
-    let mut walk = Walk { text, names: Names::default(), scopes: Vec::new() };
+    let mut walk = NameCollector { text, names: Names::default(), scopes: Vec::new() };
     walk.expression(expression);
     walk.names
 }
 
-struct Walk<'t> {
+struct NameCollector<'t> {
     text: &'t str,
     names: Names,
-    /// What is declared so far, innermost scope last.
+    /// The names that are declared so far, innermost scope last.
     scopes: Vec<HashSet<&'t str>>,
 }
 
-impl<'t> Walk<'t> {
+impl<'t> NameCollector<'t> {
     fn scoped(&mut self, inside: impl FnOnce(&mut Self)) {
         self.scopes.push(HashSet::new());
         inside(self);
@@ -45,7 +46,7 @@ impl<'t> Walk<'t> {
         self.scopes.iter().any(|scope| scope.contains(name))
     }
 
-    /// A name that stands for itself, or before a selector.
+    /// A name by itself, or before a selector.
     fn name(&mut self, name: Span, selector: Option<Span>) {
         let text = self.text;
         let (name, selected) = (name.of(text), selector.map(|selector| selector.of(text)));
@@ -134,7 +135,7 @@ impl<'t> Walk<'t> {
         self.fields(&signature.results);
     }
 
-    /// The types of fields, parameters or results; their names are no operands.
+    /// The types of fields, parameters or results; the names are not operands.
     fn fields(&mut self, fields: &[Field]) {
         self.expressions(fields.iter().map(|field| &field.kind));
     }
@@ -166,7 +167,7 @@ impl<'t> Walk<'t> {
             Stmt::Use(list) => self.expressions(list),
             Stmt::Define { targets, values } => {
                 self.expressions(values);
-                // What is not a name here, the compiler refuses.
+                // The compiler refuses other targets.
                 for target in targets {
                     if let Expr::Name(name) = target {
                         self.declare(*name);

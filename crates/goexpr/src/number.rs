@@ -1,14 +1,14 @@
-//! Numeric constants: what Go's exact arithmetic makes of a literal with its signs.
+//! Numeric constants: the exact value of a literal with its signs, as Go computes it.
 //!
-//! What must always hold: a [`Number`] is exact. Its integer is the literal's value, and each float is that value
-//! rounded once, as Go rounds a constant to the type that it is used as. What cannot be computed exactly here, and what
-//! Go's compiler may refuse for its size, is no [`Number`].
+//! Invariants: a [`Number`] is exact. Its integer is the literal's value, and each float
+//! is that value rounded once, as Go rounds a constant to the type that it is used as. What cannot
+//! be computed exactly here, and what Go's compiler may refuse for its size, is no [`Number`].
 
-use super::ast::LiteralKind;
+use super::token::LiteralKind;
 
 /// The most significant digits of a decimal literal.
 const MAX_DIGITS: usize = 300;
-/// The largest decimal exponent behind the last significant digit, either way.
+/// The largest decimal exponent after the last significant digit, either way.
 const MAX_EXPONENT: i32 = 600;
 /// The largest binary exponent, either way.
 const MAX_BINARY_EXPONENT: i32 = 3000;
@@ -18,20 +18,21 @@ const MAX_INTEGER_DIGITS: usize = 150;
 /// An untyped numeric constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Number {
-    /// How it is written, which decides its default type.
+    /// The notation, which decides the default type.
     pub kind: LiteralKind,
-    /// Whether it is below zero; false for zero, of which constants have one.
+    /// Whether the number is below zero; constants have no negative zero.
     pub negative: bool,
-    /// Its magnitude, if it is an integer that fits.
+    /// The magnitude, if the number is an integer that fits.
     pub integer: Option<u64>,
-    /// Rounded to 64 bits, if that is finite.
+    /// The value rounded to 64 bits, if that is finite.
     pub double: Option<f64>,
-    /// Rounded to 32 bits, if that is finite.
+    /// The value rounded to 32 bits, if that is finite.
     pub single: Option<f32>,
 }
 
 impl Number {
-    /// A number or rune whose text the lexer has checked. The value of an imaginary one is its imaginary part.
+    /// A number or rune whose text the lexer has checked. The value of an imaginary one is its
+    /// imaginary part.
     pub fn read(kind: LiteralKind, text: &str) -> Option<Self> {
         let text = text.replace('_', "").to_ascii_lowercase();
         let digits = if kind == LiteralKind::Imaginary { text.strip_suffix('i')? } else { &text };
@@ -96,8 +97,8 @@ fn hexadecimal(kind: LiteralKind, text: &str) -> Option<Number> {
     };
     let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let mantissa = u128::from_str_radix(&format!("0{before}{after}"), 16).ok()?;
-    let behind = i32::try_from(after.len()).ok()?.checked_mul(4)?;
-    let exponent = exponent.checked_sub(behind)?;
+    let fraction_bits = i32::try_from(after.len()).ok()?.checked_mul(4)?;
+    let exponent = exponent.checked_sub(fraction_bits)?;
     if exponent.abs() > MAX_BINARY_EXPONENT {
         return None;
     }
@@ -117,8 +118,8 @@ fn decimal(kind: LiteralKind, text: &str) -> Option<Number> {
     }
     let significant = digits.trim_end_matches('0');
     let zeros = i32::try_from(digits.len() - significant.len()).ok()?;
-    let behind = i32::try_from(after.len()).ok()?;
-    let exponent = exponent.checked_sub(behind)?.checked_add(zeros)?;
+    let fraction_digits = i32::try_from(after.len()).ok()?;
+    let exponent = exponent.checked_sub(fraction_digits)?.checked_add(zeros)?;
     if significant.is_empty() {
         return Number::of_binary(kind, 0, 0);
     }
@@ -146,15 +147,15 @@ struct Format {
     fraction: u32,
     /// The exponent of the smallest number above zero.
     smallest: i32,
-    /// What the exponents are stored above.
+    /// The bias of the stored exponents.
     bias: i32,
 }
 
 const DOUBLE: Format = Format { fraction: 52, smallest: -1074, bias: 1023 };
 const SINGLE: Format = Format { fraction: 23, smallest: -149, bias: 127 };
 
-/// The bits of `mantissa * 2^exponent`, rounded to the nearest, to even between two: the inner value is none beyond the
-/// largest number, the outer one where this cannot tell.
+/// The bits of `mantissa * 2^exponent`, rounded to the nearest, to even between two: the inner
+/// value is none beyond the largest number, the outer one where this cannot tell.
 fn round(mantissa: u128, exponent: i32, format: &Format) -> Option<Option<u64>> {
     if mantissa == 0 {
         return Some(Some(0));

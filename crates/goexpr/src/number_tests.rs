@@ -75,7 +75,8 @@ fn floats_are_rounded_once() {
         (".5", 0.5, 0.5),
         ("1.", 1.0, 1.0),
         ("16777217", 16_777_217.0, 16_777_216.0),
-        // Halfway between two floats of 32 bits, but for a bit that 64 bits lose: rounding twice would go down.
+        // Halfway between two floats of 32 bits, but for a bit that 64 bits lose: rounding twice
+        // would go down.
         ("1.000000059604644775390626", 1.000_000_059_604_644_8, 1.000_000_1),
         ("0x1.000001000000001p0", 1.000_000_059_604_644_8, 1.000_000_1),
         ("0x1.000001p0", 1.000_000_059_604_644_8, 1.0),

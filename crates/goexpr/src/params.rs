@@ -1,8 +1,9 @@
 //! Parameters, results and type parameters.
 
-use super::ast::{Expr, Field, Span};
+use super::ast::{Expr, Field};
 use super::error::{Fault, Parsed};
 use super::parse::Parser;
+use super::span::Span;
 use super::token::Kind;
 
 /// An entry of a parameter list before it is known whether the list has names: a lone name is
@@ -19,7 +20,7 @@ impl Parser<'_> {
         let mut entries = Vec::new();
         while !self.at(closing) {
             entries.push(self.parameter(None, false)?);
-            if !self.comma_before(closing, "a \",\" or \")\" behind the parameter")? {
+            if !self.comma_before(closing, "a \",\" or \")\" after the parameter")? {
                 break;
             }
         }
@@ -37,7 +38,7 @@ impl Parser<'_> {
     pub fn results(&mut self) -> Parsed<Vec<Field>> {
         if self.take(Kind::LeftParen) {
             let results = self.parameters(Kind::RightParen, false)?;
-            self.expect(Kind::RightParen, "a \")\" behind the results")?;
+            self.expect(Kind::RightParen, "a \")\" after the results")?;
             return Ok(results);
         }
         let result = self.type_or_none()?;
@@ -54,12 +55,12 @@ impl Parser<'_> {
             None => self.parameter(Some(name), true)?,
         };
         let mut entries = vec![first];
-        while self.comma_before(Kind::RightBracket, "a \",\" or \"]\" behind the constraint")?
+        while self.comma_before(Kind::RightBracket, "a \",\" or \"]\" after the constraint")?
             && !self.at(Kind::RightBracket)
         {
             entries.push(self.parameter(None, true)?);
         }
-        let end = self.expect(Kind::RightBracket, "a \"]\" behind the type parameters")?;
+        let end = self.expect(Kind::RightBracket, "a \"]\" after the type parameters")?;
         let fields = named_fields(entries, end)?;
         check_variadic(&fields, false, end)?;
         Ok(fields)

@@ -1,15 +1,22 @@
-//! The parser's cursor over the tokens: what every part of the grammar uses.
+//! The parser's cursor over the tokens, which every part of the grammar uses.
 //!
 //! The grammar itself is spread over `expr` and `operand` (expressions), `types`, `fields` and
-//! `params` (types), `stmt`, `control` and `decl` (what is inside function literals). It takes
-//! what Go's own parser takes and refuses what that refuses; the compiler finds out the rest.
+//! `params` (types), `stmt`, `control` and `decl` (what is inside function literals). The parser
+//! accepts exactly what Go's own parser accepts; the compiler checks the rest.
 
-use super::MAX_DEPTH;
-use super::ast::{Expr, Operator, Span};
+use super::ast::{Expr, Operator};
 use super::error::{CallErrorKind, Fault, Parsed};
+use super::span::Span;
 use super::token::{Kind, Token};
 
-/// What to do about everything that is not one expression.
+/// The deepest nesting of brackets, prefix operators, types and statements.
+///
+/// The parser recurses as deep, and so does what walks the tree: a debug build needs a bit more
+/// than a mebibyte of stack for the worst text, half of what a thread has by default. Chains of
+/// operators, of selectors and calls, and of `else if` are not nesting.
+pub const MAX_DEPTH: usize = 100;
+
+/// The advice for every text that is not one expression.
 const ADVICE: &str = "give exactly one Go expression, such as Encode(100.1, 80.9)";
 
 pub(super) struct Parser<'t> {
@@ -18,7 +25,7 @@ pub(super) struct Parser<'t> {
     next: usize,
     depth: usize,
     /// True in the header of an `if`, `for` or `switch` and outside all brackets there: a `{`
-    /// behind a name begins the body then, not a composite literal.
+    /// after a name begins the body then, not a composite literal.
     pub header: bool,
     /// Every `.(type)` that is not (yet) known to be the guard of a type switch.
     pub type_guards: Vec<Span>,
@@ -92,7 +99,7 @@ impl Parser<'_> {
         Operator { kind, span }
     }
 
-    /// Takes a token that must be there.
+    /// Takes a token that must follow here.
     pub fn expect(&mut self, kind: Kind, wanted: &str) -> Parsed<Span> {
         if self.at(kind) { Ok(self.advance().span) } else { self.unexpected(wanted) }
     }
@@ -101,7 +108,7 @@ impl Parser<'_> {
         self.expect(Kind::Name, wanted)
     }
 
-    /// The end of a statement or field, which a closing bracket also is.
+    /// The end of a statement or field: a semicolon, a line end or a closing bracket.
     pub fn end_of_statement(&mut self) -> Parsed<()> {
         let closed = matches!(self.kind(), Kind::RightParen | Kind::RightBrace);
         if closed || self.take_semicolon() {
@@ -110,7 +117,7 @@ impl Parser<'_> {
         self.unexpected("the end of the statement")
     }
 
-    /// Takes the comma behind an element of a list; false if the list ends here.
+    /// Takes the comma after an element of a list; false if the list ends here.
     pub fn comma_before(&mut self, closing: Kind, wanted: &str) -> Parsed<bool> {
         if self.take(Kind::Comma) {
             return Ok(true);
@@ -124,7 +131,9 @@ impl Parser<'_> {
         if self.depth <= MAX_DEPTH {
             return Ok(());
         }
-        let message = format!("nested more than {MAX_DEPTH} levels deep: simplify the expression");
+        let message = format!(
+            "the call is nested more than {MAX_DEPTH} levels deep: simplify the expression"
+        );
         Err(Fault::new(CallErrorKind::Limit, self.token().span.start(), message))
     }
 
@@ -137,10 +146,10 @@ impl Parser<'_> {
         Fault::syntax(self.token().span, message)
     }
 
-    /// The fault that the next token is not what must follow.
+    /// The fault that another token than the wanted one follows.
     pub fn unexpected<T>(&self, wanted: &str) -> Parsed<T> {
         Err(match self.kind() {
-            Kind::End => self.fault(format!("the text ends too early, {wanted} is missing")),
+            Kind::End => self.fault(format!("the call ends too early: {wanted} is missing")),
             Kind::Newline => self.fault(format!(
                 "the end of the line ends the statement here, but {wanted} is missing: continue \
                  on the same line, or end the line with an operator, a comma or an open bracket"

@@ -7,7 +7,7 @@ use super::token::Kind;
 
 /// Where a simple statement stands, which decides what it can be.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Position {
     /// In a list of statements, where it can be a label.
     List,
     /// First in the header of a `for`, where it can be a range clause.
@@ -17,19 +17,19 @@ pub(super) enum Place {
 }
 
 /// A simple statement, as far as its surroundings need to know what it is.
-pub(super) enum Simple {
+pub(super) enum SimpleStatement {
     Expression(Expr),
     Label,
     Range(Stmt),
     Other(Stmt),
 }
 
-impl Simple {
+impl SimpleStatement {
     pub fn into_stmt(self) -> Option<Stmt> {
         match self {
-            Simple::Expression(expression) => Some(Stmt::Use(vec![expression])),
-            Simple::Label => None,
-            Simple::Range(stmt) | Simple::Other(stmt) => Some(stmt),
+            SimpleStatement::Expression(expression) => Some(Stmt::Use(vec![expression])),
+            SimpleStatement::Label => None,
+            SimpleStatement::Range(stmt) | SimpleStatement::Other(stmt) => Some(stmt),
         }
     }
 }
@@ -77,11 +77,11 @@ impl Parser<'_> {
         }
     }
 
-    /// A simple statement in a list, behind any number of labels.
+    /// A simple statement in a list, after any number of labels.
     fn simple_statement(&mut self, into: &mut Vec<Stmt>) -> Parsed<()> {
-        match self.simple(Place::List)? {
-            Simple::Label if self.at(Kind::RightBrace) => Ok(()),
-            Simple::Label => {
+        match self.simple(Position::List)? {
+            SimpleStatement::Label if self.at(Kind::RightBrace) => Ok(()),
+            SimpleStatement::Label => {
                 self.enter()?;
                 self.statement(into)?;
                 self.leave();
@@ -95,35 +95,35 @@ impl Parser<'_> {
     }
 
     /// An expression, assignment, definition, send, increment, label or range clause.
-    pub fn simple(&mut self, place: Place) -> Parsed<Simple> {
+    pub fn simple(&mut self, place: Position) -> Parsed<SimpleStatement> {
         let mut left = self.expressions()?;
         if self.kind().is_assignment() {
             return self.assignment(left, place);
         }
         if left.len() > 1 {
-            return self.unexpected("an assignment behind the list");
+            return self.unexpected("an assignment after the list");
         }
         match self.kind() {
-            Kind::Colon if place == Place::List && matches!(left[0], Expr::Name(_)) => {
+            Kind::Colon if place == Position::List && matches!(left[0], Expr::Name(_)) => {
                 self.advance();
-                Ok(Simple::Label)
+                Ok(SimpleStatement::Label)
             }
             Kind::Arrow => {
                 self.advance();
                 left.push(self.expression()?);
-                Ok(Simple::Other(Stmt::Use(left)))
+                Ok(SimpleStatement::Other(Stmt::Use(left)))
             }
             Kind::Increment | Kind::Decrement => {
                 self.advance();
-                Ok(Simple::Other(Stmt::Use(left)))
+                Ok(SimpleStatement::Other(Stmt::Use(left)))
             }
-            _ => Ok(Simple::Expression(left.remove(0))),
+            _ => Ok(SimpleStatement::Expression(left.remove(0))),
         }
     }
 
-    fn assignment(&mut self, mut left: Vec<Expr>, place: Place) -> Parsed<Simple> {
+    fn assignment(&mut self, mut left: Vec<Expr>, place: Position) -> Parsed<SimpleStatement> {
         let operator = self.advance().kind;
-        let ranges = place == Place::ForHeader
+        let ranges = place == Position::ForHeader
             && matches!(operator, Kind::Define | Kind::Assign)
             && self.at(Kind::Range);
         let mut values = if ranges {
@@ -141,7 +141,7 @@ impl Parser<'_> {
             left.append(&mut values);
             Stmt::Use(left)
         };
-        Ok(if ranges { Simple::Range(stmt) } else { Simple::Other(stmt) })
+        Ok(if ranges { SimpleStatement::Range(stmt) } else { SimpleStatement::Other(stmt) })
     }
 
     fn go_or_defer(&mut self, into: &mut Vec<Stmt>) -> Parsed<()> {
@@ -168,7 +168,7 @@ impl Parser<'_> {
     fn branch(&mut self) -> Parsed<()> {
         match self.advance().kind {
             Kind::Goto => {
-                self.name("a label behind goto")?;
+                self.name("a label after goto")?;
             }
             Kind::Break | Kind::Continue => {
                 self.take(Kind::Name);

@@ -1,6 +1,21 @@
 //! The tokens of Go: what the lexer makes and the parser reads.
 
-use super::ast::{LiteralKind, Span};
+use super::span::Span;
+
+/// The notation of a literal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LiteralKind {
+    /// `12`, `0x1F`, `0b1`, `0o7`, `1_000`
+    Integer,
+    /// `1.5`, `1e3`, `0x1p-2`
+    Float,
+    /// `2i`
+    Imaginary,
+    /// `'a'`
+    Rune,
+    /// `"a"`, or raw in back quotes
+    String,
+}
 
 /// One token and where it stands in the text.
 #[derive(Clone, Copy, Debug)]

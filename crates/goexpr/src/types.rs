@@ -26,7 +26,7 @@ impl Parser<'_> {
             Kind::LeftParen => {
                 self.advance();
                 let inside = self.type_()?;
-                self.expect(Kind::RightParen, "a \")\" behind the type")?;
+                self.expect(Kind::RightParen, "a \")\" after the type")?;
                 Expr::Paren(Box::new(inside))
             }
             Kind::Func => Expr::Signature(Box::new(self.function_type()?)),
@@ -55,7 +55,7 @@ impl Parser<'_> {
         if !self.take(Kind::Dot) {
             return Ok(name);
         }
-        let selected = self.name("a type name behind the dot")?;
+        let selected = self.name("a type name after the dot")?;
         Ok(Expr::Primary(Box::new(name), vec![Suffix::Selector(selected)]))
     }
 
@@ -65,16 +65,16 @@ impl Parser<'_> {
             return Ok(generic);
         }
         let mut arguments = vec![self.type_()?];
-        while self.comma_before(Kind::RightBracket, "a \",\" or \"]\" behind the type")?
+        while self.comma_before(Kind::RightBracket, "a \",\" or \"]\" after the type")?
             && !self.at(Kind::RightBracket)
         {
             arguments.push(self.type_()?);
         }
-        self.expect(Kind::RightBracket, "a \"]\" behind the types")?;
+        self.expect(Kind::RightBracket, "a \"]\" after the types")?;
         Ok(with_suffix(generic, Suffix::Index(arguments)))
     }
 
-    /// `[`, an optional length and `]`, then the element type; or the rest behind a length.
+    /// `[`, an optional length and `]`, then the element type; or the rest after a length.
     pub fn array_type(&mut self, length: Option<Expr>) -> Parsed<Expr> {
         let length = match length {
             Some(length) => Length::Given(Box::new(length)),
@@ -82,21 +82,21 @@ impl Parser<'_> {
             None if self.at(Kind::RightBracket) => Length::Slice,
             None => Length::Given(Box::new(self.bracketed()?)),
         };
-        self.expect(Kind::RightBracket, "a \"]\" behind the length")?;
+        self.expect(Kind::RightBracket, "a \"]\" after the length")?;
         Ok(Expr::Array(length, Box::new(self.type_()?)))
     }
 
     fn map_type(&mut self) -> Parsed<Expr> {
         self.advance();
-        self.expect(Kind::LeftBracket, "a \"[\" behind map")?;
+        self.expect(Kind::LeftBracket, "a \"[\" after map")?;
         let key = self.type_()?;
-        self.expect(Kind::RightBracket, "a \"]\" behind the key type")?;
+        self.expect(Kind::RightBracket, "a \"]\" after the key type")?;
         Ok(Expr::Map(Box::new(key), Box::new(self.type_()?)))
     }
 
     fn channel_type(&mut self) -> Parsed<Expr> {
         let direction = if self.take(Kind::Arrow) {
-            self.expect(Kind::Chan, "\"chan\" behind the arrow")?;
+            self.expect(Kind::Chan, "\"chan\" after the arrow")?;
             Direction::Receive
         } else {
             self.advance();
@@ -120,7 +120,7 @@ impl Parser<'_> {
     pub fn signature(&mut self) -> Parsed<Signature> {
         self.expect(Kind::LeftParen, "a \"(\" before the parameters")?;
         let parameters = self.parameters(Kind::RightParen, true)?;
-        self.expect(Kind::RightParen, "a \")\" behind the parameters")?;
+        self.expect(Kind::RightParen, "a \")\" after the parameters")?;
         Ok(Signature { parameters, results: self.results()? })
     }
 

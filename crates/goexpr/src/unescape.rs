@@ -1,4 +1,5 @@
-//! What a string or rune literal means. The lexer has checked it, so what is not in order here is not read at all.
+//! The values of string and rune literals. The lexer has checked the literals: a malformed one has
+//! no value here.
 
 /// The bytes of a string literal, quotes and all; they need not be text.
 pub fn string(literal: &str) -> Option<Vec<u8>> {
@@ -9,12 +10,12 @@ pub fn string(literal: &str) -> Option<Vec<u8>> {
     let mut rest = literal.strip_prefix('"')?.strip_suffix('"')?;
     let mut bytes = Vec::with_capacity(rest.len());
     while !rest.is_empty() {
-        let (unit, behind) = unit(rest)?;
+        let (unit, remaining) = unit(rest)?;
         match unit {
             Unit::Byte(byte) => bytes.push(byte),
             Unit::Character(c) => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
-        rest = behind;
+        rest = remaining;
     }
     Some(bytes)
 }
@@ -35,7 +36,7 @@ enum Unit {
     Character(char),
 }
 
-/// The first character or escape sequence, and what is behind it.
+/// The first character or escape sequence, and the text after it.
 fn unit(text: &str) -> Option<(Unit, &str)> {
     let Some(escape) = text.strip_prefix('\\') else {
         let c = text.chars().next()?;
@@ -63,13 +64,13 @@ fn unit(text: &str) -> Option<(Unit, &str)> {
         'U' => (1, 8, 16),
         _ => return None,
     };
-    let (digits, behind) = escape.split_at_checked(begin + width)?;
+    let (digits, remaining) = escape.split_at_checked(begin + width)?;
     let value = u32::from_str_radix(&digits[begin..], base).ok()?;
     let unit = match first {
         'u' | 'U' => Unit::Character(char::from_u32(value)?),
         _ => Unit::Byte(u8::try_from(value).ok()?),
     };
-    Some((unit, behind))
+    Some((unit, remaining))
 }
 
 #[cfg(test)]

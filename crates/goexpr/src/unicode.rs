@@ -1,7 +1,7 @@
 //! The classes of characters that Go's lexical rules name, for characters beyond ASCII.
 //!
-//! The standard library's `char::is_alphabetic` answers another question (it also counts marks
-//! and letter-like numbers), so the ranges of Go's own tables are spelled out here: Unicode 15.0,
+//! The standard library's `char::is_alphabetic` is another class (it also has marks and
+//! letter-like numbers), so the ranges of Go's own tables are spelled out here: Unicode 15.0,
 //! which every Go release since 1.21 has. A property test compares them with the installed Go.
 
 /// True for what Go calls a letter: Unicode's category L, and the underscore.

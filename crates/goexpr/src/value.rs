@@ -1,14 +1,16 @@
-//! Literal values: what an argument means that names no variable and calls nothing.
+//! Literal values: arguments that name no variable and call nothing.
 //!
-//! What must always hold: a [`Value`] says all that Go's compiler needs to know of the argument, and nothing depends on
-//! how it is written. Of which type it becomes is not decided here: constants stay untyped.
+//! Invariants: a [`Value`] has all that Go's compiler needs to know of the argument,
+//! and nothing depends on how it is written. Of which type it becomes is not decided here:
+//! constants stay untyped.
 
-use super::ast::{Element, Expr, Length, LiteralKind, Operator, Span, Suffix};
+use super::ast::{Element, Expr, Length, Operator, Suffix};
 use super::number::Number;
-use super::token::Kind;
+use super::span::Span;
+use super::token::{Kind, LiteralKind};
 use super::unescape;
 
-/// How far an index of an array or slice may lie beyond the number of elements that are written.
+/// How far an index of an array or slice may exceed the number of elements.
 const MAX_GAP: u64 = 65_536;
 
 /// The value of an argument.
@@ -18,17 +20,17 @@ pub(super) enum Value {
     Bool(bool),
     Text(Vec<u8>),
     Number(Number),
-    Composite(Form, Composite),
+    Composite(TypeNotation, Composite),
 }
 
-/// How the type of a composite literal is given.
+/// How a composite literal names its type.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Form {
-    /// By its place in the table of types.
+pub(super) enum TypeNotation {
+    /// By the index in the table of types.
     Typed(usize),
-    /// The same, behind a `&`.
+    /// By the index in the table of types, with a `&` before the literal.
     Addressed(usize),
-    /// By the literal that this one is an element of.
+    /// Not at all: the enclosing literal determines the type.
     Elided,
 }
 
@@ -40,7 +42,7 @@ pub(super) struct Composite {
     elements: Vec<(Key, Value)>,
 }
 
-/// What stands before the colon.
+/// The key of an element, before the colon.
 #[derive(Clone, Debug, PartialEq)]
 enum Key {
     None,
@@ -48,14 +50,14 @@ enum Key {
     Value(Value),
 }
 
-/// Reads values, and collects the types that are written in them.
-pub(super) struct Reader<'t> {
+/// Reads values, and collects the types that they name.
+pub(super) struct ValueReader<'t> {
     pub text: &'t str,
     /// The types' texts in order of appearance, each once.
     pub types: Vec<String>,
 }
 
-impl Reader<'_> {
+impl ValueReader<'_> {
     /// The value of an expression, if it is a literal.
     pub fn value(&mut self, expression: &Expr) -> Option<Value> {
         match expression {
@@ -69,9 +71,11 @@ impl Reader<'_> {
             Expr::Literal(kind, span) => Number::read(*kind, span.of(self.text)).map(Value::Number),
             Expr::Paren(inside) => self.value(inside),
             Expr::Unary(operator, operand) => self.unary(*operator, operand),
-            Expr::Primary(operand, suffixes) => self.composite(operand, suffixes, Form::Typed),
+            Expr::Primary(operand, suffixes) => {
+                self.composite(operand, suffixes, TypeNotation::Typed)
+            }
             Expr::Elided(elements) => {
-                Some(Value::Composite(Form::Elided, self.elements(elements)?))
+                Some(Value::Composite(TypeNotation::Elided, self.elements(elements)?))
             }
             _ => None,
         }
@@ -84,7 +88,7 @@ impl Reader<'_> {
                 operand = inside;
             }
             let Expr::Primary(operand, suffixes) = operand else { return None };
-            return self.composite(operand, suffixes, Form::Addressed);
+            return self.composite(operand, suffixes, TypeNotation::Addressed);
         }
         match (operator.kind, self.value(operand)?) {
             (Kind::Plus, value @ Value::Number(_)) => Some(value),
@@ -98,7 +102,7 @@ impl Reader<'_> {
         &mut self,
         operand: &Expr,
         suffixes: &[Suffix],
-        form: fn(usize) -> Form,
+        form: fn(usize) -> TypeNotation,
     ) -> Option<Value> {
         let (Suffix::Composite { kind, elements }, before) = suffixes.split_last()? else {
             return None;
@@ -122,7 +126,7 @@ impl Reader<'_> {
         if !matches!(operand, Expr::Array(Length::Counted, _)) {
             return Some(text.to_owned());
         }
-        // Which length the keys mean is left to the compiler.
+        // With keys, only the compiler knows the length.
         let plain = elements.iter().all(|element| element.key.is_none());
         plain.then(|| text.replacen("...", &elements.len().to_string(), 1))
     }
@@ -143,7 +147,7 @@ impl Reader<'_> {
     }
 }
 
-/// What the predeclared names mean; a call can have no others of these names, which are not exported.
+/// The values of the predeclared names. A call cannot redefine them, for they are not exported.
 fn named(name: &str) -> Option<Value> {
     match name {
         "nil" => Some(Value::Nil),
@@ -153,7 +157,7 @@ fn named(name: &str) -> Option<Value> {
     }
 }
 
-/// The length of a slice with these elements, if all keys are indices, and none of them is far away.
+/// The length of a slice with these elements, if all keys are indices within [`MAX_GAP`].
 fn length(elements: &[(Key, Value)]) -> Option<usize> {
     let (mut next, mut length) = (0, 0);
     let limit = elements.len() as u64 + MAX_GAP;
@@ -183,15 +187,15 @@ impl Value {
             Self::Number(number) => encode_number(number, into),
             Self::Composite(form, composite) => {
                 match form {
-                    Form::Typed(index) => {
+                    TypeNotation::Typed(index) => {
                         into.push(b'c');
                         encode_count(*index, into);
                     }
-                    Form::Addressed(index) => {
+                    TypeNotation::Addressed(index) => {
                         into.push(b'&');
                         encode_count(*index, into);
                     }
-                    Form::Elided => into.push(b'e'),
+                    TypeNotation::Elided => into.push(b'e'),
                 }
                 composite.encode(into);
             }
@@ -234,7 +238,8 @@ fn encode_bytes(bytes: &[u8], into: &mut Vec<u8>) {
     into.extend_from_slice(bytes);
 }
 
-/// The notation's letter, a byte that says what follows, and the magnitude and the floats as far as there are any.
+/// The notation's letter, a byte that says what follows, and the magnitude and the floats as far as
+/// there are any.
 fn encode_number(number: &Number, into: &mut Vec<u8>) {
     into.push(match number.kind {
         LiteralKind::Rune => b'r',

@@ -8,7 +8,8 @@
 //! └── run/<island>                           one island's root
 //! ```
 //!
-//! What must always hold: init makes the first two, the server the others; nothing else of the pool is touched.
+//! What must always hold: init makes the first two, the server the others; nothing else of the pool
+//! is touched.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -65,7 +66,8 @@ impl Release {
         Ok(Self(text.to_owned()))
     }
 
-    /// The release that a kernel says it is, with or without the number of its last patch: `15.1-RELEASE-p3`.
+    /// The release that a kernel says it is, with or without the number of its last patch:
+    /// `15.1-RELEASE-p3`.
     pub fn of_kernel(text: &str) -> Result<Self, LayoutError> {
         let text = text.trim();
         let patched = text.rsplit_once("-p").filter(|(_, patch)| {
@@ -161,7 +163,8 @@ impl Layout {
         &self.folder
     }
 
-    /// Where one of our datasets is mounted, for mount points are inherited; none where it is not ours.
+    /// Where one of our datasets is mounted, for mount points are inherited; none where it is not
+    /// ours.
     pub fn folder_of(&self, dataset: &DatasetName) -> Option<PathBuf> {
         if *dataset == self.jails {
             return Some(self.folder.clone());
@@ -185,7 +188,8 @@ impl Layout {
     }
 }
 
-/// Whether a path is absolute, without `.` and `..`, and without what mount(8) and fstab(5) would have to escape.
+/// Whether a path is absolute, without `.` and `..`, and without what mount(8) and fstab(5) would
+/// have to escape.
 fn is_plain(path: &Path) -> bool {
     let plain = |element: &std::path::Component<'_>| match element {
         std::path::Component::RootDir => true,

@@ -1,4 +1,5 @@
-//! What the program asks of the host by commands and files: processes, ZFS, addresses, and where everything lies.
+//! What the program asks of the host by commands and files: processes, ZFS, addresses, and where
+//! everything lies.
 //!
 //! What builds argument vectors and reads text is pure and has no `cfg`; commands are run by an
 //! [`Executor`](exec::Executor), which a test replaces by a script or a model of a host.

@@ -1,6 +1,7 @@
 //! The server: calls, where their source comes from, how it is compiled, and HTTP on top. `docs/architecture.md`
 //! has the plan of the house.
 
+mod blocking;
 pub mod calls;
 pub mod compile;
 pub mod config;

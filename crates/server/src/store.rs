@@ -1,29 +1,47 @@
 //! Folders of finished work on disk: found by a key, bounded in size, least recently used out first.
 //!
-//! What must always hold: an entry is written aside and renamed into place, so that a crash leaves the whole entry or
-//! none; one that is in use is never deleted under its user, for it leaves the disk when the last [`Entry`] handle is
-//! dropped; the index can be rebuilt from the folders alone.
+//! Invariants: an entry is written in a scratch folder and renamed into place, so a crash leaves the whole entry or none;
+//! after a power cut only entries are found whose bytes are on the disk, because an entry gets its marker after it was
+//! flushed; the index can be rebuilt from the folders alone.
+//!
+//! A publication does not wait for the disk: measuring, flushing and making room follow on a thread of their own.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 mod entry;
+mod flush;
 mod index;
 mod trash;
+mod upkeep;
 
-use entry::now;
 pub use entry::{Entry, Facts};
+use entry::{Job, Shared, now};
 use index::Index;
 pub use trash::{Scratch, Trash};
+use upkeep::Upkeep;
 
-/// One kind of entries.
+/// A file in a store's folder: seconds since 1970 from which on entries have markers.
+const MARKED_SINCE: &str = "marked-since";
+/// A store that exceeds its limit shrinks to this part of the limit, so that the next publications find room.
+const SHRINK_PERCENT: u64 = 90;
+
+/// Entries of one kind.
 pub struct Store {
+    contents: Arc<Contents>,
+}
+
+/// The part of a store that its upkeep works on.
+struct Contents {
     index: Index,
     bounds: Mutex<Bounds>,
+    flush: fn(&Path, &[&Path]) -> std::io::Result<()>,
+    /// How often all entries were looked at to make room.
+    shrunk: AtomicU64,
 }
 
 /// How much is kept, and for how long.
@@ -33,9 +51,9 @@ struct Bounds {
     keep: Duration,
 }
 
-/// A store could not be read or written.
+/// A store that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("the cache at {path}")]
+#[error("the cache at {path} cannot be read or written")]
 pub struct StoreError {
     path: PathBuf,
     #[source]
@@ -43,108 +61,224 @@ pub struct StoreError {
 }
 
 impl Store {
-    /// Opens a store in `folder`, of at most `limit` bytes, whose entries go when they were not used for `keep`. What lies
-    /// in it is read when it is asked for.
+    /// Opens a store in `folder` of at most `limit` bytes. An entry that was not used for `keep` is removed. Entries are
+    /// read from the disk when they are looked up.
     pub fn open(
         folder: PathBuf,
         trash: Arc<Trash>,
         limit: u64,
         keep: Duration,
     ) -> Result<Self, StoreError> {
-        let fail = |cause| StoreError { path: folder.clone(), cause };
-        std::fs::create_dir_all(&folder).map_err(fail)?;
-        std::fs::read_dir(&folder).map_err(fail)?;
-        let index = Index::new(folder, trash);
-        Ok(Self { index, bounds: Mutex::new(Bounds { bytes: limit, keep }) })
+        Self::with(folder, trash, Bounds { bytes: limit, keep }, flush::flush)
     }
 
-    /// Has other bounds from now on; what they leave no room for goes with the next purge.
+    fn with(
+        folder: PathBuf,
+        trash: Arc<Trash>,
+        bounds: Bounds,
+        flush: fn(&Path, &[&Path]) -> std::io::Result<()>,
+    ) -> Result<Self, StoreError> {
+        let fail = |cause| StoreError { path: folder.clone(), cause };
+        std::fs::create_dir_all(&folder).map_err(fail)?;
+        let marked_since = marked_since(&folder).map_err(fail)?;
+        let contents = Arc::new_cyclic(|contents: &Weak<Contents>| {
+            let contents = contents.clone();
+            let upkeep = Upkeep::new(move |jobs| {
+                if let Some(contents) = contents.upgrade() {
+                    contents.settle(&jobs);
+                }
+            });
+            let shared = Shared { trash, total: AtomicU64::new(0), marked_since, upkeep };
+            let index = Index::new(folder, Arc::new(shared));
+            Contents { index, bounds: Mutex::new(bounds), flush, shrunk: AtomicU64::new(0) }
+        });
+        Ok(Self { contents })
+    }
+
+    /// Changes the bounds. Entries that have no room any more are removed by the next purge.
     pub fn set_bounds(&self, limit: u64, keep: Duration) {
-        *self.bounds.lock() = Bounds { bytes: limit, keep };
+        *self.contents.bounds.lock() = Bounds { bytes: limit, keep };
     }
 
     /// The most bytes that are kept, and how long an unused entry is.
     #[cfg(test)]
     pub(crate) fn bounds(&self) -> (u64, Duration) {
-        let Bounds { bytes, keep } = *self.bounds.lock();
+        let Bounds { bytes, keep } = *self.contents.bounds.lock();
         (bytes, keep)
     }
 
-    /// The entry of a key, which counts as used now.
+    /// The entry of a key, which counts as used now. Reads the disk the first time.
     pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
-        let entry = self.index.around(key).get(key)?.clone();
-        entry.touch();
-        entry.hits.fetch_add(1, Ordering::Relaxed);
+        let entry = self.contents.entry(key)?;
+        used(&entry);
         Some(entry)
     }
 
-    /// All entries and their keys.
-    pub fn all(&self) -> Vec<(String, Arc<Entry>)> {
-        self.index.all()
+    /// The entry of a key, which counts as used now, if it can be found without a look at the disk.
+    pub fn get_in_memory(&self, key: &str) -> Option<Arc<Entry>> {
+        let entry = self.contents.index.in_memory(key)?.get(key)?.clone();
+        entry.is_known_complete().then(|| used(&entry))?;
+        Some(entry)
     }
 
-    /// Moves a finished scratch folder into place. It replaces the entry of that key.
+    /// All entries and their keys. Reads the disk the first time.
+    pub fn all(&self) -> Vec<(String, Arc<Entry>)> {
+        let mut all = self.contents.index.all();
+        all.retain(|(key, entry)| self.contents.is_usable(key, entry));
+        all
+    }
+
+    /// Moves a finished scratch folder into place, where it replaces the entry of that key. Writes to the disk.
     pub fn publish(&self, key: &str, scratch: Scratch) -> Result<Arc<Entry>, StoreError> {
-        // What comes into place now is not to be found a second time by the first look at its folder.
-        drop(self.index.around(key));
-        let fail = |cause| StoreError { path: key.into(), cause };
+        let index = &self.contents.index;
+        // The part is read before the new entry comes into its folder, or the entry would be found twice.
+        drop(index.around(key));
+        let fail = |cause| StoreError { path: index.root().join(key), cause };
         let unique = uuid::Uuid::now_v7().simple();
-        let path = self.index.folder(key).map_err(fail)?.join(format!("{key}.{unique}"));
+        let path = index.folder(key).map_err(fail)?.join(format!("{key}.{unique}"));
         scratch.keep_at(&path).map_err(fail)?;
-        let entry = Arc::new(Entry::new(path, self.index.trash().clone()));
-        entry.touch();
-        entry.measure();
-        let old = self.index.around(key).insert(key.to_owned(), entry.clone());
+        let entry = Arc::new(Entry::published(path, index.shared().clone()));
+        let old = index.around(key).insert(key.to_owned(), entry.clone());
         if let Some(old) = old {
-            old.doom();
+            old.remove();
         }
-        // What is too old waits for the next purge.
-        if self.index.bytes() > self.bounds.lock().bytes {
-            self.shrink();
-        }
+        index.shared().upkeep.add(Job::Published(entry.clone()));
         Ok(entry)
     }
 
-    /// Whether there is an entry of a key; it does not count as used.
+    /// Whether there is an entry of a key; it does not count as used. Reads the disk the first time.
     pub fn has(&self, key: &str) -> bool {
-        self.index.around(key).contains_key(key)
+        self.contents.entry(key).is_some()
     }
 
-    /// Lets go of an entry; its folder goes when nobody uses it any more. Whether there was one.
+    /// Removes an entry; its folder is deleted when the last user drops it. Whether there was one.
     pub fn remove(&self, key: &str) -> bool {
-        let entry = self.index.around(key).remove(key);
-        entry.inspect(|entry| entry.doom()).is_some()
+        let entry = self.contents.index.around(key).remove(key);
+        entry.inspect(|entry| entry.remove()).is_some()
     }
 
-    /// Measures, and lets go of what is too old or too much. Answers the bytes that remain. Reads the disk.
+    /// Measures, and removes what is too old or too much. Returns the bytes that remain. Reads the disk.
     pub fn purge(&self) -> u64 {
         for (_, entry) in &self.all() {
             entry.measure();
-            entry.remember_use();
+            entry.write_use();
         }
-        self.shrink()
+        let limit = self.contents.bounds.lock().bytes;
+        self.contents.shrink(limit)
     }
 
-    /// Lets go of what is too old or too much by the sizes that are known. Answers the bytes that remain.
-    fn shrink(&self) -> u64 {
-        let all = self.all();
+    /// Returns when all published entries are measured and flushed.
+    pub fn settle(&self) {
+        self.contents.index.shared().upkeep.settle();
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
+impl Contents {
+    fn entry(&self, key: &str) -> Option<Arc<Entry>> {
+        let entry = self.index.around(key).get(key)?.clone();
+        self.is_usable(key, &entry).then_some(entry)
+    }
+
+    /// Whether an entry is complete. Removes one that is not.
+    fn is_usable(&self, key: &str, entry: &Arc<Entry>) -> bool {
+        let usable = entry.is_complete();
+        if !usable {
+            tracing::info!(path = %entry.path().display(), "an incomplete cache entry is removed");
+            self.remove(key, entry);
+        }
+        usable
+    }
+
+    /// Removes this entry, unless another one has replaced it.
+    fn remove(&self, key: &str, entry: &Arc<Entry>) {
+        let mut entries = self.index.around(key);
+        if entries.get(key).is_some_and(|found| Arc::ptr_eq(found, entry)) {
+            entries.remove(key);
+            entry.remove();
+        }
+    }
+
+    /// Does what publications left to do.
+    fn settle(&self, jobs: &[Job]) {
+        for job in jobs {
+            if let Job::Published(entry) = job {
+                entry.measure();
+            }
+        }
+        let limit = self.bounds.lock().bytes;
+        if self.index.shared().total.load(Ordering::Relaxed) > limit {
+            self.shrink(limit / 100 * SHRINK_PERCENT);
+        }
+        let marks = jobs.iter().map(|job| match job {
+            Job::Published(entry) => (entry, entry.marker()),
+            Job::Mark(entry, file) => (entry, file.clone()),
+        });
+        let marks: Vec<_> = marks.filter(|(entry, _)| !entry.is_removed()).collect();
+        if marks.is_empty() {
+            return;
+        }
+        let mut folders: Vec<_> = marks.iter().map(|(entry, _)| entry.path()).collect();
+        folders.dedup();
+        let flushed = (self.flush)(self.index.root(), &folders);
+        let mark = |file: &PathBuf| match std::fs::File::create(file) {
+            // The entry was removed meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.map(drop),
+        };
+        if let Err(error) = flushed.and_then(|()| marks.iter().try_for_each(|(_, file)| mark(file)))
+        {
+            let path = self.index.root().display();
+            tracing::warn!(%path, %error, "new cache entries cannot be flushed to disk; the next start removes them");
+        }
+    }
+
+    /// Removes what is too old, and the least recently used entries that exceed `limit`, by the sizes that are known.
+    /// Returns the bytes that remain.
+    fn shrink(&self, limit: u64) -> u64 {
+        self.shrunk.fetch_add(1, Ordering::Relaxed);
+        let all = self.index.all();
         let sizes: Vec<(u64, u64)> =
             all.iter().map(|(_, entry)| (entry.used(), entry.bytes())).collect();
-        let Bounds { bytes, keep } = *self.bounds.lock();
-        let (leave, remaining) = surplus(&sizes, now(), keep, bytes);
+        let keep = self.bounds.lock().keep;
+        let (leave, remaining) = surplus(&sizes, now(), keep, limit);
         for (key, entry) in leave.into_iter().map(|index| &all[index]) {
-            let mut entries = self.index.around(key);
-            // It may have been replaced meanwhile.
-            if entries.get(key).is_some_and(|found| Arc::ptr_eq(found, entry)) {
-                entries.remove(key);
-                entry.doom();
-            }
+            self.remove(key, entry);
         }
         remaining
     }
 }
 
-/// Which of the entries (last use in seconds, bytes) to let go of, and the bytes that remain.
+fn used(entry: &Entry) {
+    entry.touch();
+    entry.hits.fetch_add(1, Ordering::Relaxed);
+}
+
+/// From when on a store's entries have markers: always in a new store, from now on in one of an earlier version, whose
+/// entries have none.
+fn marked_since(folder: &Path) -> std::io::Result<u64> {
+    let file = folder.join(MARKED_SINCE);
+    match std::fs::read_to_string(&file) {
+        Ok(text) => return Ok(text.trim().parse().unwrap_or(0)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Err(_) => {}
+    }
+    let is_new = std::fs::read_dir(folder)?.next().is_none();
+    let since = if is_new { 0 } else { now() };
+    let aside = folder.join(format!("{MARKED_SINCE}.new"));
+    std::fs::write(&aside, since.to_string())?;
+    std::fs::File::open(&aside)?.sync_all()?;
+    std::fs::rename(&aside, &file)?;
+    std::fs::File::open(folder)?.sync_all()?;
+    Ok(since)
+}
+
+/// Which of the entries (last use in seconds, bytes) to remove, and the bytes that remain.
 fn surplus(entries: &[(u64, u64)], now: u64, keep: Duration, limit: u64) -> (Vec<usize>, u64) {
     let mut order: Vec<usize> = (0..entries.len()).collect();
     order.sort_by_key(|index| entries[*index].0);
@@ -173,8 +307,12 @@ mod tests {
         Store::open(root.join("things"), trash, limit, Duration::from_secs(100)).unwrap()
     }
 
+    fn bounds(bytes: u64) -> Bounds {
+        Bounds { bytes, keep: Duration::from_secs(100) }
+    }
+
     fn publish(store: &Store, key: &str, text: &str) -> Arc<Entry> {
-        let scratch = store.index.trash().scratch().unwrap();
+        let scratch = store.contents.index.shared().trash.scratch().unwrap();
         fs::write(scratch.path().join("text"), text).unwrap();
         store.publish(key, scratch).unwrap()
     }
@@ -189,8 +327,84 @@ mod tests {
         assert!(store.get("b").is_none());
     }
 
+    /// A power cut is simulated by a flush that fails: the text is cut short, for it never reached the disk.
     #[test]
-    fn of_two_entries_of_one_key_that_a_crash_left_the_newer_one_counts() {
+    fn an_entry_that_was_not_flushed_is_not_found_after_a_restart() {
+        let root = tempfile::tempdir().unwrap();
+        let trash = Arc::new(Trash::open(root.path()).unwrap());
+        let folder = root.path().join("things");
+        let cut = |_: &Path, _: &[&Path]| Err(std::io::Error::other("the power is cut"));
+        let store = Store::with(folder, trash, bounds(1 << 20), cut).unwrap();
+        let entry = publish(&store, "a", "one");
+        assert!(store.get("a").is_some() && store.get_in_memory("a").is_some());
+        drop(store);
+        fs::write(entry.path().join("text"), "").unwrap();
+        let store = open(root.path(), 1 << 20);
+        assert!(store.get("a").is_none() && store.all().is_empty());
+        assert!(!entry.path().exists());
+    }
+
+    #[test]
+    fn an_entry_is_marked_after_it_was_flushed_and_whatever_else_is_marked_with_it() {
+        let root = tempfile::tempdir().unwrap();
+        let trash = Arc::new(Trash::open(root.path()).unwrap());
+        let folder = root.path().join("things");
+        let check = |_: &Path, folders: &[&Path]| {
+            for folder in folders {
+                assert!(folder.join("text").exists(), "in place before it is flushed");
+                assert!(!folder.join("sealed").exists());
+            }
+            flush::flush(folders[0], folders)
+        };
+        let store = Store::with(folder, trash, bounds(1 << 20), check).unwrap();
+        let entry = publish(&store, "a", "one");
+        entry.mark_when_flushed(entry.path().join("sealed"));
+        store.settle();
+        assert!(entry.marker().exists() && entry.path().join("sealed").exists());
+    }
+
+    #[test]
+    fn entries_of_an_earlier_version_need_no_marker() {
+        let root = tempfile::tempdir().unwrap();
+        let store = open(root.path(), 1 << 20);
+        let entry = publish(&store, "a", "one");
+        drop(store);
+        fs::remove_file(entry.marker()).unwrap();
+        fs::remove_file(root.path().join("things").join(MARKED_SINCE)).unwrap();
+        // Names say whole seconds.
+        std::thread::sleep(Duration::from_millis(1001));
+        let store = open(root.path(), 1 << 20);
+        assert!(store.get("a").is_some());
+        let entry = publish(&store, "b", "two");
+        drop(store);
+        fs::remove_file(entry.marker()).unwrap();
+        let store = open(root.path(), 1 << 20);
+        assert!(store.has("a") && !store.has("b"));
+    }
+
+    #[test]
+    fn publications_to_a_full_store_seldom_look_at_all_entries() {
+        let root = tempfile::tempdir().unwrap();
+        let store = open(root.path(), 1 << 20);
+        let size = || {
+            store.settle();
+            store.contents.index.shared().total.load(Ordering::Relaxed)
+        };
+        publish(&store, "first", "one");
+        let limit = 50 * size();
+        store.set_bounds(limit, Duration::from_secs(100));
+        for index in 0..150 {
+            publish(&store, &format!("{index}"), "one");
+            assert!(size() <= limit, "{index}");
+        }
+        let shrunk = store.contents.shrunk.load(Ordering::Relaxed);
+        assert!((1..=25).contains(&shrunk), "{shrunk}");
+        assert!((40..=50).contains(&store.all().len()), "{}", store.all().len());
+        assert_eq!(size(), store.all().iter().map(|(_, entry)| entry.bytes()).sum::<u64>());
+    }
+
+    #[test]
+    fn the_newer_of_two_entries_of_one_key_counts_after_a_crash() {
         let root = tempfile::tempdir().unwrap();
         let any = publish(&open(root.path(), 1 << 20), "a", "any");
         let place = any.path().parent().unwrap();
@@ -223,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_told_of_by_its_size_its_age_and_how_often_it_was_found() {
+    fn an_entrys_facts_are_its_size_its_age_and_its_hits() {
         let root = tempfile::tempdir().unwrap();
         let begin = now();
         let entry = publish(&open(root.path(), 1 << 20), "a", "one");
@@ -239,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_room_any_more_goes_with_the_next_purge() {
+    fn a_purge_removes_what_exceeds_new_bounds() {
         let root = tempfile::tempdir().unwrap();
         let store = open(root.path(), 1 << 20);
         drop(publish(&store, "a", "one"));
@@ -248,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_used_for_too_long_goes() {
+    fn a_purge_removes_what_was_not_used_for_too_long() {
         let root = tempfile::tempdir().unwrap();
         let entry = publish(&open(root.path(), 1 << 20), "a", "one");
         let long_ago = UNIX_EPOCH + Duration::from_secs(now() - 200);
@@ -266,6 +480,7 @@ mod tests {
         publish(&store, "a", "new");
         assert_eq!(fs::read_to_string(old.path().join("text")).unwrap(), "old");
         let path = old.path().to_owned();
+        store.settle();
         drop(old);
         assert!(!path.exists());
         let new = store.get("a").unwrap();
@@ -273,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn a_purge_lets_go_of_what_exceeds_the_size() {
+    fn a_purge_removes_what_exceeds_the_size() {
         let root = tempfile::tempdir().unwrap();
         let store = open(root.path(), 0);
         publish(&store, "a", "text");
@@ -283,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go_first_and_only_as_many_as_must() {
+    fn the_oldest_are_removed_first_and_only_as_many_as_must() {
         let keep = Duration::from_secs(100);
         let table: [(&[(u64, u64)], u64, &[usize], u64); 4] = [
             (&[(1000, 5), (990, 5), (995, 5)], 10, &[1], 10),

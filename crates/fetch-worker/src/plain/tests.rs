@@ -87,7 +87,8 @@ fn a_go_mod_is_complete_when_the_go_command_would_not_touch_it() {
     }
 }
 
-/// The name found for a package of a module with these files, in a toolchain that has `fmt` and `os`.
+/// The name found for a package of a module with these files, in a toolchain that has `fmt` and
+/// `os`.
 fn found(package: &str, files: &[(&str, &str)]) -> Option<String> {
     let root = tempfile::tempdir().unwrap();
     let goroot =

@@ -60,7 +60,8 @@ impl Command {
         self
     }
 
-    /// Reading from this file. The file's offset is shared, so whoever holds the file sees how far the command has read.
+    /// Reading from this file. The file's offset is shared, so whoever holds the file sees how far
+    /// the command has read.
     #[must_use]
     pub fn stdin(mut self, file: Arc<File>) -> Self {
         self.stdin = Some(file);

@@ -11,7 +11,8 @@ use crate::exec::{ExecError, Executor};
 
 /// Where the system keeps its programs, on FreeBSD and on Linux.
 const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin";
-/// How long a command that was killed may take to end; one that waits for a disk cannot before that answers.
+/// How long a command that was killed may take to end; one that waits for a disk cannot before that
+/// answers.
 const KILL_WAIT: Duration = Duration::from_secs(30);
 
 /// Runs commands on this host. Needs a tokio runtime.

@@ -1,9 +1,10 @@
 //! Commands of the host: an argument vector, a closed environment, a deadline, and bounded output.
 //!
-//! What must always hold: nothing here knows a shell; a command that is no longer waited for is killed; what it prints
-//! beyond the limit ends it; when a command is said to have failed it has ended, unless not even a kill can end it.
-//! [`Executor`] has two forms: [`Host`] runs commands, [`Script`] answers them from a list, so that the code around a
-//! command can be tested where the command does not exist.
+//! What must always hold: nothing here knows a shell; a command that is no longer waited for is
+//! killed; what it prints beyond the limit ends it; when a command is said to have failed it has
+//! ended, unless not even a kill can end it. [`Executor`] has two forms: [`Host`] runs commands,
+//! [`Script`] answers them from a list, so that the code around a command can be tested where the
+//! command does not exist.
 
 mod command;
 mod host;

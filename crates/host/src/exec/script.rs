@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use crate::exec::command::{Command, Output};
 use crate::exec::{ExecError, Executor};
 
-/// Expects exactly the commands that it was told of, in that order, and gives each the answer that goes with it.
+/// Expects exactly the commands that it was told of, in that order, and gives each the answer that
+/// goes with it.
 ///
 /// A command that was not expected panics: whoever sent it has changed what a host would be told.
 #[derive(Clone, Default)]
@@ -22,7 +23,8 @@ impl Script {
         Self::default()
     }
 
-    /// Expects a command, as [`Command`]'s text, which then ends with this status and these outputs.
+    /// Expects a command, as [`Command`]'s text, which then ends with this status and these
+    /// outputs.
     #[must_use]
     pub fn expect(self, command: &str, code: i32, stdout: &str, stderr: &str) -> Self {
         let output = Output { code: Some(code), stdout: stdout.into(), stderr: stderr.into() };

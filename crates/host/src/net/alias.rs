@@ -1,6 +1,7 @@
 //! A lease on a FreeBSD interface, from the line in the ledger to its last trace.
 //!
-//! Whoever holds the lease calls [`put`] before the jail is made and [`take`] once it is gone, and only then drops it.
+//! Whoever holds the lease calls [`put`] before the jail is made and [`take`] once it is gone, and
+//! only then drops it.
 
 use std::net::IpAddr;
 
@@ -22,7 +23,8 @@ pub enum AliasError {
     Interface(Interface, #[source] IfconfigError),
 }
 
-/// Adds a lease's address to its interface. After a failure, or a wait that was dropped, [`take`] cleans up.
+/// Adds a lease's address to its interface. After a failure, or a wait that was dropped, [`take`]
+/// cleans up.
 pub async fn put(exec: &dyn Executor, ledger: &Ledger, lease: &Lease) -> Result<(), AliasError> {
     let alias = Alias::of(lease);
     ledger.add(&alias).map_err(AliasError::Ledger)?;
@@ -30,7 +32,8 @@ pub async fn put(exec: &dyn Executor, ledger: &Ledger, lease: &Lease) -> Result<
     added.map_err(|error| AliasError::Interface(alias.interface, error))
 }
 
-/// Removes what [`put`] added. It may be tried again until it succeeds; an address that is gone is no error.
+/// Removes what [`put`] added. It may be tried again until it succeeds; an address that is gone is
+/// no error.
 pub async fn take(exec: &dyn Executor, ledger: &Ledger, alias: &Alias) -> Result<(), AliasError> {
     match ifconfig::remove(exec, &alias.interface, alias.address).await {
         // An interface that is gone has taken its addresses along.
@@ -40,11 +43,12 @@ pub async fn take(exec: &dyn Executor, ledger: &Ledger, alias: &Alias) -> Result
     ledger.remove(alias).map_err(AliasError::Ledger)
 }
 
-/// Puts pools and interfaces in step at start: removes what a crash left of ours, then sets aside what others have, on
-/// the pools' interfaces and in `jails`, which are the addresses of jails that are not ours.
+/// Puts pools and interfaces in step at start: removes what a crash left of ours, then sets aside
+/// what others have, on the pools' interfaces and in `jails`, which are the addresses of jails that
+/// are not ours.
 ///
-/// What is lent is left alone: a jail of the last run that is still going has it, and whoever holds the lease calls
-/// [`take`].
+/// What is lent is left alone: a jail of the last run that is still going has it, and whoever holds
+/// the lease calls [`take`].
 pub async fn reconcile(
     exec: &dyn Executor,
     ledger: &Ledger,

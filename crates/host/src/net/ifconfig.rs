@@ -1,9 +1,10 @@
-//! FreeBSD's ifconfig(8): adding an address to an interface, removing it, and reading which there are.
+//! FreeBSD's ifconfig(8): adding an address to an interface, removing it, and reading which there
+//! are.
 //!
-//! An address is added with the prefix of itself alone, as an alias beside the host's own. FreeBSD checks a new IPv6
-//! address for duplicates on the link, and lets nobody use it meanwhile, which takes about a second. Only the interface
-//! as a whole can be told not to (`no_dad`), and the interface is the host's: [`add`] waits instead. Loopback
-//! interfaces check nothing.
+//! An address is added with the prefix of itself alone, as an alias beside the host's own. FreeBSD
+//! checks a new IPv6 address for duplicates on the link, and lets nobody use it meanwhile, which
+//! takes about a second. Only the interface as a whole can be told not to (`no_dad`), and the
+//! interface is the host's: [`add`] waits instead. Loopback interfaces check nothing.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -72,7 +73,8 @@ async fn run(
     }
 }
 
-/// Adds an address to an interface, and waits until it can be used. One that is there already stays.
+/// Adds an address to an interface, and waits until it can be used. One that is there already
+/// stays.
 pub async fn add(
     exec: &dyn Executor,
     interface: &Interface,
@@ -148,7 +150,8 @@ fn parse(printed: &str) -> Result<Vec<InterfaceAddress>, IfconfigError> {
     Ok(found)
 }
 
-/// `10.0.2.15/24`, or `fe80::1%lo0/64` with a scope. The far end of a tunnel may go without a prefix.
+/// `10.0.2.15/24`, or `fe80::1%lo0/64` with a scope. The far end of a tunnel may go without a
+/// prefix.
 fn parse_address(text: &str) -> Option<(IpAddr, u8)> {
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix.parse::<u8>().ok()?)),

@@ -1,9 +1,11 @@
-//! Linux's ip(8) and bridge(8): bridges, and the cables between a bridge and the network namespace of an island.
+//! Linux's ip(8) and bridge(8): bridges, and the cables between a bridge and the network namespace
+//! of an island.
 //!
-//! A cable is a veth pair: a port on the bridge, and `eth0` in the namespace. Its name and its hardware address follow
-//! from the address that it carries, so that a later cable for the same address is the same machine to its neighbours.
-//! Ports are isolated: what comes in by one goes to the bridge, never to another isolated port. They learn nothing and
-//! get nothing that is not for them.
+//! A cable is a veth pair: a port on the bridge, and `eth0` in the namespace. Its name and its
+//! hardware address follow from the address that it carries, so that a later cable for the same
+//! address is the same machine to its neighbours. Ports are isolated: what comes in by one goes to
+//! the bridge, never to another isolated port. They learn nothing and get nothing that is not for
+//! them.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -185,7 +187,8 @@ pub async fn add_address(
     Ok(())
 }
 
-/// Nobody else has an address of a pool, so that an IPv6 address need not be looked for on the link first.
+/// Nobody else has an address of a pool, so that an IPv6 address need not be looked for on the link
+/// first.
 fn at_once(address: IpAddr, command: Command) -> Command {
     if address.is_ipv6() { command.arg("nodad") } else { command }
 }
@@ -214,7 +217,8 @@ pub struct Cable<'a> {
     pub lease: &'a Lease,
     /// The path of the network namespace that the other end goes to.
     pub namespace: &'a str,
-    /// The bridge's largest packet, which both ends have too, for a bridge takes on the smallest of its ports.
+    /// The bridge's largest packet, which both ends have too, for a bridge takes on the smallest of
+    /// its ports.
     pub mtu: u32,
     /// What to write on the port.
     pub mark: &'a str,

@@ -9,7 +9,8 @@ use crate::net::pool::Pool;
 use crate::net::pools::Pools;
 use crate::net::range::Family;
 
-/// An address on loan. Dropping it returns the address, so hold it until nothing uses the address any more.
+/// An address on loan. Dropping it returns the address, so hold it until nothing uses the address
+/// any more.
 pub struct Lease {
     pub(super) pools: Pools,
     pub(super) pool: Arc<Pool>,

@@ -1,8 +1,10 @@
-//! The aliases that we added to the host's interfaces, on disk, so that after a crash exactly those are removed.
+//! The aliases that we added to the host's interfaces, on disk, so that after a crash exactly those
+//! are removed.
 //!
-//! What must always hold: an alias is written down before it is added, and crossed out after it is gone. The file is
-//! written aside and renamed into place. An interface forgets its aliases when the host restarts, and by the next start
-//! such an address may be the host's own: what another boot wrote down does not count.
+//! What must always hold: an alias is written down before it is added, and crossed out after it is
+//! gone. The file is written aside and renamed into place. An interface forgets its aliases when
+//! the host restarts, and by the next start such an address may be the host's own: what another
+//! boot wrote down does not count.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -52,7 +54,8 @@ impl fmt::Display for Alias {
 }
 
 impl Ledger {
-    /// Reads the file, if there is one. `boot` is a text without spaces that differs from one start of the host to the next.
+    /// Reads the file, if there is one. `boot` is a text without spaces that differs from one start
+    /// of the host to the next.
     pub fn open(path: PathBuf, boot: &str) -> io::Result<Self> {
         let boot = boot.split_whitespace().collect::<String>();
         let aliases = match fs::metadata(&path) {
@@ -94,7 +97,8 @@ impl Ledger {
         })
     }
 
-    /// Nothing needs to reach the disk itself: what a host without power forgets, its interfaces have forgotten too.
+    /// Nothing needs to reach the disk itself: what a host without power forgets, its interfaces
+    /// have forgotten too.
     fn write(&self, aliases: &BTreeSet<Alias>) -> io::Result<()> {
         let mut text = format!("{HEAD} {}\n", self.boot);
         for alias in aliases {
@@ -106,7 +110,8 @@ impl Ledger {
     }
 }
 
-/// Reads what is whole. A line without an end may have lost a digit, and would name another address.
+/// Reads what is whole. A line without an end may have lost a digit, and would name another
+/// address.
 fn parse(text: &str, boot: &str) -> BTreeSet<Alias> {
     let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
     if lines.next() != Some(&format!("{HEAD} {boot}")) {

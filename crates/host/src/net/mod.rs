@@ -1,9 +1,10 @@
-//! The addresses that islands may have: which there are, who has which, and the host's commands that put one in place.
+//! The addresses that islands may have: which there are, who has which, and the host's commands
+//! that put one in place.
 //!
-//! [`Pools`] lends addresses in memory and knows no host; a [`Lease`] is held by whoever made use of its address until
-//! that use is over. [`ifconfig`] speaks to FreeBSD, [`iproute`] to Linux; [`Ledger`] remembers
-//! on disk what was added to a host's interface. What must always hold: no address is lent twice at a time, and nothing
-//! that is not ours is ever removed.
+//! [`Pools`] lends addresses in memory and knows no host; a [`Lease`] is held by whoever made use
+//! of its address until that use is over. [`ifconfig`] speaks to FreeBSD, [`iproute`] to Linux;
+//! [`Ledger`] remembers on disk what was added to a host's interface. What must always hold: no
+//! address is lent twice at a time, and nothing that is not ours is ever removed.
 
 pub mod alias;
 pub mod ifconfig;

@@ -7,7 +7,8 @@ use ipnetwork::IpNetwork;
 use crate::net::interface::Interface;
 use crate::net::range::{Family, Range};
 
-/// The most addresses of one pool that are ever lent; a larger network's further ones are left alone.
+/// The most addresses of one pool that are ever lent; a larger network's further ones are left
+/// alone.
 pub const MOST: usize = 65_536;
 
 /// What a pool is made of.
@@ -112,8 +113,8 @@ impl Settings {
         self.span.unwrap_or_else(|| Range::network(self.network))
     }
 
-    /// The first and the last address of a network are nobody's: its own name and, of IPv4, everybody's. Networks of
-    /// one or two addresses have no such thing.
+    /// The first and the last address of a network are nobody's: its own name and, of IPv4,
+    /// everybody's. Networks of one or two addresses have no such thing.
     fn nobodys(&self) -> Vec<Range> {
         let (network, family) = (self.network, Family::of(self.network.ip()));
         if network.prefix() + 1 >= family.bits() {

@@ -1,6 +1,7 @@
 //! Lends the addresses of all pools. Nothing here asks the host.
 //!
-//! What must always hold: no address is lent twice at a time, and none is lost: each lease returns its own.
+//! What must always hold: no address is lent twice at a time, and none is lost: each lease returns
+//! its own.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -60,7 +61,8 @@ pub struct NoAddress {
 pub struct Unknown(pub IpAddr);
 
 impl Pools {
-    /// Pools that claim no address twice, which is the configuration's to see to; of two that do, the first has it.
+    /// Pools that claim no address twice, which is the configuration's to see to; of two that do,
+    /// the first has it.
     pub fn new(pools: Vec<Pool>) -> Self {
         let pools: Vec<_> = pools.into_iter().map(Arc::new).collect();
         let (mut table, now) = (Table::default(), SystemTime::now());
@@ -127,7 +129,8 @@ impl Pools {
         Ok(self.lent(index, address))
     }
 
-    /// Lends this very address, which something of an earlier start has still; none where it cannot be lent.
+    /// Lends this very address, which something of an earlier start has still; none where it cannot
+    /// be lent.
     pub fn lease_again(&self, address: IpAddr) -> Option<Lease> {
         let mut table = self.inner.table.lock();
         let index = table.entries.get(&address).filter(|entry| entry.can_be_lent())?.pool;
@@ -193,8 +196,8 @@ impl Pools {
         Ok(())
     }
 
-    /// Says that somebody else has an address: the host itself, or a jail that is not ours. It is never lent again; one
-    /// that is leased is not lent after that. Whether any pool has it.
+    /// Says that somebody else has an address: the host itself, or a jail that is not ours. It is
+    /// never lent again; one that is leased is not lent after that. Whether any pool has it.
     pub fn mark_foreign(&self, address: IpAddr) -> bool {
         self.change(address, |entry| entry.foreign = true).is_ok()
     }

@@ -1,7 +1,7 @@
 //! Which address is lent, withdrawn or foreign, and the line of those that wait to be lent.
 //!
-//! What must always hold: an address is in the line exactly when it is neither leased nor withdrawn nor foreign; one
-//! that was returned goes to the end.
+//! What must always hold: an address is in the line exactly when it is neither leased nor withdrawn
+//! nor foreign; one that was returned goes to the end.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;

@@ -1,8 +1,9 @@
-//! The addresses that an operator has taken out of the pools, on disk, so that a restart does not put them back.
+//! The addresses that an operator has taken out of the pools, on disk, so that a restart does not
+//! put them back.
 //!
-//! `sky-island addresses` writes the file, one address a line; the server looks at it before it lends one, so a change
-//! counts from the next call on. What must always hold: the file is written aside and renamed into place; one that
-//! cannot be read changes nothing.
+//! `sky-island addresses` writes the file, one address a line; the server looks at it before it
+//! lends one, so a change counts from the next call on. What must always hold: the file is written
+//! aside and renamed into place; one that cannot be read changes nothing.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
@@ -75,7 +76,8 @@ impl Withdrawals {
         }
     }
 
-    /// Takes an address out, now and after every restart. One that is leased goes when it is returned.
+    /// Takes an address out, now and after every restart. One that is leased goes when it is
+    /// returned.
     pub fn withdraw(&self, address: IpAddr) -> Result<(), WithdrawalError> {
         self.pools.withdraw(address)?;
         self.change(|addresses| addresses.insert(address))
@@ -91,7 +93,8 @@ impl Withdrawals {
         self.change(|addresses| addresses.remove(&address))
     }
 
-    /// Takes an address out, or puts it back, now and after every restart. One that somebody has stays as it is.
+    /// Takes an address out, or puts it back, now and after every restart. One that somebody has
+    /// stays as it is.
     pub fn steer(&self, address: IpAddr, withdrawn: bool) -> Result<(), WithdrawalError> {
         self.refresh();
         if let Some(state) = self.pools.steer(address, withdrawn)? {

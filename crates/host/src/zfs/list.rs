@@ -60,7 +60,8 @@ pub(super) fn command() -> Command {
     ])
 }
 
-/// Lines of six fields between tabs. One whose name is none of ours to handle, with a space for example, is left out.
+/// Lines of six fields between tabs. One whose name is none of ours to handle, with a space for
+/// example, is left out.
 pub(super) fn parse(text: &str) -> Vec<Dataset> {
     text.lines().filter_map(line).collect()
 }

@@ -1,7 +1,9 @@
-//! ZFS by its command: names, datasets, snapshots, clones, properties, and what its complaints mean.
+//! ZFS by its command: names, datasets, snapshots, clones, properties, and what its complaints
+//! mean.
 //!
-//! What must always hold: only parsed names reach a command; a complaint of zfs(8) is told apart by [`Why`], never by
-//! its text elsewhere. The texts and statuses are those of OpenZFS 2.2 to 2.4 with `LC_ALL=C`.
+//! What must always hold: only parsed names reach a command; a complaint of zfs(8) is told apart by
+//! [`Why`], never by its text elsewhere. The texts and statuses are those of OpenZFS 2.2 to 2.4
+//! with `LC_ALL=C`.
 
 mod list;
 mod name;
@@ -133,7 +135,8 @@ impl Zfs {
         self.quiet("destroy", name.as_str(), &zfs("destroy").arg(name.as_str())).await
     }
 
-    /// Destroys a dataset with its own snapshots and the datasets below it, but no clones that lie elsewhere.
+    /// Destroys a dataset with its own snapshots and the datasets below it, but no clones that lie
+    /// elsewhere.
     pub async fn destroy_tree(&self, name: &DatasetName) -> Result<(), ZfsError> {
         self.quiet("destroy", name.as_str(), &zfs("destroy").arg("-r").arg(name.as_str())).await
     }
@@ -182,13 +185,15 @@ impl Zfs {
         Ok(named.collect())
     }
 
-    /// A dataset with everything below it, snapshots included, parents first; none where it does not exist.
+    /// A dataset with everything below it, snapshots included, parents first; none where it does
+    /// not exist.
     pub async fn tree(&self, root: &DatasetName) -> Result<Vec<Dataset>, ZfsError> {
         let command = list::command().arg("-r").arg(root.as_str());
         self.listed(root, &command).await
     }
 
-    /// As [`Zfs::tree`], with the names of what lies there and is none of ours to handle, because of a space for example.
+    /// As [`Zfs::tree`], with the names of what lies there and is none of ours to handle, because
+    /// of a space for example.
     pub async fn survey(
         &self,
         root: &DatasetName,

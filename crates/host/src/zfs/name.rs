@@ -7,8 +7,8 @@ const MAX_LENGTH: usize = 255;
 
 /// A dataset's name: `zroot/jails/run`.
 ///
-/// Stricter than ZFS, which also takes spaces: elements of ASCII letters, digits and `-_.:`, the pool's beginning with
-/// a letter. No element is `.` or `..`, none begins with `-`.
+/// Stricter than ZFS, which also takes spaces: elements of ASCII letters, digits and `-_.:`, the
+/// pool's beginning with a letter. No element is `.` or `..`, none begins with `-`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DatasetName(String);
 

@@ -76,7 +76,7 @@ pub(super) fn of_source(error: Arc<SourceError>) -> Failure {
         }
         SourceError::Deadline(_) => new(Code::Deadline, error.to_string()),
         SourceError::Stopped => stopped(Stage::Fetch),
-        SourceError::Busy => new(Code::Busy, error.to_string()),
+        SourceError::Busy(_) => new(Code::Busy, error.to_string()),
         _ => Failure::internal(Stage::Fetch, error),
     }
 }
@@ -97,8 +97,8 @@ pub(super) fn of_build(error: Arc<BuildError>) -> Failure {
         BuildError::Deadline(_) => new(Code::Deadline, error.to_string()),
         BuildError::Memory(_) => new(Code::OutOfMemory, error.to_string()),
         BuildError::Stopped => stopped(Stage::Build),
-        BuildError::Size => new(Code::Build, error.to_string()),
-        BuildError::Busy => new(Code::Busy, error.to_string()),
+        BuildError::Size(_) | BuildError::Output(_) => new(Code::Build, error.to_string()),
+        BuildError::Busy(_) => new(Code::Busy, error.to_string()),
         _ => Failure::internal(Stage::Build, error),
     }
 }

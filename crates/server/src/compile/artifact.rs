@@ -33,20 +33,23 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// Opens what lies in a store. One that was cut short by a crash is refused.
+    /// Opens an artifact of a store. Refuses one that was cut short.
     pub(super) fn open(entry: Arc<Entry>) -> io::Result<Self> {
         let file = File::open(entry.path().join(PROGRAM))?;
         let length: u64 =
             std::fs::read_to_string(entry.path().join(LENGTH))?.trim().parse().unwrap_or(0);
         if file.metadata()?.len() != length || length == 0 {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the program is cut short"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the program is shorter than it was made",
+            ));
         }
         let name = entry.path().file_name().unwrap_or_default();
         let id = name.to_string_lossy().into_owned();
         Ok(Self { file: Arc::new(file), id, _entry: entry })
     }
 
-    /// Its name, which no other artifact has, not even one of the same call.
+    /// The artifact's name, which no other artifact has, not even one of the same call.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -57,16 +60,19 @@ impl Artifact {
     }
 }
 
-/// What the folder of an artifact says, if it can be read.
+/// What a program was made of, if its folder says so.
 pub(super) fn about(folder: &Path) -> Option<About> {
     serde_json::from_slice(&std::fs::read(folder.join(ABOUT)).ok()?).ok()
 }
 
-/// Moves what a build island left at `built` into `folder`, as ours and as a plain executable.
+/// Moves the program that a build island left at `built` into `folder`, as a plain executable of this server's user.
 pub(super) fn adopt(built: &Path, folder: &Path, about: &About) -> io::Result<()> {
     let metadata = built.symlink_metadata()?;
     if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the program is no file"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the build left no regular file as its program",
+        ));
     }
     let target = folder.join(PROGRAM);
     std::fs::rename(built, &target)?;

@@ -1,31 +1,32 @@
-//! How the go command had a program compiled and linked, read from what `go build -x` prints, to do it again for another
-//! main.go with the same imports: then two processes do what else takes the go command half as long again.
+//! The build trace: the commands by which the go command compiled and linked a program, read from what `go build -x`
+//! prints. Replayed for another main.go with the same imports, two processes do the work, in two thirds of the time that
+//! the go command takes.
 //!
-//! What must always hold: a recipe is followed for the checkout and the layers alone that it was read with, and a text
-//! that is not wholly understood gives none. It comes from an island where a stranger's source was compiled, so it is
-//! followed on such an island only.
+//! Invariants: a trace is replayed only for the checkout and the layers that it was read with; a text that is not wholly
+//! understood gives no trace. The text comes from an island where untrusted source was compiled, so a trace is replayed
+//! only on such an island.
 
 use goexpr::unquote;
 use serde::{Deserialize, Serialize};
 
 /// Where the go command keeps what it makes, as it prints it.
 const WORK: &str = "$WORK";
-/// Where those who follow a recipe keep it.
+/// Where a replay keeps it.
 const FOLDER: &str = "/tmp/work";
-/// The folder of the program that is made, in there.
+/// The folder in there of the program that is made.
 const MAIN: &str = "/b001";
 /// Begins and ends a file that the go command writes.
 const FILE: (&str, &str, &str) = ("cat >", " << 'EOF' # internal", "EOF");
 /// How the other commands begin that the go command prints.
 const COMMANDS: [&str; 9] =
     ["WORK=", "GOROOT=", "mkdir -p ", "cd ", "cp ", "mv ", "rm -rf ", "ln ", "go tool "];
-/// The longest recipe that is kept, in bytes.
+/// The longest trace that is kept, in bytes.
 const MOST_BYTES: usize = 256 * 1024;
 
-/// What a worker on a build island does, one step after the other, until one fails.
+/// What a replay does, one step after the other, until one fails.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BuildTrace {
-    /// Files that it writes first: where, and what.
+    /// Files that are written first: path and content.
     pub(super) files: Vec<(String, String)>,
     /// Then the compiler and the linker.
     pub(super) steps: Vec<Step>,
@@ -34,22 +35,22 @@ pub(crate) struct BuildTrace {
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Step {
-    /// Beside the worker's own environment.
+    /// Added to the worker's own environment.
     pub(super) env: Vec<(String, String)>,
     pub(super) command: Vec<String>,
 }
 
 impl BuildTrace {
-    /// Reads one for a program that is to lie at `program`. `kept` says that what was compiled in the same run stays in the
-    /// cache; if not, there is none where anything was.
+    /// Reads a trace for a program that is to lie at `program`. `kept` says that packages compiled in the same run stay in
+    /// the cache; without it, a run that compiled a package gives no trace.
     pub(super) fn read(printed: &str, program: &str, kept: bool) -> Option<Self> {
         let files =
             vec![imports(printed, "importcfg", kept)?, imports(printed, "importcfg.link", kept)?];
         let own = format!(" -o {WORK}{MAIN}/");
         let mut steps = Vec::new();
         for (tool, made) in [("compile", "_pkg_.a"), ("link", "exe/a.out")] {
-            let wanted = format!("/{tool}{own}{made} ");
-            let mut lines = printed.lines().filter(|line| line.contains(&wanted));
+            let tool_and_output = format!("/{tool}{own}{made} ");
+            let mut lines = printed.lines().filter(|line| line.contains(&tool_and_output));
             let (Some(line), None) = (lines.next(), lines.next()) else { return None };
             let mut step = step(line)?;
             if tool == "link" {
@@ -58,8 +59,8 @@ impl BuildTrace {
             }
             steps.push(step);
         }
-        let recipe = Self { files, steps };
-        (recipe.size() <= MOST_BYTES).then_some(recipe)
+        let trace = Self { files, steps };
+        (trace.size() <= MOST_BYTES).then_some(trace)
     }
 
     fn size(&self) -> usize {
@@ -69,8 +70,8 @@ impl BuildTrace {
     }
 }
 
-/// One of the main package's lists of imports: where it is to be, and what is in it. What was made in the same run is
-/// looked for where the go command has cached it.
+/// One of the main package's lists of imports: its path and its content. A package that was compiled in the same run is
+/// taken from where the go command has cached it.
 fn imports(printed: &str, name: &str, kept: bool) -> Option<(String, String)> {
     let (begin, end, last) = FILE;
     let (before, after) = printed.split_once(&format!("{MAIN}/{name}{end}\n"))?;
@@ -114,7 +115,7 @@ fn step(line: &str) -> Option<Step> {
     Some(Step { env: words.into_iter().map(variable).collect::<Option<_>>()?, command })
 }
 
-/// Words are parted by spaces; one in which something else would be unclear is a Go string.
+/// Words are separated by spaces; a word with special characters is a Go string.
 fn words(line: &str) -> Option<Vec<String>> {
     let (mut words, mut rest) = (Vec::new(), line.trim_end());
     while !rest.is_empty() {
@@ -150,7 +151,7 @@ fn quoted(text: &str) -> Option<usize> {
     None
 }
 
-/// What is left of the go command's output without the commands that it prints.
+/// The go command's output without the commands that it prints.
 pub(super) fn without_commands(printed: &str) -> String {
     let (begin, end, last) = FILE;
     let (mut text, mut lines) = (String::new(), printed.lines());
@@ -176,7 +177,7 @@ mod tests {
     const PRINTED: &str = include_str!("../../../../tests/fixtures/go_build_x.txt");
 
     #[test]
-    fn what_the_go_command_printed_is_done_again_elsewhere() {
+    fn printed_commands_become_a_trace_for_another_folder() {
         let BuildTrace { files, steps } = BuildTrace::read(PRINTED, "/out/program", true).unwrap();
         let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["/tmp/work/b001/importcfg", "/tmp/work/b001/importcfg.link"]);
@@ -200,7 +201,7 @@ mod tests {
                         /job/main.go=>bench.test/track.git/sky_island_call/main.go;/tmp/work/b001=>";
 
     #[test]
-    fn nothing_is_read_from_a_text_that_is_not_whole() {
+    fn a_text_that_is_not_whole_gives_no_trace() {
         for missing in ["importcfg.link <<", "/link -o", "/compile -o", "\nEOF", "cp $WORK/b002"] {
             let text = PRINTED.replace(missing, "");
             assert_eq!(BuildTrace::read(&text, "/out/program", true), None, "without {missing:?}");
@@ -229,10 +230,10 @@ mod tests {
     }
 
     #[test]
-    fn a_complaint_is_what_is_left_without_the_commands() {
+    fn diagnostics_are_the_output_without_the_commands() {
         assert_eq!(without_commands(PRINTED), "");
-        let complaint = "# bench.test/track.git/sky_island_call\n/call:1:1: undefined: F\n";
-        let text = PRINTED.replace("mkdir -p $WORK/b001/exe/\n", complaint);
-        assert_eq!(without_commands(&text), complaint);
+        let diagnostics = "# bench.test/track.git/sky_island_call\n/call:1:1: undefined: F\n";
+        let text = PRINTED.replace("mkdir -p $WORK/b001/exe/\n", diagnostics);
+        assert_eq!(without_commands(&text), diagnostics);
     }
 }

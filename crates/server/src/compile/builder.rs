@@ -1,41 +1,40 @@
-//! The artifacts of this server: compiled once for all who want them, kept, and let go.
+//! The artifacts of this server: compiled once for all calls that need them, and kept.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::single_flight::SingleFlight;
-use goexpr::{Call, FunctionForm};
+use goexpr::FunctionForm;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::artifact::About;
+use super::artifacts::Artifacts;
 use super::cacheprog::SINCE_MINOR;
-use super::compiler::{BuildError, Compiler};
+use super::compiler::Compiler;
+use super::error::BuildError;
 use super::layering::Layering;
 use super::output::BuildOutput;
-use super::program::{ProgramPlan, Programs};
+use super::program::Programs;
+use super::request::ProgramPlan;
 use super::ttl_cache::TtlCache;
+use crate::blocking::blocking;
 use crate::compile::artifact::Artifact;
+use crate::compile::artifacts::CachedProgram;
 use crate::compile::gocache::GoCache;
-use crate::compile::{artifact, gocache, key};
-use crate::metrics::Cache;
-use crate::metrics::Metrics;
-use crate::source::Checkout;
-use crate::source::ImportPath;
+use crate::compile::request::BuildRequest;
+use crate::compile::{gocache, key};
+use crate::metrics::{Cache, Metrics};
 use crate::store::Store;
-use crate::store::{Entry, Facts};
 
-/// Artifacts that are kept open; each costs a descriptor.
-const OPEN_ARTIFACTS: usize = 256;
-/// Refusals that are remembered, so that a broken call in a loop does not compile in a loop; and for how long.
+/// Refusals that are kept, so that a broken call in a loop does not compile in a loop; and for how long.
 const REFUSALS: usize = 1024;
 const REFUSAL_AGE: Duration = Duration::from_secs(60);
-/// Functions whose shapes are remembered, functions that have no function form, and calls that do not fit theirs.
+/// Functions that are known to have no function form, and calls that do not fit the form of their function.
 const FUNCTIONS: usize = 4096;
-/// What is true of a checkout stays true; this only lets go of what nobody asks for any more.
+/// A fact about a checkout never changes; the age only frees the memory of functions that are not called any more.
 const FUNCTION_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// What a [`Builder`] needs besides a compiler and its cache.
@@ -48,13 +47,14 @@ pub struct BuilderOptions {
     pub wait: Duration,
 }
 
-/// The artifacts; see the module.
+type Outcome = Result<Option<Arc<Artifact>>, Arc<BuildError>>;
+
+/// Finds and compiles artifacts.
 pub struct Builder {
     programs: Programs,
     cache: GoCache,
-    store: Store,
-    open: Mutex<HashMap<String, Arc<Artifact>>>,
-    flights: SingleFlight<(String, bool), Result<Option<Arc<Artifact>>, Arc<BuildError>>>,
+    artifacts: Arc<Artifacts>,
+    running: SingleFlight<(String, bool), Outcome>,
     refusals: TtlCache<Arc<BuildError>>,
     /// Functions that have no function form.
     formless: TtlCache<()>,
@@ -65,42 +65,16 @@ pub struct Builder {
     metrics: Metrics,
 }
 
-/// What is to be compiled.
-#[derive(Clone)]
-pub struct BuildRequest {
-    /// The source.
-    pub checkout: Arc<Checkout>,
-    /// The call.
-    pub call: Arc<Call>,
-    /// Packages that the call names, where they are not evident.
-    pub imports: Vec<ImportPath>,
-}
-
 /// What runs a call.
 #[derive(Clone)]
 pub struct Built {
     /// The program.
     pub artifact: Arc<Artifact>,
-    /// What it is called with on its line; nothing for a program that has its arguments in it.
+    /// The arguments for the call channel; empty for a program that has its arguments compiled in.
     pub arguments: Vec<u8>,
-    /// What tells the program from others of its package, whatever its revision; none for one that was compiled for a call
-    /// that may never come again.
+    /// Tells the program from others of its package, whatever its revision; none for a program of a call that may never
+    /// come again.
     pub name: Option<String>,
-}
-
-/// An artifact, as operators see it.
-#[derive(Clone, Debug)]
-pub struct CachedProgram {
-    /// Its key, size and use.
-    pub facts: Facts,
-    pub(super) about: Option<About>,
-}
-
-impl CachedProgram {
-    /// Its package, revision and function; none for one of a server that did not write that down.
-    pub fn about(&self) -> Option<(&str, &str, &str)> {
-        self.about.as_ref().map(|it| (&*it.package, &*it.revision, &*it.call))
-    }
 }
 
 impl Builder {
@@ -109,16 +83,15 @@ impl Builder {
         if compiler.layering() == Layering::None {
             tracing::warn!(
                 go = compiler.toolchain.version(),
-                "this Go cannot share compiled packages here, so each package compiles the standard library for itself; \
-                 Go 1.{SINCE_MINOR} or later can"
+                "this Go cannot share compiled packages on this host, so each package compiles the standard library \
+                 anew; set go.command to Go 1.{SINCE_MINOR} or later"
             );
         }
         Self {
             programs: Programs::new(compiler),
             cache,
-            store: options.store,
-            open: Mutex::default(),
-            flights: SingleFlight::default(),
+            artifacts: Arc::new(Artifacts::new(options.store)),
+            running: SingleFlight::default(),
             refusals: TtlCache::new(REFUSALS, REFUSAL_AGE),
             formless: TtlCache::new(FUNCTIONS, FUNCTION_AGE),
             unrepresentable: TtlCache::new(FUNCTIONS, FUNCTION_AGE),
@@ -128,106 +101,109 @@ impl Builder {
         }
     }
 
-    /// Has look-ups and compilations counted.
+    /// Counts look-ups and compilations in these metrics.
     pub fn counted(self, metrics: Metrics) -> Self {
         Self { metrics, ..self }
     }
 
-    /// Compiles by another compiler and keeps artifacts within other bounds, from the next build and purge on. `size` is
-    /// in bytes, `keep` how long an unused artifact stays, `wait` how long a build waits for its turn.
+    /// Changes the compiler and the bounds, from the next build and purge on. `size` is in bytes, `keep` how long an unused
+    /// artifact stays, `wait` how long a build waits for its turn.
     pub fn change(&self, compiler: Compiler, size: u64, keep: Duration, wait: Duration) {
         self.programs.set_compiler(compiler);
-        self.store.set_bounds(size, keep);
+        self.artifacts.set_bounds(size, keep);
         *self.wait.lock() = wait;
     }
 
     /// The compiler, the bounds of the store and the longest wait for a turn, as the next build and purge have them.
     #[cfg(test)]
     pub(crate) fn in_force(&self) -> (Arc<Compiler>, (u64, Duration), Duration) {
-        (self.programs.compiler(), self.store.bounds(), *self.wait.lock())
+        (self.programs.compiler(), self.artifacts.bounds(), *self.wait.lock())
     }
 
-    /// What runs a call: its function's program, if the call has a function form, or one of its own. `bust` compiles it
+    /// What runs a call: its function's program, if the call has a function form, or a program of its own. `bust` compiles
     /// anew.
     pub async fn find(
         self: &Arc<Self>,
-        wanted: &BuildRequest,
+        request: &BuildRequest,
         bust: bool,
     ) -> Result<Built, Arc<BuildError>> {
-        if let Some(function) = self.function_of(wanted) {
-            let (arguments, name) = (function.encode(), Some(key::name(&function, wanted)));
-            if let Some(artifact) = self.fly(wanted, ProgramPlan::Function(function), bust).await? {
+        if let Some(function) = self.function_of(request) {
+            let (arguments, name) = (function.encode(), Some(key::name(&function, request)));
+            let plan = ProgramPlan::Function(function);
+            if let Some((artifact, _)) = self.artifact(request, plan, bust).await? {
                 return Ok(Built { artifact, arguments, name });
             }
         }
-        self.exact(wanted, bust).await
+        self.exact(request, bust).await
     }
 
-    /// The artifact of the call as it stands, after its function's program could not represent the arguments. That is
-    /// remembered.
+    /// The program of the call as it stands, after its function's program could not represent the arguments. Later calls
+    /// with these arguments use it at once.
     pub async fn find_exact(
         self: &Arc<Self>,
-        wanted: &BuildRequest,
+        request: &BuildRequest,
         bust: bool,
     ) -> Result<Built, Arc<BuildError>> {
-        self.unrepresentable.put(&self.key(wanted, &ProgramPlan::Exact), ());
-        self.exact(wanted, bust).await
+        self.unrepresentable.put(&self.key(request, &ProgramPlan::Exact), ());
+        self.exact(request, bust).await
     }
 
     async fn exact(
         self: &Arc<Self>,
-        wanted: &BuildRequest,
+        request: &BuildRequest,
         bust: bool,
     ) -> Result<Built, Arc<BuildError>> {
-        let known = !bust && self.store.has(&self.key(wanted, &ProgramPlan::Exact));
-        let found = self.fly(wanted, ProgramPlan::Exact, bust).await?;
+        let found = self.artifact(request, ProgramPlan::Exact, bust).await?;
         let broken = || Arc::new(BuildError::Broke("the call was not compiled".into()));
-        let artifact = found.ok_or_else(broken)?;
-        let name = known.then(|| wanted.call.text().to_owned());
+        let (artifact, cached) = found.ok_or_else(broken)?;
+        let name = cached.then(|| request.call.text().to_owned());
         Ok(Built { artifact, arguments: Vec::new(), name })
     }
 
-    /// The function form of a call, unless it is known not to fit.
-    fn function_of(&self, wanted: &BuildRequest) -> Option<FunctionForm> {
+    /// The function form of a call, unless the call is known not to fit it.
+    fn function_of(&self, request: &BuildRequest) -> Option<FunctionForm> {
         let known =
-            wanted.call.qualifier().is_none_or(|name| name == wanted.checkout.package_name());
-        let function = wanted.call.function_form().filter(|_| known)?;
-        let unfit = self.unrepresentable.get(&self.key(wanted, &ProgramPlan::Exact)).is_some();
-        (!unfit && self.programs.may_take(wanted, &function)).then_some(function)
+            request.call.qualifier().is_none_or(|name| name == request.checkout.package_name());
+        let function = request.call.function_form().filter(|_| known)?;
+        let unfit = self.unrepresentable.get(&self.key(request, &ProgramPlan::Exact)).is_some();
+        (!unfit && self.programs.may_take(request, &function)).then_some(function)
     }
 
-    /// The artifact of a plan: a known one, or the result of one flight. None if there is no such function form.
-    async fn fly(
+    /// The artifact of a plan, and whether it was in the cache. None if there is no such function form.
+    async fn artifact(
         self: &Arc<Self>,
-        wanted: &BuildRequest,
+        request: &BuildRequest,
         plan: ProgramPlan,
         bust: bool,
-    ) -> Result<Option<Arc<Artifact>>, Arc<BuildError>> {
-        let key = self.key(wanted, &plan);
-        if !bust && let Some(answer) = self.answer(&key) {
-            // That there is no such form is no answer to a call: the other form is looked up next.
-            if !matches!(answer, Ok(None)) {
+    ) -> Result<Option<(Arc<Artifact>, bool)>, Arc<BuildError>> {
+        let key = self.key(request, &plan);
+        if !bust && let Some(outcome) = self.find_cached(&key).await {
+            // A plan without a function form answers no call: the exact plan is looked up next.
+            if !matches!(outcome, Ok(None)) {
                 self.metrics.looked_up(Cache::Artifacts, true);
             }
-            return answer;
+            return Ok(outcome?.map(|artifact| (artifact, true)));
         }
         self.metrics.looked_up(Cache::Artifacts, false);
-        let (me, wanted) = (self.clone(), wanted.clone());
-        let flight = self.flights.join((key.clone(), bust), || async move {
-            // Another flight may have landed between the look above and this one's start.
-            if let Some(answer) = me.answer(&key).filter(|_| !bust) {
-                return answer;
+        let (me, request) = (self.clone(), request.clone());
+        let running = self.running.join((key.clone(), bust), || async move {
+            // Another build may have ended between the look-up above and this one's start.
+            if let Some(outcome) = me.cached_in_memory(&key).filter(|_| !bust) {
+                return outcome;
             }
-            let built = me.build(&key, &wanted, &plan).await.map_err(Arc::new);
-            me.remember(&key, &built);
+            let built = me.build(&key, &request, &plan).await.map_err(Arc::new);
+            me.note(&key, &built);
             built
         });
-        flight.await.unwrap_or_else(|lost| Err(Arc::new(BuildError::Broke(lost.to_string()))))
+        let lost = |error: common::single_flight::Lost| {
+            Err(Arc::new(BuildError::Broke(error.to_string())))
+        };
+        Ok(running.await.unwrap_or_else(lost)?.map(|artifact| (artifact, false)))
     }
 
-    /// What is known without compiling.
-    fn answer(&self, key: &str) -> Option<Result<Option<Arc<Artifact>>, Arc<BuildError>>> {
-        if let Some(artifact) = self.known(key) {
+    /// What is known without compiling and without the disk.
+    fn cached_in_memory(&self, key: &str) -> Option<Outcome> {
+        if let Some(artifact) = self.artifacts.get_in_memory(key) {
             return Some(Ok(Some(artifact)));
         }
         if self.formless.get(key).is_some() {
@@ -236,8 +212,17 @@ impl Builder {
         self.refusals.get(key).map(Err)
     }
 
-    /// Remembers what would come out the same again: not what the host's state or load had a part in.
-    fn remember(&self, key: &str, built: &Result<Option<Arc<Artifact>>, Arc<BuildError>>) {
+    /// What is known without compiling.
+    async fn find_cached(&self, key: &str) -> Option<Outcome> {
+        if let Some(outcome) = self.cached_in_memory(key) {
+            return Some(outcome);
+        }
+        let (artifacts, key) = (self.artifacts.clone(), key.to_owned());
+        blocking(move || artifacts.get(&key)).await.map(|artifact| Ok(Some(artifact)))
+    }
+
+    /// Keeps what another build would end with as well, unlike errors of the host or its load.
+    fn note(&self, key: &str, built: &Outcome) {
         self.refusals.forget(key);
         self.formless.forget(key);
         match built {
@@ -252,129 +237,118 @@ impl Builder {
     }
 
     /// Everything that the bytes of an artifact depend on.
-    fn key(&self, wanted: &BuildRequest, plan: &ProgramPlan) -> String {
-        key::of(wanted, plan, self.programs.compiler().toolchain.version())
-    }
-
-    fn known(&self, key: &str) -> Option<Arc<Artifact>> {
-        let entry = self.store.get(key)?;
-        if let Some(artifact) = self.open.lock().get(key) {
-            return Some(artifact.clone());
-        }
-        match Artifact::open(entry) {
-            Ok(artifact) => Some(self.keep_open(key, Arc::new(artifact))),
-            Err(error) => {
-                tracing::warn!(%key, %error, "an artifact is let go");
-                self.store.remove(key);
-                None
-            }
-        }
-    }
-
-    /// Remembers an open artifact. When there are too many, any other one is closed: the store still has it.
-    fn keep_open(&self, key: &str, artifact: Arc<Artifact>) -> Arc<Artifact> {
-        let mut open = self.open.lock();
-        if open.len() >= OPEN_ARTIFACTS
-            && let Some(other) = open.keys().find(|other| *other != key).cloned()
-        {
-            open.remove(&other);
-        }
-        open.insert(key.to_owned(), artifact.clone());
-        artifact
+    fn key(&self, request: &BuildRequest, plan: &ProgramPlan) -> String {
+        key::of(request, plan, self.programs.compiler().toolchain.version())
     }
 
     /// Compiles a plan; none if there is no such function form.
     async fn build(
         &self,
         key: &str,
-        wanted: &BuildRequest,
+        request: &BuildRequest,
         plan: &ProgramPlan,
     ) -> Result<Option<Arc<Artifact>>, BuildError> {
-        let BuildRequest { checkout, call, .. } = wanted;
+        let BuildRequest { checkout, call, .. } = request;
         if let Some(found) = call.qualifier()
             && found != checkout.package_name()
         {
             let name = checkout.package_name().to_owned();
             return Err(BuildError::Qualifier { found: found.to_owned(), name });
         }
-        let about = About {
-            package: checkout.import_path().to_string(),
-            revision: checkout.revision().to_string(),
-            call: plan.text(call).to_owned(),
-        };
-        let layers = self.cache.layers(&self.programs.compiler()).await?;
+        let compiler = self.programs.compiler();
+        let layers = self.cache.layers(&compiler).await?;
         let mut layers: Vec<_> = layers.iter().map(|entry| entry.path().join("upper")).collect();
-        // The first build of a checkout fills its own layer, which one build at a time may write; the later ones only
-        // read it. Where nothing can be laid over it, all of them write it, one after the other.
-        let layered = self.programs.compiler().layering() != Layering::None;
+        // The first build of a checkout fills the checkout's own layer, which one build at a time may write; later builds
+        // only read it. Where layers cannot be laid over each other, all builds write it, one after the other.
+        let layered = compiler.layering() != Layering::None;
         let sealed = || layered && checkout.is_sealed();
         let wait = *self.wait.lock();
+        let busy = || BuildError::Busy(wait);
         let alone = match sealed() {
             true => None,
-            false => {
-                Some(timeout(wait, checkout.building.lock()).await.map_err(|_| BuildError::Busy)?)
-            }
+            false => Some(timeout(wait, checkout.building.lock()).await.map_err(|_| busy())?),
         };
         let permit = timeout(wait, self.permits.acquire()).await;
-        let Ok(Ok(_permit)) = permit else { return Err(BuildError::Busy) };
+        let Ok(Ok(_permit)) = permit else { return Err(busy()) };
         let own = checkout.build_cache();
         if sealed() {
             drop(alone);
             layers.insert(0, own.join("upper"));
-            let ran = self.compile(wanted, plan, &layers, None).await?;
-            return ran.map(|ran| self.keep(key, &ran.program, &about)).transpose();
+            let output = self.compile(request, plan, &layers, None).await?;
+            return self.publish(key, request, plan, output).await;
         }
-        let mut result = self.compile(wanted, plan, &layers, Some(&own)).await;
-        if matches!(result, Err(BuildError::Size)) {
-            self.programs.compiler().empty_cache(checkout).map_err(BuildError::Disk)?;
-            // Where all builds of a checkout write one layer, it may have been the earlier ones.
+        if layered && checkout.take_unsealed() {
+            self.empty_cache(&compiler, request).await?;
+        }
+        let mut output = self.compile(request, plan, &layers, Some(&own)).await;
+        if matches!(output, Err(BuildError::Size(_))) {
+            self.empty_cache(&compiler, request).await?;
+            // Where all builds of a checkout write one layer, earlier builds may have filled the disk.
             if !layered {
-                result = self.compile(wanted, plan, &layers, Some(&own)).await;
+                output = self.compile(request, plan, &layers, Some(&own)).await;
             }
         }
-        let Some(ran) = result? else { return Ok(None) };
-        if layered {
+        let output = output?;
+        if layered && output.is_some() {
             gocache::seal(own.join("upper")).await?;
-            checkout.seal().map_err(BuildError::Disk)?;
+            checkout.seal();
         }
-        self.keep(key, &ran.program, &about).map(Some)
+        self.publish(key, request, plan, output).await
     }
 
     async fn compile(
         &self,
-        wanted: &BuildRequest,
+        request: &BuildRequest,
         plan: &ProgramPlan,
         layers: &[PathBuf],
         cache: Option<&Path>,
     ) -> Result<Option<BuildOutput>, BuildError> {
         let began = Instant::now();
-        let compiled = self.programs.compile(wanted, plan, layers, cache).await;
+        let compiled = self.programs.compile(request, plan, layers, cache).await;
         self.metrics.built(began.elapsed());
         compiled
     }
 
-    fn keep(&self, key: &str, program: &Path, about: &About) -> Result<Arc<Artifact>, BuildError> {
-        let scratch = self.programs.compiler().trash.scratch().map_err(BuildError::Disk)?;
-        artifact::adopt(program, scratch.path(), about).map_err(BuildError::Disk)?;
-        let entry = self.store.publish(key, scratch)?;
-        let artifact = Arc::new(Artifact::open(entry).map_err(BuildError::Disk)?);
-        Ok(self.keep_open(key, artifact))
+    async fn empty_cache(
+        &self,
+        compiler: &Arc<Compiler>,
+        request: &BuildRequest,
+    ) -> Result<(), BuildError> {
+        let (compiler, checkout) = (compiler.clone(), request.checkout.clone());
+        Ok(blocking(move || compiler.empty_cache(&checkout)).await?)
+    }
+
+    /// Puts a program into the store, if one was made.
+    async fn publish(
+        &self,
+        key: &str,
+        request: &BuildRequest,
+        plan: &ProgramPlan,
+        output: Option<BuildOutput>,
+    ) -> Result<Option<Arc<Artifact>>, BuildError> {
+        let Some(output) = output else { return Ok(None) };
+        let about = About {
+            package: request.checkout.import_path().to_string(),
+            revision: request.checkout.revision().to_string(),
+            call: plan.text(&request.call).to_owned(),
+        };
+        let (key, artifacts) = (key.to_owned(), self.artifacts.clone());
+        let compiler = self.programs.compiler();
+        let published = blocking(move || {
+            let scratch = compiler.trash.scratch()?;
+            artifacts.publish(&key, scratch, &output.program, &about)
+        });
+        published.await.map(Some)
     }
 
     /// All artifacts. Reads the disk.
     pub fn cached(&self) -> Vec<CachedProgram> {
-        let cached = |(key, entry): (String, Arc<Entry>)| CachedProgram {
-            about: artifact::about(entry.path()),
-            facts: entry.facts(&key),
-        };
-        self.store.all().into_iter().map(cached).collect()
+        self.artifacts.list()
     }
 
-    /// Lets go of an artifact, which stays on disk for those who use it. Whether there was one.
+    /// Removes an artifact, which stays on disk as long as it is in use. Whether there was one.
     pub fn forget(&self, key: &str) -> bool {
-        let found = self.store.remove(key);
-        drop(self.open.lock().remove(key));
-        found
+        self.artifacts.remove(key)
     }
 
     /// Compiles the standard library ahead of its use.
@@ -382,14 +356,14 @@ impl Builder {
         self.cache.warm(&self.programs.compiler()).await
     }
 
-    /// Lets go of what is too old or too much. Reads the disk.
+    /// Removes artifacts that are too old or too much. Returns the bytes that remain. Reads the disk.
     pub fn purge(&self) -> u64 {
-        let remaining = self.store.purge();
-        let mut open = self.open.lock();
-        let gone: Vec<_> = open.extract_if(|key, _| !self.store.has(key)).collect();
-        drop(open);
-        // The last user of an artifact throws it away, which nobody's call is to wait for.
-        drop(gone);
-        remaining
+        self.artifacts.purge()
+    }
+
+    /// Returns when everything that was built is on the disk.
+    pub fn settle(&self) {
+        self.artifacts.settle();
+        self.cache.settle();
     }
 }

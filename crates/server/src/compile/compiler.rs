@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use island::{
     Bind, Disk, FolderOwner, Islands, Label, Limits, Program, Purpose, Rights, Setup, Spec,
-    StartError, ToolRights,
+    ToolRights,
 };
 
 use super::artifact::PROGRAM;
+use super::error::BuildError;
 use super::job::CompileJob;
 use super::layering::{self, Layering};
 use super::output::BuildOutput;
-use crate::compile::diagnostics::Diagnostic;
+use super::toolchain::Toolchain;
+use crate::blocking::blocking;
 use crate::source::Checkout;
-use crate::store::StoreError;
-use crate::store::Trash;
+use crate::store::{Scratch, Trash};
 
 /// Output of a build, in bytes.
 const OUTPUT_BYTES: u64 = 4 << 20;
@@ -25,63 +26,22 @@ const PROCESSES: u64 = 512;
 /// The deadline of compiling the standard library.
 const LIBRARY_DEADLINE: Duration = Duration::from_secs(900);
 
-/// What runs the go command on islands.
+/// Runs the go command on build islands.
 pub struct Compiler {
     /// The islands to work on.
     pub islands: Islands,
     /// Where scratch folders are made.
     pub trash: Arc<Trash>,
-    /// Our own program, which answers for the build cache where the kernel does not.
+    /// The path of this program, which answers for the build cache where the kernel does not, and replays builds.
     pub program: PathBuf,
     /// The toolchain.
-    pub toolchain: super::Toolchain,
+    pub toolchain: Toolchain,
     /// What one build may use; `disk` and `output` are set for each.
     pub limits: Limits,
     /// Bytes that a build may leave on disk.
     pub size: u64,
-}
-
-/// No artifact.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The compiler refuses it; the text is for the caller.
-    #[error("{1}")]
-    Refused(Diagnostic, String),
-    /// The call names another package than the one that was fetched.
-    #[error("the call begins with {found}, but the package is called {name}")]
-    Qualifier {
-        /// What the call says.
-        found: String,
-        /// What the package clause says.
-        name: String,
-    },
-    /// The deadline passed.
-    #[error("the build did not end within {0:?}")]
-    Deadline(Duration),
-    /// The compiler or the linker needed more memory than it may use.
-    #[error("the build needs more memory than {0} bytes")]
-    Memory(u64),
-    /// It wrote too much, to its output or to disk.
-    #[error("the build writes more than it may")]
-    Size,
-    /// Too many builds are waiting.
-    #[error("too many builds are waiting")]
-    Busy,
-    /// An operator has stopped it.
-    #[error("an operator has stopped the build")]
-    Stopped,
-    /// No island.
-    #[error("the build could not start")]
-    Start(#[from] StartError),
-    /// The compiler broke.
-    #[error("the build broke: {0}")]
-    Broke(String),
-    /// The disk.
-    #[error("the disk: {0}")]
-    Disk(#[source] std::io::Error),
-    /// The cache.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// Whether a build of a main.go with known imports replays the compiler and the linker without the go command.
+    pub replay: bool,
 }
 
 impl Compiler {
@@ -90,40 +50,53 @@ impl Compiler {
         self.islands.backend().owner(Purpose::Build)
     }
 
-    /// How layers of the build cache are laid over each other here.
+    /// How layers of the build cache are laid over each other on this host.
     pub(super) fn layering(&self) -> Layering {
         Layering::choose(self.islands.backend().capabilities().overlays, self.toolchain.minor())
     }
 
-    /// Runs the compiler. `layers` of the build cache lie below the folder `upper` in `cache`, which it may write; without
-    /// one, what it caches goes when the job's scratch folder does, which the answer owns.
+    /// Runs the compiler. `layers` of the build cache lie below the folder `upper` in `cache`, which the compiler may write;
+    /// without `cache`, what the compiler caches is deleted with the output's scratch folder.
     pub(super) async fn run(
-        &self,
-        job: CompileJob<'_>,
+        self: &Arc<Self>,
+        job: CompileJob,
         layers: &[PathBuf],
         cache: Option<&Path>,
     ) -> Result<BuildOutput, BuildError> {
-        let scratch = self.trash.scratch().map_err(BuildError::Disk)?;
+        let (me, layers, cache) = (self.clone(), layers.to_vec(), cache.map(Path::to_owned));
+        let printed = job.is_printed();
+        let (scratch, spec) = blocking(move || me.prepare(&job, &layers, cache.as_deref())).await?;
+        let outcome = self.islands.run(&spec).await?;
+        let program = scratch.path().join("out").join(PROGRAM);
+        let disk = self.size;
+        let limits = Limits { resources: spec.setup.resources, bounds: spec.bounds };
+        Ok(BuildOutput { outcome, program, printed, limits, disk, _scratch: scratch })
+    }
+
+    /// Makes the folders of a run, and says how its island is started. Writes to the disk.
+    fn prepare(
+        &self,
+        job: &CompileJob,
+        layers: &[PathBuf],
+        cache: Option<&Path>,
+    ) -> std::io::Result<(Scratch, Spec)> {
+        let scratch = self.trash.scratch()?;
         let owner = self.owner();
         let mut binds = Vec::new();
         for (name, writable) in [("tmp", true), ("out", true), ("job", false)] {
-            let source =
-                scratch.folder(name, owner.filter(|_| writable)).map_err(BuildError::Disk)?;
+            let source = scratch.folder(name, owner.filter(|_| writable))?;
             binds.push(Bind { source, target: Path::new("/").join(name), writable });
         }
         let goroot = self.toolchain.goroot().to_owned();
         binds.push(Bind { source: goroot.clone(), target: goroot.clone(), writable: false });
         let (upper, work) = match cache {
             Some(cache) => (cache.join("upper"), cache.join("work")),
-            None => {
-                let make = |name| scratch.folder(name, owner).map_err(BuildError::Disk);
-                (make("upper")?, make("work")?)
-            }
+            None => (scratch.folder("upper", owner)?, scratch.folder("work", owner)?),
         };
         let folders = layering::Folders { lower: layers, upper: &upper, work: &work };
         let seen = layering::lay(self.layering(), &folders, &self.program);
         binds.extend(seen.binds);
-        // Not an overlay's work folder: what the kernel keeps there an ordinary user may not even look at.
+        // An overlay's work folder is not measured: an ordinary user may not look into what the kernel keeps there.
         let writable = binds.iter().filter(|bind| bind.writable).map(|bind| &bind.source);
         let written = writable.chain(seen.overlay.iter().map(|overlay| &overlay.upper));
         let disk = Disk { folders: written.cloned().collect(), bytes: self.size };
@@ -133,11 +106,9 @@ impl Compiler {
         if let CompileJob::Packages { .. } = job {
             bounds.deadline = LIBRARY_DEADLINE;
         }
-        let task = job
-            .lay_out(&goroot, &self.program, &scratch.path().join("job"))
-            .map_err(BuildError::Disk)?;
-        let seen_already = |bind: &Bind| binds.iter().any(|other| other.target == bind.target);
-        let more: Vec<_> = task.binds.into_iter().filter(|bind| !seen_already(bind)).collect();
+        let task = job.lay_out(&goroot, &self.program, &scratch.path().join("job"))?;
+        let is_new = |bind: &Bind| binds.iter().all(|other| other.target != bind.target);
+        let more: Vec<_> = task.binds.into_iter().filter(is_new).collect();
         binds.extend(more);
         let rights = Rights::Tool(ToolRights {
             purpose: Purpose::Build,
@@ -156,18 +127,10 @@ impl Compiler {
             arguments: None,
             label: Label { module: job.module().map(Into::into), call: None },
         };
-        let outcome = self.islands.run(&spec).await?;
-        let program = scratch.path().join("out").join(PROGRAM);
-        Ok(BuildOutput {
-            outcome,
-            program,
-            printed: job.is_printed(),
-            limits: Limits { resources: spec.setup.resources, bounds: spec.bounds },
-            _scratch: scratch,
-        })
+        Ok((scratch, spec))
     }
 
-    /// Throws away what builds of a checkout have cached, which may be what fills the disk.
+    /// Removes what builds of a checkout have cached. Writes to the disk.
     pub(super) fn empty_cache(&self, checkout: &Checkout) -> std::io::Result<()> {
         let fresh = self.trash.scratch()?;
         for name in ["upper", "work"] {

@@ -1,11 +1,11 @@
-//! What a compiler's complaint means: which answer to give, and a text that shows nothing of this host.
+//! What the compiler's diagnostics mean: which error to return, and a text that shows nothing of this host.
 
 use goexpr::Call;
 
-/// The longest complaint that is passed on, in bytes.
+/// The longest text that is passed on, in bytes.
 const MAX_BYTES: usize = 8 * 1024;
 
-/// What went wrong.
+/// Why the compiler refused a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Diagnostic {
     /// The call has no result to print; it must be a statement.
@@ -23,11 +23,11 @@ pub enum Diagnostic {
 /// Reads what `go build` wrote to stderr.
 pub(super) fn read(stderr: &str, call: &Call) -> (Diagnostic, String) {
     let text = readable(stderr);
-    let complaint = classify(&text, call);
-    (complaint, text)
+    let diagnostic = classify(&text, call);
+    (diagnostic, text)
 }
 
-/// Whether the go command complains of our own program, which answers for its build cache, and not of any source.
+/// Whether the go command failed because of the cache program of this server, not because of any source.
 pub(super) fn is_of_the_cache(stderr: &str) -> bool {
     const BEGINNINGS: [&str; 3] =
         ["GOCACHEPROG ", "error starting GOCACHEPROG ", "error reading JSON from GOCACHEPROG"];
@@ -35,13 +35,13 @@ pub(super) fn is_of_the_cache(stderr: &str) -> bool {
     lines.any(|line| BEGINNINGS.iter().any(|beginning| line.starts_with(beginning)))
 }
 
-/// Whether a complaint is about the call or the main.go around it, and not about what it calls.
+/// Whether the diagnostics are about the call or the main.go around it, and not about the called package.
 pub(super) fn is_of_the_call(stderr: &str) -> bool {
     stderr.contains("/call:") || stderr.contains("main.go:")
 }
 
-/// Whether a compiler that was not started by the go command would complain no differently if it were: it has found
-/// everything that main.go imports.
+/// Whether the go command would print the same diagnostics as the replayed compiler: the compiler found everything that
+/// main.go imports.
 pub(super) fn is_of_the_call_alone(stderr: &str) -> bool {
     is_of_the_call(stderr) && !stderr.contains("could not import ")
 }
@@ -73,14 +73,14 @@ fn classify(text: &str, call: &Call) -> Diagnostic {
     Diagnostic::Refused
 }
 
-/// Drops headers, shortens paths to what a caller knows, and bounds the length.
+/// Drops headers, shortens paths to the part that a caller knows, and limits the length.
 fn readable(stderr: &str) -> String {
     let mut text = String::new();
     let about_the_call = stderr.lines().any(|line| shorten(line).starts_with("call:"));
     for line in stderr.lines() {
-        // What the compiler says of our own lines follows from what it says of the call.
-        let ours = line.starts_with("# ") || (about_the_call && line.contains("/main.go:"));
-        if ours {
+        // Diagnostics of the lines around the call follow from those of the call.
+        let left_out = line.starts_with("# ") || (about_the_call && line.contains("/main.go:"));
+        if left_out {
             continue;
         }
         let line = shorten(line);
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn complaints_are_told_apart() {
+    fn diagnostics_are_classified() {
         let call = Call::parse("geohash.Encode(1)").unwrap();
         let table = [
             ("/call:1:1: geohash.Encode(1) (no value) used as value", Diagnostic::NoValue),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_compile_around_a_call_is_told_from_the_call() {
+    fn diagnostics_of_the_call_differ_from_those_of_the_package() {
         for (stderr, expected) in [
             ("# m/sky_island_call\n/call:1:1: undefined: F", true),
             ("sky_island_call/main.go:9:2: package x/y is not in std", true),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_that_fails_is_not_the_callers_fault() {
+    fn a_failure_of_the_cache_program_is_recognized() {
         for (stderr, expected) in [
             ("sky-island: x\nGOCACHEPROG exited pre-Close with 3 pending requests", true),
             ("go: error starting GOCACHEPROG program \"/sky-island\": permission denied", true),
@@ -151,14 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_from_a_complaint_about_the_call_is_left_out() {
+    fn diagnostics_that_follow_from_those_of_the_call_are_left_out() {
         let call = Call::parse("Encode(1)").unwrap();
         let stderr = "/call:1:1: undefined: Encode\n/job/main.go:7:2: \"x\" imported and not used";
         assert_eq!(read(stderr, &call).1, "call:1:1: undefined: Encode");
     }
 
     #[test]
-    fn a_complaint_shows_positions_in_the_call_and_no_paths_of_the_host() {
+    fn diagnostics_show_positions_in_the_call_and_no_paths_of_the_host() {
         let call = Call::parse("Encode(1)").unwrap();
         let stderr =
             "# example.com/m/sky_island_call\n/call:1:8: not enough\n/checkout/src/a.go:3:4: bad\n";

@@ -1,45 +1,42 @@
-//! What a build island has to do, and the folder `/job` in which that lies.
+//! The job of a build island, and the folder `/job` with its files.
 
 use std::path::{Path, PathBuf};
-
-use island::Bind;
-use serde_json::{Map, Value};
+use std::sync::Arc;
 
 use super::build_trace::BuildTrace;
-use super::receiver;
+use super::receiver::{self, Replacement};
 use crate::source::Checkout;
+use island::Bind;
 
-/// The flags of every build; the layers of the build cache depend on them. No program has an id of its build, which would
-/// tell one that a recipe made from the go command's.
+/// The flags of every build; the layers of the build cache depend on them. Programs have no build id, because a replayed
+/// build would have another one than the go command's.
 pub(super) const FLAGS: [&str; 3] = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="];
-/// Where an island finds our own program.
+/// The path of this program on an island.
 pub(super) const PROGRAM: &str = "/sky-island";
-/// Where an island puts the program that it makes.
+/// The path on an island of the program that is made.
 pub(super) const MADE: &str = "/out/main";
 /// The folder, in the module, that main.go appears to lie in; a module that has one gets a longer name.
 const MAIN_DIR: &str = "sky_island_call";
 
 /// What to compile.
-#[derive(Clone, Copy)]
-pub(super) enum CompileJob<'a> {
+pub(super) enum CompileJob {
     /// Packages of the standard library, for their entries in the build cache.
-    Packages { packages: &'a [&'a str], background: bool },
+    Packages { packages: &'static [&'static str], background: bool },
     /// A program: the given main.go in a checkout's module.
-    Program { checkout: &'a Checkout, main_go: &'a str, how: CompileMode<'a> },
+    Program { checkout: Arc<Checkout>, main_go: String, mode: CompileMode },
 }
 
 /// How to compile a program.
-#[derive(Clone, Copy)]
-pub(super) enum CompileMode<'a> {
+pub(super) enum CompileMode {
     /// By the go command.
     Command,
-    /// By the go command, which is to print what it does.
+    /// By the go command, which prints its commands.
     Printed,
-    /// As the go command did it for another main.go.
-    BuildTrace(&'a BuildTrace),
+    /// By the commands that the go command printed for another main.go.
+    Replay(Arc<BuildTrace>),
 }
 
-/// What an island is started with to do it.
+/// How an island is started to do a job.
 pub(super) struct IslandTask {
     pub(super) program: PathBuf,
     pub(super) args: Vec<String>,
@@ -48,8 +45,8 @@ pub(super) struct IslandTask {
     pub(super) binds: Vec<Bind>,
 }
 
-impl CompileJob<'_> {
-    /// Whether calls go before it.
+impl CompileJob {
+    /// Whether calls have precedence.
     pub(super) fn is_background(&self) -> bool {
         matches!(self, Self::Packages { background: true, .. })
     }
@@ -62,33 +59,33 @@ impl CompileJob<'_> {
         }
     }
 
-    /// Whether the go command prints what it does.
+    /// Whether the go command prints its commands.
     pub(super) fn is_printed(&self) -> bool {
-        matches!(self, Self::Program { how: CompileMode::Printed, .. })
+        matches!(self, Self::Program { mode: CompileMode::Printed, .. })
     }
 
-    /// Writes into the folder `job`, which an island sees as `/job`, what is needed there. `own` is our own program.
+    /// Writes the job's files into the folder `job`, which an island sees as `/job`. `program` is the path of this program
+    /// on the host.
     pub(super) fn lay_out(
         &self,
         goroot: &Path,
-        own: &Path,
+        program: &Path,
         job: &Path,
     ) -> std::io::Result<IslandTask> {
-        if let Self::Program { main_go, how: CompileMode::BuildTrace(recipe), .. } = self {
+        if let Self::Program { main_go, mode: CompileMode::Replay(trace), .. } = self {
             std::fs::write(job.join("main.go"), main_go)?;
             return Ok(IslandTask {
                 program: PROGRAM.into(),
                 args: ["sky-island", "build-worker"].map(str::to_owned).to_vec(),
                 folder: "/tmp".into(),
-                stdin: serde_json::to_vec(recipe)?,
-                binds: vec![read_only(own.to_owned(), PROGRAM)],
+                stdin: serde_json::to_vec(&**trace)?,
+                binds: vec![read_only(program.to_owned(), PROGRAM)],
             });
         }
         let mut args = vec!["go".to_owned(), "build".to_owned()];
         args.extend(FLAGS.map(str::to_owned));
         args.push("-overlay=/job/overlay.json".to_owned());
-        let mut replace = Map::new();
-        receiver::lay_out(goroot, job, &mut replace)?;
+        let mut replace = receiver::lay_out(goroot, job)?;
         let (folder, binds) = match self {
             Self::Packages { packages, background } => {
                 // One processor is left to the calls.
@@ -96,13 +93,13 @@ impl CompileJob<'_> {
                 args.extend(packages.iter().map(|package| (*package).to_owned()));
                 (goroot.join("src"), Vec::new())
             }
-            Self::Program { checkout, main_go, how } => {
+            Self::Program { checkout, main_go, mode } => {
                 let main_dir = main_dir(checkout);
                 std::fs::write(job.join("main.go"), main_go)?;
-                replace_files(checkout, &main_dir, &mut replace);
-                let mode = if checkout.is_vendored() { "-mod=vendor" } else { "-mod=readonly" };
-                args.extend(matches!(how, CompileMode::Printed).then(|| "-x".to_owned()));
-                args.extend([mode, "-o", MADE].map(str::to_owned));
+                replace.extend(replaced_files(checkout, &main_dir));
+                let modules = if checkout.is_vendored() { "-mod=vendor" } else { "-mod=readonly" };
+                args.extend(matches!(mode, CompileMode::Printed).then(|| "-x".to_owned()));
+                args.extend([modules, "-o", MADE].map(str::to_owned));
                 args.push(format!("./{main_dir}"));
                 (module_folder(checkout), checkout_binds(checkout))
             }
@@ -127,18 +124,15 @@ fn main_dir(checkout: &Checkout) -> String {
     name
 }
 
-/// Adds where the go command is to see main.go and the completed go.mod and go.sum.
-fn replace_files(checkout: &Checkout, main_dir: &str, replace: &mut Map<String, Value>) {
+/// Where the go command sees main.go and the completed go.mod and go.sum.
+fn replaced_files(checkout: &Checkout, main_dir: &str) -> Vec<Replacement> {
     let module = module_folder(checkout);
-    let mut add = |seen: PathBuf, real: &str| {
-        replace.insert(seen.display().to_string(), Value::from(real));
-    };
-    add(module.join(main_dir).join("main.go"), "/job/main.go");
-    for name in ["go.mod", "go.sum"] {
-        if checkout.replacements().join(name).exists() {
-            add(module.join(name), &format!("/checkout/overlay/{name}"));
-        }
-    }
+    let completed = ["go.mod", "go.sum"].into_iter();
+    let completed = completed.filter(|name| checkout.replacements().join(name).exists());
+    let completed = completed
+        .map(|name| receiver::replace(&module.join(name), format!("/checkout/overlay/{name}")));
+    let main = receiver::replace(&module.join(main_dir).join("main.go"), "/job/main.go".to_owned());
+    std::iter::once(main).chain(completed).collect()
 }
 
 fn checkout_binds(checkout: &Checkout) -> Vec<Bind> {

@@ -1,42 +1,42 @@
-//! By what programs are found: an artifact by everything that its bytes depend on, a function's islands by its name.
+//! The keys of programs: an artifact's key covers everything that its bytes depend on, a function's name identifies its
+//! islands.
 
 use std::sync::OnceLock;
 
 use goexpr::FunctionForm;
 use sha2::{Digest, Sha256};
 
-use super::builder::BuildRequest;
-use super::program::ProgramPlan;
+use super::request::{BuildRequest, ProgramPlan};
 use super::{receiver, render};
 use crate::source::ImportPath;
 
 /// Everything that the bytes of an artifact depend on. `version` is the toolchain's.
-pub(super) fn of(wanted: &BuildRequest, plan: &ProgramPlan, version: &str) -> String {
+pub(super) fn of(request: &BuildRequest, plan: &ProgramPlan, version: &str) -> String {
     let mut parts = vec![made_by()];
-    // Where the call begins is seen by functions that ask for their caller's line, and in complaints.
-    let (line, column) = wanted.call.start();
+    // A function can ask for its caller's line, and diagnostics name the position of the call.
+    let (line, column) = request.call.start();
     let (line, column) = (line.to_string(), column.to_string());
     match plan {
-        ProgramPlan::Exact => parts.extend(["call", wanted.call.text(), &column]),
+        ProgramPlan::Exact => parts.extend(["call", request.call.text(), &column]),
         ProgramPlan::Function(function) => {
             parts.extend(["function", function.callee()]);
             parts.extend(function.types().iter().map(String::as_str));
         }
     }
-    let common = [wanted.checkout.key(), version, std::env::consts::ARCH, &line];
-    let imports: Vec<_> = wanted.imports.iter().map(ImportPath::as_str).collect();
+    let common = [request.checkout.key(), version, std::env::consts::ARCH, &line];
+    let imports: Vec<_> = request.imports.iter().map(ImportPath::as_str).collect();
     digest(&[&parts, &common, &imports])
 }
 
-/// What tells a function's program from others of its package.
-pub(super) fn name(function: &FunctionForm, wanted: &BuildRequest) -> String {
+/// Tells a function's program from others of its package.
+pub(super) fn name(function: &FunctionForm, request: &BuildRequest) -> String {
     let types = function.types().iter().map(String::as_str);
-    let imports = wanted.imports.iter().map(ImportPath::as_str);
+    let imports = request.imports.iter().map(ImportPath::as_str);
     let parts: Vec<_> = [function.callee()].into_iter().chain(types).chain(imports).collect();
     parts.join("\n")
 }
 
-/// A digest of what is ours in each program.
+/// A digest of what this server adds to each program.
 fn made_by() -> &'static str {
     static DIGEST: OnceLock<String> = OnceLock::new();
     DIGEST.get_or_init(|| {

@@ -1,28 +1,30 @@
-//! A run of the compiler that ended: what it made, or why it made nothing.
+//! A finished run of the compiler: the program, or why there is none.
 
 use std::path::PathBuf;
 
 use island::{Ending, Limits, Outcome};
 
 use super::build_trace::{self, BuildTrace};
-use super::compiler::BuildError;
+use super::error::BuildError;
 use super::{diagnostics, job};
 use crate::store::Scratch;
 
-/// A run of the compiler that ended.
+/// A finished run of the compiler.
 pub(super) struct BuildOutput {
     pub(super) outcome: Outcome,
-    /// Where the program lies, if one was made.
+    /// The path of the program, if one was made.
     pub(super) program: PathBuf,
-    /// Whether the go command was to print what it does.
+    /// Whether the go command printed its commands.
     pub(super) printed: bool,
     pub(super) limits: Limits,
+    /// Bytes that the run could leave on disk.
+    pub(super) disk: u64,
     pub(super) _scratch: Scratch,
 }
 
 impl BuildOutput {
-    /// What the compiler complained of, if that is how it ended.
-    pub(super) fn complaint(&self) -> Option<String> {
+    /// The diagnostics of the compiler, if it refused the source.
+    pub(super) fn diagnostics(&self) -> Option<String> {
         match self.outcome.ending {
             Ending::Exited(1 | 2) => {
                 let stderr = self.stderr();
@@ -34,18 +36,18 @@ impl BuildOutput {
         }
     }
 
-    /// How the program was made, if the go command printed it. `kept` says that what it has cached beside the program stays.
-    pub(super) fn recipe(&self, kept: bool) -> Option<BuildTrace> {
+    /// The build trace, if the go command printed one. `kept` says that packages compiled in this run stay in the cache.
+    pub(super) fn trace(&self, kept: bool) -> Option<BuildTrace> {
         let made = self.printed && self.outcome.ending == Ending::Exited(0);
         made.then(|| BuildTrace::read(&self.stderr(), job::MADE, kept)).flatten()
     }
 
-    /// Whether it was ended for a reason that has nothing to do with how it compiles.
+    /// Whether the run was ended for a reason that another way to compile does not change.
     pub(super) fn was_ended(&self) -> bool {
         matches!(self.outcome.ending, Ending::Stopped | Ending::Deadline)
     }
 
-    /// Whether the go command printed more than it may.
+    /// Whether the go command's commands exceeded the output limit.
     pub(super) fn printed_too_much(&self) -> bool {
         self.printed && self.outcome.ending == Ending::Output
     }
@@ -61,7 +63,8 @@ impl BuildOutput {
             Ending::Deadline => Err(BuildError::Deadline(self.limits.bounds.deadline)),
             Ending::Stopped => Err(BuildError::Stopped),
             Ending::Memory => Err(BuildError::Memory(self.limits.resources.memory)),
-            Ending::Output | Ending::Disk => Err(BuildError::Size),
+            Ending::Output => Err(BuildError::Output(self.limits.bounds.output)),
+            Ending::Disk => Err(BuildError::Size(self.disk)),
             other => Err(BuildError::Broke(format!("{other:?}: {:.2000}", self.stderr()))),
         }
     }

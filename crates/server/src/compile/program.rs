@@ -1,131 +1,122 @@
-//! Which program is made of a call, and how it is compiled: attempts, each of which the compiler's complaint leads on from.
+//! Compiles the program of a call in attempts: the compiler's diagnostics of one attempt decide how the next one looks.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use goexpr::{Call, FunctionForm};
+use goexpr::FunctionForm;
 
 use super::build_trace::BuildTrace;
-use super::compiler::{BuildError, Compiler};
+use super::compiler::Compiler;
+use super::error::BuildError;
 use super::job::{CompileJob, CompileMode};
 use super::layering::Layering;
 use super::output::BuildOutput;
 use super::render::{self, ResultForm, Target};
+use super::request::{BuildRequest, ProgramPlan};
 use super::shape::Shape;
 use super::ttl_cache::TtlCache;
-use crate::compile::builder::BuildRequest;
 use crate::compile::diagnostics;
 use crate::compile::diagnostics::Diagnostic;
 use crate::source::Checkout;
 
-/// Functions whose shapes are remembered, and for how long: a shape stays true for its checkout, so this only lets go of
-/// what nobody asks for any more.
+/// Functions whose shapes are kept, and for how long. A shape never changes for its checkout; the age only frees the memory
+/// of functions that are not called any more.
 const SHAPES: usize = 4096;
 const SHAPE_AGE: Duration = Duration::from_secs(24 * 3600);
-/// Recipes that are remembered, each up to 256 KiB and usually 10, and for how long.
-const RECIPES: usize = 128;
-const RECIPE_AGE: Duration = Duration::from_secs(24 * 3600);
-
-/// Which program is made of a call.
-#[derive(Clone, Debug)]
-pub(super) enum ProgramPlan {
-    /// The call as it stands.
-    Exact,
-    /// The function, which receives the arguments at run time.
-    Function(FunctionForm),
-}
-
-impl ProgramPlan {
-    /// What is compiled, for people: the function, or the call.
-    pub(super) fn text<'a>(&'a self, call: &'a Call) -> &'a str {
-        match self {
-            Self::Exact => call.text(),
-            Self::Function(function) => function.callee(),
-        }
-    }
-}
+/// Build traces that are kept, each up to 256 KiB and usually 10, and for how long.
+const TRACES: usize = 128;
+const TRACE_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Compiles programs, and learns what functions look like.
 pub(super) struct Programs {
     compiler: ArcSwap<Compiler>,
     shapes: TtlCache<Shape>,
-    recipes: TtlCache<Arc<BuildTrace>>,
+    traces: TtlCache<Arc<BuildTrace>>,
 }
 
 impl Programs {
     pub(super) fn new(compiler: Compiler) -> Self {
         let compiler = ArcSwap::from_pointee(compiler);
         let shapes = TtlCache::new(SHAPES, SHAPE_AGE);
-        Self { compiler, shapes, recipes: TtlCache::new(RECIPES, RECIPE_AGE) }
+        Self { compiler, shapes, traces: TtlCache::new(TRACES, TRACE_AGE) }
     }
 
-    /// What compiles now.
+    /// The current compiler.
     pub(super) fn compiler(&self) -> Arc<Compiler> {
         self.compiler.load_full()
     }
 
-    /// What compiles from the next program on.
+    /// Changes the compiler from the next program on.
     pub(super) fn set_compiler(&self, compiler: Compiler) {
         self.compiler.store(Arc::new(compiler));
     }
 
-    /// Whether a function may take so many arguments, as far as its shape is known.
-    pub(super) fn may_take(&self, wanted: &BuildRequest, function: &FunctionForm) -> bool {
-        let shape = self.shapes.get(&shape_key(wanted, function));
+    /// Whether a function can take this number of arguments, as far as its shape is known.
+    pub(super) fn may_take(&self, request: &BuildRequest, function: &FunctionForm) -> bool {
+        let shape = self.shapes.get(&shape_key(request, function));
         shape.is_none_or(|shape| shape.takes(function.argument_count(), function.is_spread()))
     }
 
     /// Compiles a plan; none if there is no such function form.
     pub(super) async fn compile(
         &self,
-        wanted: &BuildRequest,
+        request: &BuildRequest,
         plan: &ProgramPlan,
         layers: &[PathBuf],
         cache: Option<&Path>,
     ) -> Result<Option<BuildOutput>, BuildError> {
         match plan {
-            ProgramPlan::Exact => self.exact(wanted, layers, cache).await.map(Some),
-            ProgramPlan::Function(function) => self.function(wanted, function, layers, cache).await,
+            ProgramPlan::Exact => self.exact(request, layers, cache).await.map(Some),
+            ProgramPlan::Function(function) => {
+                self.function(request, function, layers, cache).await
+            }
         }
     }
 
-    /// Compiles one main.go, by the recipe for its imports where there is one. Then the compiler has no more to say than
-    /// what the go command would say, if it is about main.go; anything else is left to the go command.
+    /// Compiles one main.go, by replaying the build trace of its imports where there is one. What a replayed compiler says
+    /// about main.go is what the go command would say; any other failure is left to the go command.
     async fn attempt(
         &self,
-        compiler: &Compiler,
-        checkout: &Checkout,
+        compiler: &Arc<Compiler>,
+        checkout: &Arc<Checkout>,
         main_go: &str,
         layers: &[PathBuf],
         cache: Option<&Path>,
     ) -> Result<BuildOutput, BuildError> {
-        // Where the kernel lays layers over each other, what is cached lies where it lay, whatever layers there are by now.
+        let job = |mode| CompileJob::Program {
+            checkout: checkout.clone(),
+            main_go: main_go.to_owned(),
+            mode,
+        };
+        if !compiler.replay {
+            return compiler.run(job(CompileMode::Command), layers, cache).await;
+        }
+        // Where the kernel lays layers over each other, a cached file keeps its path whatever layers there are by now.
         let mounted = compiler.layering() == Layering::Mount;
-        let key = recipe_key(checkout, main_go, if mounted { &[] } else { layers });
-        // What a first build caches is not there yet.
-        let known = self.recipes.get(&key).filter(|_| cache.is_none());
-        let job = |how| CompileJob::Program { checkout, main_go, how };
-        if let Some(recipe) = &known {
-            let ran = compiler.run(job(CompileMode::BuildTrace(recipe)), layers, None).await?;
-            let complaint = ran.complaint();
-            if ran.accept().is_ok()
-                || ran.was_ended()
-                || complaint.is_some_and(|it| diagnostics::is_of_the_call_alone(&it))
+        let key = trace_key(checkout, main_go, if mounted { &[] } else { layers });
+        // A first build needs the go command: nothing is cached yet.
+        let known = self.traces.get(&key).filter(|_| cache.is_none());
+        if let Some(trace) = known {
+            let output = compiler.run(job(CompileMode::Replay(trace)), layers, None).await?;
+            let text = output.diagnostics();
+            if output.accept().is_ok()
+                || output.was_ended()
+                || text.is_some_and(|text| diagnostics::is_of_the_call_alone(&text))
             {
-                return Ok(ran);
+                return Ok(output);
             }
-            self.recipes.forget(&key);
+            self.traces.forget(&key);
         }
         // The first build of a module with many dependencies has much to print.
         if cache.is_none() || mounted && !checkout.has_dependencies() {
-            let ran = compiler.run(job(CompileMode::Printed), layers, cache).await?;
-            if let Some(recipe) = ran.recipe(cache.is_some()) {
-                self.recipes.put(&key, Arc::new(recipe));
+            let output = compiler.run(job(CompileMode::Printed), layers, cache).await?;
+            if let Some(trace) = output.trace(cache.is_some()) {
+                self.traces.put(&key, Arc::new(trace));
             }
-            if !ran.printed_too_much() {
-                return Ok(ran);
+            if !output.printed_too_much() {
+                return Ok(output);
             }
         }
         compiler.run(job(CompileMode::Command), layers, cache).await
@@ -134,55 +125,55 @@ impl Programs {
     /// Compiles a call as it stands, in the form that it needs.
     async fn exact(
         &self,
-        wanted: &BuildRequest,
+        request: &BuildRequest,
         layers: &[PathBuf],
         cache: Option<&Path>,
     ) -> Result<BuildOutput, BuildError> {
-        let BuildRequest { checkout, call, imports } = wanted;
+        let BuildRequest { checkout, call, imports } = request;
         let compiler = self.compiler();
         let (target, minor) = (Target::of(checkout), compiler.toolchain.minor());
         for form in [ResultForm::Values, ResultForm::Statement] {
             let main_go = render::main_go(&target, call, imports, form, minor);
-            let ran = self.attempt(&compiler, checkout, &main_go, layers, cache).await?;
-            match ran.complaint().map(|stderr| diagnostics::read(&stderr, call)) {
+            let output = self.attempt(&compiler, checkout, &main_go, layers, cache).await?;
+            match output.diagnostics().map(|stderr| diagnostics::read(&stderr, call)) {
                 Some((Diagnostic::NoValue, _)) if form == ResultForm::Values => continue,
-                Some((complaint, text)) => {
-                    return Err(refusal(complaint, text, checkout.lacks_cgo()));
+                Some((diagnostic, text)) => {
+                    return Err(refusal(diagnostic, text, checkout.lacks_cgo()));
                 }
                 None => {}
             }
-            ran.accept()?;
-            return Ok(ran);
+            output.accept()?;
+            return Ok(output);
         }
         Err(BuildError::Broke("the call neither has results nor is a statement".into()))
     }
 
-    /// Compiles a function in the shape that is known or guessed, or else the one that the compiler tells.
+    /// Compiles a function in the known or guessed shape, or else in the shape that the compiler names.
     async fn function(
         &self,
-        wanted: &BuildRequest,
+        request: &BuildRequest,
         function: &FunctionForm,
         layers: &[PathBuf],
         cache: Option<&Path>,
     ) -> Result<Option<BuildOutput>, BuildError> {
-        let BuildRequest { checkout, call, imports } = wanted;
+        let BuildRequest { checkout, call, imports } = request;
         let compiler = self.compiler();
         let (target, minor) = (Target::of(checkout), compiler.toolchain.minor());
-        let key = shape_key(wanted, function);
+        let key = shape_key(request, function);
         let known = self.shapes.get(&key);
         let mut shape = known.unwrap_or_else(|| Shape::guess(function.argument_count()));
-        // What the compiler has told is right.
+        // A shape that the compiler named is right.
         let mut told = known.is_some();
         loop {
             if told && !shape.takes(function.argument_count(), function.is_spread()) {
                 return Ok(None);
             }
             let main_go = render::function_go(&target, call, function, imports, &shape, minor);
-            let ran = self.attempt(&compiler, checkout, &main_go, layers, cache).await?;
-            let Some(stderr) = ran.complaint() else {
-                ran.accept()?;
+            let output = self.attempt(&compiler, checkout, &main_go, layers, cache).await?;
+            let Some(stderr) = output.diagnostics() else {
+                output.accept()?;
                 self.shapes.put(&key, shape);
-                return Ok(Some(ran));
+                return Ok(Some(output));
             };
             match Shape::read(&stderr).filter(|_| !told) {
                 Some(found) => {
@@ -191,34 +182,36 @@ impl Programs {
                 }
                 None if diagnostics::is_of_the_call(&stderr) => return Ok(None),
                 None => {
-                    let (complaint, text) = diagnostics::read(&stderr, call);
-                    return Err(refusal(complaint, text, checkout.lacks_cgo()));
+                    let (diagnostic, text) = diagnostics::read(&stderr, call);
+                    return Err(refusal(diagnostic, text, checkout.lacks_cgo()));
                 }
             }
         }
     }
 }
 
-/// What tells a function from all others: neither a key nor an import path has a line end.
-fn shape_key(wanted: &BuildRequest, function: &FunctionForm) -> String {
-    let imports: String = wanted.imports.iter().map(|path| format!("{path}\n")).collect();
-    format!("{}\n{imports}\n{}", wanted.checkout.key(), function.callee())
+/// Identifies a function: neither a key nor an import path has a line end.
+fn shape_key(request: &BuildRequest, function: &FunctionForm) -> String {
+    let imports: String = request.imports.iter().map(|path| format!("{path}\n")).collect();
+    format!("{}\n{imports}\n{}", request.checkout.key(), function.callee())
 }
 
-/// What a recipe depends on.
-fn recipe_key(checkout: &Checkout, main_go: &str, layers: &[PathBuf]) -> String {
+/// What a build trace depends on.
+fn trace_key(checkout: &Checkout, main_go: &str, layers: &[PathBuf]) -> String {
     let imports = main_go.split_once("import (").and_then(|(_, rest)| rest.split_once("\n)"));
     let imports = imports.map_or(main_go, |(imports, _)| imports);
     let layers: String = layers.iter().map(|layer| format!("{}\n", layer.display())).collect();
     format!("{}\n{imports}\n{layers}", checkout.key())
 }
 
-/// What a complaint means for a package of which cgo may have left files out.
-fn refusal(complaint: Diagnostic, text: String, lacks_cgo: bool) -> BuildError {
-    let outside_the_call = complaint == Diagnostic::Refused && !text.contains("call:");
-    if lacks_cgo && (complaint == Diagnostic::NoFunction || outside_the_call) {
-        let text = format!("{text}\nfiles of the package need cgo, which is not to be had here");
+/// What a diagnostic means for a package that may lack files because they need cgo.
+fn refusal(diagnostic: Diagnostic, text: String, lacks_cgo: bool) -> BuildError {
+    let outside_the_call = diagnostic == Diagnostic::Refused && !text.contains("call:");
+    if lacks_cgo && (diagnostic == Diagnostic::NoFunction || outside_the_call) {
+        let text = format!(
+            "{text}\nfiles of the package were left out because they need cgo, which this server does not have"
+        );
         return BuildError::Refused(Diagnostic::Cgo, text);
     }
-    BuildError::Refused(complaint, text)
+    BuildError::Refused(diagnostic, text)
 }

@@ -52,7 +52,7 @@ impl BackgroundTasks {
 async fn compile_ahead(builder: Arc<Builder>) {
     match builder.warm().await {
         // A busy server compiles what its calls need.
-        Ok(()) | Err(BuildError::Busy) => {}
+        Ok(()) | Err(BuildError::Busy(_)) => {}
         Err(error) => {
             let reason = chain(&error);
             tracing::warn!(

@@ -73,6 +73,7 @@ impl PartsFactory {
             toolchain: self.toolchain.clone(),
             limits: tool_limits(config.build_deadline(), config.limits.build_memory.get()),
             size: config.limits.build_size.get(),
+            replay: config.go.replay,
         }
     }
 

@@ -8,15 +8,15 @@ use fetch_job::Fetched;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::source::PackageRequest;
 use crate::source::path::ImportPath;
+use crate::source::request::PackageRequest;
 use crate::source::version::Revision;
 use crate::store::Entry;
 
 /// What a checkout's `meta.json` says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Meta {
-    /// The import path that was asked for.
+    /// The import path of the request.
     pub(super) asked: String,
     pub(super) imports: Vec<String>,
     pub(super) fetched: Fetched,
@@ -32,39 +32,42 @@ pub struct Checkout {
     module_dir: PathBuf,
     vendored: bool,
     cgo: bool,
+    has_dependencies: bool,
     sealed: AtomicBool,
+    /// The layer has files of an earlier process, which were neither sealed nor flushed.
+    unsealed: AtomicBool,
     /// Held by the build that fills the checkout's layer of the build cache.
     pub(crate) building: tokio::sync::Mutex<()>,
 }
 
-/// A folder that is no checkout that we can use.
+/// A folder that is no usable checkout.
 #[derive(Debug, thiserror::Error)]
-#[error("not a usable checkout: {0}")]
+#[error("the fetched source is not usable: {0}")]
 pub struct BadCheckout(pub(super) String);
 
-/// What a worker may write below [`TREE`].
+/// The folder that a fetch worker may write.
 pub(super) const TREE: &str = "tree";
 const META: &str = "meta.json";
 /// The part of the Go build cache that belongs to this checkout.
 pub(super) const CACHE: &str = "cache";
 
-/// In the folder of the build cache, once its layer is complete.
+/// A file in the folder of the build cache, once the layer is complete and flushed.
 const SEALED: &str = "sealed";
 
-/// The key of a checkout. Packages of one module have checkouts of their own, for each has its own dependencies.
-pub(super) fn key(want: &PackageRequest, revision: &Revision) -> String {
-    format!("{}{}", key_prefix(want), short_hex(&Sha256::digest(revision.as_str())))
+/// The key of a checkout. Packages of one module have separate checkouts, because each has its own dependencies.
+pub(super) fn key(request: &PackageRequest, revision: &Revision) -> String {
+    format!("{}{}", key_prefix(request), short_hex(&Sha256::digest(revision.as_str())))
 }
 
-/// What the keys of all revisions of what is wanted begin with.
-pub(super) fn key_prefix(want: &PackageRequest) -> String {
-    format!("{}-", short_hex(&Sha256::digest(group(want))))
+/// The beginning of the keys of all revisions of a requested package.
+pub(super) fn key_prefix(request: &PackageRequest) -> String {
+    format!("{}-", short_hex(&Sha256::digest(group(request))))
 }
 
 /// What all revisions of one package with the same further imports have in common.
-pub(super) fn group(want: &PackageRequest) -> String {
-    let imports = want.imports.iter().map(ImportPath::as_str);
-    std::iter::once(want.path.as_str()).chain(imports).collect::<Vec<_>>().join("\n")
+pub(super) fn group(request: &PackageRequest) -> String {
+    let imports = request.imports.iter().map(ImportPath::as_str);
+    std::iter::once(request.path.as_str()).chain(imports).collect::<Vec<_>>().join("\n")
 }
 
 /// The first 128 bits of a hash, in hex.
@@ -73,36 +76,42 @@ pub(crate) fn short_hex(hash: &[u8]) -> String {
 }
 
 impl Checkout {
-    /// Opens what lies in a store, trusting nothing that the worker said without a look.
+    /// Opens a checkout of a store. Checks everything that the worker wrote. Reads the disk.
     pub(super) fn open(key: String, entry: Arc<Entry>) -> Result<Self, BadCheckout> {
         let bad = |what: String| BadCheckout(what);
         let text = std::fs::read(entry.path().join(META)).map_err(|e| bad(e.to_string()))?;
         let meta: Meta = serde_json::from_slice(&text).map_err(|e| bad(e.to_string()))?;
         let fetched = meta.fetched;
         let revision = Revision::parse(&fetched.revision)
-            .ok_or_else(|| bad(format!("its revision is {:?}", fetched.revision)))?;
-        // A module may call itself what it likes, even by a name that no host has.
+            .ok_or_else(|| bad(format!("{:?} is no revision", fetched.revision)))?;
+        // A module's path in go.mod need not begin with a host name.
         let import_path =
             ImportPath::parse_import(&fetched.import_path).map_err(|e| bad(e.to_string()))?;
         if !is_package_name(&fetched.package_name) {
-            return Err(bad(format!("its package is called {:?}", fetched.package_name)));
+            return Err(bad(format!("{:?} is no package name", fetched.package_name)));
         }
         let module_dir = PathBuf::from(&fetched.module_dir);
         if !module_dir.components().all(|part| matches!(part, std::path::Component::Normal(_))) {
-            return Err(bad(format!("its module lies in {:?}", fetched.module_dir)));
+            return Err(bad(format!(
+                "the module folder {:?} is not below the source",
+                fetched.module_dir
+            )));
         }
-        // A link would be followed on the host when a build is shown what lies behind it.
+        // The host would follow a link when it mounts the folder on a build island.
         let tree = entry.path().join(TREE);
         for (name, required) in [("src", true), ("deps", false), ("overlay", false)] {
             match tree.join(name).symlink_metadata() {
                 Ok(metadata) if metadata.is_dir() => {}
                 Err(error) if !required && error.kind() == std::io::ErrorKind::NotFound => {}
-                _ => return Err(bad(format!("its {name} is no folder"))),
+                _ => return Err(bad(format!("{name} is no folder"))),
             }
         }
-        let sealed = AtomicBool::new(entry.path().join(CACHE).join(SEALED).exists());
+        let cache = entry.path().join(CACHE);
+        let sealed = cache.join(SEALED).exists();
         Ok(Self {
-            sealed,
+            has_dependencies: has_entries(&tree.join("deps")),
+            sealed: AtomicBool::new(sealed),
+            unsealed: AtomicBool::new(!sealed && has_entries(&cache.join("upper"))),
             entry,
             key,
             revision,
@@ -115,17 +124,17 @@ impl Checkout {
         })
     }
 
-    /// Names this checkout among all.
+    /// Identifies this checkout.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// What its version means.
+    /// The revision that the version means.
     pub fn revision(&self) -> &Revision {
         &self.revision
     }
 
-    /// What a program imports to call the package.
+    /// The path that a program imports to call the package.
     pub fn import_path(&self) -> &ImportPath {
         &self.import_path
     }
@@ -140,7 +149,7 @@ impl Checkout {
         &self.module_dir
     }
 
-    /// Whether it is compiled with its own vendor folder.
+    /// Whether the module is compiled with its own vendor folder.
     pub fn is_vendored(&self) -> bool {
         self.vendored
     }
@@ -160,9 +169,9 @@ impl Checkout {
         self.entry.path().join(TREE).join("deps")
     }
 
-    /// Whether it has any. Reads the disk.
+    /// Whether the module has dependencies.
     pub fn has_dependencies(&self) -> bool {
-        std::fs::read_dir(self.dependencies()).is_ok_and(|mut folder| folder.next().is_some())
+        self.has_dependencies
     }
 
     /// Files that replace those of the module: go.mod and go.sum, where they were completed.
@@ -170,19 +179,23 @@ impl Checkout {
         self.entry.path().join(TREE).join("overlay")
     }
 
-    /// Whether its layer of the build cache is complete, and only read from now on.
+    /// Whether the checkout's layer of the build cache is complete, and only read from now on.
     pub fn is_sealed(&self) -> bool {
         self.sealed.load(Ordering::Acquire)
     }
 
-    /// Its layer of the build cache is complete.
-    pub(crate) fn seal(&self) -> std::io::Result<()> {
-        std::fs::write(self.build_cache().join(SEALED), "")?;
+    /// Makes the checkout's layer of the build cache read-only. A later process finds the layer sealed if it was flushed.
+    pub(crate) fn seal(&self) {
+        self.entry.mark_when_flushed(self.build_cache().join(SEALED));
         self.sealed.store(true, Ordering::Release);
-        Ok(())
     }
 
-    /// Its layer of the Go build cache: the folders `upper` and `work`.
+    /// Whether the layer has files of an earlier process that were never sealed; the caller removes them.
+    pub(crate) fn take_unsealed(&self) -> bool {
+        self.unsealed.swap(false, Ordering::AcqRel)
+    }
+
+    /// The checkout's layer of the Go build cache: the folders `upper` and `work`.
     pub fn build_cache(&self) -> PathBuf {
         self.entry.path().join(CACHE)
     }
@@ -192,12 +205,16 @@ pub(super) fn write_meta(folder: &Path, meta: &Meta) -> std::io::Result<()> {
     std::fs::write(folder.join(META), serde_json::to_vec_pretty(meta)?)
 }
 
-/// What the folder of a checkout says, if it can be read.
+fn has_entries(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// The `meta.json` in the folder of a checkout, if it can be read.
 pub(super) fn meta(folder: &Path) -> Option<Meta> {
     serde_json::from_slice(&std::fs::read(folder.join(META)).ok()?).ok()
 }
 
-/// Whether a text is a Go identifier of ASCII or other letters, which the blank one is not.
+/// Whether a text is a Go identifier other than the blank one.
 fn is_package_name(text: &str) -> bool {
     let mut chars = text.chars();
     let letter = |c: char| c == '_' || c.is_alphabetic();
@@ -257,21 +274,21 @@ mod tests {
 
     #[test]
     fn keys_differ_by_path_imports_and_revision() {
-        let want = |path: &str, imports: &[&str]| PackageRequest {
+        let request = |path: &str, imports: &[&str]| PackageRequest {
             path: ImportPath::parse(path).unwrap(),
             version: None,
             imports: imports.iter().map(|path| ImportPath::parse(path).unwrap()).collect(),
         };
         let revision = |text| Revision::parse(text).unwrap();
         let keys = [
-            key(&want("a.b/c", &[]), &revision("v1.0.0")),
-            key(&want("a.b/c", &[]), &revision("v1.0.1")),
-            key(&want("a.b/d", &[]), &revision("v1.0.0")),
-            key(&want("a.b/c", &["a.b/d"]), &revision("v1.0.0")),
+            key(&request("a.b/c", &[]), &revision("v1.0.0")),
+            key(&request("a.b/c", &[]), &revision("v1.0.1")),
+            key(&request("a.b/d", &[]), &revision("v1.0.0")),
+            key(&request("a.b/c", &["a.b/d"]), &revision("v1.0.0")),
         ];
         let different: std::collections::HashSet<_> = keys.iter().collect();
         assert_eq!(different.len(), keys.len());
-        assert!(keys[0].starts_with(&key_prefix(&want("a.b/c", &[]))));
-        assert!(!keys[2].starts_with(&key_prefix(&want("a.b/c", &[]))));
+        assert!(keys[0].starts_with(&key_prefix(&request("a.b/c", &[]))));
+        assert!(!keys[2].starts_with(&key_prefix(&request("a.b/c", &[]))));
     }
 }

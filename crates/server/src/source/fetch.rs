@@ -2,39 +2,43 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use fetch_job::{FailureCode, FetchAnswer, FetchFailure, FetchJob, Fetched, Mirror, Origin};
+use fetch_job::{FailureCode, FetchAnswer, FetchFailure, FetchJob, Mirror, Origin};
 use island::{
-    Bind, Disk, Ending, Islands, Label, Limits, Outcome, Program, Purpose, Rights, Setup, Spec,
-    StartError, ToolRights,
+    Bind, Disk, Ending, FolderOwner, Islands, Label, Limits, Outcome, Program, Purpose, Rights,
+    Setup, Spec, StartError, ToolRights,
 };
 
 use super::checkout::{self, BadCheckout, CACHE, Meta, TREE};
-use crate::source::PackageRequest;
+use crate::blocking::blocking;
 use crate::source::path::ImportPath;
+use crate::source::request::PackageRequest;
 use crate::source::version::Revision;
-use crate::store::{Scratch, Trash};
+use crate::store::{Scratch, StoreError, Trash};
 
-/// Where the worker finds our own program on its island.
+/// The path of this program on a fetch island.
 const PROGRAM: &str = "/sky-island";
-/// Where the worker writes.
+/// The folder that the worker writes into.
 const DEST: &str = "/checkout";
-/// Where local mirrors lie, by their place in the list.
+/// The folder of local mirrors, which are named by their index in the list.
 const MIRRORS: &str = "/mirrors";
 /// The longest answer of a worker, in bytes.
 const ANSWER_BYTES: u64 = 256 * 1024;
 /// Processes and threads of a fetch: a worker, a go command and what it starts.
 const PROCESSES: u64 = 256;
-/// How much of a worker's complaint goes to the log.
-const COMPLAINT_BYTES: usize = 4000;
+/// How much of a worker's stderr goes to the log, in characters.
+const STDERR_CHARS: usize = 4000;
+/// The folder for the worker's scratch files.
+const TMP: &str = "tmp";
 
-/// What a fetch needs to know of the configuration and the host.
+/// What a fetch needs from the configuration and the host.
 pub struct Fetcher {
     /// The islands to work on.
     pub islands: Islands,
     /// Where scratch folders are made.
     pub trash: Arc<Trash>,
-    /// Our own program.
+    /// The path of this program, which is the fetch worker too.
     pub program: PathBuf,
     /// The root of the Go toolchain.
     pub goroot: PathBuf,
@@ -52,99 +56,116 @@ pub struct Fetcher {
     pub size: u64,
 }
 
-/// No checkout.
+/// Why there is no checkout.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The worker says why.
     #[error("{}", .0.detail)]
     Failed(FetchFailure),
-    /// The deadline passed.
-    #[error("the source did not arrive within {0:?}")]
-    Deadline(std::time::Duration),
+    /// The fetch exceeded its time limit.
+    #[error("the fetch exceeded its time limit of {0:?} (limits.fetch_timeout)")]
+    Deadline(Duration),
     /// Too many fetches are waiting.
-    #[error("too many fetches are waiting")]
-    Busy,
-    /// An operator has stopped it.
-    #[error("an operator has stopped the fetch")]
+    #[error(
+        "no fetch slot became free within {0:?} (limits.queue_wait, limits.fetches); try again later"
+    )]
+    Busy(Duration),
+    /// An operator stopped the fetch.
+    #[error("an operator stopped the fetch")]
     Stopped,
-    /// No island.
-    #[error("the fetch could not start")]
+    /// No island could be started.
+    #[error("the fetch island could not be started")]
     Start(#[from] StartError),
-    /// The worker broke.
-    #[error("the fetch broke: {0}")]
+    /// The worker ended in an unexpected way.
+    #[error("the fetch worker failed: {0}")]
     Broke(String),
-    /// What the worker wrote is no checkout.
+    /// The worker wrote no usable checkout.
     #[error(transparent)]
     Bad(#[from] BadCheckout),
-    /// The disk.
-    #[error("the disk: {0}")]
-    Disk(#[source] std::io::Error),
-    /// The cache.
+    /// The disk failed.
+    #[error("the fetch's files cannot be read or written")]
+    Disk(#[from] std::io::Error),
+    /// The checkout cache failed.
     #[error(transparent)]
-    Store(#[from] crate::store::StoreError),
+    Store(#[from] StoreError),
 }
 
-/// What a fetch brought.
-pub(super) enum FetchedTree {
-    /// A folder to be published under the key of its revision.
-    Checkout(Revision, Scratch),
+/// The result of a fetch.
+pub(super) enum FetchResult {
+    /// A folder that becomes the checkout of its revision.
+    Checkout(Revision, FetchedTree),
     /// The version still means this revision.
     Unchanged(Revision),
 }
 
+/// A folder with the source that a worker wrote.
+pub(super) struct FetchedTree {
+    scratch: Scratch,
+    meta: Meta,
+    owner: Option<FolderOwner>,
+}
+
+impl FetchedTree {
+    /// Makes the folder a checkout that can be published. Writes to the disk.
+    pub(super) fn finish(self) -> std::io::Result<Scratch> {
+        let Self { scratch, meta, owner } = self;
+        scratch.discard(TMP);
+        scratch.folder(CACHE, None)?;
+        scratch.folder(&format!("{CACHE}/upper"), owner)?;
+        scratch.folder(&format!("{CACHE}/work"), owner)?;
+        checkout::write_meta(scratch.path(), &meta)?;
+        Ok(scratch)
+    }
+}
+
 impl Fetcher {
-    /// Fetches what is wanted unless its version means one of the revisions in `have`.
+    /// Fetches a package unless its version means one of the revisions in `have`.
     pub(super) async fn fetch(
-        &self,
-        want: &PackageRequest,
+        self: &Arc<Self>,
+        request: &PackageRequest,
         have: Vec<String>,
-    ) -> Result<FetchedTree, SourceError> {
-        let scratch = self.trash.scratch().map_err(SourceError::Disk)?;
-        let owner = self.islands.backend().owner(Purpose::Fetch);
-        let tree = scratch.folder(TREE, owner).map_err(SourceError::Disk)?;
-        let tmp = scratch.folder("tmp", owner).map_err(SourceError::Disk)?;
-        let job = self.job(want, have);
-        let input = serde_json::to_vec(&job).map_err(|e| SourceError::Broke(e.to_string()))?;
-        let spec = self.spec(want, &scratch, [tree, tmp], input);
+    ) -> Result<FetchResult, SourceError> {
+        let (me, wanted) = (self.clone(), request.clone());
+        let (scratch, spec) = blocking(move || me.prepare(&wanted, have)).await?;
         let outcome = self.islands.run(&spec).await?;
-        match self.answer(outcome)? {
-            FetchAnswer::Unchanged { revision } => Ok(FetchedTree::Unchanged(checked(&revision)?)),
+        match self.answer(&outcome)? {
+            FetchAnswer::Unchanged { revision } => Ok(FetchResult::Unchanged(checked(&revision)?)),
             FetchAnswer::Failed(failure) => Err(SourceError::Failed(failure)),
             FetchAnswer::Fetched(fetched) => {
                 let revision = checked(&fetched.revision)?;
-                scratch.discard("tmp");
-                self.finish(&scratch, want, fetched).map_err(SourceError::Disk)?;
-                Ok(FetchedTree::Checkout(revision, scratch))
+                let imports = request.imports.iter().map(ImportPath::to_string).collect();
+                let meta = Meta { asked: request.path.to_string(), imports, fetched };
+                let owner = self.islands.backend().owner(Purpose::Build);
+                Ok(FetchResult::Checkout(revision, FetchedTree { scratch, meta, owner }))
             }
         }
     }
 
-    fn finish(
+    /// Makes the folders of a fetch, and says how its island is started. Writes to the disk.
+    fn prepare(
         &self,
-        scratch: &Scratch,
-        want: &PackageRequest,
-        fetched: Fetched,
-    ) -> std::io::Result<()> {
-        let owner = self.islands.backend().owner(Purpose::Build);
-        scratch.folder(CACHE, None)?;
-        scratch.folder(&format!("{CACHE}/upper"), owner)?;
-        scratch.folder(&format!("{CACHE}/work"), owner)?;
-        let imports = want.imports.iter().map(ImportPath::to_string).collect();
-        let meta = Meta { asked: want.path.to_string(), imports, fetched };
-        checkout::write_meta(scratch.path(), &meta)
+        request: &PackageRequest,
+        have: Vec<String>,
+    ) -> std::io::Result<(Scratch, Spec)> {
+        let scratch = self.trash.scratch()?;
+        let owner = self.islands.backend().owner(Purpose::Fetch);
+        let (tree, tmp) = (scratch.folder(TREE, owner)?, scratch.folder(TMP, owner)?);
+        let input = serde_json::to_vec(&self.job(request, have))?;
+        let spec = self.spec(request, &scratch, [tree, tmp], input);
+        Ok((scratch, spec))
     }
 
-    fn job(&self, want: &PackageRequest, have: Vec<String>) -> FetchJob {
-        let place = |(index, mirror): (usize, &Mirror)| match mirror.target.starts_with('/') {
+    fn job(&self, request: &PackageRequest, have: Vec<String>) -> FetchJob {
+        let seen = |(index, mirror): (usize, &Mirror)| match mirror.target.starts_with('/') {
             true => Mirror { prefix: mirror.prefix.clone(), target: format!("{MIRRORS}/{index}") },
             false => mirror.clone(),
         };
         FetchJob {
-            import_path: want.path.to_string(),
-            version: want.version.as_ref().map(|version| version.to_string()),
-            imports: want.imports.iter().map(ImportPath::to_string).collect(),
+            import_path: request.path.to_string(),
+            version: request.version.as_ref().map(|version| version.to_string()),
+            imports: request.imports.iter().map(ImportPath::to_string).collect(),
             origins: self.origins.clone(),
-            mirrors: self.mirrors.iter().enumerate().map(place).collect(),
+            mirrors: self.mirrors.iter().enumerate().map(seen).collect(),
             have,
             dest: DEST.into(),
             go: self.goroot.join("bin/go"),
@@ -154,7 +175,7 @@ impl Fetcher {
 
     fn spec(
         &self,
-        want: &PackageRequest,
+        request: &PackageRequest,
         scratch: &Scratch,
         [tree, tmp]: [PathBuf; 2],
         stdin: Vec<u8>,
@@ -177,7 +198,7 @@ impl Fetcher {
         }
         let path = format!("PATH={}/bin:/usr/local/bin:/usr/bin:/bin", self.goroot.display());
         let goroot = format!("GOROOT={}", self.goroot.display());
-        // The go command ends soon: a seventh of its time goes into memory that it could as well leave.
+        // The go command runs for a short time: without garbage collection it takes a seventh less.
         let memory = format!("GOMEMLIMIT={}", self.limits.resources.memory / 2);
         let mut env = vec![path, goroot, "GOGC=400".to_owned(), memory];
         env.extend(["HOME=/tmp", "TMPDIR=/tmp", "XDG_CONFIG_HOME=/config"].map(str::to_owned));
@@ -186,7 +207,7 @@ impl Fetcher {
         resources.processes = PROCESSES;
         bounds.output = ANSWER_BYTES;
         let folders = vec![scratch.path().to_owned()];
-        resources.disk = Some(Disk { folders, bytes: self.size.saturating_mul(2) });
+        resources.disk = Some(Disk { folders, bytes: disk(self.size) });
         let rights = Rights::Tool(ToolRights {
             purpose: Purpose::Fetch,
             binds,
@@ -202,37 +223,41 @@ impl Fetcher {
             folder: "/tmp".into(),
             stdin,
             arguments: None,
-            label: Label { module: Some(want.path.as_str().into()), call: None },
+            label: Label { module: Some(request.path.as_str().into()), call: None },
         }
     }
 
-    fn answer(&self, outcome: Outcome) -> Result<FetchAnswer, SourceError> {
-        let complaint = || {
-            let text = String::from_utf8_lossy(&outcome.stderr);
-            text.chars().take(COMPLAINT_BYTES).collect::<String>()
-        };
+    fn answer(&self, outcome: &Outcome) -> Result<FetchAnswer, SourceError> {
+        let too_large =
+            |detail| Err(SourceError::Failed(FetchFailure { code: FailureCode::TooLarge, detail }));
         match outcome.ending {
             Ending::Exited(0) => serde_json::from_slice(&outcome.stdout)
-                .map_err(|e| SourceError::Broke(format!("its answer cannot be read: {e}"))),
+                .map_err(|error| SourceError::Broke(format!("no answer can be read: {error}"))),
             Ending::Deadline => Err(SourceError::Deadline(self.limits.bounds.deadline)),
             Ending::Stopped => Err(SourceError::Stopped),
-            Ending::Disk => Err(SourceError::Failed(FetchFailure {
-                code: FailureCode::TooLarge,
-                detail: format!("the source needs more than {} bytes on disk", self.size),
-            })),
-            Ending::Memory => Err(SourceError::Failed(FetchFailure {
-                code: FailureCode::TooLarge,
-                detail: format!(
-                    "the source needs more than {} bytes of memory",
-                    self.limits.resources.memory
-                ),
-            })),
-            other => Err(SourceError::Broke(format!("{other:?}: {}", complaint()))),
+            Ending::Disk => too_large(format!(
+                "the source needs more than {} bytes on disk (twice limits.fetch_size)",
+                disk(self.size)
+            )),
+            Ending::Memory => too_large(format!(
+                "the source needs more than {} bytes of memory (limits.fetch_memory)",
+                self.limits.resources.memory
+            )),
+            other => {
+                let text = String::from_utf8_lossy(&outcome.stderr);
+                let text: String = text.chars().take(STDERR_CHARS).collect();
+                Err(SourceError::Broke(format!("{other:?}: {text}")))
+            }
         }
     }
 }
 
+/// Bytes that a fetch may have on disk: what it receives, and what it unpacks.
+fn disk(size: u64) -> u64 {
+    size.saturating_mul(2)
+}
+
 fn checked(revision: &str) -> Result<Revision, SourceError> {
     Revision::parse(revision)
-        .ok_or_else(|| SourceError::Broke(format!("its revision is {revision:?}")))
+        .ok_or_else(|| SourceError::Broke(format!("{revision:?} is no revision")))
 }

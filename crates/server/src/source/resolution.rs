@@ -1,4 +1,6 @@
 //! What versions meant when they were last looked up, in memory and on disk.
+//!
+//! Invariants: a look-up waits for no disk; one thread at a time writes files.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -9,37 +11,40 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::checkout::{group, short_hex};
-use crate::source::PackageRequest;
+use crate::source::request::PackageRequest;
 use crate::source::version::Revision;
 
-/// How long a version keeps its meaning when its source cannot be reached for a new look.
+/// How long a version keeps its meaning when its source cannot be reached for a new look-up.
 const GRACE: Duration = Duration::from_secs(60);
 
 /// The meanings of versions.
 pub(super) struct Resolutions {
     folder: PathBuf,
     expiration: Mutex<Duration>,
+    /// Held while files are written or removed.
+    files: Mutex<()>,
     known: Mutex<HashMap<String, Resolution>>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Resolution {
     revision: String,
-    /// Seconds since 1970 until which it is not looked up again.
+    /// Seconds since 1970 until which the version is not looked up again.
     until: u64,
 }
 
 /// A version's meaning.
 pub(super) enum VersionMeaning {
-    /// It was looked up lately.
+    /// The version was looked up lately.
     Fresh(Revision),
-    /// It is due for a new look.
+    /// The version is due for a new look-up.
     Stale(Revision),
-    /// It was never looked up.
+    /// The version was never looked up.
     Unknown,
 }
 
 impl Resolutions {
+    /// Reads the disk.
     pub(super) fn open(folder: PathBuf, expiration: Duration) -> std::io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
         let mut known = HashMap::new();
@@ -51,10 +56,11 @@ impl Resolutions {
                 known.insert(key.to_owned(), resolution);
             }
         }
-        Ok(Self { folder, expiration: Mutex::new(expiration), known: Mutex::new(known) })
+        let (expiration, files) = (Mutex::new(expiration), Mutex::default());
+        Ok(Self { folder, expiration, files, known: Mutex::new(known) })
     }
 
-    /// What is looked up from now on keeps its meaning for this long.
+    /// Changes how long the meaning of a version is kept, from the next look-up on.
     pub(super) fn set_expiration(&self, expiration: Duration) {
         *self.expiration.lock() = expiration;
     }
@@ -64,8 +70,8 @@ impl Resolutions {
         *self.expiration.lock()
     }
 
-    pub(super) fn get(&self, want: &PackageRequest) -> VersionMeaning {
-        let known = self.known.lock().get(&key(want)).cloned();
+    pub(super) fn get(&self, request: &PackageRequest) -> VersionMeaning {
+        let known = self.known.lock().get(&key(request)).cloned();
         let Some(known) = known else { return VersionMeaning::Unknown };
         match Revision::parse(&known.revision) {
             Some(revision) if known.until > now() => VersionMeaning::Fresh(revision),
@@ -74,21 +80,23 @@ impl Resolutions {
         }
     }
 
-    /// Remembers what a version was found to mean.
-    pub(super) fn set(&self, want: &PackageRequest, revision: &Revision) {
+    /// Notes the revision that a version was found to mean. Writes to the disk.
+    pub(super) fn set(&self, request: &PackageRequest, revision: &Revision) {
         let span = *self.expiration.lock();
-        self.keep(want, revision, span);
+        self.keep(request, revision, span);
     }
 
-    /// Keeps an old meaning for a while.
-    pub(super) fn extend(&self, want: &PackageRequest, revision: &Revision) {
-        self.keep(want, revision, GRACE);
+    /// Keeps an old meaning for a while. Writes to the disk.
+    pub(super) fn extend(&self, request: &PackageRequest, revision: &Revision) {
+        self.keep(request, revision, GRACE);
     }
 
-    fn keep(&self, want: &PackageRequest, revision: &Revision, span: Duration) {
-        let key = key(want);
+    fn keep(&self, request: &PackageRequest, revision: &Revision, span: Duration) {
+        let key = key(request);
         let resolution =
             Resolution { revision: revision.to_string(), until: now() + span.as_secs().max(1) };
+        let _files = self.files.lock();
+        self.known.lock().insert(key.clone(), resolution.clone());
         let written =
             serde_json::to_vec(&resolution).map_err(std::io::Error::from).and_then(|bytes| {
                 let aside = self.folder.join(format!("{key}.new"));
@@ -96,29 +104,28 @@ impl Resolutions {
                 std::fs::rename(&aside, self.folder.join(&key))
             });
         if let Err(error) = written {
-            tracing::warn!(%error, "cannot write down what a version means; it is looked up again after a restart");
+            let folder = self.folder.display();
+            tracing::warn!(%folder, %error, "the meaning of a version cannot be written; it is looked up again after a restart");
         }
-        self.known.lock().insert(key, resolution);
     }
 
-    /// Forgets what is long out of date, so that the list does not grow for ever.
+    /// Forgets meanings that are long out of date, so that the list does not grow for ever. Writes to the disk.
     pub(super) fn purge(&self, older: Duration) {
         let limit = now().saturating_sub(older.as_secs());
-        self.known.lock().retain(|key, resolution| {
-            let keep = resolution.until >= limit;
-            if !keep {
-                let _ = std::fs::remove_file(self.folder.join(key));
-            }
-            keep
-        });
+        let _files = self.files.lock();
+        let old: Vec<_> =
+            self.known.lock().extract_if(|_, resolution| resolution.until < limit).collect();
+        for (key, _) in old {
+            let _ = std::fs::remove_file(self.folder.join(key));
+        }
     }
 }
 
-fn key(want: &PackageRequest) -> String {
+fn key(request: &PackageRequest) -> String {
     let mut hash = Sha256::new();
-    hash.update(group(want));
+    hash.update(group(request));
     hash.update([0]);
-    hash.update(want.version.as_ref().map_or("", |version| version.as_str()));
+    hash.update(request.version.as_ref().map_or("", |version| version.as_str()));
     short_hex(&hash.finalize())
 }
 
@@ -138,20 +145,20 @@ mod tests {
         let open = |seconds| {
             Resolutions::open(folder.path().into(), Duration::from_secs(seconds)).unwrap()
         };
-        let want = |version| PackageRequest {
+        let request = |version| PackageRequest {
             path: ImportPath::parse("a.b/c").unwrap(),
             version: Some(Version::parse(version).unwrap()),
             imports: Vec::new(),
         };
         let revision = Revision::parse("v1.0.0").unwrap();
-        open(1).set(&want("main"), &revision);
+        open(1).set(&request("main"), &revision);
         assert!(
-            matches!(open(1).get(&want("main")), VersionMeaning::Fresh(found) if found == revision)
+            matches!(open(1).get(&request("main")), VersionMeaning::Fresh(found) if found == revision)
         );
-        assert!(matches!(open(1).get(&want("dev")), VersionMeaning::Unknown));
+        assert!(matches!(open(1).get(&request("dev")), VersionMeaning::Unknown));
         std::thread::sleep(Duration::from_millis(2100));
         assert!(
-            matches!(open(1).get(&want("main")), VersionMeaning::Stale(found) if found == revision)
+            matches!(open(1).get(&request("main")), VersionMeaning::Stale(found) if found == revision)
         );
     }
 }

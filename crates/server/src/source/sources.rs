@@ -1,4 +1,7 @@
-//! The checkouts of this server: looked up, fetched once for all who want them, kept, and let go.
+//! The checkouts of this server: looked up, fetched once for all calls that need them, and kept.
+//!
+//! Invariants: a look-up in memory waits for no disk; two handles of one entry are never in use as two checkouts, because
+//! builds of a checkout exclude each other.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,16 +16,15 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::checkout::{key, key_prefix, meta};
-use super::fetch::FetchedTree;
+use super::fetch::{FetchResult, FetchedTree};
 use super::resolution::{Resolutions, VersionMeaning};
-use crate::metrics::Cache;
-use crate::metrics::Metrics;
-use crate::source::PackageRequest;
+use crate::blocking::blocking;
+use crate::metrics::{Cache, Metrics};
 use crate::source::checkout::Checkout;
 use crate::source::fetch::{Fetcher, SourceError};
+use crate::source::request::PackageRequest;
 use crate::source::version::Revision;
-use crate::store::Store;
-use crate::store::{Entry, Facts};
+use crate::store::{Entry, Facts, Store};
 
 /// What [`Sources`] needs besides a fetcher.
 pub struct SourcesOptions<'a> {
@@ -40,7 +42,7 @@ pub struct SourcesOptions<'a> {
     pub wait: Duration,
 }
 
-/// What can be changed while there are calls.
+/// What can be changed while the server runs.
 #[derive(Clone, Copy, Debug)]
 pub struct SourcesBounds {
     /// Bytes of checkouts on disk.
@@ -53,13 +55,13 @@ pub struct SourcesBounds {
     pub wait: Duration,
 }
 
-/// The checkouts; see the module.
+/// Finds and fetches checkouts.
 pub struct Sources {
     fetcher: ArcSwap<Fetcher>,
     store: Store,
     resolutions: Resolutions,
     open: Mutex<HashMap<String, Arc<Checkout>>>,
-    flights: SingleFlight<(PackageRequest, bool), Result<Arc<Checkout>, Arc<SourceError>>>,
+    running: SingleFlight<(PackageRequest, bool), Result<Arc<Checkout>, Arc<SourceError>>>,
     permits: Semaphore,
     bounds: Mutex<SourcesBounds>,
     metrics: Metrics,
@@ -68,39 +70,38 @@ pub struct Sources {
 /// A checkout, as operators see it.
 #[derive(Clone, Debug)]
 pub struct CachedSource {
-    /// Its key, size and use.
+    /// The checkout's key, size and use.
     pub facts: Facts,
-    /// The package that was asked for.
+    /// The requested package.
     pub package: String,
-    /// What its version meant.
+    /// The revision that the version meant.
     pub revision: String,
 }
 
 impl Sources {
-    /// Opens what lies in the state directory.
+    /// Opens what lies in the state directory. Reads the disk.
     pub fn open(fetcher: Fetcher, options: &SourcesOptions<'_>) -> Result<Self, SourceError> {
         let SourcesOptions { state, size, expiration, keep, fetches, wait } = *options;
         let store = Store::open(state.join("checkouts"), fetcher.trash.clone(), size, keep)?;
-        let resolutions =
-            Resolutions::open(state.join("versions"), expiration).map_err(SourceError::Disk)?;
+        let resolutions = Resolutions::open(state.join("versions"), expiration)?;
         Ok(Self {
             fetcher: ArcSwap::from_pointee(fetcher),
             store,
             resolutions,
             open: Mutex::default(),
-            flights: SingleFlight::default(),
+            running: SingleFlight::default(),
             permits: Semaphore::new(fetches),
             bounds: Mutex::new(SourcesBounds { size, expiration, keep, wait }),
             metrics: Metrics::default(),
         })
     }
 
-    /// Has look-ups and fetches counted.
+    /// Counts look-ups and fetches in these metrics.
     pub fn counted(self, metrics: Metrics) -> Self {
         Self { metrics, ..self }
     }
 
-    /// Fetches by another fetcher and within other bounds, from the next fetch and purge on.
+    /// Changes the fetcher and the bounds, from the next fetch and purge on.
     pub fn change(&self, fetcher: Fetcher, bounds: SourcesBounds) {
         self.fetcher.store(Arc::new(fetcher));
         self.store.set_bounds(bounds.size, bounds.keep);
@@ -116,80 +117,113 @@ impl Sources {
         (self.fetcher.load_full(), SourcesBounds { size, expiration, keep, wait })
     }
 
-    /// The checkout of what is wanted. `bust` looks the version up and fetches anew.
+    /// The checkout of a package. `bust` looks the version up and fetches anew.
     pub async fn find(
         self: &Arc<Self>,
-        want: &PackageRequest,
+        request: &PackageRequest,
         bust: bool,
     ) -> Result<Arc<Checkout>, Arc<SourceError>> {
-        if let (false, VersionMeaning::Fresh(revision)) = (bust, self.resolutions.get(want))
-            && let Some(checkout) = self.known(want, &revision)
+        if let (false, VersionMeaning::Fresh(revision)) = (bust, self.resolutions.get(request))
+            && let Some(checkout) = self.known(request, &revision).await
         {
             self.metrics.looked_up(Cache::Checkouts, true);
             return Ok(checkout);
         }
         self.metrics.looked_up(Cache::Checkouts, false);
-        let (me, wanted) = (self.clone(), want.clone());
-        let flight = self.flights.join((want.clone(), bust), || async move {
-            me.look(&wanted, bust).await.map_err(Arc::new)
+        let (me, wanted) = (self.clone(), request.clone());
+        let running = self.running.join((request.clone(), bust), || async move {
+            me.look_up(&wanted, bust).await.map_err(Arc::new)
         });
-        flight.await.unwrap_or_else(|lost| Err(Arc::new(SourceError::Broke(lost.to_string()))))
+        running.await.unwrap_or_else(|lost| Err(Arc::new(SourceError::Broke(lost.to_string()))))
     }
 
-    async fn look(&self, want: &PackageRequest, bust: bool) -> Result<Arc<Checkout>, SourceError> {
+    async fn look_up(
+        self: &Arc<Self>,
+        request: &PackageRequest,
+        bust: bool,
+    ) -> Result<Arc<Checkout>, SourceError> {
         let wait = self.bounds.lock().wait;
         let permit = timeout(wait, self.permits.acquire()).await;
-        let Ok(Ok(_permit)) = permit else { return Err(SourceError::Busy) };
-        let have = if bust { Vec::new() } else { self.revisions(want) };
+        let Ok(Ok(_permit)) = permit else { return Err(SourceError::Busy(wait)) };
+        let (me, wanted) = (self.clone(), request.clone());
+        let have = match bust {
+            true => Vec::new(),
+            false => blocking(move || me.revisions(&wanted)).await,
+        };
         let fetcher = self.fetcher.load_full();
-        match self.fetch(&fetcher, want, have).await {
-            Ok(FetchedTree::Unchanged(revision)) => {
-                self.resolutions.set(want, &revision);
-                match self.known(want, &revision) {
-                    Some(checkout) => Ok(checkout),
-                    // It was let go while the worker looked.
-                    None => self.bring(want, self.fetch(&fetcher, want, Vec::new()).await?).await,
+        match self.fetch(&fetcher, request, have).await {
+            Ok(FetchResult::Unchanged(revision)) => {
+                if let Some(checkout) = self.confirm(request, &revision).await {
+                    return Ok(checkout);
                 }
+                // The checkout was removed during the look-up.
+                let fetched = self.fetch(&fetcher, request, Vec::new()).await?;
+                self.publish(request, fetched).await
             }
-            Ok(brought) => self.bring(want, brought).await,
-            Err(error) => self.fall_back(want, bust, error),
+            Ok(fetched) => self.publish(request, fetched).await,
+            Err(error) => self.fall_back(request, bust, error).await,
         }
     }
 
     async fn fetch(
         &self,
-        fetcher: &Fetcher,
-        want: &PackageRequest,
+        fetcher: &Arc<Fetcher>,
+        request: &PackageRequest,
         have: Vec<String>,
-    ) -> Result<FetchedTree, SourceError> {
+    ) -> Result<FetchResult, SourceError> {
         let began = Instant::now();
-        let fetched = fetcher.fetch(want, have).await;
+        let fetched = fetcher.fetch(request, have).await;
         self.metrics.fetched(began.elapsed());
         fetched
     }
 
-    /// Puts what a fetch brought into the store.
-    async fn bring(
-        &self,
-        want: &PackageRequest,
-        brought: FetchedTree,
+    /// Notes that a version still means a revision, and returns the revision's checkout.
+    async fn confirm(
+        self: &Arc<Self>,
+        request: &PackageRequest,
+        revision: &Revision,
+    ) -> Option<Arc<Checkout>> {
+        let (me, request, revision) = (self.clone(), request.clone(), revision.clone());
+        let confirmed = blocking(move || {
+            me.resolutions.set(&request, &revision);
+            me.get(&key(&request, &revision))
+        });
+        confirmed.await
+    }
+
+    /// Puts the result of a fetch into the store.
+    async fn publish(
+        self: &Arc<Self>,
+        request: &PackageRequest,
+        fetched: FetchResult,
     ) -> Result<Arc<Checkout>, SourceError> {
-        let FetchedTree::Checkout(revision, scratch) = brought else {
-            return Err(SourceError::Broke("it knows a revision that we do not have".into()));
+        let FetchResult::Checkout(revision, tree) = fetched else {
+            return Err(SourceError::Broke("the answer names a revision that is not here".into()));
         };
-        let key = key(want, &revision);
-        // A large checkout takes a while to measure.
-        let entry = tokio::task::block_in_place(|| self.store.publish(&key, scratch))?;
+        let (me, request) = (self.clone(), request.clone());
+        blocking(move || me.keep(&request, &revision, tree)).await
+    }
+
+    /// Writes to the disk.
+    fn keep(
+        &self,
+        request: &PackageRequest,
+        revision: &Revision,
+        tree: FetchedTree,
+    ) -> Result<Arc<Checkout>, SourceError> {
+        let key = key(request, revision);
+        let entry = self.store.publish(&key, tree.finish()?)?;
         let checkout = Arc::new(Checkout::open(key.clone(), entry)?);
-        self.open.lock().insert(key, checkout.clone());
-        self.resolutions.set(want, &revision);
+        let replaced = self.open.lock().insert(key, checkout.clone());
+        drop(replaced);
+        self.resolutions.set(request, revision);
         Ok(checkout)
     }
 
     /// Better an old meaning than none, when the source is out of reach.
-    fn fall_back(
-        &self,
-        want: &PackageRequest,
+    async fn fall_back(
+        self: &Arc<Self>,
+        request: &PackageRequest,
         bust: bool,
         error: SourceError,
     ) -> Result<Arc<Checkout>, SourceError> {
@@ -199,43 +233,65 @@ impl Sources {
             _ => false,
         };
         if let (false, true, VersionMeaning::Stale(revision)) =
-            (bust, out_of_reach, self.resolutions.get(want))
-            && let Some(checkout) = self.known(want, &revision)
+            (bust, out_of_reach, self.resolutions.get(request))
+            && let Some(checkout) = self.known(request, &revision).await
         {
             let error = common::causes::chain(&error);
-            tracing::warn!(path = %want.path, %revision, %error, "the source is out of reach; the known revision is used");
-            self.resolutions.extend(want, &revision);
+            tracing::warn!(path = %request.path, %revision, %error, "the source is out of reach; the known revision is used");
+            let (me, request) = (self.clone(), request.clone());
+            blocking(move || me.resolutions.extend(&request, &revision)).await;
             return Ok(checkout);
         }
         Err(error)
     }
 
-    /// The checkout of a revision, if it is on disk.
-    fn known(&self, want: &PackageRequest, revision: &Revision) -> Option<Arc<Checkout>> {
-        let key = key(want, revision);
-        let entry = self.store.get(&key)?;
-        let mut open = self.open.lock();
-        if let Some(checkout) = open.get(&key) {
+    /// The checkout of a revision, if there is one.
+    async fn known(
+        self: &Arc<Self>,
+        request: &PackageRequest,
+        revision: &Revision,
+    ) -> Option<Arc<Checkout>> {
+        let key = key(request, revision);
+        if let Some(checkout) = self.get_in_memory(&key) {
+            return Some(checkout);
+        }
+        let me = self.clone();
+        blocking(move || me.get(&key)).await
+    }
+
+    /// The checkout of a key, if it is open.
+    fn get_in_memory(&self, key: &str) -> Option<Arc<Checkout>> {
+        let checkout = self.open.lock().get(key)?.clone();
+        self.store.get_in_memory(key)?;
+        Some(checkout)
+    }
+
+    /// The checkout of a key. Reads the disk.
+    fn get(&self, key: &str) -> Option<Arc<Checkout>> {
+        let entry = self.store.get(key)?;
+        if let Some(checkout) = self.open.lock().get(key) {
             return Some(checkout.clone());
         }
-        match Checkout::open(key.clone(), entry) {
-            Ok(checkout) => Some(open.entry(key).or_insert(Arc::new(checkout)).clone()),
+        match Checkout::open(key.to_owned(), entry) {
+            // Another thread may have opened the checkout meanwhile.
+            Ok(opened) => {
+                Some(self.open.lock().entry(key.to_owned()).or_insert(Arc::new(opened)).clone())
+            }
             Err(error) => {
                 let error = common::causes::chain(&error);
-                tracing::warn!(%key, %error, "a checkout is let go");
-                drop(open);
-                self.store.remove(&key);
+                tracing::warn!(%key, %error, "a checkout cannot be opened and is removed");
+                self.store.remove(key);
                 None
             }
         }
     }
 
-    /// The revisions of what is wanted that are on disk.
-    fn revisions(&self, want: &PackageRequest) -> Vec<String> {
-        let prefix = key_prefix(want);
+    /// The revisions of a package that are on disk. Reads the disk.
+    fn revisions(&self, request: &PackageRequest) -> Vec<String> {
+        let prefix = key_prefix(request);
         let all = self.store.all();
-        let wanted = all.iter().filter(|(key, _)| key.starts_with(&prefix));
-        wanted.filter_map(|(_, entry)| Some(meta(entry.path())?.fetched.revision)).collect()
+        let of_package = all.iter().filter(|(key, _)| key.starts_with(&prefix));
+        of_package.filter_map(|(_, entry)| Some(meta(entry.path())?.fetched.revision)).collect()
     }
 
     /// All checkouts. Reads the disk.
@@ -248,19 +304,27 @@ impl Sources {
         self.store.all().into_iter().filter_map(cached).collect()
     }
 
-    /// Lets go of a checkout, which stays on disk for those who use it. Whether there was one.
+    /// Removes a checkout, which stays on disk as long as it is in use. Whether there was one.
     pub fn forget(&self, key: &str) -> bool {
         let found = self.store.remove(key);
-        drop(self.open.lock().remove(key));
+        let open = self.open.lock().remove(key);
+        drop(open);
         found
     }
 
-    /// Lets go of what is too old or too much. Reads the disk.
+    /// Removes checkouts that are too old or too much. Returns the bytes that remain. Reads the disk.
     pub fn purge(&self) -> u64 {
         let remaining = self.store.purge();
-        self.open.lock().retain(|key, _| self.store.has(key));
+        let gone: Vec<_> = self.open.lock().extract_if(|key, _| !self.store.has(key)).collect();
+        // The last handle of a checkout moves it to the trash, which no look-up has to wait for.
+        drop(gone);
         let keep = self.bounds.lock().keep;
         self.resolutions.purge(keep);
         remaining
+    }
+
+    /// Returns when everything that was fetched is on the disk.
+    pub fn settle(&self) {
+        self.store.settle();
     }
 }

@@ -1,55 +1,131 @@
 //! One entry of a store: a folder, its size, and when and how often it was used.
 //!
-//! What must always hold: an entry that was let go of leaves the disk with its last handle, and not before.
+//! Invariants: a removed entry leaves the disk with its last handle, and not before; the sizes of all entries that were
+//! measured and not removed add up to the store's total; an entry has its marker only if the rest of it is on the disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::store::trash::Trash;
+use parking_lot::Mutex;
 
-/// A folder in a store. Whoever holds it may read it.
+use crate::store::trash::Trash;
+use crate::store::upkeep::Upkeep;
+
+/// An empty file in an entry, written after the entry was flushed. An entry without it may have been cut short by a power
+/// cut.
+const MARKER: &str = "complete";
+
+/// The size of an entry that is too large to measure: over any limit, and small enough to add up.
+const MOST_BYTES: u64 = 1 << 50;
+
+/// Whether an entry is complete: known, or to be read from the disk.
+const UNKNOWN: u8 = 0;
+const COMPLETE: u8 = 1;
+const INCOMPLETE: u8 = 2;
+
+/// A folder in a store. Its contents stay on disk as long as there is a handle.
 pub struct Entry {
     pub(super) path: PathBuf,
-    bytes: AtomicU64,
-    /// Seconds since 1970 of the last use; 0 until somebody asks, for then the folder says it.
+    size: Mutex<Size>,
+    state: AtomicU8,
+    /// Seconds since 1970 of the last use; 0 until it is read from the folder.
     used: AtomicU64,
-    /// The time of the last use that the folder says.
+    /// The time of the last use that the folder has.
     written: AtomicU64,
-    /// How often it was found, since this start.
+    /// Look-ups that found the entry since this start.
     pub(super) hits: AtomicU64,
-    doomed: AtomicBool,
-    trash: Arc<Trash>,
+    shared: Arc<Shared>,
 }
 
-/// What is told of an entry.
+/// What all entries of a store share.
+pub(super) struct Shared {
+    pub(super) trash: Arc<Trash>,
+    /// Bytes of all entries that were measured.
+    pub(super) total: AtomicU64,
+    /// Seconds since 1970 from which on entries have markers. Those of earlier versions have none.
+    pub(super) marked_since: u64,
+    pub(super) upkeep: Upkeep<Job>,
+}
+
+/// What is done for an entry behind the answer.
+pub(super) enum Job {
+    /// Measure and flush an entry that was published.
+    Published(Arc<Entry>),
+    /// Write an empty file into an entry once the entry is flushed.
+    Mark(Arc<Entry>, PathBuf),
+}
+
+#[derive(Default)]
+struct Size {
+    bytes: u64,
+    removed: bool,
+}
+
+/// What operators see of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Its key.
+    /// The entry's key.
     pub key: String,
     /// Bytes on disk.
     pub bytes: u64,
-    /// Seconds since 1970 when it was made.
+    /// Seconds since 1970 when the entry was made.
     pub made: u64,
-    /// Seconds since 1970 when it was used last.
+    /// Seconds since 1970 when the entry was used last.
     pub used: u64,
-    /// How often it was found since this start.
+    /// Look-ups that found the entry since this start.
     pub hits: u64,
 }
 
 impl Entry {
-    /// Where it lies.
+    /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn new(path: PathBuf, trash: Arc<Trash>) -> Self {
-        let (bytes, used, written, hits) = Default::default();
-        Self { path, bytes, used, written, hits, doomed: AtomicBool::new(false), trash }
+    /// Writes an empty file into the entry after everything that the entry holds now is on the disk. Does not wait.
+    pub fn mark_when_flushed(self: &Arc<Self>, file: PathBuf) {
+        self.shared.upkeep.add(Job::Mark(self.clone(), file));
     }
 
-    /// What is told of it, under this key. Reads the disk where its size is not known yet.
+    /// An entry that was found on the disk.
+    pub(super) fn found(path: PathBuf, shared: Arc<Shared>) -> Self {
+        Self::new(path, shared, UNKNOWN)
+    }
+
+    /// An entry that this process has written.
+    pub(super) fn published(path: PathBuf, shared: Arc<Shared>) -> Self {
+        let entry = Self::new(path, shared, COMPLETE);
+        entry.touch();
+        entry
+    }
+
+    fn new(path: PathBuf, shared: Arc<Shared>, state: u8) -> Self {
+        let (size, used, written, hits) = Default::default();
+        Self { path, size, state: AtomicU8::new(state), used, written, hits, shared }
+    }
+
+    /// Whether the entry is complete, where that is known without a look at the disk.
+    pub(super) fn is_known_complete(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == COMPLETE
+    }
+
+    /// Whether the entry is complete. Reads the disk the first time.
+    pub(super) fn is_complete(&self) -> bool {
+        if self.state.load(Ordering::Relaxed) == UNKNOWN {
+            let earlier = made(&self.path).is_some_and(|made| made < self.shared.marked_since);
+            let complete = earlier || self.path.join(MARKER).exists();
+            self.state.store(if complete { COMPLETE } else { INCOMPLETE }, Ordering::Relaxed);
+        }
+        self.is_known_complete()
+    }
+
+    pub(super) fn marker(&self) -> PathBuf {
+        self.path.join(MARKER)
+    }
+
+    /// What operators see. Reads the disk where the size is not known yet.
     pub fn facts(&self, key: &str) -> Facts {
         if self.bytes() == 0 {
             self.measure();
@@ -64,11 +140,21 @@ impl Entry {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.size.lock().bytes
     }
 
+    /// Reads the size from the disk.
     pub(super) fn measure(&self) {
-        self.bytes.store(common::disk::usage(&self.path, 0), Ordering::Relaxed);
+        self.set_size(common::disk::usage(&self.path, 0), false);
+    }
+
+    fn set_size(&self, bytes: u64, removed: bool) {
+        let mut size = self.size.lock();
+        if !size.removed {
+            let bytes = bytes.min(MOST_BYTES);
+            self.shared.total.fetch_add(bytes.wrapping_sub(size.bytes), Ordering::Relaxed);
+            *size = Size { bytes, removed };
+        }
     }
 
     pub(super) fn used(&self) -> u64 {
@@ -76,7 +162,7 @@ impl Entry {
             0 => {
                 let found = modified(&self.path);
                 self.written.store(found, Ordering::Relaxed);
-                // Somebody may use it just now.
+                // Another thread may use the entry just now.
                 let known =
                     self.used.compare_exchange(0, found, Ordering::Relaxed, Ordering::Relaxed);
                 known.err().unwrap_or(found)
@@ -90,7 +176,7 @@ impl Entry {
     }
 
     /// Writes the time of the last use to disk, where the next start finds it.
-    pub(super) fn remember_use(&self) {
+    pub(super) fn write_use(&self) {
         let used = self.used();
         if self.written.swap(used, Ordering::Relaxed) == used {
             return;
@@ -102,15 +188,20 @@ impl Entry {
         }
     }
 
-    pub(super) fn doom(&self) {
-        self.doomed.store(true, Ordering::Relaxed);
+    /// Has the folder removed with the last handle. The caller takes the entry out of the index.
+    pub(super) fn remove(&self) {
+        self.set_size(0, true);
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        self.size.lock().removed
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        if self.doomed.load(Ordering::Relaxed) {
-            self.trash.take(&self.path);
+        if self.size.get_mut().removed {
+            self.shared.trash.take_later(&self.path);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What lies in a store's folder: entries by key, in 256 folders by how their keys begin, so that a look for one key reads
-//! the names of few.
+//! What lies in a store's folder: entries by key, in 256 folders by how their keys begin, so that a look-up of one key
+//! reads the names of few.
 //!
-//! What must always hold: an entry is in its key's folder and nowhere else; a folder's names are read once, before anything
-//! is found in it or comes to it.
+//! Invariants: an entry is in its key's folder and nowhere else; a folder's names are read once, before anything is found
+//! in the folder or published to it.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,48 +11,48 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::store::entry::Entry;
-use crate::store::trash::Trash;
+use crate::store::entry::{Entry, Shared};
 
 /// Entries by key.
 pub(super) type Entries = HashMap<String, Arc<Entry>>;
 
-/// See the module.
+/// The entries of a store.
 pub(super) struct Index {
     folder: PathBuf,
-    trash: Arc<Trash>,
+    shared: Arc<Shared>,
     parts: [OnceLock<Mutex<Entries>>; 256],
 }
 
 impl Index {
-    pub(super) fn new(folder: PathBuf, trash: Arc<Trash>) -> Self {
-        Self { folder, trash, parts: [const { OnceLock::new() }; 256] }
+    pub(super) fn new(folder: PathBuf, shared: Arc<Shared>) -> Self {
+        Self { folder, shared, parts: [const { OnceLock::new() }; 256] }
     }
 
-    pub(super) fn trash(&self) -> &Arc<Trash> {
-        &self.trash
+    pub(super) fn root(&self) -> &Path {
+        &self.folder
     }
 
-    /// The entries among which that of a key is. Reads the disk the first time.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The part of the index that has the entry of a key. Reads the disk the first time.
     pub(super) fn around(&self, key: &str) -> MutexGuard<'_, Entries> {
         self.part(number(key))
     }
 
-    /// The folder in which an entry of a key is to lie; makes it.
+    /// The part of the index that has the entry of a key, if it was read already.
+    pub(super) fn in_memory(&self, key: &str) -> Option<MutexGuard<'_, Entries>> {
+        Some(self.parts[usize::from(number(key))].get()?.lock())
+    }
+
+    /// The folder for entries of a key; makes it where there is none.
     pub(super) fn folder(&self, key: &str) -> io::Result<PathBuf> {
         let folder = self.folder_of(number(key));
         match std::fs::create_dir(&folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => Ok(folder),
         }
-    }
-
-    /// The bytes of all entries, as far as they were measured.
-    pub(super) fn bytes(&self) -> u64 {
-        let known = self.parts.iter().filter_map(OnceLock::get);
-        known
-            .flat_map(|part| part.lock().values().map(|entry| entry.bytes()).collect::<Vec<_>>())
-            .fold(0, u64::saturating_add)
     }
 
     /// All entries and their keys. Reads the disk the first time.
@@ -65,7 +65,7 @@ impl Index {
                     all.extend(part.iter().map(|(key, entry)| (key.clone(), entry.clone())));
                 }
                 // Earlier versions laid all entries into one folder.
-                None if key_of(&path).is_some() => self.trash.take(&path),
+                None if key_of(&path).is_some() => self.shared.trash.take(&path),
                 None => {}
             }
         }
@@ -80,14 +80,14 @@ impl Index {
         self.folder.join(format!("{number:02x}"))
     }
 
-    /// Reads the names alone, for there may be many: what a folder says is read when it is asked for.
+    /// Reads the names alone, for there may be many: what a folder holds is read when it is needed.
     fn read(&self, number: u8) -> Entries {
         let mut entries = Entries::new();
         for path in self.names(&self.folder_of(number)) {
             let Some(key) = key_of(&path) else { continue };
-            let entry = Arc::new(Entry::new(path, self.trash.clone()));
-            // Two of one key are what a crash between a replacement and the deletion leaves. The newer one counts, whose
-            // name was given later: what makes it unique begins with the time.
+            let entry = Arc::new(Entry::found(path, self.shared.clone()));
+            // A crash between a replacement and the deletion leaves two entries of one key. The newer one counts, whose
+            // name was given later: the unique part of a name begins with the time.
             let older = match entries.get(&key) {
                 Some(other) if other.path > entry.path => entry,
                 _ => match entries.insert(key, entry) {
@@ -95,7 +95,7 @@ impl Index {
                     None => continue,
                 },
             };
-            older.doom();
+            older.remove();
         }
         entries
     }
@@ -112,7 +112,7 @@ impl Index {
     }
 }
 
-/// The part that a key belongs to: by its first two digits, if it begins with such, as digests do.
+/// The part that a key belongs to: its first two hex digits, as digests begin, or else a sum of its bytes.
 fn number(key: &str) -> u8 {
     let digits = key.get(..2).filter(|two| two.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let number = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
@@ -133,13 +133,16 @@ fn key_of(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::trash::Trash;
+    use crate::store::upkeep::Upkeep;
+    use std::sync::atomic::AtomicU64;
 
     #[test]
     fn a_key_has_one_part_and_a_part_one_name() {
         for (key, expected) in [("00ff", 0), ("a7.b", 0xa7), ("A7b", 0xa7), ("ff-base", 0xff)] {
             assert_eq!(number(key), expected, "{key}");
         }
-        // Any other key has one as well.
+        // A key that is no digest has a part as well.
         for key in ["", "a", "+1", "zz", "é"] {
             let folder = format!("{:02x}", number(key));
             assert_eq!(part_of(Path::new(&folder)), Some(number(key)), "{key}");
@@ -150,14 +153,19 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_version_laid_out_goes_to_the_trash() {
+    fn entries_in_the_layout_of_an_earlier_version_go_to_the_trash() {
         let root = tempfile::tempdir().unwrap();
-        let trash = Arc::new(Trash::open(root.path()).unwrap());
+        let shared = Shared {
+            trash: Arc::new(Trash::open(root.path()).unwrap()),
+            total: AtomicU64::new(0),
+            marked_since: 0,
+            upkeep: Upkeep::new(|_| {}),
+        };
         let folder = root.path().join("things");
         let old = folder.join(format!("abcd.{}", "0".repeat(32)));
         std::fs::create_dir_all(&old).unwrap();
         std::fs::write(folder.join("note"), "").unwrap();
-        let index = Index::new(folder.clone(), trash);
+        let index = Index::new(folder.clone(), Arc::new(shared));
         assert!(index.around("abcd").is_empty());
         assert!(index.all().is_empty());
         assert!(!old.exists() && folder.join("note").exists());

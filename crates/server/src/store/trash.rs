@@ -1,4 +1,4 @@
-//! Folders that are being made, and folders on their way out.
+//! Folders that are being made, and folders that wait for their deletion.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use island::FolderOwner;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 /// Two folders of a state directory: `scratch` for what is being made, `trash` for what is to be deleted. Both are
-/// emptied at start, for what a crash left in them is of no use.
+/// emptied at start, because a crash leaves in them only what is of no use.
 pub struct Trash {
     scratch: PathBuf,
     trash: PathBuf,
+    /// Folders that are to be moved into the trash.
+    leaving: Mutex<Vec<PathBuf>>,
     filled: tokio::sync::Notify,
 }
 
@@ -21,7 +24,8 @@ impl Trash {
     pub fn open(state: &Path) -> io::Result<Self> {
         let (scratch, trash) = (state.join("scratch"), state.join("trash"));
         std::fs::create_dir_all(&trash)?;
-        let this = Self { scratch, trash, filled: tokio::sync::Notify::new() };
+        let (leaving, filled) = Default::default();
+        let this = Self { scratch, trash, leaving, filled };
         if this.scratch.exists() {
             this.take(&this.scratch);
         }
@@ -30,40 +34,52 @@ impl Trash {
         Ok(this)
     }
 
-    /// A new empty folder.
+    /// A new empty folder. Writes to the disk.
     pub fn scratch(self: &Arc<Self>) -> io::Result<Scratch> {
         let path = self.scratch.join(Uuid::now_v7().simple().to_string());
         std::fs::create_dir(&path)?;
         Ok(Scratch { path, trash: self.clone(), armed: true })
     }
 
-    /// Takes a folder out of the way at once; [`Trash::empty`] deletes it.
+    /// Moves a folder into the trash at once; [`Trash::empty`] deletes it. Writes to the disk.
     pub(super) fn take(&self, path: &Path) {
         let target = self.trash.join(Uuid::now_v7().simple().to_string());
         match std::fs::rename(path, &target) {
             Ok(()) => self.filled.notify_one(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "cannot move to the trash")
+                tracing::warn!(path = %path.display(), %error, "a folder cannot be moved to the trash");
             }
         }
     }
 
-    /// Resolves when something was put in.
+    /// Moves a folder into the trash: with the next [`Trash::empty`] where a runtime would wait for the disk, at once
+    /// elsewhere.
+    pub(super) fn take_later(&self, path: &Path) {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return self.take(path);
+        }
+        self.leaving.lock().push(path.to_owned());
+        self.filled.notify_one();
+    }
+
+    /// Resolves when [`Trash::empty`] has something to delete.
     pub async fn filled(&self) {
         self.filled.notified().await;
     }
 
     /// Deletes what lies in the trash. Takes as long as the disk needs.
     ///
-    /// A stranger decides how deep a folder is, so it is not descended into: what lies in it as a folder is moved up
-    /// beside it, and its turn comes. That needs two descriptors and short paths, whatever was left there.
+    /// An untrusted archive decides how deep a folder is, so this does not descend: a folder inside a folder is moved up
+    /// beside it and deleted in its turn. Two descriptors and short paths are enough for any tree.
     pub fn empty(&self) {
+        let leaving = std::mem::take(&mut *self.leaving.lock());
+        leaving.iter().for_each(|path| self.take(path));
         let entries = std::fs::read_dir(&self.trash).into_iter().flatten().flatten();
         let mut waiting: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
         while let Some(path) = waiting.pop() {
             if let Err(error) = self.remove(&path, &mut waiting) {
-                tracing::warn!(path = %path.display(), %error, "cannot delete; it is tried again later");
+                tracing::warn!(path = %path.display(), %error, "a folder in the trash cannot be deleted; the next round tries again");
             }
         }
     }
@@ -72,14 +88,14 @@ impl Trash {
         if !path.symlink_metadata()?.is_dir() {
             return std::fs::remove_file(path);
         }
-        // A stranger's archive may have made it unreadable.
+        // An untrusted archive may have made the folder unreadable.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
         for entry in std::fs::read_dir(path)? {
             let entry = entry?;
             if !entry.file_type()?.is_dir() {
                 std::fs::remove_file(entry.path())?;
             } else if std::fs::remove_dir(entry.path()).is_err() {
-                // Moving a folder changes its link to the one above, for which its owner needs the right to write it.
+                // Moving a folder changes its `..`, for which its owner needs the right to write the folder.
                 std::fs::set_permissions(entry.path(), std::fs::Permissions::from_mode(0o700))?;
                 let beside = self.trash.join(Uuid::now_v7().simple().to_string());
                 std::fs::rename(entry.path(), &beside)?;
@@ -90,7 +106,7 @@ impl Trash {
     }
 }
 
-/// A folder that is being made. Dropped, it goes to the trash.
+/// A folder that is being made. A dropped one goes to the trash.
 pub struct Scratch {
     path: PathBuf,
     trash: Arc<Trash>,
@@ -98,12 +114,12 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Where it lies.
+    /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes a folder in it that belongs to `owner`, or to the server where there is none.
+    /// Makes a folder inside that belongs to `owner`, or to the server where there is none. Writes to the disk.
     pub fn folder(&self, name: &str, owner: Option<FolderOwner>) -> io::Result<PathBuf> {
         let path = self.path.join(name);
         std::fs::create_dir(&path)?;
@@ -113,7 +129,7 @@ impl Scratch {
         Ok(path)
     }
 
-    /// Takes a folder of it out of the way.
+    /// Moves a folder inside to the trash. Writes to the disk.
     pub fn discard(&self, name: &str) {
         self.trash.take(&self.path.join(name));
     }
@@ -128,7 +144,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if self.armed {
-            self.trash.take(&self.path);
+            self.trash.take_later(&self.path);
         }
     }
 }
@@ -138,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_crash_left_is_deleted_at_the_next_start() {
+    fn leftovers_of_a_crash_are_deleted_at_the_next_start() {
         let root = tempfile::tempdir().unwrap();
         let trash = Arc::new(Trash::open(root.path()).unwrap());
         let scratch = trash.scratch().unwrap();
@@ -153,6 +169,17 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_folder_that_a_runtime_drops_is_deleted_with_the_next_round() {
+        let root = tempfile::tempdir().unwrap();
+        let trash = Arc::new(Trash::open(root.path()).unwrap());
+        let path = trash.scratch().unwrap().path().to_owned();
+        assert!(path.exists(), "the runtime's thread renamed it");
+        trash.filled().await;
+        trash.empty();
+        assert!(!path.exists() && std::fs::read_dir(&trash.trash).unwrap().next().is_none());
+    }
+
     #[test]
     fn a_folder_deeper_than_a_path_is_long_is_deleted_with_few_descriptors() {
         const DEPTH: usize = 1500;
@@ -162,7 +189,7 @@ mod tests {
         let outside = root.path().join("outside");
         std::fs::write(&outside, "stays").unwrap();
         std::os::unix::fs::symlink(&outside, scratch.path().join("link")).unwrap();
-        // Built from the inside out, for no path reaches the bottom.
+        // Built from the inside out, because no path reaches the bottom.
         let (tree, next) = (scratch.path().join("tree"), scratch.path().join("next"));
         std::fs::create_dir(&tree).unwrap();
         for _ in 0..DEPTH {

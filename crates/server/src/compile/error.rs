@@ -1,0 +1,58 @@
+//! Why a build failed.
+
+use std::time::Duration;
+
+use island::StartError;
+
+use crate::compile::diagnostics::Diagnostic;
+use crate::store::StoreError;
+
+/// Why a build failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The compiler refuses the call or the package; the text is for the caller.
+    #[error("{1}")]
+    Refused(Diagnostic, String),
+    /// The call names another package than the fetched one.
+    #[error(
+        "the call begins with {found}, but the package is called {name}; begin with {name} or with the function"
+    )]
+    Qualifier {
+        /// The name in the call.
+        found: String,
+        /// The name in the package clause.
+        name: String,
+    },
+    /// The build exceeded its time limit.
+    #[error("the build exceeded its time limit of {0:?} (jails.build_timeout)")]
+    Deadline(Duration),
+    /// The compiler or the linker exceeded the memory limit.
+    #[error("the build exceeded its memory limit of {0} bytes (limits.build_memory)")]
+    Memory(u64),
+    /// The build wrote too much to disk.
+    #[error("the build exceeded its disk limit of {0} bytes (limits.build_size)")]
+    Size(u64),
+    /// The compiler printed too much.
+    #[error("the compiler printed more than {0} bytes")]
+    Output(u64),
+    /// Too many builds are waiting.
+    #[error(
+        "no build slot became free within {0:?} (limits.queue_wait, limits.builds); try again later"
+    )]
+    Busy(Duration),
+    /// An operator stopped the build.
+    #[error("an operator stopped the build")]
+    Stopped,
+    /// No island could be started.
+    #[error("the build island could not be started")]
+    Start(#[from] StartError),
+    /// The compiler ended in an unexpected way.
+    #[error("the compiler failed: {0}")]
+    Broke(String),
+    /// The disk failed.
+    #[error("the build's files cannot be read or written")]
+    Disk(#[from] std::io::Error),
+    /// The artifact cache failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
