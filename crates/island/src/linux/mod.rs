@@ -58,7 +58,6 @@ use crate::backend::{
 use crate::id::IslandId;
 use crate::launcher::client::{LauncherClient, LauncherConfig, ListedIsland};
 use crate::launcher::uids::{Uid, UidPool};
-use crate::launcher::wire::ExecRequest;
 use crate::registry::table::State;
 use crate::spec::{Program, Purpose, Resources, Rights, Setup, Spec, ToolRights};
 
@@ -156,7 +155,8 @@ impl Linux {
     ) -> Result<Prepared, StartError> {
         let uid = self.uids.take();
         let id = IslandId::mint();
-        let request = function_request(&id, uid.as_ref(), bounds, network);
+        let host_id = uid.as_ref().map(Uid::host_id);
+        let request = IslandRequest::of_function(&id, host_id, bounds, network);
         Prepared::by(&self.functions, id, request, uid)
     }
 
@@ -170,8 +170,9 @@ impl Linux {
         let (id, uid) = (IslandId::mint(), self.uids.take());
         let resources = &spec.setup.resources;
         let bounds = ProcessBounds::of(resources, resources.tmp);
-        let request = function_request(&id, uid.as_ref(), bounds, protocol::Network::None);
-        let request = IslandRequest { go: Some(exec_request(spec, None)), ..request };
+        let (host_id, none) = (uid.as_ref().map(Uid::host_id), protocol::Network::None);
+        let request = IslandRequest::of_function(&id, host_id, bounds, none);
+        let request = IslandRequest { go: Some(protocol::exec_request(spec, None)), ..request };
         let program = program.as_fd().try_clone_to_owned().map_err(StartError::Descriptors)?;
         let exit = self.functions.prepare(&id, request, stdio.with(program), uid)?;
         Ok(Started { id, exit: Box::pin(end_of(exit)) })
@@ -183,18 +184,8 @@ impl Linux {
         resources: &Resources,
     ) -> Result<Prepared, StartError> {
         let id = IslandId::mint();
-        let request = IslandRequest {
-            id: id.to_string(),
-            host_id: self.uids.tool_id(tool.purpose),
-            network: match tool.purpose {
-                Purpose::Fetch => protocol::Network::Host,
-                Purpose::Build => protocol::Network::None,
-            },
-            bounds: ProcessBounds::of(resources, 0),
-            background: tool.background,
-            root: Some(tools::root(tool)),
-            go: None,
-        };
+        let host_id = self.uids.tool_id(tool.purpose);
+        let request = tools::request(&id, host_id, tool, ProcessBounds::of(resources, 0));
         Prepared::by(&self.host, id, request, None)
     }
 
@@ -259,7 +250,7 @@ impl Linux {
             Program::File(file) => (None, Some(file.as_fd())),
             Program::Path(path) => (Some(path.clone()), None),
         };
-        let request = exec_request(spec, program);
+        let request = protocol::exec_request(spec, program);
         let fds: Vec<_> = stdio.descriptors().chain(file).map(|fd| fd.as_raw_fd()).collect();
         // An island whose set-up failed has closed its end. Its exit, awaited below, tells why.
         let sent = prepared.send(&request, &fds).await;
@@ -278,23 +269,6 @@ impl Linux {
         });
         Ok(Started { id, exit })
     }
-}
-
-/// The request for a function's island without a program.
-fn function_request(
-    id: &IslandId,
-    uid: Option<&Uid>,
-    bounds: ProcessBounds,
-    network: protocol::Network,
-) -> IslandRequest {
-    let (id, host_id) = (id.to_string(), uid.map(Uid::host_id));
-    IslandRequest { id, host_id, network, bounds, background: false, root: None, go: None }
-}
-
-/// The request for an island's program; `program` is its path on the island, if it has one.
-fn exec_request(spec: &Spec, program: Option<String>) -> ExecRequest {
-    let (args, env, folder) = (spec.args.clone(), spec.env.clone(), spec.folder.clone());
-    ExecRequest { program, args, env, folder }
 }
 
 /// The findings about a host on which the backend does not start.

@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Exit;
+use crate::id::IslandId;
 use crate::launcher::wire::ExecRequest;
-use crate::spec::Resources;
+use crate::spec::{Resources, Spec};
 
 /// The most descriptors that a process of an island may have open.
 const OPEN_FILES: u64 = 1024;
@@ -39,11 +40,28 @@ pub(crate) struct IslandRequest {
 }
 
 impl IslandRequest {
+    /// A function's island, which takes the request for its program on its control socket.
+    pub(crate) fn of_function(
+        id: &IslandId,
+        host_id: Option<u32>,
+        bounds: ProcessBounds,
+        network: Network,
+    ) -> Self {
+        let id = id.to_string();
+        Self { id, host_id, network, bounds, background: false, root: None, go: None }
+    }
+
     /// Whether a zygote can fork the island. Islands with tools, an address or low priority need
     /// namespaces or settings that no other island had.
     pub(crate) fn fits_a_zygote(&self) -> bool {
         self.root.is_none() && self.network == Network::None && !self.background
     }
+}
+
+/// The request for an island's program; `program` is its path on the island, if it has one.
+pub(crate) fn exec_request(spec: &Spec, program: Option<String>) -> ExecRequest {
+    let (args, env, folder) = (spec.args.clone(), spec.env.clone(), spec.folder.clone());
+    ExecRequest { program, args, env, folder }
 }
 
 /// Launcher to zygote: fork an island.

@@ -3,7 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::linux::protocol::{BindMount, OverlayMount, ToolRoot};
+use crate::id::IslandId;
+use crate::linux::protocol::{
+    BindMount, IslandRequest, Network, OverlayMount, ProcessBounds, ToolRoot,
+};
 use crate::spec::{Purpose, ToolRights};
 
 /// Programs and libraries. Where the host has a symbolic link instead of a folder, the island gets
@@ -29,8 +32,23 @@ const FILES: [(&str, &str); 3] = [
     ("/config/go/telemetry/mode", "off\n"),
 ];
 
+/// The request for a tool's island.
+pub(super) fn request(
+    id: &IslandId,
+    host_id: Option<u32>,
+    tool: &ToolRights,
+    bounds: ProcessBounds,
+) -> IslandRequest {
+    let network = match tool.purpose {
+        Purpose::Fetch => Network::Host,
+        Purpose::Build => Network::None,
+    };
+    let (id, background, root) = (id.to_string(), tool.background, Some(root(tool)));
+    IslandRequest { id, host_id, network, bounds, background, root, go: None }
+}
+
 /// The root of a tool's island.
-pub(super) fn root(tool: &ToolRights) -> ToolRoot {
+fn root(tool: &ToolRights) -> ToolRoot {
     let mut root = ToolRoot {
         binds: Vec::new(),
         links: Vec::new(),
