@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use host::net::Pools;
 use island::{
     Backend, Bounds, Function, Islands, Limits, Options, Outcome, PoolLimits, Resources, Rights,
-    Spec, StartError, WarmPool, choose,
+    Spec, StartError, WarmPool, ZygoteReuse, choose,
 };
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
@@ -149,6 +149,7 @@ fn options(kit: &Path, ahead: usize, pools: Pools) -> Options {
         ahead,
         pools,
         jails: None,
+        reuse: ZygoteReuse::WhenClean,
     })
 }
 
@@ -174,6 +175,18 @@ impl Host {
         host.inspect_err(|why| skip("any island at all", why)).ok()
     }
 
+    /// A backend whose zygotes serve one island each.
+    #[cfg(target_os = "linux")]
+    pub fn start_without_reuse(ahead: usize) -> Option<Self> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let started = kit().map_err(Reason::clone).and_then(|kit| {
+            let options = options(kit, ahead, Pools::default());
+            let options = Options { reuse: ZygoteReuse::Never, ..options };
+            Self::start_by(builder.worker_threads(2), options)
+        });
+        started.inspect_err(|why| skip("any island at all", why)).ok()
+    }
+
     fn try_start(ahead: usize) -> Result<Self, Reason> {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         Self::try_start_with(builder.worker_threads(2), ahead, Pools::default())
@@ -185,8 +198,12 @@ impl Host {
         pools: Pools,
     ) -> Result<Self, Reason> {
         let kit = kit().map_err(Reason::clone)?;
+        Self::start_by(runtime, options(kit, ahead, pools))
+    }
+
+    fn start_by(runtime: &mut tokio::runtime::Builder, options: Options) -> Result<Self, Reason> {
+        let kit = kit().map_err(Reason::clone)?;
         let runtime = runtime.enable_all().build().expect("a runtime");
-        let options = options(kit, ahead, pools);
         let pools = options.pools.clone();
         let backend = match runtime.block_on(choose(options)) {
             Ok(backend) => backend,

@@ -69,7 +69,7 @@ fn with_memory(host: &Host, deed: &[&str], memory: u64) -> Spec {
 }
 
 #[test]
-fn the_limits_of_a_berth_hold_for_each_of_its_islands() {
+fn the_limits_of_a_zygote_hold_for_each_of_its_islands() {
     promise(|host| {
         for _ in 0..3 {
             let outcome = host.run(&with_memory(host, &["fork-until-refused"], 96 << 20));

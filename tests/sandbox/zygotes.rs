@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use island::{Ending, Program, StartError};
 
-use super::host::{Host, alone, eventually, read};
+use super::host::{Host, alone, alone_without_backend, eventually, read};
 use super::system;
 
 type Found = BTreeMap<String, String>;
@@ -28,7 +28,7 @@ macro_rules! alone {
     };
 }
 
-/// What islands see that are started at one time, so that each berth that is free has one of them.
+/// What islands see that are started at one time, so that each idle zygote has one of them.
 fn seen_everywhere(host: &Host) -> Vec<Found> {
     let spec = host.function(&["traces"]);
     let runs: Vec<_> = (0..4)
@@ -51,18 +51,18 @@ alone!(an_island_finds_nothing_of_the_one_before_it, |host| {
     }
 });
 
-alone!(islands_one_after_the_other_share_a_berth, |host| {
+alone!(islands_one_after_the_other_share_a_zygote, |host| {
     const ISLANDS: usize = 50;
     let mut zygotes = BTreeSet::new();
     for left in ["nothing", "files", "dates", "settings", "signals"].iter().cycle().take(ISLANDS) {
         let _: Found = host.ask(&["leave", left]);
         zygotes.extend(system::zygotes());
     }
-    // The user of an island that has just ended may not be free yet, and another user is another berth's.
+    // The user of an island that has just ended may not be free yet, and another user means another zygote.
     assert!((1..ISLANDS / 10).contains(&zygotes.len()), "{zygotes:?}");
 });
 
-alone!(a_berth_that_is_killed_is_replaced_and_its_island_reported, |host| {
+alone!(a_killed_zygote_is_replaced_and_its_island_reported, |host| {
     for _ in 0..5 {
         let (islands, spec) = (host.islands.clone(), host.function(&["sleep", "60000"]));
         let run = host.runtime.spawn(async move { islands.run(&spec).await });
@@ -89,6 +89,100 @@ alone!(a_berth_that_is_killed_is_replaced_and_its_island_reported, |host| {
     }
 });
 
+/// What a function has of its zygote: the zygote's pid, the function's cgroups, and, where this process
+/// may open them, its namespaces, which stay in existence while they are open.
+struct Parts {
+    zygote: u32,
+    groups: String,
+    namespaces: Vec<(&'static str, fs::File)>,
+}
+
+impl Parts {
+    /// Those of a function that runs now and is ended then.
+    fn of_one_call(host: &Host) -> Self {
+        const NAMESPACES: [&str; 6] = ["user", "mnt", "net", "ipc", "uts", "cgroup"];
+        let spec = host.function(&["sleep", "60000"]);
+        let islands = host.islands.clone();
+        let run = host.runtime.spawn(async move { islands.run(&spec).await });
+        eventually("the function runs", || system::functions().len() == 1);
+        let function = system::functions()[0];
+        let of_function = |name: &&'static str| {
+            Some((*name, fs::File::open(format!("/proc/{function}/ns/{name}")).ok()?))
+        };
+        let parts = Self {
+            zygote: system::parent(function).expect("the zygote"),
+            groups: fs::read_to_string(format!("/proc/{function}/cgroup")).expect("its groups"),
+            namespaces: NAMESPACES.iter().filter_map(of_function).collect(),
+        };
+        let is_root = nix::unistd::geteuid().is_root();
+        assert_eq!(parts.namespaces.len(), if is_root { NAMESPACES.len() } else { 0 });
+        host.runtime.block_on(async {
+            run.abort();
+            let _ = run.await;
+        });
+        // Islands made ahead are on both lists.
+        eventually("the function has ended", || {
+            host.backend.list().len() <= host.backend.aside().len()
+        });
+        parts
+    }
+
+    /// The names of the namespaces that both have.
+    fn shared_namespaces(&self, other: &Self) -> Vec<&'static str> {
+        let identity = |file: &fs::File| file.metadata().expect("a namespace").ino();
+        let both = self.namespaces.iter().zip(&other.namespaces);
+        let same = both.filter(|((_, one), (_, two))| identity(one) == identity(two));
+        same.map(|((name, _), _)| *name).collect()
+    }
+}
+
+/// A call that ends by itself, so that a zygote may serve another.
+fn warm_up(host: &Host) {
+    assert_eq!(host.run(&host.function(&["exit", "0"])).ending, Ending::Exited(0));
+}
+
+alone!(by_default_a_zygote_serves_another_island_after_a_clean_one, |host| {
+    warm_up(host);
+    let idle = system::zygotes();
+    assert_eq!(idle.len(), 1, "the zygote waits for another island");
+    let (one, two) = (Parts::of_one_call(host), Parts::of_one_call(host));
+    assert_eq!([one.zygote, two.zygote], [idle[0]; 2]);
+    assert_eq!(one.groups, two.groups);
+    assert_eq!(one.shared_namespaces(&two).len(), one.namespaces.len());
+});
+
+#[test]
+fn without_reuse_each_island_has_a_zygote_of_its_own_and_what_that_keeps() {
+    let name = concat!(
+        "sandbox::zygotes::",
+        "without_reuse_each_island_has_a_zygote_of_its_own_and_what_that_keeps"
+    );
+    alone_without_backend(name, || {
+        for ahead in [0, 1] {
+            let Some(host) = Host::start_without_reuse(ahead) else { return };
+            let mut all = Vec::new();
+            for _ in 0..3 {
+                warm_up(&host);
+                // One that is made ahead has its zygote already.
+                eventually("no zygote waits for another island", || {
+                    system::zygotes().len() <= ahead
+                });
+                all.push(Parts::of_one_call(&host));
+            }
+            for (index, one) in all.iter().enumerate() {
+                for other in &all[..index] {
+                    assert_ne!(one.zygote, other.zygote);
+                    assert_eq!(one.shared_namespaces(other), [""; 0]);
+                    if host.lacks("memory limit").is_none() {
+                        assert_ne!(one.groups, other.groups);
+                    }
+                }
+            }
+            host.close();
+        }
+    });
+}
+
 /// The stranger's program with another word in what it says of a deed that it does not know.
 fn another_program(host: &Host, folder: &Path) -> Arc<fs::File> {
     let mut bytes = fs::read(format!("/proc/self/fd/{}", host.program().as_raw_fd())).unwrap();
@@ -102,7 +196,7 @@ fn another_program(host: &Host, folder: &Path) -> Arc<fs::File> {
     Arc::new(fs::File::open(path).unwrap())
 }
 
-alone!(a_berth_runs_one_program_after_the_other_whatever_is_left_between_them, |host| {
+alone!(a_zygote_runs_one_program_after_the_other_whatever_is_left_between_them, |host| {
     let folder = tempfile::tempdir().unwrap();
     let (this, that) = (host.program(), another_program(host, folder.path()));
     let mut zygotes = BTreeSet::new();
@@ -155,7 +249,7 @@ fn refuse_what_is_no_program(host: &Host) {
     }
 }
 
-alone!(an_island_is_killed_whatever_its_berth_is_about, |host| {
+alone!(an_island_is_killed_whatever_its_zygote_does, |host| {
     for microseconds in (0..4000).step_by(100) {
         let spec = host.function(&["sleep", "60000"]);
         host.runtime.block_on(async {
@@ -169,7 +263,7 @@ alone!(an_island_is_killed_whatever_its_berth_is_about, |host| {
     assert_eq!(host.run(&host.function(&["exit", "0"])).ending, Ending::Exited(0));
 });
 
-alone!(many_islands_at_once_have_berths_that_end_when_they_are_idle, |host| {
+alone!(many_islands_at_once_have_zygotes_that_end_when_they_are_idle, |host| {
     const MANY: usize = 32;
     host.runtime.block_on(async {
         let runs: Vec<_> = (0..MANY)
@@ -192,7 +286,7 @@ alone!(many_islands_at_once_have_berths_that_end_when_they_are_idle, |host| {
         }
     });
     assert!(!system::zygotes().is_empty());
-    eventually("idle berths have ended, and their groups are gone", || {
+    eventually("idle zygotes have ended, and their groups are gone", || {
         system::zygotes().is_empty() && system::is_rid_of_islands()
     });
 });

@@ -25,6 +25,7 @@ mod log;
 mod network;
 mod problem;
 pub mod reference;
+mod reuse;
 mod settings;
 mod standby;
 mod units;
@@ -39,6 +40,7 @@ pub use listen::{Endpoints, Tls};
 pub use log::{Level, Log};
 pub use network::Network;
 pub use problem::{ConfigError, Problem, SetBy};
+pub use reuse::{Island, Reuse};
 pub use settings::{Change, Entry, Settings};
 pub use standby::Standby;
 pub use units::{Bytes, Span};
@@ -119,6 +121,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// What calls may use.
     pub limits: Limits,
+    /// How the islands of functions are made.
+    pub island: Island,
     /// Islands that stand by.
     pub standby: Standby,
     /// Where source comes from.

@@ -9,6 +9,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
+use nix::sys::socket::MsgFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -93,12 +94,22 @@ impl Outgoing {
 
     /// Sends what the socket takes, and keeps the rest for the next time when it would block.
     pub fn advance(&mut self, socket: RawFd) -> io::Result<()> {
-        use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+        self.advance_with(socket, MsgFlags::empty())
+    }
+
+    /// [`Outgoing::advance`] that never blocks, even on a socket that does.
+    pub fn advance_now(&mut self, socket: RawFd) -> io::Result<()> {
+        self.advance_with(socket, MsgFlags::MSG_DONTWAIT)
+    }
+
+    fn advance_with(&mut self, socket: RawFd, flags: MsgFlags) -> io::Result<()> {
+        use nix::sys::socket::{ControlMessage, sendmsg};
+        let flags = flags | MsgFlags::MSG_NOSIGNAL;
         while self.sent < self.bytes.len() {
             let iov = [io::IoSlice::new(&self.bytes[self.sent..])];
             let rights = [ControlMessage::ScmRights(&self.fds)];
             let rights = if self.fds.is_empty() { &rights[..0] } else { &rights[..] };
-            match sendmsg::<()>(socket, &iov, rights, MsgFlags::MSG_NOSIGNAL, None) {
+            match sendmsg::<()>(socket, &iov, rights, flags, None) {
                 Ok(length) => {
                     self.sent += length;
                     // They went with the first byte.

@@ -31,7 +31,8 @@ impl Config {
         let jails = cfg!(target_os = "freebsd").then(|| self.jail_options()).transpose()?;
         let function = self.function_limits().resources;
         let pools = Pools::new(self.network.pools());
-        Ok(Options { launcher, zones, function, ahead, pools, jails })
+        let reuse = self.island.reuse.into();
+        Ok(Options { launcher, zones, function, ahead, pools, jails, reuse })
     }
 
     fn jail_options(&self) -> Result<Jails, LayoutError> {
