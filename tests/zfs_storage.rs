@@ -17,7 +17,7 @@ use std::time::Duration;
 use host::zfs::Why;
 use island::IslandId;
 use island::freebsd::janitor::Janitor;
-use island::freebsd::storage::{FUNCTION_PROGRAM, Storage};
+use island::freebsd::storage::{PROGRAM_PATH, Storage};
 use island::freebsd::teardown::{StepFailed, TeardownStep};
 
 use bench::{Bench, PAYLOAD, program};
@@ -34,7 +34,7 @@ async fn a_functions_root_is_the_base_with_the_program_read_only_and_without_a_c
     let other = bench.storage.function_root(&two, &script).await.unwrap();
 
     assert_eq!(std::fs::metadata(root.folder.join("payload")).unwrap().len(), PAYLOAD as u64);
-    let inside = root.folder.join(FUNCTION_PROGRAM.trim_start_matches('/'));
+    let inside = root.folder.join(PROGRAM_PATH.trim_start_matches('/'));
     let metadata = std::fs::metadata(&inside).unwrap();
     assert_eq!((metadata.mode() & 0o7777, metadata.uid()), (0o555, 0));
     let output = std::process::Command::new(&inside).output().unwrap();
@@ -129,7 +129,7 @@ async fn twenty_two_islands_at_once_get_their_roots_and_lose_them() {
         let (storage, program) = (bench.storage.clone(), programs[number % 2].clone());
         all.spawn(async move {
             let root = storage.function_root(&island, &program).await.unwrap();
-            let inside = root.folder.join(FUNCTION_PROGRAM.trim_start_matches('/'));
+            let inside = root.folder.join(PROGRAM_PATH.trim_start_matches('/'));
             assert_eq!(std::fs::read(inside).unwrap(), ["one", "two"][number % 2].as_bytes());
         });
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use host::layout::Layout;
 use island::IslandId;
-use island::freebsd::storage::{FUNCTION_PROGRAM, Storage};
+use island::freebsd::storage::{PROGRAM_PATH, Storage};
 
 use super::bench::{Bench, host, program};
 
@@ -77,7 +77,7 @@ async fn a_half_made_artifact_is_found_and_made_anew() {
     half().await;
     let storage = bench.restarted();
     let root = storage.function_root(&island, &script).await.unwrap();
-    let inside = root.folder.join(FUNCTION_PROGRAM.trim_start_matches('/'));
+    let inside = root.folder.join(PROGRAM_PATH.trim_start_matches('/'));
     assert_eq!(std::fs::read(&inside).unwrap(), b"a program");
     assert!(!root.folder.join("junk").exists());
     storage.destroy(&island).await.unwrap();
@@ -115,7 +115,7 @@ fn a_crash_at_any_moment_leaves_what_the_next_start_sweeps() {
             assert_eq!(bench.roots().await, [""; 0], "after {delay} ms");
             let island = IslandId::mint();
             let root = storage.function_root(&island, &script).await.unwrap();
-            let inside = root.folder.join(FUNCTION_PROGRAM.trim_start_matches('/'));
+            let inside = root.folder.join(PROGRAM_PATH.trim_start_matches('/'));
             assert_eq!(std::fs::read_to_string(inside).unwrap(), text, "after {delay} ms");
             storage.destroy(&island).await.unwrap();
         });

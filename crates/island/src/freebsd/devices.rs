@@ -1,8 +1,6 @@
 //! devfs(8): a ruleset of our own, by which an island's /dev has four devices.
 
-use host::exec::{Command, Executor};
-
-use crate::backend::StartError;
+use host::exec::{Command, ExecError, Executor};
 
 /// The number of the ruleset. It is ours alone: one that has other rules is not touched.
 pub const RULESET: u16 = 3281;
@@ -10,18 +8,32 @@ pub const RULESET: u16 = 3281;
 const RULES: [&str; 5] =
     ["hide", "path null unhide", "path zero unhide", "path random unhide", "path urandom unhide"];
 
-/// Sees to it that the ruleset is what it should be.
-pub async fn prepare(exec: &dyn Executor) -> Result<(), StartError> {
+/// Why the ruleset cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DevicesError {
+    /// devfs(8) failed.
+    #[error("the devfs ruleset {RULESET} cannot be prepared")]
+    Command(#[from] ExecError),
+    /// Another program uses this number.
+    #[error(
+        "devfs ruleset {RULESET} has the rule {rule:?}, which Sky Island did not make; \
+         remove that rule from devfs.rules or give its ruleset another number"
+    )]
+    Foreign {
+        /// The first such rule.
+        rule: String,
+    },
+}
+
+/// Makes the ruleset, unless it is there already.
+pub async fn prepare(exec: &dyn Executor) -> Result<(), DevicesError> {
     let found = run(exec, &devfs().arg("show")).await?;
     let found: Vec<&str> = found.lines().filter_map(rule).collect();
     if found == RULES {
         return Ok(());
     }
     if let Some(foreign) = found.iter().find(|rule| !RULES.contains(rule)) {
-        return Err(StartError::Refused(format!(
-            "devfs ruleset {RULESET} has the rule {foreign:?}, which is not ours; \
-             take that rule out of devfs.rules or give its ruleset another number"
-        )));
+        return Err(DevicesError::Foreign { rule: (*foreign).to_owned() });
     }
     if !found.is_empty() {
         run(exec, &devfs().arg("delset")).await?;
@@ -41,9 +53,8 @@ fn rule(line: &str) -> Option<&str> {
     line.trim().split_once(' ').map(|(_, rule)| rule.trim())
 }
 
-async fn run(exec: &dyn Executor, command: &Command) -> Result<String, StartError> {
-    let output = exec.run(command).await.and_then(|output| output.success(command));
-    output.map_err(|error| StartError::Refused(error.to_string()))
+async fn run(exec: &dyn Executor, command: &Command) -> Result<String, ExecError> {
+    exec.run(command).await.and_then(|output| output.success(command))
 }
 
 #[cfg(test)]

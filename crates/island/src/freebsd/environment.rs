@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use host::exec::Shared;
 
-use crate::freebsd::storage;
-use crate::freebsd::storage::folder::Open;
+use crate::freebsd::storage::{self, Open};
 use crate::freebsd::usage::{self, Counters};
 
 /// A host as the backend sees it.

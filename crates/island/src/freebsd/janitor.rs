@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use common::causes::chain;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
@@ -138,7 +139,8 @@ impl<N: Display> Inner<N> {
             };
             let Err(failed) = failed else { break };
             if patience.runs_out(Instant::now()) {
-                tracing::warn!(%name, %failed, "this cannot be given back yet; it is tried further");
+                let error = chain(&failed);
+                tracing::warn!(%name, %error, "the island cannot be removed yet; the janitor tries again");
             }
             tokio::select! {
                 () = tokio::time::sleep(patience.wait()) => {}
@@ -146,7 +148,7 @@ impl<N: Display> Inner<N> {
             }
         }
         if patience.told {
-            tracing::info!(%name, "this has been given back after all");
+            tracing::info!(%name, "the island has been removed after all");
         }
     }
 
@@ -154,7 +156,7 @@ impl<N: Display> Inner<N> {
         let limit = self.pace.attempt;
         match tokio::time::timeout(limit, caught(step.attempt())).await {
             Ok(result) => result,
-            Err(_) => Err(StepFailed::new(format!("it did not end within {limit:?}"))),
+            Err(_) => Err(StepFailed::Late(limit)),
         }
     }
 }
@@ -163,7 +165,7 @@ impl<N: Display> Inner<N> {
 async fn caught(mut attempt: BoxFuture<'_, Result<(), StepFailed>>) -> Result<(), StepFailed> {
     poll_fn(move |context| {
         let polled = catch_unwind(AssertUnwindSafe(|| attempt.as_mut().poll(context)));
-        polled.unwrap_or_else(|_| Poll::Ready(Err(StepFailed::new("it panicked"))))
+        polled.unwrap_or(Poll::Ready(Err(StepFailed::Panicked)))
     })
     .await
 }

@@ -1,34 +1,41 @@
-//! The resident process that makes islands: small, single-threaded, and started once.
+//! The process that makes islands: small, single-threaded, and started once.
 //!
-//! It does what jail(8) cannot do right: the program's own status and signal, a clean stderr, a jail that ends with its
-//! first process. It is the parent of its islands: it reports each end, removes jails on request, and when the server
-//! goes away it removes them all and ends.
+//! The launcher does what jail(8) cannot do right: the program's own status and signal, a clean
+//! stderr, a jail that ends with its first process. The launcher is the parent of its islands: it
+//! reports each exit, removes jails on request, and removes all of them when the server goes away.
 //!
-//! What must always hold: an island's end is reported when its jail was removed and no process is left in it; nothing
-//! here takes long, for every end waits for it.
+//! Invariants: the launcher reports an island's exit when the jail is removed and has no process
+//! left, or [`ENDING_WAIT`] later; every wait for one island is a deadline in a list, so that no
+//! island waits for another.
+//!
+//! What can still take long: a system call on a host that is short of memory, an event that a
+//! server does not read, and the end of the launcher, which waits up to [`ENDING_WAIT`] for its
+//! islands.
 
 use std::collections::HashMap;
 use std::ffi::c_int;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use common::causes::chain;
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::backend::Exit;
 use crate::freebsd::child::Child;
+use crate::freebsd::launch_error::{CloseError, LauncherError, MakeError};
+use crate::freebsd::params::Param;
 use crate::freebsd::protocol::JailRequest;
+use crate::freebsd::settling::Settling;
 use crate::freebsd::sys;
 use crate::launcher::process;
 use crate::launcher::wire::{self, Event, Incoming, LISTED, Request};
 
-/// How often a jail is looked at whose processes are being killed, and for how long before its end is reported anyway.
+/// How often the launcher looks at a jail whose processes are being killed, and for how long before
+/// it reports the exit anyway.
 const ENDING_POLL: Duration = Duration::from_millis(1);
 const ENDING_WAIT: Duration = Duration::from_secs(5);
-/// How long a new process may take to enter its jail and change its user.
-const SETTLE_WAIT: u16 = 5000;
 /// Events that are taken at once.
 const EVENTS: usize = 64;
 
@@ -37,8 +44,10 @@ struct Launcher {
     queue: Kqueue,
     /// By their names.
     islands: HashMap<String, Island>,
+    /// Islands whose first process has not changed its user yet.
+    settling: Settling<OpenJail>,
     /// Islands whose first process has ended and whose others are being killed.
-    ending: Vec<Ending>,
+    ending: Vec<EndingIsland>,
 }
 
 struct Island {
@@ -46,11 +55,19 @@ struct Island {
     jid: c_int,
     /// Bytes of memory beyond which the kernel kills.
     memory: u64,
-    /// We were asked to end it.
+    /// The server asked the launcher to end the island.
     killed: bool,
 }
 
-struct Ending {
+/// A jail that still has `allow.suser`.
+struct OpenJail {
+    /// The socket to the first process.
+    near: OwnedFd,
+    /// The parameters that take the permission away.
+    last: Vec<Param>,
+}
+
+struct EndingIsland {
     id: String,
     jid: c_int,
     exit: Exit,
@@ -58,19 +75,21 @@ struct Ending {
 }
 
 /// Runs a launcher until the server goes away. `server` is the socket that it shares with the server.
-pub(crate) fn run(server: OwnedFd) -> Result<(), String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
+fn run(server: OwnedFd) -> Result<(), LauncherError> {
+    let failed = |step: &'static str| move |cause| LauncherError::Step { step, cause };
+    let system = |step: &'static str| move |error: nix::Error| failed(step)(error.into());
     let mut incoming = Incoming::default();
-    // There is nothing to be told, but it says that the server is there.
+    // The message is empty, but it says that the server is there.
     incoming
         .next::<serde_json::Value>(server.as_raw_fd())
-        .map_err(|e| text(&e))?
-        .ok_or("the server went away")?;
-    process::ignore_stops().map_err(|e| text(&e))?;
-    let queue = Kqueue::new().map_err(|e| text(&e))?;
-    let mut launcher = Launcher { server, queue, islands: HashMap::new(), ending: Vec::new() };
-    let number = launcher.server.as_raw_fd() as usize;
-    launcher.watch(number, EventFilter::EVFILT_READ).map_err(|e| text(&e))?;
+        .map_err(failed("read the server's first message"))?
+        .ok_or(LauncherError::NoServer)?;
+    process::ignore_stops().map_err(system("ignore the signals that stop a service"))?;
+    let queue = Kqueue::new().map_err(system("open a kqueue(2)"))?;
+    let (islands, settling, ending) = (HashMap::new(), Settling::new(), Vec::new());
+    let mut launcher = Launcher { server, queue, islands, settling, ending };
+    let watched = launcher.watch(launcher.server_number(), EventFilter::EVFILT_READ);
+    watched.map_err(system("watch the server's socket"))?;
     launcher.send(&Event::Ready);
     launcher.serve(&mut incoming);
     launcher.end();
@@ -79,13 +98,14 @@ pub(crate) fn run(server: OwnedFd) -> Result<(), String> {
 
 impl Launcher {
     fn serve(&mut self, incoming: &mut Incoming) {
-        // Requests may have come in together with the orders.
+        // Requests may have come in together with the first message.
         let mut requested = true;
         loop {
             if requested && !self.take_requests(incoming) {
                 return;
             }
             self.report_ended();
+            self.end_late();
             requested = match self.wait() {
                 Ok(requested) => requested,
                 Err(_) => return,
@@ -93,14 +113,13 @@ impl Launcher {
         }
     }
 
-    /// Waits for something to happen, and reaps the processes that have ended. True when the server has said something.
+    /// Waits for something to happen, reaps the processes that have ended and closes the jails
+    /// whose processes have changed their user. True when the server has sent something.
     fn wait(&mut self) -> nix::Result<bool> {
         let empty =
             KEvent::new(0, EventFilter::EVFILT_READ, EvFlags::empty(), FilterFlag::empty(), 0, 0);
         let mut events = [empty; EVENTS];
-        let poll = libc::timespec { tv_sec: 0, tv_nsec: ENDING_POLL.as_nanos() as libc::c_long };
-        let timeout = (!self.ending.is_empty()).then_some(poll);
-        let count = match self.queue.kevent(&[], &mut events, timeout) {
+        let count = match self.queue.kevent(&[], &mut events, self.timeout()) {
             Ok(count) => count,
             Err(nix::Error::EINTR) => 0,
             Err(error) => return Err(error),
@@ -109,13 +128,24 @@ impl Launcher {
         for event in &events[..count] {
             match event.filter() {
                 Ok(EventFilter::EVFILT_PROC) => self.reap(event.ident() as libc::pid_t),
-                _ => requested = true,
+                _ if event.ident() == self.server_number() => requested = true,
+                _ => self.settle(event.ident()),
             }
         }
         Ok(requested)
     }
 
-    /// Handles what the server has said; false once it has gone away.
+    /// How long to wait for an event; none for as long as it takes.
+    fn timeout(&self) -> Option<libc::timespec> {
+        let wait = match self.ending.is_empty() {
+            true => self.settling.wait(Instant::now())?,
+            false => ENDING_POLL,
+        };
+        let tv_nsec = wait.subsec_nanos() as libc::c_long;
+        Some(libc::timespec { tv_sec: wait.as_secs() as libc::time_t, tv_nsec })
+    }
+
+    /// Handles what the server has sent; false once the server has gone away.
     fn take_requests(&mut self, incoming: &mut Incoming) -> bool {
         let server = self.server.as_raw_fd();
         incoming.take_requests(server, |request, fds| self.handle(request, fds))
@@ -126,7 +156,7 @@ impl Launcher {
             Request::Kill { id } => {
                 if let Some(island) = self.islands.get_mut(&id) {
                     island.killed = true;
-                    sys::remove_jail(island.jid);
+                    self.kill(&id);
                 }
             }
             Request::List => {
@@ -137,17 +167,17 @@ impl Launcher {
             Request::Prepare(prepare) => {
                 let result = match fds.into_iter().next() {
                     Some(control) => self.make(&prepare, control),
-                    None => Err("the request came without a control socket".into()),
+                    None => Err(MakeError::NoControl),
                 };
                 if let Err(error) = result {
-                    self.send(&Event::Failed { id: prepare.id, error });
+                    self.send(&Event::Failed { id: prepare.id, error: chain(&error) });
                 }
             }
         }
     }
 
-    fn make(&mut self, prepare: &JailRequest, control: OwnedFd) -> Result<(), String> {
-        let jid = sys::create_jail(&prepare.jail)?;
+    fn make(&mut self, prepare: &JailRequest, control: OwnedFd) -> Result<(), MakeError> {
+        let jid = sys::create_jail(&prepare.jail).map_err(MakeError::Jail)?;
         match self.start(prepare, jid, control) {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -157,13 +187,20 @@ impl Launcher {
         }
     }
 
-    fn start(&mut self, prepare: &JailRequest, jid: c_int, control: OwnedFd) -> Result<(), String> {
-        let (near, far) = wire::pair().map_err(|e| e.to_string())?;
+    fn start(
+        &mut self,
+        prepare: &JailRequest,
+        jid: c_int,
+        control: OwnedFd,
+    ) -> Result<(), MakeError> {
+        let (near, far) = wire::pair().map_err(MakeError::Socket)?;
         // SAFETY: this process has one thread, so the child is a whole copy of it.
-        let pid = match unsafe { fork() }.map_err(|e| format!("fork: {e}"))? {
+        let pid = match unsafe { fork() }.map_err(MakeError::Fork)? {
             ForkResult::Child => {
                 drop(near);
-                Child { prepare, jid, control, launcher: far }.run()
+                let child = Child { prepare, jid, control, launcher: far };
+                // SAFETY: this is the copy, and the launcher's code never runs in it again.
+                unsafe { child.run() }
             }
             ForkResult::Parent { child } => child.as_raw(),
         };
@@ -171,21 +208,25 @@ impl Launcher {
         let memory = prepare.memory;
         self.islands.insert(prepare.id.clone(), Island { pid, jid, memory, killed: false });
         if self.watch(pid as usize, EventFilter::EVFILT_PROC).is_err() {
-            // It has ended already.
+            // The process has ended already.
             self.reap(pid);
             return Ok(());
         }
-        if let Err(error) = close_jail(&near, prepare) {
-            // The process ends when its jail does, and is reported like any other; the reason is on its control socket
-            // only if it was its own, so this one is said here.
-            eprintln!("sky-island launcher: {}: {error}", prepare.id);
-            // It may not be in its jail yet. It is not waited for before this, so the number is still its own.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            sys::remove_jail(jid);
+        let socket = near.as_raw_fd() as usize;
+        let jail = OpenJail { near, last: prepare.last.clone() };
+        self.settling.enter(prepare.id.clone(), socket, jail, Instant::now());
+        if let Err(error) = self.watch(socket, EventFilter::EVFILT_READ) {
+            self.end_unsettled(&prepare.id, &CloseError::Hear(error));
         }
         Ok(())
     }
 
+    fn server_number(&self) -> usize {
+        self.server.as_raw_fd() as usize
+    }
+
+    /// Has the queue tell of an exit, or of a socket that can be read. A socket that is closed is
+    /// watched no more.
     fn watch(&self, number: usize, filter: EventFilter) -> nix::Result<()> {
         let (flags, what) = match filter {
             EventFilter::EVFILT_PROC => {
@@ -197,7 +238,51 @@ impl Launcher {
         self.queue.kevent(&[change], &mut [], None).map(|_| ())
     }
 
-    /// Takes note of the end of an island's first process, and ends all others.
+    /// Closes the jail of a process that has answered on this socket.
+    fn settle(&mut self, socket: usize) {
+        let Some((id, jail)) = self.settling.take(socket) else { return };
+        if let Err(error) = close_jail(&jail) {
+            self.end_unsettled(&id, &error);
+        }
+    }
+
+    /// Ends the islands whose first process did not change its user in time.
+    fn end_late(&mut self) {
+        while let Some(id) = self.settling.take_late(Instant::now()) {
+            self.end_unsettled(&id, &CloseError::Late);
+        }
+    }
+
+    /// Ends an island whose jail cannot be closed. Its exit is reported like any other; the control
+    /// socket has a reason only if the process failed by itself, so this reason goes to stderr.
+    fn end_unsettled(&mut self, id: &str, error: &CloseError) {
+        eprintln!("sky-island launcher: {id}: {}", chain(error));
+        self.kill_process(id);
+        self.settling.remove(id);
+        if let Some(island) = self.islands.get(id) {
+            sys::remove_jail(island.jid);
+        }
+    }
+
+    /// Ends everything that runs on an island.
+    fn kill(&mut self, id: &str) {
+        if self.settling.contains(id) {
+            self.kill_process(id);
+        }
+        if let Some(island) = self.islands.get(id) {
+            sys::remove_jail(island.jid);
+        }
+    }
+
+    /// Kills a first process that may not be in its jail yet. The process is not reaped before its
+    /// island is forgotten, so the number is still its own.
+    fn kill_process(&self, id: &str) {
+        if let Some(island) = self.islands.get(id) {
+            let _ = kill(Pid::from_raw(island.pid), Signal::SIGKILL);
+        }
+    }
+
+    /// Takes note of the exit of an island's first process, and ends all others.
     fn reap(&mut self, pid: libc::pid_t) {
         let found = self.islands.iter().find(|(_, island)| island.pid == pid);
         let Some(id) = found.map(|(id, _)| id.clone()) else { return };
@@ -207,28 +292,28 @@ impl Launcher {
                 exit(status, !island.killed && peak >= island.memory / 2)
             }
             Ok(None) => {
-                // The kernel tells of a process that is on its way out while it is watched at once, before it can be
-                // waited for, and tells no second time: watch it again.
+                // The kernel tells at once of a watched process that is about to exit, before the
+                // process can be waited for, and does not tell again: watch the process again.
                 let _ = self.watch(pid as usize, EventFilter::EVFILT_PROC);
                 return;
             }
             Err(_) => Exit { code: None, signal: None, oom: false },
         };
         let Some(island) = self.islands.remove(&id) else { return };
+        self.settling.remove(&id);
         sys::remove_jail(island.jid);
-        self.ending.push(Ending { id, jid: island.jid, exit, since: Instant::now() });
+        self.ending.push(EndingIsland { id, jid: island.jid, exit, since: Instant::now() });
     }
 
     fn report_ended(&mut self) {
-        let (done, left) =
-            std::mem::take(&mut self.ending).into_iter().partition(|ending: &Ending| {
+        let (done, left): (Vec<EndingIsland>, _) =
+            std::mem::take(&mut self.ending).into_iter().partition(|ending| {
                 sys::is_gone(ending.jid)
                     || sys::has_processes(ending.jid).is_ok_and(|some| !some)
                     || ending.since.elapsed() > ENDING_WAIT
             });
         self.ending = left;
-        let done: Vec<Ending> = done;
-        for Ending { id, exit, .. } in done {
+        for EndingIsland { id, exit, .. } in done {
             self.send(&Event::Exited { id, exit });
         }
     }
@@ -238,14 +323,12 @@ impl Launcher {
         let _ = wire::send(self.server.as_raw_fd(), event, &[]);
     }
 
-    /// Leaves nothing behind.
+    /// Ends all islands.
     fn end(&mut self) {
-        for island in self.islands.values() {
-            sys::remove_jail(island.jid);
-        }
+        let ids: Vec<String> = self.islands.keys().cloned().collect();
+        ids.iter().for_each(|id| self.kill(id));
         let until = Instant::now() + ENDING_WAIT;
         while !self.islands.is_empty() && Instant::now() < until {
-            let _ = self.wait();
             let pids: Vec<_> = self.islands.values().map(|island| island.pid).collect();
             pids.into_iter().for_each(|pid| self.reap(pid));
             std::thread::sleep(ENDING_POLL);
@@ -253,29 +336,21 @@ impl Launcher {
     }
 }
 
-/// Waits until a new process has changed its user, and takes from its jail what it needed for that.
-fn close_jail(near: &OwnedFd, prepare: &JailRequest) -> Result<(), String> {
-    let mut fds = [PollFd::new(near.as_fd(), PollFlags::POLLIN)];
-    match poll(&mut fds, PollTimeout::from(SETTLE_WAIT)) {
-        Ok(0) => return Err("it did not settle in time".into()),
-        Ok(_) => {}
-        Err(error) => return Err(format!("poll: {error}")),
-    }
+/// Takes from a jail what its first process needed to change its user, and has the process go on.
+fn close_jail(jail: &OpenJail) -> Result<(), CloseError> {
     let mut byte = [0];
-    match nix::unistd::read(near, &mut byte) {
-        // It has failed, says so to the server, and ends.
-        Ok(0) => return Ok(()),
-        Ok(_) => {}
-        Err(error) => return Err(format!("read: {error}")),
+    // The process has failed, tells the server so, and ends.
+    if nix::unistd::read(&jail.near, &mut byte).map_err(CloseError::Hear)? == 0 {
+        return Ok(());
     }
-    if !prepare.last.is_empty() {
-        sys::update_jail(&prepare.last)?;
+    if !jail.last.is_empty() {
+        sys::update_jail(&jail.last).map_err(CloseError::Jail)?;
     }
-    nix::unistd::write(near, b"!").map(|_| ()).map_err(|error| format!("write: {error}"))
+    nix::unistd::write(&jail.near, b"!").map(|_| ()).map_err(CloseError::Answer)
 }
 
-/// How a process ended. One that was killed by nobody that we know of, while its island used much memory, met the limit
-/// that the kernel keeps.
+/// How a process ended. A process that nothing known killed, while its island used much memory, met
+/// the limit that the kernel keeps.
 fn exit(status: c_int, heavy: bool) -> Exit {
     if libc::WIFSIGNALED(status) {
         let signal = libc::WTERMSIG(status);
@@ -285,7 +360,8 @@ fn exit(status: c_int, heavy: bool) -> Exit {
     Exit { code: Some(libc::WEXITSTATUS(status)), signal: None, oom: false }
 }
 
-/// [`run`] on the socket that is this process's stdin, which then reads as empty.
-pub(crate) fn run_on_stdin() -> Result<(), String> {
-    run(process::socket_on_stdin().map_err(|error| error.to_string())?)
+/// Runs a launcher on the socket that is this process's stdin, which then reads as empty.
+pub(crate) fn run_on_stdin() -> Result<(), LauncherError> {
+    let step = "take its socket from stdin";
+    run(process::socket_on_stdin().map_err(|cause| LauncherError::Step { step, cause })?)
 }

@@ -7,13 +7,12 @@
 //! What must always hold: the answer is kept as a property of the build jail, whose toolchain it belongs to, and goes
 //! with it; without one, islands have what Go 1.26 was seen to take.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::causes::chain;
-use host::exec::{Command, Executor};
+use host::exec::{Command, ExecError, Executor};
 use host::layout::Layout;
-use host::zfs::Zfs;
+use host::zfs::{Zfs, ZfsError};
 
 /// What Go 1.26 was seen to take on FreeBSD 15, in bytes.
 pub(super) const UNMEASURED: u64 = 1170 << 20;
@@ -28,6 +27,31 @@ const COMPILE: Duration = Duration::from_secs(900);
 const START: Duration = Duration::from_secs(20);
 const SOURCE: &str = "package main\n\nfunc main() {}\n";
 
+/// Why the address space of an empty program was not measured.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MeasureError {
+    /// The source of the program cannot be written.
+    #[error("the empty program cannot be written to {}", folder.display())]
+    Write {
+        /// The folder for it.
+        folder: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The compiler failed.
+    #[error("the empty program cannot be compiled")]
+    Compile(#[source] ExecError),
+    /// limits(1) failed.
+    #[error("the empty program cannot be started")]
+    Start(#[source] ExecError),
+    /// The program starts in no address space that is tried.
+    #[error("the empty program does not start in {MOST} MiB of address space")]
+    NeverStarts,
+    /// The result cannot be kept.
+    #[error("the property {PROPERTY} of the build jail cannot be set")]
+    Keep(#[source] ZfsError),
+}
+
 /// What was found out earlier, in bytes.
 pub(super) async fn known(zfs: &Zfs, layout: &Layout) -> Option<u64> {
     let text = zfs.get(&layout.build(), PROPERTY).await.ok()??;
@@ -41,13 +65,13 @@ pub(super) async fn measure(
     zfs: &Zfs,
     layout: &Layout,
     folder: &Path,
-) -> Result<u64, String> {
+) -> Result<u64, MeasureError> {
     let found = compile_and_start(exec, layout, folder).await;
     // What cannot be removed is overwritten the next time.
     let _ = std::fs::remove_dir_all(folder);
     let mib = found?;
     let kept = zfs.set(&layout.build(), &[(PROPERTY, mib.to_string().as_str())]).await;
-    kept.map_err(|error| chain(&error))?;
+    kept.map_err(MeasureError::Keep)?;
     Ok(mib << 20)
 }
 
@@ -55,11 +79,11 @@ async fn compile_and_start(
     exec: &dyn Executor,
     layout: &Layout,
     folder: &Path,
-) -> Result<u64, String> {
+) -> Result<u64, MeasureError> {
     let (source, program) = (folder.join("empty.go"), folder.join("empty"));
     std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(&source, SOURCE))
-        .map_err(|error| format!("{}: {error}", folder.display()))?;
+        .map_err(|cause| MeasureError::Write { folder: folder.to_owned(), cause })?;
     let goroot = layout.goroot();
     let compile = Command::program(goroot.join("bin/go"))
         .args(["build", "-trimpath", "-ldflags=-s -w", "-o"])
@@ -73,15 +97,15 @@ async fn compile_and_start(
         .env("GO111MODULE", "off")
         .deadline(COMPILE);
     let compiled = exec.run(&compile).await.and_then(|output| output.success(&compile));
-    compiled.map_err(|error| chain(&error))?;
+    compiled.map_err(MeasureError::Compile)?;
     least(exec, &program).await
 }
 
 /// The least address space that a program starts in, in MiB.
-async fn least(exec: &dyn Executor, program: &Path) -> Result<u64, String> {
+async fn least(exec: &dyn Executor, program: &Path) -> Result<u64, MeasureError> {
     let (mut fails, mut starts) = (0, MOST);
     if !starts_in(exec, program, starts).await? {
-        return Err(format!("an empty program does not start in {MOST} MiB"));
+        return Err(MeasureError::NeverStarts);
     }
     while starts - fails > EXACT {
         let middle = (fails + starts) / 2;
@@ -94,10 +118,10 @@ async fn least(exec: &dyn Executor, program: &Path) -> Result<u64, String> {
     Ok(starts)
 }
 
-async fn starts_in(exec: &dyn Executor, program: &Path, mib: u64) -> Result<bool, String> {
+async fn starts_in(exec: &dyn Executor, program: &Path, mib: u64) -> Result<bool, MeasureError> {
     let command =
         Command::program("limits").args(["-v", &format!("{mib}m")]).arg(program).deadline(START);
-    let output = exec.run(&command).await.map_err(|error| chain(&error))?;
+    let output = exec.run(&command).await.map_err(MeasureError::Start)?;
     Ok(output.code == Some(0))
 }
 
@@ -159,6 +183,7 @@ mod tests {
         );
         let zfs = Zfs::new(script.shared());
         let error = measure(&script, &zfs, &layout, &folder).await.unwrap_err();
+        let error = common::causes::chain(&error);
         assert!(error.contains("GOROOT") && !folder.exists(), "{error}");
     }
 }

@@ -19,7 +19,10 @@ mod host;
 pub mod jails;
 pub mod janitor;
 #[cfg(target_os = "freebsd")]
+mod launch_error;
+#[cfg(target_os = "freebsd")]
 pub(crate) mod launcher;
+mod making;
 mod measure;
 pub mod mounts;
 mod owned;
@@ -27,8 +30,11 @@ pub mod params;
 pub mod plan;
 mod probe;
 pub mod protocol;
+mod reason;
 mod resources;
 pub mod rules;
+#[cfg(any(target_os = "freebsd", test))]
+mod settling;
 pub mod storage;
 mod sweep;
 #[cfg(target_os = "freebsd")]
@@ -42,6 +48,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ::host::net::alias::AliasError;
+use common::causes::chain;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -49,8 +57,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use self::host::Host;
 use self::janitor::Janitor;
 use self::owned::{OwnedResources, ResourceOwners};
+use self::reason::refused;
 use self::resources::JailResources;
-use self::storage::FUNCTION_PROGRAM;
+use self::storage::PROGRAM_PATH;
 use crate::backend::{
     Backend, BoxFuture, Capabilities, Exit, Finding, FolderOwner, Jails, LiveIsland, Options,
     StartError, Started, Stdio, Usage,
@@ -72,8 +81,17 @@ pub struct FreeBsd {
     host: Arc<Host>,
     janitor: Arc<Janitor<IslandId>>,
     findings: Vec<Finding>,
-    network: Result<(), String>,
+    network: Result<(), NoAddresses>,
     owners: Arc<ResourceOwners>,
+}
+
+/// Why islands have no addresses.
+#[derive(Debug, thiserror::Error)]
+enum NoAddresses {
+    #[error("no address pool is configured; set network.ip4, network.ip6 or network.pools")]
+    NoPool,
+    #[error("the interfaces of the address pools cannot be prepared")]
+    Interfaces(#[source] AliasError),
 }
 
 impl FreeBsd {
@@ -92,10 +110,11 @@ impl FreeBsd {
         let host = Arc::new(host);
         let mut network = Ok(());
         if options.jails.as_ref().is_some_and(|jails| jails.sweep) {
-            network = sweep::reconcile(&host, &janitor).await?.network;
+            let left = sweep::reconcile(&host, &janitor).await?;
+            network = left.network.map_err(NoAddresses::Interfaces);
         }
         if options.pools.pools().is_empty() {
-            network = Err("no pool of addresses is configured".to_owned());
+            network = Err(NoAddresses::NoPool);
         }
         if let Some(jails @ Jails { address_space: None, sweep: true, .. }) = options.jails {
             let host = host.clone();
@@ -115,7 +134,7 @@ impl FreeBsd {
         let owned = self.owners.hold(resources)?;
         // In a task of its own, for a command that is cut off may do its work after that was undone.
         let making = tokio::spawn(owned.make(plan, spec.setup.resources.clone(), user, lease));
-        let (owned, made) = making.await.map_err(host::refused)??;
+        let (owned, made) = making.await.map_err(refused)??;
         // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
         let control = unsafe { AsyncFd::register(made) }
             .map_err(|error| StartError::Descriptors(error.into()))?;
@@ -143,7 +162,7 @@ async fn send(control: &AsyncFd<OwnedFd>, spec: &Spec, stdio: &Stdio) -> std::io
     let function = matches!(spec.setup.rights, Rights::Function);
     let (program, file) = match &spec.program {
         // Its root is made with it.
-        Program::File(_) if function => (Some(FUNCTION_PROGRAM.to_owned()), None),
+        Program::File(_) if function => (Some(PROGRAM_PATH.to_owned()), None),
         Program::File(file) => (None, Some(file.as_raw_fd())),
         Program::Path(path) => (Some(path.clone()), None),
     };
@@ -218,7 +237,8 @@ impl Backend for FreeBsd {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { overlays: false, addresses: self.network.clone(), usage: self.host.counts }
+        let addresses = self.network.as_ref().map(|_| ()).map_err(|error| chain(error));
+        Capabilities { overlays: false, addresses, usage: self.host.counts }
     }
 
     fn owner(&self, purpose: Purpose) -> Option<FolderOwner> {

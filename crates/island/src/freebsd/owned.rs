@@ -11,9 +11,10 @@ use host::net::Lease;
 use tokio::sync::watch;
 
 use crate::backend::{Exit, StartError};
-use crate::freebsd::host::{Host, refused};
+use crate::freebsd::host::Host;
 use crate::freebsd::janitor::Janitor;
 use crate::freebsd::plan::IslandPlan;
+use crate::freebsd::reason::refused;
 use crate::freebsd::resources::JailResources;
 use crate::id::IslandId;
 use crate::spec::Resources;

@@ -5,10 +5,9 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use host::exec::{Command, Executor};
+use host::exec::{Command, ExecError, Executor};
 use serde::{Deserialize, Serialize};
 
-use crate::backend::StartError;
 use crate::id::IslandId;
 
 /// Where sysctl(8) lists what a jail can be allowed.
@@ -122,14 +121,24 @@ fn denial(permission: &str) -> String {
     }
 }
 
+/// Why the permissions of jails are not known.
+#[derive(Debug, thiserror::Error)]
+pub enum PermissionsError {
+    /// sysctl(8) failed.
+    #[error("the permissions of jails cannot be listed")]
+    Command(#[from] ExecError),
+    /// The list is empty.
+    #[error("the kernel lists nothing below {ALLOW}, so it has no jails")]
+    NoJails,
+}
+
 /// All permissions that this kernel knows, by their names as parameters.
-pub async fn permissions(exec: &dyn Executor) -> Result<Vec<String>, StartError> {
+pub async fn permissions(exec: &dyn Executor) -> Result<Vec<String>, PermissionsError> {
     let command = Command::program("sysctl").args(["-N", ALLOW]);
-    let refused = |error: host::exec::ExecError| StartError::Refused(error.to_string());
-    let text = exec.run(&command).await.and_then(|out| out.success(&command)).map_err(refused)?;
+    let text = exec.run(&command).await?.success(&command)?;
     let found = parse_permissions(&text);
     if found.is_empty() {
-        return Err(StartError::Unsupported("this kernel has no jails".into()));
+        return Err(PermissionsError::NoJails);
     }
     Ok(found)
 }
@@ -204,6 +213,6 @@ mod tests {
     #[tokio::test]
     async fn a_kernel_without_jails_is_said_to_be_one() {
         let script = Script::new().expect("sysctl -N security.jail.param.allow", 0, "", "");
-        assert!(matches!(permissions(&script).await, Err(StartError::Unsupported(_))));
+        assert!(matches!(permissions(&script).await, Err(PermissionsError::NoJails)));
     }
 }

@@ -7,6 +7,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use common::causes::chain;
+
 use crate::backend::StartError;
 use crate::freebsd::mounts::Mount;
 use crate::freebsd::params::Reach;
@@ -70,18 +72,53 @@ pub enum Piece {
     },
 }
 
-/// The plan of an island. `base` is the address space, in bytes, of a Go program that does nothing.
+/// Why there is no plan for an island.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A function's program is a path.
+    #[error("a function's program must be an open file, and is a path")]
+    ProgramPath,
+    /// A tool has an overlay, which Linux alone has.
+    #[error("jails have no overlay folders")]
+    Overlay,
+    /// A bind's source cannot be looked at.
+    #[error("{} cannot be shown to the island", source_path.display())]
+    Missing {
+        /// The path on the host.
+        source_path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A bind makes a file writable.
+    #[error("{} cannot be writable in the island: only a folder can", source_path.display())]
+    WritableFile {
+        /// The path on the host.
+        source_path: PathBuf,
+    },
+}
+
+impl From<PlanError> for StartError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Overlay => Self::Unsupported(chain(&error)),
+            error => Self::Refused(chain(&error)),
+        }
+    }
+}
+
+/// Plans an island. `base` is the address space, in bytes, of a Go program that does nothing.
 pub fn plan(
     spec: &Spec,
     base: u64,
     address: Option<std::net::IpAddr>,
-) -> Result<IslandPlan, StartError> {
+) -> Result<IslandPlan, PlanError> {
     let devices = (PathBuf::from("/dev"), Mount::Devices);
     let limits = &spec.setup.resources;
     match &spec.setup.rights {
         Rights::Function => {
             let Program::File(program) = &spec.program else {
-                return Err(StartError::Refused("a function is an open file".into()));
+                return Err(PlanError::ProgramPath);
             };
             Ok(IslandPlan {
                 root: Root::Function(program.clone()),
@@ -95,9 +132,7 @@ pub fn plan(
         }
         Rights::Tool(tool) => {
             if tool.overlay.is_some() {
-                return Err(StartError::Unsupported(
-                    "folders cannot be laid over each other".into(),
-                ));
+                return Err(PlanError::Overlay);
             }
             let mut mounts = vec![devices];
             let pieces = pieces(tool, &mut mounts)?;
@@ -131,7 +166,7 @@ impl IslandPlan {
 
 /// What is added to the build jail for a tool, and what is mounted on it. A folder is mounted, a file is copied: a
 /// mount of a single file is not to be had on every FreeBSD.
-fn pieces(tool: &ToolRights, mounts: &mut Vec<(PathBuf, Mount)>) -> Result<Vec<Piece>, StartError> {
+fn pieces(tool: &ToolRights, mounts: &mut Vec<(PathBuf, Mount)>) -> Result<Vec<Piece>, PlanError> {
     let mut pieces: Vec<_> =
         FILES.iter().map(|(target, text)| Piece::Text { target: target.into(), text }).collect();
     if tool.purpose == Purpose::Fetch {
@@ -139,16 +174,17 @@ fn pieces(tool: &ToolRights, mounts: &mut Vec<(PathBuf, Mount)>) -> Result<Vec<P
         pieces.extend(there.map(|file| Piece::Copy { source: file.clone(), target: file }));
     }
     for Bind { source, target, writable } in &tool.binds {
-        let refused = |why: String| {
-            StartError::Refused(format!("{} cannot be shown: {why}", source.display()))
+        let source_path = source.clone();
+        let metadata = match source.metadata() {
+            Ok(metadata) => metadata,
+            Err(cause) => return Err(PlanError::Missing { source_path, cause }),
         };
-        let metadata = source.metadata().map_err(|error| refused(error.to_string()))?;
         if metadata.is_dir() {
             pieces.push(Piece::Folder(target.clone()));
             let mount = Mount::Folder { source: source.clone(), writable: *writable };
             mounts.push((target.clone(), mount));
         } else if *writable {
-            return Err(refused("only a folder can be written".into()));
+            return Err(PlanError::WritableFile { source_path });
         } else {
             pieces.push(Piece::Copy { source: source.clone(), target: target.clone() });
         }

@@ -1,33 +1,66 @@
-//! What one island has in the system, from the first step of its making to the last of its end.
+//! What one island has in the system, from the first step of its making to the last of its teardown.
 //!
-//! What must always hold: a step is written down before it is taken, so that what a dropped wait or a failure left is
-//! known; it is struck out only when the system says that it is undone. An address goes back to its pool last of all,
-//! when not even a dying jail holds it.
+//! Invariants: a step is noted before it is taken, so that the teardown knows what a failure or a
+//! dropped future left; a note is deleted only when the system confirms that the step is undone. An
+//! address returns to its pool last of all, when not even a dying jail has it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::causes::chain;
+use host::exec::ExecError;
+use host::net::alias::AliasError;
 use host::net::{Alias, Lease, alias};
+use host::zfs::ZfsError;
 use tokio::sync::oneshot;
 
-use crate::backend::BoxFuture;
-use crate::backend::Exit;
+use crate::backend::{BoxFuture, Exit, StartError};
 use crate::freebsd::host::Host;
 use crate::freebsd::mounts::Writing;
+use crate::freebsd::reason::refused;
 use crate::freebsd::teardown::{StepFailed, TeardownStep};
 use crate::freebsd::{jails, mounts, rules};
 use crate::id::IslandId;
 use crate::launcher::uids::Uid;
 
-/// How long the launcher may take to confirm an island's end before the jail is removed by command.
+/// How long the launcher may take to report an exit before jail(8) removes the jail.
 const LAUNCHER_WAIT: Duration = Duration::from_secs(5);
 
-/// What one island has.
+/// Why a part of an island is still there.
+#[derive(Debug, thiserror::Error)]
+pub enum TeardownError {
+    /// jail(8) failed.
+    #[error("the jail cannot be removed")]
+    Jail(#[source] ExecError),
+    /// umount(8) failed.
+    #[error("{} cannot be unmounted", at.display())]
+    Mount {
+        /// Where something is mounted.
+        at: PathBuf,
+        #[source]
+        cause: ExecError,
+    },
+    /// rctl(8) failed.
+    #[error("the limits of the jail cannot be removed")]
+    Rules(#[source] ExecError),
+    /// The root's dataset is busy, or ZFS failed.
+    #[error("the root cannot be destroyed")]
+    Root(#[source] ZfsError),
+    /// The alias of the address is still on its interface.
+    #[error("the address cannot be removed from its interface")]
+    Address(#[source] AliasError),
+    /// jls(8) or mount(8) failed.
+    #[error("the host does not say what is left")]
+    Look(#[source] ExecError),
+    /// The kernel keeps the jail for a connection that is not closed yet.
+    #[error("the jail {0} is still dying; its connections keep its address")]
+    Dying(IslandId),
+}
+
+/// What one island has in the system.
 pub struct JailResources {
     pub(super) id: IslandId,
-    /// The launcher's word on the island's end, while it is still to come.
+    /// The exit that the launcher will report.
     pub(super) exit: Option<oneshot::Receiver<Result<Exit, String>>>,
     /// There may be a jail.
     pub(super) jail: bool,
@@ -39,9 +72,9 @@ pub struct JailResources {
     pub(super) root: bool,
     /// The address; its alias may be on the interface.
     pub(super) lease: Option<Arc<Lease>>,
-    /// Given up with all the rest.
+    /// The user, free for another island when this value is dropped.
     pub(super) _user: Option<Uid>,
-    /// The folders that it may write; others may as soon as nothing of it runs any more.
+    /// The folders that the island may write; other islands may when nothing of it runs any more.
     pub(super) writing: Option<Writing>,
 }
 
@@ -67,50 +100,69 @@ impl JailResources {
         Self { jail: true, rules: true, root: true, mounts, lease, ..Self::new(id) }
     }
 
-    /// Undoes what is left to undo, the last made first. To be called again after a failure, which says what was busy.
-    pub(super) async fn give_back(&mut self, host: &Host) -> Result<(), String> {
+    /// Undoes the steps, the last one first. After a failure the caller tries again.
+    async fn tear_down(&mut self, host: &Host) -> Result<(), TeardownError> {
         if self.exit.is_some() {
             self.end_by_launcher(host).await;
         }
         let exec = &*host.exec;
-        let text = |error: host::exec::ExecError| chain(&error);
         if self.jail {
-            jails::remove(exec, &self.id).await.map_err(text)?;
+            jails::remove(exec, &self.id).await.map_err(TeardownError::Jail)?;
             self.jail = false;
         }
         self.writing = None;
         while let Some(at) = self.mounts.last() {
-            mounts::unmount(exec, at).await.map_err(text)?;
+            let failed = |cause| TeardownError::Mount { at: at.clone(), cause };
+            mounts::unmount(exec, at).await.map_err(failed)?;
             self.mounts.pop();
         }
         if self.rules {
-            rules::remove(exec, &self.id).await.map_err(text)?;
+            rules::remove(exec, &self.id).await.map_err(TeardownError::Rules)?;
             self.rules = false;
         }
         if self.root {
             if let Err(error) = host.storage.destroy(&self.id).await {
-                // A mount(8) that was killed may have mounted after it was looked for.
+                // A mount(8) that was killed may have mounted something after the look at its mounts.
                 let root = host.storage.root_of(&self.id).folder;
-                let mut found = mounts::below(exec, &root).await.map_err(text)?;
+                let mut found = mounts::below(exec, &root).await.map_err(TeardownError::Look)?;
                 found.reverse();
                 self.mounts = found;
-                return Err(chain(&error));
+                return Err(TeardownError::Root(error));
             }
             self.root = false;
         }
         if let Some(lease) = &self.lease {
             let removed = alias::take(exec, &host.ledger, &Alias::of(lease)).await;
-            removed.map_err(|error| chain(&error))?;
-            let jails = jails::list(exec, &host.run).await.map_err(text)?;
+            removed.map_err(TeardownError::Address)?;
+            let jails = jails::list(exec, &host.run).await.map_err(TeardownError::Look)?;
             if jails.iter().any(|jail| jail.id == self.id) {
-                return Err(format!("the jail {} is still dying", self.id));
+                return Err(TeardownError::Dying(self.id.clone()));
             }
             self.lease = None;
         }
         Ok(())
     }
 
-    /// Has the launcher end the island. What it does not confirm, because it is gone or slow, is done by command.
+    /// Waits for the exit of the island.
+    pub(super) async fn end(&mut self) -> Result<Exit, StartError> {
+        let Some(exit) = &mut self.exit else {
+            return Err(refused("the exit of the island was awaited twice"));
+        };
+        let ended = exit.await;
+        self.exit = None;
+        match ended {
+            Ok(Ok(exit)) => {
+                self.jail = false;
+                // Before the caller learns of the exit: its next island may write the same folder.
+                self.writing = None;
+                Ok(exit)
+            }
+            Ok(Err(error)) => Err(StartError::Refused(error)),
+            Err(_) => Err(StartError::Launcher("the launcher forgot an island".into())),
+        }
+    }
+
+    /// Has the launcher end the island. If the launcher is gone or slow, jail(8) does it.
     async fn end_by_launcher(&mut self, host: &Host) {
         let Some(exit) = &mut self.exit else { return };
         host.link.kill(&self.id);
@@ -121,14 +173,14 @@ impl JailResources {
     }
 }
 
-/// An estate that is to be given back.
+/// The teardown of an island.
 struct TeardownJob {
     resources: JailResources,
     host: Arc<Host>,
 }
 
 impl JailResources {
-    /// The giving back, for the janitor.
+    /// The teardown, for the janitor.
     pub(super) fn step(self, host: Arc<Host>) -> impl TeardownStep {
         TeardownJob { resources: self, host }
     }
@@ -136,6 +188,6 @@ impl JailResources {
 
 impl TeardownStep for TeardownJob {
     fn attempt(&mut self) -> BoxFuture<'_, Result<(), StepFailed>> {
-        Box::pin(async move { self.resources.give_back(&self.host).await.map_err(StepFailed::new) })
+        Box::pin(async move { self.resources.tear_down(&self.host).await.map_err(StepFailed::new) })
     }
 }

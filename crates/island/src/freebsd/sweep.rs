@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::exec::Executor;
+use host::net::alias::AliasError;
 
 use crate::backend::Options;
 use crate::backend::StartError;
 use crate::freebsd::environment::HostEnvironment;
-use crate::freebsd::host::{Host, refused};
+use crate::freebsd::host::Host;
 use crate::freebsd::janitor::Janitor;
+use crate::freebsd::reason::refused;
 use crate::freebsd::resources::JailResources;
 use crate::freebsd::{jails, mounts};
 use crate::id::IslandId;
@@ -48,7 +50,7 @@ pub async fn sweep_on(
     let Leftovers { islands, foreign, network } = reconcile(&host, &janitor).await?;
     let busy = janitor.drain(WAIT).await;
     host.link.close().await;
-    network.map_err(StartError::Refused)?;
+    network.map_err(refused)?;
     let gone = islands.iter().filter(|id| !busy.contains(id)).map(IslandId::to_string).collect();
     let busy = busy.iter().map(IslandId::to_string).collect();
     Ok(Swept { gone, busy, foreign })
@@ -59,7 +61,7 @@ pub(super) struct Leftovers {
     islands: Vec<IslandId>,
     foreign: Vec<String>,
     /// Whether islands can have addresses now, or why not.
-    pub(super) network: Result<(), String>,
+    pub(super) network: Result<(), AliasError>,
 }
 
 /// Hands everything that an earlier start left to the janitor, and says what that is, and what is none of ours.

@@ -1,4 +1,4 @@
-//! FreeBSD's own system calls, each in a safe wrapper.
+//! FreeBSD's own system calls, each in a small wrapper.
 
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::io;
@@ -9,28 +9,39 @@ use crate::freebsd::params::{Param, Value};
 use crate::freebsd::protocol::ProcessBounds;
 use crate::launcher::process::LINE;
 
-/// KINFO_PROC_SIZE of user.h: the kernel's entries and ours are of one size.
+/// KINFO_PROC_SIZE of sys/user.h: the kernel's entries and those of the libc crate have one size.
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<libc::kinfo_proc>() == 1088);
 
-/// Room for what the kernel has to say about a parameter.
-const COMPLAINT: usize = 256;
+/// Room for the kernel's message about a parameter.
+const MESSAGE: usize = 256;
 
 /// Room for the counters of a subject: 25 lines of at most 40 bytes on FreeBSD 15.
 const COUNTERS: usize = 8192;
 
+/// Why jail_set(2) did not make or change a jail.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum JailSetError {
+    /// The kernel names the parameter that it refuses.
+    #[error("jail_set(2) refused a parameter: {0}")]
+    Parameter(String),
+    /// The kernel gives an error number alone.
+    #[error("jail_set(2) failed")]
+    System(#[source] io::Error),
+}
+
 /// Makes a jail and returns its number.
-pub(super) fn create_jail(params: &[Param]) -> Result<c_int, String> {
+pub(super) fn create_jail(params: &[Param]) -> Result<c_int, JailSetError> {
     jail_set(params, libc::JAIL_CREATE)
 }
 
 /// Changes a jail, which the parameters name.
-pub(super) fn update_jail(params: &[Param]) -> Result<(), String> {
+pub(super) fn update_jail(params: &[Param]) -> Result<(), JailSetError> {
     jail_set(params, libc::JAIL_UPDATE).map(|_| ())
 }
 
-fn jail_set(params: &[Param], flags: c_int) -> Result<c_int, String> {
-    let mut complaint = vec![0u8; COMPLAINT];
+fn jail_set(params: &[Param], flags: c_int) -> Result<c_int, JailSetError> {
+    let mut message = vec![0u8; MESSAGE];
     let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = params.iter().map(encode).collect();
     let mut iov = Vec::with_capacity(2 * pairs.len() + 2);
     for (name, value) in &mut pairs {
@@ -39,17 +50,19 @@ fn jail_set(params: &[Param], flags: c_int) -> Result<c_int, String> {
     }
     let mut name = b"errmsg\0".to_vec();
     iov.push(slice(&mut name));
-    iov.push(slice(&mut complaint));
-    // SAFETY: each iovec points at a vector that lives until the call returns, with that vector's length; an empty value
-    // is a null pointer of length 0, as a parameter without a value is written.
+    iov.push(slice(&mut message));
+    // SAFETY: each iovec points at a vector that lives until the call returns, and has its length;
+    // an empty value is a null pointer of length 0, which is how jail_set(2) takes a flag.
     let jid = unsafe { libc::jail_set(iov.as_mut_ptr(), iov.len() as _, flags) };
     if jid >= 0 {
         return Ok(jid);
     }
     let error = io::Error::last_os_error();
-    let end = complaint.iter().position(|byte| *byte == 0).unwrap_or(0);
-    let said = String::from_utf8_lossy(&complaint[..end]);
-    Err(if said.is_empty() { format!("jail_set: {error}") } else { format!("jail_set: {said}") })
+    let end = message.iter().position(|byte| *byte == 0).unwrap_or(0);
+    match String::from_utf8_lossy(&message[..end]) {
+        text if text.is_empty() => Err(JailSetError::System(error)),
+        text => Err(JailSetError::Parameter(text.into_owned())),
+    }
 }
 
 fn slice(bytes: &mut Vec<u8>) -> libc::iovec {
@@ -73,19 +86,19 @@ fn encode(param: &Param) -> (Vec<u8>, Vec<u8>) {
     (text(&param.name), value)
 }
 
-/// Removes a jail, and kills what runs in it. One that is gone is no error.
+/// Removes a jail, and kills the processes in it. A jail that is gone is no error.
 pub(super) fn remove_jail(jid: c_int) {
     // SAFETY: takes a number alone.
     unsafe { libc::jail_remove(jid) };
 }
 
-/// Moves this process into a jail. No folder may be open.
+/// Moves this process into a jail. jail_attach(2) refuses a process that has a folder open.
 pub(super) fn attach(jid: c_int) -> io::Result<()> {
     // SAFETY: takes a number alone.
     check(unsafe { libc::jail_attach(jid) })
 }
 
-/// Whether nothing is left of a jail, not even a dying one.
+/// Whether a jail is gone. A dying jail is not gone.
 pub(super) fn is_gone(jid: c_int) -> bool {
     let (mut name, mut value) = (b"jid\0".to_vec(), jid.to_ne_bytes().to_vec());
     let mut iov = [slice(&mut name), slice(&mut value)];
@@ -139,13 +152,17 @@ pub(super) fn reap(pid: libc::pid_t) -> io::Result<Option<(c_int, u64)>> {
     Ok((found == pid).then_some((status, usage.ru_maxrss as u64 * 1024)))
 }
 
-/// Closes all descriptors above the line's but these.
-pub(super) fn close_all_but(keep: &mut [RawFd]) {
+/// Closes all descriptors above [`LINE`] but these.
+///
+/// # Safety
+///
+/// No value that owns another descriptor above [`LINE`] is used or dropped in this process any more.
+pub(super) unsafe fn close_all_but(keep: &mut [RawFd]) {
     keep.sort_unstable();
     let mut from = LINE + 1;
     for fd in keep.iter().copied().filter(|fd| *fd > LINE) {
         if from < fd {
-            // SAFETY: the caller never returns to code that owns these descriptors.
+            // SAFETY: the caller promises that nothing uses these descriptors.
             unsafe { libc::close_range(from as _, (fd - 1) as _, 0) };
         }
         from = fd + 1;
@@ -154,7 +171,7 @@ pub(super) fn close_all_but(keep: &mut [RawFd]) {
     unsafe { libc::closefrom(from) };
 }
 
-/// Has this process killed when its parent ends.
+/// Asks the kernel to kill this process when its parent ends.
 pub(super) fn die_with_parent() -> io::Result<()> {
     let mut signal: c_int = libc::SIGKILL;
     // SAFETY: the argument of this command is a pointer to an int.
@@ -163,7 +180,7 @@ pub(super) fn die_with_parent() -> io::Result<()> {
     })
 }
 
-/// The part of the host's memory that is free or can be freed at once: pages that nobody has used for a while count.
+/// The part of the host's memory that is free or can be freed at once, inactive pages included.
 pub(super) fn free_memory() -> Option<f64> {
     let pages = |name: &CStr| {
         let (mut value, mut length) = (0_u32, size_of::<u32>());
@@ -177,12 +194,14 @@ pub(super) fn free_memory() -> Option<f64> {
     Some(free / pages(c"vm.stats.vm.v_page_count")?)
 }
 
-/// The counters of a subject such as `jail:NAME`, as rctl_get_racct(2) writes them. A jail that is gone has zeros.
+/// The counters of a subject such as `jail:NAME`, as rctl_get_racct(2) writes them. A jail that is
+/// gone has zeros.
 pub(super) fn counters(subject: &str) -> io::Result<String> {
     let subject = CString::new(subject)?;
     let mut text = vec![0_u8; COUNTERS];
     let given = subject.as_bytes_with_nul().len();
-    // SAFETY: the kernel reads at most `given` bytes, which end with a NUL, and writes at most as many as `text` has.
+    // SAFETY: the kernel reads at most `given` bytes, which end with a NUL, and writes at most as
+    // many bytes as `text` has.
     check(unsafe {
         rctl_get_racct(subject.as_ptr(), given, text.as_mut_ptr().cast(), text.len())
     })?;
@@ -218,13 +237,13 @@ fn set_limit(resource: c_int, value: u64) -> io::Result<()> {
     check(unsafe { libc::setrlimit(resource, &limit) })
 }
 
-/// Yields to whoever wants the processor.
+/// Gives this process the lowest priority.
 pub(super) fn yield_processor() -> io::Result<()> {
     // SAFETY: takes numbers alone.
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 20) })
 }
 
-/// Becomes a user without groups but its own, in a session of its own.
+/// Changes the user and its only group to `user`, in a new session.
 pub(super) fn become_user(user: u32) -> io::Result<()> {
     // SAFETY: these take numbers and valid pointers; a group list of one entry is that long.
     unsafe {
@@ -236,7 +255,7 @@ pub(super) fn become_user(user: u32) -> io::Result<()> {
     }
 }
 
-/// Becomes a program: an open one, or the one at a path. Returns only when that fails.
+/// Executes an open program, or the program at a path. Returns only when that fails.
 pub(super) fn exec(
     file: Option<BorrowedFd<'_>>,
     path: &CString,
@@ -247,7 +266,8 @@ pub(super) fn exec(
         texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
     };
     let (args, env) = (vector(args), vector(env));
-    // SAFETY: both vectors end with a null pointer, and their texts live until the call, which returns on failure alone.
+    // SAFETY: both vectors end with a null pointer, and their texts live until the call, which
+    // returns only when it fails.
     unsafe {
         match file {
             Some(file) => libc::fexecve(file.as_raw_fd(), args.as_ptr(), env.as_ptr()),
@@ -257,7 +277,7 @@ pub(super) fn exec(
     io::Error::last_os_error()
 }
 
-/// Ends this process without running anything of the parent that it was copied from.
+/// Ends this process without running destructors or exit handlers of its parent.
 pub(super) fn exit_now(status: c_int) -> ! {
     // SAFETY: ends the process.
     unsafe { libc::_exit(status) }

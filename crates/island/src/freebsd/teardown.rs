@@ -1,21 +1,34 @@
-//! What is to be given back, attempt by attempt.
+//! What the janitor attempts: the teardown of one thing, step by step.
+
+use std::error::Error;
+use std::time::Duration;
 
 use crate::backend::BoxFuture;
 
-/// Something that is attempted until it succeeds.
+/// Something that the janitor attempts until it succeeds.
 pub trait TeardownStep: Send + 'static {
-    /// Goes on from where the last attempt got to. It may be dropped at any `.await`, and is then attempted again.
+    /// Goes on from where the last attempt got to. The janitor may drop the future at any `.await`, and then attempts
+    /// the step again.
     fn attempt(&mut self) -> BoxFuture<'_, Result<(), StepFailed>>;
 }
 
-/// Why an attempt did not succeed, in words for the log.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct StepFailed(String);
+/// Why an attempt did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum StepFailed {
+    /// A part of the teardown failed.
+    #[error(transparent)]
+    Failed(Box<dyn Error + Send + Sync>),
+    /// The attempt took too long.
+    #[error("the attempt did not end within {0:?}")]
+    Late(Duration),
+    /// The attempt panicked.
+    #[error("the attempt panicked")]
+    Panicked,
+}
 
 impl StepFailed {
-    /// In these words.
-    pub fn new(words: impl Into<String>) -> Self {
-        Self(words.into())
+    /// A failure with its causes.
+    pub fn new(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Failed(Box::new(error))
     }
 }

@@ -181,14 +181,15 @@ fn waits_double_up_to_the_longest_and_a_lasting_failure_is_told_of_once() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_with_the_step_and_all_its_causes() {
+async fn a_failure_names_the_step_and_all_its_causes() {
     #[derive(Debug, thiserror::Error)]
-    #[error("destroy z/run/a: it is busy")]
+    #[error("destroy z/run/a: the dataset is busy")]
     struct Outer(#[source] NotYet);
-    let mut resources =
-        Steps::new().then("its dataset", || std::future::ready(Err::<(), _>(Outer(NotYet))));
-    let failed = resources.attempt().await.unwrap_err();
-    assert_eq!(failed.to_string(), "its dataset: destroy z/run/a: it is busy: not yet");
+    let mut steps =
+        Steps::new().then("the dataset", || std::future::ready(Err::<(), _>(Outer(NotYet))));
+    let failed = steps.attempt().await.unwrap_err();
+    let text = "the dataset: destroy z/run/a: the dataset is busy: not yet";
+    assert_eq!(common::causes::chain(&failed), text);
 }
 
 /// A chore of steps in the order in which they are to be undone. A step is attempted when those before it
@@ -215,11 +216,13 @@ impl Steps {
     ) -> Self
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
-        E: Error,
+        E: Error + Send + Sync + 'static,
     {
         self.steps.push_back(Box::new(move || {
             let attempt = attempt();
-            Box::pin(async move { attempt.await.map_err(|error| failed(what, &error)) })
+            Box::pin(
+                async move { attempt.await.map_err(|error| StepFailed::new(Named(what, error))) },
+            )
         }));
         self
     }
@@ -237,7 +240,7 @@ impl TeardownStep for Steps {
     }
 }
 
-/// A step's error with its causes.
-fn failed(what: &str, error: &dyn Error) -> StepFailed {
-    StepFailed::new(format!("{what}: {}", common::causes::chain(error)))
-}
+/// A step's error under the step's name.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Named<E: Error + 'static>(&'static str, #[source] E);

@@ -1,38 +1,41 @@
-//! Artifacts: for each program a clone of the base system with the program in it, and a snapshot that says it is whole.
+//! Artifacts: for each program a clone of the base system with the program in it, and a snapshot that
+//! says that the clone is whole.
 //!
-//! What must always hold: the snapshot is the last thing made and the first destroyed, so what has one is whole, and
-//! what a crash left without one is made anew; of one key only one thing is done at a time; one that islands are
-//! clones of is never destroyed.
+//! Invariants: the snapshot is made last and destroyed first, so an artifact with a snapshot is whole,
+//! and one that a crash left without a snapshot is made again; one key has one task at a time; an
+//! artifact that islands are clones of is never destroyed.
 
 use std::fs::File;
 use std::sync::Arc;
 
+use common::causes::chain;
 use common::single_flight::SingleFlight;
 use host::zfs::{DatasetName, Why, ZfsError};
 use parking_lot::Mutex;
 
 use crate::freebsd::storage::cache::{Artifact, ArtifactCache};
+use crate::freebsd::storage::error::StorageError;
 use crate::freebsd::storage::folder::{self, Open};
-use crate::freebsd::storage::key::{Key, Keys};
-use crate::freebsd::storage::pool::Pool;
-use crate::freebsd::storage::{CLONE, StorageError};
+use crate::freebsd::storage::key::Key;
+use crate::freebsd::storage::keys::Keys;
+use crate::freebsd::storage::pool::{CLONE, Pool};
 
-/// How many artifacts there are at most; more only while islands are clones of all of them.
+/// How many artifacts are kept. There are more only while islands are clones of all of them.
 pub(super) const LIMIT: usize = 256;
-/// How many artifacts are tried when one must go; those that islands are clones of cannot.
+/// How many artifacts one pass tries to destroy; ZFS refuses those that islands are clones of.
 const TRIES: usize = 32;
 
 pub(super) struct Artifacts {
     pool: Arc<Pool>,
     keys: Keys,
     cache: Mutex<ArtifactCache>,
-    flights: SingleFlight<Key, Published>,
+    tasks: SingleFlight<Key, Published>,
     shrinking: tokio::sync::Mutex<()>,
     open: Open,
     limit: usize,
 }
 
-/// What was done about a key: an artifact made or found, or none any more.
+/// The result of a task: an artifact that was made or found, or none after it was destroyed.
 type Published = Result<Option<Arc<Artifact>>, StorageError>;
 
 impl Artifacts {
@@ -41,14 +44,14 @@ impl Artifacts {
             keys: Keys::new(pool.layout.base_snapshot()),
             pool,
             cache: Mutex::default(),
-            flights: SingleFlight::default(),
+            tasks: SingleFlight::default(),
             shrinking: tokio::sync::Mutex::default(),
             open,
             limit,
         }
     }
 
-    /// The artifact of a program, made where there is none. It stays as long as it is held.
+    /// The artifact of a program, made if there is none. It is not destroyed while the reference lives.
     pub(super) async fn ready(
         self: &Arc<Self>,
         program: &Arc<File>,
@@ -60,50 +63,50 @@ impl Artifacts {
                 return Ok(artifact);
             }
             let (me, wanted, program) = (self.clone(), key.clone(), program.clone());
-            let flight = self.flights.join(key.clone(), || me.make(wanted, program));
-            // The flight under way may be one that destroys it; then the next one makes it.
-            if let Some(artifact) = flight.await?? {
+            let task = self.tasks.join(key.clone(), || me.make(wanted, program));
+            // The task that runs may destroy the artifact; then the next one makes it.
+            if let Some(artifact) = task.await?? {
                 return Ok(artifact);
             }
         }
     }
 
-    /// Takes in what this start found finished.
+    /// Adds an artifact that this start found finished.
     pub(super) fn adopt(&self, key: Key) {
         let artifact = self.artifact(key);
         self.cache.lock().adopt(artifact);
     }
 
-    /// Takes note of what this start found unfinished, or made for another base system.
+    /// Notes an artifact that this start found unfinished, or made for another base system.
     pub(super) fn leave(&self, key: Key) {
         self.cache.lock().leave(key);
     }
 
-    /// Says that an artifact is gone, though nobody here destroyed it.
+    /// Notes that another program destroyed an artifact.
     pub(super) fn forget(&self, key: &Key) {
         self.cache.lock().forget(key);
     }
 
-    /// Destroys what is left of artifacts, and the least recently used ones that are too many. Answers what
-    /// is still left.
+    /// Destroys the remains of artifacts, and the least recently used artifacts above the limit.
+    /// Returns the remains that are still there.
     pub(super) async fn shrink(self: &Arc<Self>) -> Vec<Key> {
         let _one = self.shrinking.lock().await;
         let remains = self.cache.lock().remains();
         for key in remains {
-            self.go(key).await;
+            self.destroy_one(key).await;
         }
         for _ in 0..TRIES {
             let surplus = self.cache.lock().take_surplus(self.limit);
             let Some(artifact) = surplus else { break };
-            self.go(artifact.key.clone()).await;
+            self.destroy_one(artifact.key.clone()).await;
         }
         self.cache.lock().remains()
     }
 
-    async fn go(self: &Arc<Self>, key: Key) {
+    async fn destroy_one(self: &Arc<Self>, key: Key) {
         let (me, leaving) = (self.clone(), key.clone());
-        // A flight that is under way makes it again, so it is wanted.
-        let _ = self.flights.join(key, || me.destroy(leaving)).await;
+        // A task that runs makes the artifact again, so the artifact is wanted.
+        let _ = self.tasks.join(key, || me.destroy(leaving)).await;
     }
 
     async fn make(self: Arc<Self>, key: Key, program: Arc<File>) -> Published {
@@ -121,7 +124,8 @@ impl Artifacts {
         Ok(Some(artifact))
     }
 
-    /// Makes the clone to be filled, over what a crash left. False when a whole artifact is there already.
+    /// Makes an empty clone, in place of the remains that a crash left. False when a whole artifact is
+    /// there already.
     async fn clone_base(&self, artifact: &Artifact) -> Result<bool, StorageError> {
         match self.try_clone(&artifact.dataset).await {
             Err(error) if error.why == Why::Exists => {}
@@ -140,7 +144,8 @@ impl Artifacts {
         self.pool.zfs().await.clone(&base, dataset, &CLONE).await
     }
 
-    /// Copies the program in, and makes the snapshot. What was written before a snapshot is in it, also after a crash.
+    /// Copies the program in, and makes the snapshot. A snapshot has all that was written before it,
+    /// also after a crash.
     async fn fill(&self, artifact: &Artifact, program: Arc<File>) -> Result<(), StorageError> {
         let folder = self.pool.folder(&artifact.dataset);
         let (open, base, at) = (self.open, self.pool.layout.base_snapshot(), folder.clone());
@@ -155,7 +160,7 @@ impl Artifacts {
 
     async fn discard(&self, artifact: &Artifact) {
         if let Err(error) = self.pool.remove(&artifact.dataset).await {
-            tracing::debug!(%error, "an unfinished artifact stays for now");
+            tracing::debug!(error = %chain(&error), "an unfinished artifact cannot be destroyed yet");
             self.cache.lock().leave(artifact.key.clone());
         }
     }
@@ -167,9 +172,9 @@ impl Artifacts {
         match snapshot {
             Err(error) if error.why != Why::Missing => {
                 if error.why != Why::Depended {
-                    tracing::warn!(%error, "an artifact cannot be destroyed; it is kept");
+                    tracing::warn!(error = %chain(&error), "an artifact above the limit cannot be destroyed and is kept");
                 }
-                // It is whole, and in use.
+                // The artifact is whole, and in use.
                 self.cache.lock().put(artifact);
             }
             _ => {

@@ -1,6 +1,6 @@
-//! Which artifacts there are, and which one goes when there are too many.
+//! Which artifacts there are, and which one is destroyed when there are too many.
 //!
-//! What must always hold: one that somebody holds is not chosen to go; one that was chosen is found by nobody.
+//! Invariants: an artifact in use is not chosen; no lookup finds an artifact that was chosen.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use host::zfs::{DatasetName, SnapshotName};
 
 use crate::freebsd::storage::key::Key;
 
-/// A finished artifact. Whoever holds it can make clones of it.
+/// A finished artifact. It is not destroyed while a reference to it lives.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Artifact {
     pub(super) key: Key,
@@ -17,12 +17,12 @@ pub(super) struct Artifact {
     pub(super) ready: SnapshotName,
 }
 
-/// The artifacts that are known.
+/// The finished artifacts, and the remains of others.
 #[derive(Default)]
 pub(super) struct ArtifactCache {
     ready: HashMap<Key, CacheEntry>,
     remains: BTreeSet<Key>,
-    /// Counts uses; the last use of each is its value at that time.
+    /// Counts the uses. An artifact's last use is the count at that time.
     clock: u64,
 }
 
@@ -32,51 +32,51 @@ struct CacheEntry {
 }
 
 impl ArtifactCache {
-    /// The artifact of a key, which counts as used now.
+    /// The artifact of a key; this is a use.
     pub(super) fn get(&mut self, key: &Key) -> Option<Arc<Artifact>> {
         self.clock += 1;
-        let place = self.ready.get_mut(key)?;
-        place.used = self.clock;
-        Some(place.artifact.clone())
+        let entry = self.ready.get_mut(key)?;
+        entry.used = self.clock;
+        Some(entry.artifact.clone())
     }
 
-    /// Puts a finished one in, as used now.
+    /// Adds a finished artifact; this is a use.
     pub(super) fn put(&mut self, artifact: Arc<Artifact>) {
         self.clock += 1;
         self.remains.remove(&artifact.key);
         self.ready.insert(artifact.key.clone(), CacheEntry { artifact, used: self.clock });
     }
 
-    /// Puts one in that was there before this start, as not used since.
+    /// Adds an artifact of an earlier start, which has not been used since.
     pub(super) fn adopt(&mut self, artifact: Arc<Artifact>) {
         self.ready.entry(artifact.key.clone()).or_insert(CacheEntry { artifact, used: 0 });
     }
 
-    /// Remembers that what is left of an artifact is to be destroyed.
+    /// Notes that the remains of an artifact are to be destroyed.
     pub(super) fn leave(&mut self, key: Key) {
         self.ready.remove(&key);
         self.remains.insert(key);
     }
 
-    /// Nothing is there any more.
+    /// Notes that nothing is left of an artifact.
     pub(super) fn forget(&mut self, key: &Key) {
         self.ready.remove(key);
         self.remains.remove(key);
     }
 
-    /// What is left of artifacts.
+    /// The artifacts of which something is left to destroy.
     pub(super) fn remains(&self) -> Vec<Key> {
         self.remains.iter().cloned().collect()
     }
 
-    /// Takes out the one that was not used for the longest time and that nobody holds, if there are more than `limit`.
+    /// Takes the least recently used artifact that is not in use, if there are more than `limit`.
     pub(super) fn take_surplus(&mut self, limit: usize) -> Option<Arc<Artifact>> {
         if self.ready.len() <= limit {
             return None;
         }
-        let free = self.ready.iter().filter(|(_, place)| Arc::strong_count(&place.artifact) == 1);
-        let key = free.min_by_key(|(_, place)| place.used)?.0.clone();
-        self.ready.remove(&key).map(|place| place.artifact)
+        let free = self.ready.iter().filter(|(_, entry)| Arc::strong_count(&entry.artifact) == 1);
+        let key = free.min_by_key(|(_, entry)| entry.used)?.0.clone();
+        self.ready.remove(&key).map(|entry| entry.artifact)
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_there_before_this_start_goes_first() {
+    fn artifacts_of_an_earlier_start_are_destroyed_first() {
         let mut cache = ArtifactCache::default();
         cache.put(artifact(1));
         cache.adopt(artifact(2));
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn remains_are_kept_until_they_are_gone_or_made_whole() {
+    fn remains_are_listed_until_they_are_destroyed_or_made_whole() {
         let mut cache = ArtifactCache::default();
         cache.put(artifact(1));
         cache.leave(artifact(1).key.clone());
@@ -118,7 +118,7 @@ mod tests {
     proptest! {
         /// Against a list in the order of use.
         #[test]
-        fn the_least_recently_used_that_nobody_holds_goes_first(
+        fn the_least_recently_used_artifact_that_is_not_in_use_is_destroyed_first(
             uses in proptest::collection::vec((0..12usize, any::<bool>()), 0..60),
             limit in 0..8usize,
         ) {

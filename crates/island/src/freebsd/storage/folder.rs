@@ -1,7 +1,7 @@
-//! The folder of a clone that nobody else has yet: opened only where the clone is mounted, and given its program.
+//! The folder of a new clone: opened only where the clone is mounted, and filled with its program.
 //!
-//! What must always hold: nothing is written where a clone should be mounted and is not, for that would be the folder
-//! of the dataset above it.
+//! Invariants: nothing is written to the mount point of a clone that is not mounted, for that folder
+//! belongs to the dataset above.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
@@ -14,32 +14,35 @@ use nix::sys::stat::Mode;
 
 use crate::freebsd::storage::key::Key;
 
-/// Where a function's program lies on its island, below the root.
+/// The path of a function's program on its island.
+pub const PROGRAM_PATH: &str = "/function";
+/// The same path, below the root's folder.
 pub(super) const PROGRAM: &str = "function";
-/// Everybody may read and execute the program, nobody write it.
+/// All users may read and execute the program, and none may write it.
 const MODE: u32 = 0o555;
 
-/// How a clone's folder is opened; [`open_mounted`] but for tests without ZFS.
+/// How a clone's folder is opened: [`open_mounted`], except in tests without ZFS.
 pub type Open = fn(&Path) -> io::Result<File>;
 
-/// Opens the folder of a clone, and refuses one that is not mounted: it lies on the file system of the folder above.
+/// Opens the folder of a clone. A folder on the file system of the folder above has no clone mounted
+/// on it, and is an error.
 pub fn open_mounted(folder: &Path) -> io::Result<File> {
     let opened = open(folder)?;
     let above = folder.join("..").metadata()?;
     if opened.metadata()?.dev() == above.dev() {
-        let words = "the clone is not mounted there; do the datasets above it have a mount point?";
-        return Err(io::Error::new(io::ErrorKind::NotFound, words));
+        let text = "the clone is not mounted here; set a mountpoint on the datasets above it";
+        return Err(io::Error::new(io::ErrorKind::NotFound, text));
     }
     Ok(opened)
 }
 
-/// Opens a folder, whatever it lies on.
+/// Opens a folder on any file system.
 pub(super) fn open(folder: &Path) -> io::Result<File> {
     let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
     OpenOptions::new().read(true).custom_flags(flags).open(folder)
 }
 
-/// Copies a program to its place in a root, where nothing may be, and answers the key of what was copied.
+/// Copies a program to [`PROGRAM`] in a root, where no file may be, and returns the key of the copy.
 pub(super) fn install(root: &File, program: &File, base: &SnapshotName) -> io::Result<Key> {
     let flags =
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -74,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_programs_place_is_not_followed() {
+    fn a_link_at_the_programs_path_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let outside = folder.path().join("outside");
         std::fs::create_dir(folder.path().join("root")).unwrap();
@@ -88,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_on_which_nothing_is_mounted_is_refused() {
+    fn a_folder_without_a_mounted_clone_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("root")).unwrap();
         let error = open_mounted(&folder.path().join("root")).unwrap_err();

@@ -1,30 +1,33 @@
-//! What an earlier start left: roots of islands, unfinished artifacts, and what is none of ours.
+//! What an earlier start left: roots of islands, unfinished artifacts, and foreign datasets.
 //!
-//! What must always hold: only names that an island or an artifact could have are destroyed; the others are told of.
+//! Invariants: only a dataset with the name of an island or an artifact is destroyed; all others are
+//! reported.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use common::causes::chain;
 use host::zfs::{Dataset, DatasetName, SnapshotName, ZfsError};
 use tokio::task::JoinSet;
 
-use crate::freebsd::storage::Storage;
 use crate::freebsd::storage::key::Key;
+use crate::freebsd::storage::roots::Storage;
 use crate::id::IslandId;
 
-/// What is there before the first island of this start.
+/// The datasets that are there before the first island of this start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leftovers {
     /// Islands whose roots are still there.
     pub islands: Vec<IslandId>,
     /// Artifacts without a snapshot, and those of another base system.
     pub artifacts: Vec<DatasetName>,
-    /// What somebody else made where only islands and artifacts should be.
+    /// Datasets of other programs, where only islands and artifacts should be.
     pub foreign: Vec<String>,
 }
 
 impl Storage {
-    /// Lists what an earlier start left, and takes its finished artifacts in. To be called before the first island.
+    /// Lists what an earlier start left, and adopts its finished artifacts. To be called before the
+    /// first island.
     pub async fn leftovers(&self) -> Result<Leftovers, ZfsError> {
         let layout = &self.pool.layout;
         let (run, run_foreign) = self.pool.zfs().await.survey(&layout.run()).await?;
@@ -52,7 +55,8 @@ impl Storage {
         })
     }
 
-    /// Destroys what [`Storage::leftovers`] listed. Answers what is still there; the next try may find it free.
+    /// Destroys what [`Storage::leftovers`] listed. Returns the datasets that are still there; a later
+    /// attempt may succeed.
     pub async fn sweep(self: &Arc<Self>, leftovers: &Leftovers) -> Vec<DatasetName> {
         let mut all = JoinSet::new();
         for island in &leftovers.islands {
@@ -62,11 +66,12 @@ impl Storage {
         let mut stay = Vec::new();
         for (dataset, result) in all.join_all().await {
             if let Err(error) = result {
-                tracing::debug!(%error, "what an earlier start left stays for now");
+                let error = chain(&error);
+                tracing::debug!(%dataset, %error, "a root of an earlier start cannot be destroyed yet");
                 stay.push(dataset);
             }
         }
-        // After the islands, which may be clones of them.
+        // After the islands, which may be clones of the artifacts.
         let artifacts = self.pool.layout.artifacts();
         let remains = self.artifacts.shrink().await;
         stay.extend(remains.iter().map(|key| self.pool.child(&artifacts, key.as_str())));
@@ -74,7 +79,8 @@ impl Storage {
     }
 }
 
-/// The file systems directly below `root` with what their names mean, and the names that mean nothing.
+/// The file systems directly below `root` with what `read` makes of their names, and the names that it
+/// does not know.
 fn directly_below<'a, T>(
     found: &'a [Dataset],
     root: &DatasetName,

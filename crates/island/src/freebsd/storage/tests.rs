@@ -9,8 +9,20 @@ mod artifacts;
 use host::exec::{Command, ExecError, Executor, Output, Script};
 use host::layout::Release;
 
-use super::*;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use host::layout::Layout;
+use host::zfs::{DatasetName, Why, Zfs};
+
+use crate::freebsd::storage::error::StorageError;
+use crate::freebsd::storage::folder::{self, PROGRAM_PATH};
 use crate::freebsd::storage::key::Key;
+use crate::freebsd::storage::leftovers::Leftovers;
+use crate::freebsd::storage::roots::Storage;
+use crate::id::IslandId;
 
 const BUSY: &str = "cannot unmount '/z/jails/run/x': pool or dataset is busy\n";
 const MISSING: &str = "cannot open 'x': dataset does not exist\n";
@@ -111,7 +123,7 @@ async fn the_first_call_makes_an_artifact_and_the_next_only_a_clone() {
     assert_eq!(root, world.storage.root_of(&one));
     assert_eq!(root.dataset.as_str(), format!("z/jails/run/{one}"));
     assert_eq!(root.folder, world.folder.path().join("run").join(one.as_str()));
-    let program = folder.join(FUNCTION_PROGRAM.trim_start_matches('/'));
+    let program = folder.join(PROGRAM_PATH.trim_start_matches('/'));
     assert_eq!(std::fs::read(program).unwrap(), b"a program");
     world.storage.function_root(&two, &sample.program).await.unwrap();
     world.done().await;
@@ -208,5 +220,5 @@ async fn a_root_whose_maker_left_is_destroyed_after_it_was_made() {
 
 #[test]
 fn the_path_on_the_island_is_where_the_program_is_put() {
-    assert_eq!(FUNCTION_PROGRAM, format!("/{}", folder::PROGRAM));
+    assert_eq!(PROGRAM_PATH, format!("/{}", folder::PROGRAM));
 }
