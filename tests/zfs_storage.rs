@@ -205,7 +205,7 @@ impl TeardownStep for Dataset {
     fn attempt(&mut self) -> Pin<Box<dyn Future<Output = Result<(), StepFailed>> + Send + '_>> {
         Box::pin(async {
             let destroyed = self.storage.destroy(&self.island).await;
-            destroyed.map_err(|error| StepFailed::new(error.to_string()))
+            destroyed.map_err(|error| StepFailed::new(error))
         })
     }
 }
