@@ -21,6 +21,8 @@ use crate::linux::protocol::{IslandRequest, MADE};
 
 /// How long a launcher may take to make an island with an address.
 const MADE_WAIT: Duration = Duration::from_secs(10);
+/// How long an island may take to read the request that names its program.
+const SEND_WAIT: Duration = Duration::from_secs(10);
 
 /// Why an island that a launcher was asked for never ran its program.
 #[derive(Debug, thiserror::Error)]
@@ -95,8 +97,12 @@ impl Prepared {
     }
 
     /// Sends the request that names the program, with the program's descriptors.
-    pub(super) fn send(&self, request: &ExecRequest, fds: &[i32]) -> io::Result<()> {
-        wire::send(self.control.as_raw_fd(), request, fds)
+    pub(super) async fn send(
+        &self,
+        request: &ExecRequest,
+        fds: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        wire::send_within(self.control.as_fd(), request, fds, SEND_WAIT).await
     }
 
     /// Waits for the end of the island. `unsent` is the error of [`Prepared::send`], if it failed.
