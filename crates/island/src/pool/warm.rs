@@ -102,8 +102,12 @@ impl WarmPool {
         let began = Instant::now();
         let function = function.filter(|_| self.shared.allowed.load(Ordering::Relaxed));
         let _replace = function.map(|function| self.shared.clone().called(function, spec));
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let Some(mut running) = function.and_then(|it| self.shared.take(it)) else { break };
+            if let Some(function) = function.filter(|_| attempt > 0) {
+                // The replacement for this call may be the island that was just taken.
+                self.shared.fill(function);
+            }
             let started = Instant::now();
             let served = running.serve(spec).await;
             if let Some(function) = function.filter(|_| !running.is_stopped()) {
