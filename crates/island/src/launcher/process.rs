@@ -1,4 +1,4 @@
-//! What the launchers of both systems, and the first processes of their islands, begin with.
+//! The first steps of the launchers of all systems, and of the first processes of their islands.
 
 use std::ffi::c_int;
 use std::io;
@@ -8,31 +8,34 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocma
 
 use crate::launcher::wire::ExecRequest;
 
-/// The exit status of a process that never became its program; the control socket, or its berth, has the reason.
+/// The exit status of a process that never became its program. The control socket or its zygote has the reason.
 pub(crate) const NOT_STARTED: c_int = 125;
 
-/// The descriptor on which a function's program is called. In launchers and islands it is taken from the
-/// start, so that nothing else has that number when the program's comes; it closes on exec, as all of them do.
+/// The descriptor of the call channel. Launchers and islands open it from their start on, so that nothing else has the
+/// number when the channel comes. It closes on exec like all descriptors.
 pub(crate) const LINE: RawFd = 3;
 
-/// The socket that is a launcher's stdin, which then reads as empty. The first thing that a launcher does.
+/// Takes the socket that is a launcher's stdin, which then reads as empty. A launcher does this before anything else.
 pub(crate) fn socket_on_stdin() -> io::Result<OwnedFd> {
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     let null = std::fs::File::open("/dev/null")?;
-    duplicate(&null, 0, 0)?;
+    // SAFETY: only the standard library uses stdin's number, and never closes it.
+    unsafe { duplicate(&null, 0, 0) }?;
     let socket = above(socket)?;
-    // Nobody owns that number: it stays open for as long as this process lives.
+    // No value owns that number: it stays open for as long as this process lives.
     match null.into_raw_fd() {
         LINE => {}
         null => {
-            duplicate(&null, LINE, libc::O_CLOEXEC)?;
+            // SAFETY: a launcher has opened nothing before this, so the number is free.
+            unsafe { duplicate(&null, LINE, libc::O_CLOEXEC) }?;
             nix::unistd::close(null)?;
         }
     }
     Ok(socket)
 }
 
-/// Has a launcher outlive the signals that whoever stops a service sends to all its processes: it ends when the server does.
+/// Makes a launcher ignore the signals that a service manager sends to all processes of a service. The launcher ends when
+/// the server does.
 pub(crate) fn ignore_stops() -> nix::Result<()> {
     for ignored in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: ignoring a signal installs no handler.
@@ -41,7 +44,7 @@ pub(crate) fn ignore_stops() -> nix::Result<()> {
     Ok(())
 }
 
-/// Undoes what the launcher's runtime set and a program would inherit.
+/// Restores the signal dispositions and the mask that a program would inherit from the launcher's runtime.
 pub(crate) fn default_signals() -> nix::Result<()> {
     for changed in [Signal::SIGPIPE, Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: restoring a default disposition installs no handler.
@@ -50,24 +53,26 @@ pub(crate) fn default_signals() -> nix::Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
 
-/// Takes the descriptors that a program is to have, from 0 on: stdin, stdout, stderr and, where it is called on one, its
-/// line. Gives back the program's own, which comes last where `go` names no path.
+/// Gives the program's descriptors their numbers, from 0 on: stdin, stdout, stderr and, if there is one, the call channel.
+/// Returns the descriptor of the program itself, which comes last where `request` names no path.
 pub(crate) fn take_stdio(
-    go: &ExecRequest,
+    request: &ExecRequest,
     mut fds: Vec<OwnedFd>,
 ) -> Result<Option<OwnedFd>, String> {
-    let program = if go.program.is_none() { fds.pop() } else { None };
+    let program = if request.program.is_none() { fds.pop() } else { None };
     place_stdio(&fds)?;
     Ok(program)
 }
 
-/// Gives stdin, stdout, stderr and, where there is one, the line their numbers.
+/// Gives stdin, stdout, stderr and, if there is one, the call channel their numbers.
 pub(crate) fn place_stdio(fds: &[OwnedFd]) -> Result<(), String> {
     if !(3..=4).contains(&fds.len()) {
-        return Err("the program came without its descriptors".into());
+        return Err(format!("a program needs 3 or 4 descriptors, and {} came", fds.len()));
     }
     for (fd, number) in fds.iter().zip(0..) {
-        duplicate(fd, number, 0).map_err(|error| format!("dup3: {error}"))?;
+        // SAFETY: no value in a launcher or an island owns a number up to LINE; see `socket_on_stdin`.
+        let duplicated = unsafe { duplicate(fd, number, 0) };
+        duplicated.map_err(|error| format!("dup3: {error}"))?;
     }
     Ok(())
 }
@@ -78,13 +83,17 @@ fn above(fd: OwnedFd) -> io::Result<OwnedFd> {
         return Ok(fd);
     }
     let number = nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(LINE + 1))?;
-    // SAFETY: fcntl made it just now, and nobody else owns it.
+    // SAFETY: fcntl made the descriptor just now, and no other value owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Gives a descriptor a number, which is another one.
-fn duplicate(fd: &impl AsRawFd, number: RawFd, flags: c_int) -> io::Result<()> {
-    // SAFETY: `number` is at most LINE, which nothing in this process owns.
+/// Duplicates a descriptor to another number, and closes what had that number.
+///
+/// # Safety
+///
+/// No value owns `number`.
+unsafe fn duplicate(fd: &impl AsRawFd, number: RawFd, flags: c_int) -> io::Result<()> {
+    // SAFETY: no value owns `number`, as the caller promises.
     match unsafe { libc::dup3(fd.as_raw_fd(), number, flags) } {
         0.. => Ok(()),
         _ => Err(io::Error::last_os_error()),

@@ -1,7 +1,7 @@
-//! The host's user ids behind the users of islands, so that no two islands at one time share one.
+//! The host's user ids behind the users of islands. Two islands never share an id at the same time.
 //!
-//! Only root has ids to give away. An ordinary user's islands all have that user's own id; what keeps them apart is
-//! their namespaces alone.
+//! Only root can give an island another user. All islands of an ordinary user have that user's id, and only their
+//! namespaces keep them apart.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,12 +10,10 @@ use parking_lot::Mutex;
 
 use crate::spec::Purpose;
 
-/// The first id; a range that no distribution's users or containers are given by default.
-const FIRST: u32 = 1_398_341_632;
-/// The user of [berths](crate::linux), which is no island's.
-#[cfg(target_os = "linux")]
-pub(crate) const BERTHS: u32 = FIRST + 3;
-/// Ids of function islands start here.
+/// The first id of a range that no distribution gives to users or containers by default. Up to [`FUNCTIONS`] the ids are a
+/// backend's own.
+pub(crate) const FIRST: u32 = 1_398_341_632;
+/// The first id of a function's island.
 const FUNCTIONS: u32 = FIRST + 16;
 
 pub(crate) struct UidPool {
@@ -23,9 +21,9 @@ pub(crate) struct UidPool {
     taken: Mutex<BTreeSet<u32>>,
 }
 
-/// One island's hold on an id.
+/// The id of one island. Dropping it makes the id free.
 pub(crate) struct Uid {
-    slots: Arc<UidPool>,
+    pool: Arc<UidPool>,
     number: u32,
 }
 
@@ -34,7 +32,7 @@ impl UidPool {
         Arc::new(Self { root, taken: Mutex::default() })
     }
 
-    /// The lowest free id; none where there is nothing to give.
+    /// Takes the lowest free id; none where the server is not root.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Uid> {
         if !self.root {
             return None;
@@ -42,10 +40,10 @@ impl UidPool {
         let mut taken = self.taken.lock();
         let number = (0..).find(|number| !taken.contains(number))?;
         taken.insert(number);
-        Some(Uid { slots: self.clone(), number })
+        Some(Uid { pool: self.clone(), number })
     }
 
-    /// The id of a tool's islands, which own what they leave on disk.
+    /// The id of all islands of a tool, which also owns what they write on disk; none where the server is not root.
     pub(crate) fn tool_id(&self, purpose: Purpose) -> Option<u32> {
         let number = match purpose {
             Purpose::Fetch => 1,
@@ -63,7 +61,7 @@ impl Uid {
 
 impl Drop for Uid {
     fn drop(&mut self) {
-        self.slots.taken.lock().remove(&self.number);
+        self.pool.taken.lock().remove(&self.number);
     }
 }
 
@@ -73,16 +71,16 @@ mod tests {
 
     #[test]
     fn two_islands_never_share_an_id_and_a_returned_one_is_used_again() {
-        let slots = UidPool::new(true);
-        let (one, two) = (slots.take().unwrap(), slots.take().unwrap());
+        let pool = UidPool::new(true);
+        let (one, two) = (pool.take().unwrap(), pool.take().unwrap());
         assert_ne!(one.host_id(), two.host_id());
         let freed = one.host_id();
         drop(one);
-        assert_eq!(slots.take().unwrap().host_id(), freed);
+        assert_eq!(pool.take().unwrap().host_id(), freed);
     }
 
     #[test]
-    fn an_ordinary_user_has_no_ids_to_give() {
+    fn an_ordinary_user_has_no_ids() {
         assert!(UidPool::new(false).take().is_none());
         assert_eq!(UidPool::new(false).tool_id(Purpose::Build), None);
     }

@@ -27,6 +27,9 @@ use crate::linux::sys;
 use crate::linux::zygote::pool::Zygote;
 use crate::linux::zygote::process;
 
+/// The user of zygotes on the host, which is the user of no island.
+const ZYGOTES: u32 = uids::FIRST + 3;
+
 /// Why a launcher could not make an island or a zygote.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MakeError {
@@ -176,8 +179,7 @@ impl Maker {
                 zygote.run()
             }
             (Forked::Parent { pid, pidfd }, _, go_ahead) => {
-                let islands =
-                    request.host_id.map(|id| [(0, uids::BERTHS, uids::BERTHS), (NOBODY, id, id)]);
+                let islands = request.host_id.map(|id| [(0, ZYGOTES, ZYGOTES), (NOBODY, id, id)]);
                 let own = [(NOBODY, self.own_id, self.own_group())];
                 let ids = islands.as_ref().map_or(&own[..], |both| &both[..]);
                 self.release((pid, pidfd), ids, go_ahead, |_| Ok(()))

@@ -22,7 +22,7 @@ use crate::linux::protocol::{IslandRequest, MADE};
 /// How long a launcher may take to make an island with an address.
 const MADE_WAIT: Duration = Duration::from_secs(10);
 /// How long an island may take to read the request that names its program.
-const READ_WAIT: Duration = Duration::from_secs(10);
+const SEND_WAIT: Duration = Duration::from_secs(10);
 
 /// Why an island that a launcher was asked for never ran its program.
 #[derive(Debug, thiserror::Error)]
@@ -99,20 +99,13 @@ impl Prepared {
         }
     }
 
-    /// Sends the request that names the program, with the program's descriptors. Most requests fit into
-    /// the socket's buffer at once. A longer one waits, for a limited time, until the island reads.
-    pub(super) async fn send(&self, request: &ExecRequest, fds: &[RawFd]) -> io::Result<()> {
-        let mut outgoing = Outgoing::new(request, fds)?;
-        match outgoing.advance_now(self.control.as_raw_fd()) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            sent => return sent,
-        }
-        // SAFETY: the borrowed descriptor is `self.control`, which stays open, and the same, for longer
-        // than the AsyncFd lives.
-        let control = unsafe { AsyncFd::register(self.control.as_fd()) }?;
-        let advance = |socket: &BorrowedFd<'_>| outgoing.advance_now(socket.as_raw_fd());
-        let sent = timeout(READ_WAIT, control.async_io(Interest::WRITABLE, advance)).await;
-        sent.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, PrepareError::NotRead)))
+    /// Sends the request that names the program, with the program's descriptors.
+    pub(super) async fn send(
+        &self,
+        request: &ExecRequest,
+        fds: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        wire::send_within(self.control.as_fd(), request, fds, SEND_WAIT).await
     }
 
     /// Waits for the end of the island. `unsent` is the error of [`Prepared::send`], if it failed.
