@@ -1,4 +1,4 @@
-//! A call as it is written on the command line.
+//! A function request on the command line.
 
 use clap::Args;
 use server::calls::FunctionRequest;
@@ -12,10 +12,10 @@ pub(super) struct RequestArgs {
     /// A tag, branch, commit or pseudo-version.
     #[arg(long)]
     version: Option<String>,
-    /// A package that the call names, where it is not evident; may be given several times.
+    /// A package that the call names, where its name does not say which one it is. Can be given several times.
     #[arg(long = "import", value_name = "PATH")]
     imports: Vec<String>,
-    /// Look the version up, fetch and build anew.
+    /// Look the version up, fetch and build again.
     #[arg(long)]
     cache_bust: bool,
     /// Give the function a network address.
@@ -24,8 +24,8 @@ pub(super) struct RequestArgs {
 }
 
 impl RequestArgs {
-    /// The same as it is sent.
-    pub(super) fn form(&self) -> FunctionRequest {
+    /// The request in its JSON form.
+    pub(super) fn request(&self) -> FunctionRequest {
         FunctionRequest {
             url: self.url.clone(),
             call: self.call.clone(),

@@ -9,8 +9,12 @@ use server::config::Inputs;
 use server::log;
 use server::server::{Ended, Signals, Successor, serve};
 
-use super::overrides::Overrides;
-use super::{ConfigArgs, complain, config_status, runtime, status};
+use crate::cli::overrides::Overrides;
+use crate::cli::process::complain;
+use crate::cli::process::runtime;
+use crate::cli::settings::ConfigArgs;
+use crate::cli::settings::config_status;
+use crate::cli::status;
 
 /// How long what still runs in the background may take before the program ends, or becomes another.
 const RUNTIME_WAIT: Duration = Duration::from_secs(5);

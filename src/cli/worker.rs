@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use fetch_job::FetchJob;
 
-use super::{complain, status};
+use crate::cli::process::complain;
+use crate::cli::status;
 
 /// Fetches; the answer goes out as JSON.
 pub(super) fn fetch() -> ExitCode {

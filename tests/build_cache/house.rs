@@ -112,6 +112,7 @@ impl Site {
             ahead: 0,
             pools: Default::default(),
             jails: None,
+            reuse: Default::default(),
         };
         let backend = runtime.block_on(choose(options)).map_err(|e| e.to_string())?;
         let site = Self { folder, runtime, backend, toolchain, overheard };

@@ -72,6 +72,7 @@ impl Lab {
             ahead: 2,
             pools: Default::default(),
             jails: None,
+            reuse: Default::default(),
         };
         let backend = runtime.block_on(choose(options)).map_err(|e| e.to_string())?;
         let islands = Islands::new(backend.clone());

@@ -165,6 +165,7 @@ impl Lab {
                 sweep: true,
             }),
             pools: Pools::new(vec![pool("10.9.0.0/27"), pool("fd00:9::/124")]),
+            reuse: Default::default(),
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use host::net::Pools;
 use island::{
     Backend, Bounds, Function, Islands, Limits, Options, Outcome, PoolLimits, Resources, Rights,
-    Spec, StartError, WarmPool, choose,
+    Spec, StartError, WarmPool, ZygoteReuse, choose,
 };
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
@@ -105,6 +105,7 @@ fn options(kit: &Path, ahead: usize, pools: Pools) -> Options {
         ahead,
         pools,
         jails: None,
+        reuse: ZygoteReuse::WhenClean,
     })
 }
 

@@ -28,7 +28,7 @@ macro_rules! alone {
     };
 }
 
-/// What islands see that are started at one time, so that each berth that is free has one of them.
+/// What islands see that are started at one time, so that each idle zygote has one of them.
 fn seen_everywhere(host: &Host) -> Vec<Found> {
     let spec = host.function(&["traces"]);
     let runs: Vec<_> = (0..4)
@@ -51,18 +51,18 @@ alone!(an_island_finds_nothing_of_the_one_before_it, |host| {
     }
 });
 
-alone!(islands_one_after_the_other_share_a_berth, |host| {
+alone!(islands_one_after_the_other_share_a_zygote, |host| {
     const ISLANDS: usize = 50;
     let mut zygotes = BTreeSet::new();
     for left in ["nothing", "files", "dates", "settings", "signals"].iter().cycle().take(ISLANDS) {
         let _: Found = host.ask(&["leave", left]);
         zygotes.extend(system::zygotes());
     }
-    // The user of an island that has just ended may not be free yet, and another user is another berth's.
+    // The user of an island that has just ended may not be free yet, and another user means another zygote.
     assert!((1..ISLANDS / 10).contains(&zygotes.len()), "{zygotes:?}");
 });
 
-alone!(a_berth_that_is_killed_is_replaced_and_its_island_reported, |host| {
+alone!(a_killed_zygote_is_replaced_and_its_island_reported, |host| {
     for _ in 0..5 {
         let (islands, spec) = (host.islands.clone(), host.function(&["sleep", "60000"]));
         let run = host.runtime.spawn(async move { islands.run(&spec).await });
@@ -102,7 +102,7 @@ fn another_program(host: &Host, folder: &Path) -> Arc<fs::File> {
     Arc::new(fs::File::open(path).unwrap())
 }
 
-alone!(a_berth_runs_one_program_after_the_other_whatever_is_left_between_them, |host| {
+alone!(a_zygote_runs_one_program_after_the_other_whatever_is_left_between_them, |host| {
     let folder = tempfile::tempdir().unwrap();
     let (this, that) = (host.program(), another_program(host, folder.path()));
     let mut zygotes = BTreeSet::new();
@@ -152,7 +152,7 @@ fn refuse_what_is_no_program(host: &Host) {
     }
 }
 
-alone!(an_island_is_killed_whatever_its_berth_is_about, |host| {
+alone!(an_island_is_killed_whatever_its_zygote_does, |host| {
     for microseconds in (0..4000).step_by(100) {
         let spec = host.function(&["sleep", "60000"]);
         host.runtime.block_on(async {
@@ -173,7 +173,7 @@ fn with_memory(host: &Host, deed: &[&str], memory: u64) -> Spec {
 }
 
 #[test]
-fn the_limits_of_a_berth_hold_for_each_of_its_islands() {
+fn the_limits_of_a_zygote_hold_for_each_of_its_islands() {
     promise(|host| {
         for _ in 0..3 {
             let outcome = host.run(&with_memory(host, &["fork-until-refused"], 96 << 20));
@@ -195,7 +195,7 @@ fn the_limits_of_a_berth_hold_for_each_of_its_islands() {
     });
 }
 
-alone!(many_islands_at_once_have_berths_that_end_when_they_are_idle, |host| {
+alone!(many_islands_at_once_have_zygotes_that_end_when_they_are_idle, |host| {
     const MANY: usize = 32;
     host.runtime.block_on(async {
         let runs: Vec<_> = (0..MANY)
@@ -218,7 +218,7 @@ alone!(many_islands_at_once_have_berths_that_end_when_they_are_idle, |host| {
         }
     });
     assert!(!system::zygotes().is_empty());
-    eventually("idle berths have ended, and their groups are gone", || {
+    eventually("idle zygotes have ended, and their groups are gone", || {
         system::zygotes().is_empty() && system::is_rid_of_islands()
     });
 });

@@ -164,6 +164,14 @@ pub enum StartError {
     /// The operating system refused a step.
     #[error("the island could not be made: {0}")]
     Refused(String),
+    /// A step of the server's own failed.
+    #[error("the island could not be made: {step} failed")]
+    Step {
+        /// The step.
+        step: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The process that makes islands is gone.
     #[error("the launcher of islands is gone: {0}")]
     Launcher(String),
@@ -203,6 +211,18 @@ pub struct Options {
     pub jails: Option<Jails>,
     /// The addresses that islands may have.
     pub pools: host::net::Pools,
+    /// Whether a process that forks the islands of functions may serve more than one.
+    pub reuse: ZygoteReuse,
+}
+
+/// Whether the islands of functions may be forked by one zygote, one after the other (Linux).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ZygoteReuse {
+    /// A zygote serves another island if the last one has left nothing.
+    #[default]
+    WhenClean,
+    /// A zygote serves one island and ends.
+    Never,
 }
 
 /// What the backend of a FreeBSD host needs to know.

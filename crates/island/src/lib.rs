@@ -22,7 +22,7 @@ mod spec;
 
 pub use backend::{
     Backend, Capabilities, Exit, Finding, FolderOwner, Jails, LiveIsland, Options, StartError,
-    Started, Stdio, Usage,
+    Started, Stdio, Usage, ZygoteReuse,
 };
 pub use freebsd::{Swept, sweep};
 pub use id::IslandId;

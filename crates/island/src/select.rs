@@ -55,7 +55,7 @@ pub fn run_launcher() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sky-island launcher: {error}");
+            eprintln!("sky-island launcher: {}", common::causes::chain(&error));
             ExitCode::FAILURE
         }
     }

@@ -233,6 +233,18 @@ impl Config {
         island::Limits { resources, bounds }
     }
 
+    /// The overall time limit of a call.
+    pub fn call_timeout(&self) -> Duration {
+        let stages = || {
+            let (fetch, build) = (self.limits.fetch_timeout.get(), self.jails.build_timeout.get());
+            let (run, wait) = (self.jails.exec_timeout.get(), self.limits.queue_wait.get());
+            // A call that is compiled as it stands after all is built and run twice. Each of the five steps can wait.
+            let twice = build.saturating_add(run).saturating_mul(2);
+            fetch.saturating_add(twice).saturating_add(wait.saturating_mul(5))
+        };
+        self.limits.call_timeout.map_or_else(stages, |limit| limit.get())
+    }
+
     /// The deadline of a build.
     pub fn build_deadline(&self) -> Duration {
         self.jails.build_timeout.get()

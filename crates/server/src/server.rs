@@ -19,7 +19,7 @@ use host::layout::LayoutError;
 use host::net::{WithdrawalError, Withdrawals};
 use island::{Backend, Islands, StartError, WarmPool, choose};
 
-use self::factory::PartsFactory;
+use self::factory::{PartsFactory, call_policy};
 use crate::calls::{CallService, Capacity};
 use crate::compile::Builder;
 use crate::compile::{Toolchain, ToolchainError};
@@ -131,12 +131,9 @@ impl Parts {
             builder.clone(),
             warm_pool,
             addresses,
-            config.function_limits(),
-            Capacity {
-                calls: config.limits.calls,
-                running: config.limits.concurrency,
-                wait: config.limits.queue_wait.get(),
-            },
+            call_policy(config),
+            Capacity { calls: config.limits.calls, running: config.limits.concurrency },
+            metrics.clone(),
         ));
         let workshop = Arc::new(workshop);
         Ok(Self { calls, metrics, state, backend, builder, sources, trash, workshop })

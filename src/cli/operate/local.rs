@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ::server::state::{LockHolder, holder};
 
-use super::server::{BadServer, Server};
+use crate::cli::operate::server::{BadServer, Server};
 
 /// How long a server that starts is waited for, and how often it is looked for.
 const WAIT: Duration = Duration::from_secs(5);

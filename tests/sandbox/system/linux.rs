@@ -24,7 +24,7 @@ impl Held {
     }
 }
 
-/// Whether nothing is left of any island; launchers, berths and what all islands share may be there.
+/// Whether nothing is left of any island; launchers, zygotes and what all islands share may be there.
 pub fn is_rid_of_islands() -> bool {
     islands().is_empty() && groups_of_islands() == 0
 }
@@ -36,8 +36,8 @@ pub fn is_rid_of_backend() -> bool {
 
 /// The name in a launcher's argument vector.
 const LAUNCHER: &str = "sky-island-launcher";
-/// The name of a process.
-const BERTH: &str = "sky-berth";
+/// The name of a zygote's process.
+const ZYGOTE: &str = "sky-zygote";
 /// The name in a function's.
 const FUNCTION: &str = "function";
 
@@ -70,17 +70,17 @@ pub fn launchers() -> Vec<u32> {
 /// The first processes of this process's islands.
 pub fn islands() -> Vec<u32> {
     let of_launchers = launchers().into_iter().flat_map(children);
-    let without_berth = of_launchers.filter(|pid| !is_berth(*pid));
-    without_berth.chain(zygotes().into_iter().flat_map(children)).collect()
+    let without_zygotes = of_launchers.filter(|pid| !is_zygote(*pid));
+    without_zygotes.chain(zygotes().into_iter().flat_map(children)).collect()
 }
 
 /// The processes that fork functions' islands, one after the other.
 pub fn zygotes() -> Vec<u32> {
-    launchers().into_iter().flat_map(children).filter(|pid| is_berth(*pid)).collect()
+    launchers().into_iter().flat_map(children).filter(|pid| is_zygote(*pid)).collect()
 }
 
-fn is_berth(pid: u32) -> bool {
-    field(pid, "Name").is_some_and(|name| name == BERTH)
+fn is_zygote(pid: u32) -> bool {
+    field(pid, "Name").is_some_and(|name| name == ZYGOTE)
 }
 
 /// Those that have become a function.
@@ -125,7 +125,7 @@ fn groups() -> Vec<PathBuf> {
     found
 }
 
-/// How many groups there are that are not a living berth's.
+/// How many groups there are that are not a living zygote's.
 fn groups_of_islands() -> usize {
     let homes = groups();
     let inside = homes.iter().flat_map(|home| fs::read_dir(home).into_iter().flatten());

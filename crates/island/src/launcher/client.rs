@@ -1,9 +1,11 @@
-//! The server's side of one launcher: starts it, sends it requests, and tells each waiter when its island has ended.
+//! The server's side of one launcher: starts the launcher, sends requests, and tells each waiter when its island has ended.
 //!
-//! What must always hold: an id is in `waiting` exactly while its island may still run, and keeps the island's user for
-//! as long; when the launcher is gone every waiter hears of it, and the next request starts another launcher.
+//! Invariants: an id is in `waiting` exactly while its island may still run, and keeps the island's user for as long; when
+//! the launcher is gone, every waiter is told so and the next request starts another launcher; only events of the present
+//! launcher count; nothing here blocks a thread of the runtime.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -15,69 +17,71 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::backend::{Exit, StartError};
 use crate::id::IslandId;
+use crate::launcher::stop::{END_WAIT, end, has_ended};
 use crate::launcher::uids::Uid;
 use crate::launcher::wire::{self, Event, Incoming, Outgoing, Request};
 
 /// How long a launcher may take to build its root.
 const READY_WAIT: Duration = Duration::from_secs(10);
-/// How long a launcher may take to say which islands it has.
+/// How long a launcher may take to list its islands.
 const LIST_WAIT: Duration = Duration::from_secs(2);
-/// How often, and after how long, a request is sent again that the system does not take for now.
+/// How long a launcher may take to read a request.
+const SEND_WAIT: Duration = Duration::from_secs(10);
+/// How many times, and how often, a request is sent again that the system does not take for now.
 const SEND_RETRIES: usize = 1000;
 const SEND_RETRY: Duration = Duration::from_millis(1);
-/// How long a launcher may take to end its islands when the server stops.
-const END_WAIT: Duration = Duration::from_secs(5);
 
 /// How a launcher is started.
 pub(crate) struct LauncherConfig {
-    /// Our own program, which is a launcher when it is told to be.
+    /// This program, which is a launcher when its first argument says so.
     program: PathBuf,
-    orders: serde_json::Value,
+    /// The first message that the launcher reads.
+    setup: serde_json::Value,
 }
 
 impl LauncherConfig {
-    /// A launcher that is given these orders.
-    pub(crate) fn new(program: PathBuf, orders: &impl Serialize) -> Result<Self, StartError> {
-        let orders = serde_json::to_value(orders).map_err(|e| StartError::Launcher(e.to_string()));
-        Ok(Self { program, orders: orders? })
+    /// A launcher with this setup.
+    pub(crate) fn new(program: PathBuf, setup: &impl Serialize) -> Result<Self, StartError> {
+        let setup = serde_json::to_value(setup).map_err(|e| StartError::Launcher(e.to_string()));
+        Ok(Self { program, setup: setup? })
     }
 }
 
 /// An island that runs.
 pub(crate) struct ListedIsland {
     pub(crate) id: IslandId,
-    /// What the system knows it by.
+    /// What the system knows the island by.
     pub(crate) number: i32,
-    /// When it was asked for.
+    /// When the island was asked for.
     pub(crate) since: Instant,
-    /// It was told to end.
+    /// The island was told to end.
     pub(crate) killed: bool,
 }
 
 /// A launcher.
 pub(crate) struct LauncherClient {
-    launch: LauncherConfig,
+    config: LauncherConfig,
     /// Held while a launcher is being started.
     launching: Mutex<()>,
     state: Arc<Mutex<ClientState>>,
 }
 
-/// A request on its way.
+/// A message on its way.
 struct Message {
     outgoing: Outgoing,
-    /// What goes with it, open until it is sent.
+    /// The descriptors of the message, open until it is sent.
     _fds: Vec<OwnedFd>,
 }
 
 impl Message {
-    /// Fails for one that is too long.
-    fn new<P: Serialize>(request: &Request<P>, fds: Vec<OwnedFd>) -> std::io::Result<Self> {
+    /// Fails for a message that is too long.
+    fn new(message: &impl Serialize, fds: Vec<OwnedFd>) -> io::Result<Self> {
         let numbers: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
-        Ok(Self { outgoing: Outgoing::new(request, &numbers)?, _fds: fds })
+        Ok(Self { outgoing: Outgoing::new(message, &numbers)?, _fds: fds })
     }
 }
 
@@ -88,61 +92,62 @@ struct ClientState {
     process: Option<Child>,
     /// The islands of the present launcher.
     waiting: HashMap<String, Waiter>,
-    /// Those who have asked which islands there are, in their order; some may have given up.
+    /// Who has asked for a list of the islands, in order; some may have stopped waiting.
     asked: VecDeque<oneshot::Sender<Vec<(String, i32)>>>,
-    /// Counts the launchers.
+    /// The number of the present launcher.
     generation: u64,
     closed: bool,
 }
 
-/// Whoever wants to know of an island's end.
+/// Waits for the end of an island.
 struct Waiter {
     sender: oneshot::Sender<Result<Exit, String>>,
     since: Instant,
-    /// It was told to end.
+    /// The island was told to end.
     killed: bool,
-    /// Not given to another island before this one has ended.
-    _slot: Option<Uid>,
+    /// The island's user, which no other island may have before this one has ended.
+    _uid: Option<Uid>,
 }
 
 impl ClientState {
-    /// Tells everybody that the launcher is gone.
+    /// Tells every waiter that the launcher is gone.
     fn forget(&mut self) {
         self.requests = None;
         self.asked.clear();
         for (_, waiter) in self.waiting.drain() {
-            let _ = waiter.sender.send(Err("the launcher is gone".into()));
+            let _ = waiter.sender.send(Err("the launcher has ended".into()));
         }
     }
 }
 
 impl LauncherClient {
     /// Starts a launcher and waits until it has built its root.
-    pub(crate) async fn start(launch: LauncherConfig) -> Result<Self, StartError> {
-        let (launching, state) = (Mutex::default(), Arc::default());
-        let link = Self { launch, launching, state };
-        let ready = link.start_launcher()?;
-        match timeout(READY_WAIT, ready).await {
-            Ok(Ok(())) => Ok(link),
-            Ok(Err(_)) => Err(link.failure("it ended while it was starting")),
-            Err(_) => Err(link.failure("it did not get ready in time")),
+    pub(crate) async fn start(config: LauncherConfig) -> Result<Self, StartError> {
+        let client = Self { config, launching: Mutex::default(), state: Arc::default() };
+        let ready = client.launch(wire::pair().map_err(failed)?)?;
+        let why = match timeout(READY_WAIT, ready).await {
+            Ok(Ok(())) => return Ok(client),
+            Ok(Err(_)) => "the process ended while it started".to_owned(),
+            Err(_) => format!("the process was not ready within {READY_WAIT:?}"),
+        };
+        let process = client.state.lock().process.take();
+        if let Some(process) = process {
+            end(process).await;
         }
+        Err(StartError::Launcher(why))
     }
 
-    fn failure(&self, what: &str) -> StartError {
-        let process = self.state.lock().process.take();
-        if let Some(mut process) = process {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-        StartError::Launcher(what.to_owned())
-    }
-
-    /// Starts the process. What it has to say about a failure goes to our stderr.
-    fn start_launcher(&self) -> Result<oneshot::Receiver<()>, StartError> {
-        let refused = |error: std::io::Error| StartError::Launcher(error.to_string());
-        let (near, far) = wire::pair().map_err(refused)?;
-        let process = Command::new(&self.launch.program)
+    /// Starts the process on the far end of a socket. The process reports a failure on this program's stderr.
+    fn launch(&self, (near, far): (OwnedFd, OwnedFd)) -> Result<oneshot::Receiver<()>, StartError> {
+        let flags = nix::fcntl::OFlag::O_NONBLOCK;
+        let flags = nix::fcntl::fcntl(&near, nix::fcntl::FcntlArg::F_SETFL(flags));
+        flags.map_err(|error| failed(error.into()))?;
+        // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
+        let socket = Arc::new(unsafe { AsyncFd::register(near) }.map_err(|e| failed(e.into()))?);
+        let (sender, requests) = mpsc::unbounded_channel();
+        // The first message; the receiver is there.
+        let _ = sender.send(Message::new(&self.config.setup, Vec::new()).map_err(failed)?);
+        let process = Command::new(&self.config.program)
             .arg0("sky-island-launcher")
             .arg("launcher")
             .env_clear()
@@ -151,27 +156,21 @@ impl LauncherClient {
             .stdin(Stdio::from(far))
             .stdout(Stdio::null())
             .spawn()
-            .map_err(refused)?;
-        wire::send(near.as_raw_fd(), &self.launch.orders, &[]).map_err(refused)?;
-        let flags = nix::fcntl::OFlag::O_NONBLOCK;
-        nix::fcntl::fcntl(&near, nix::fcntl::FcntlArg::F_SETFL(flags))
-            .map_err(|e| refused(e.into()))?;
-        // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
-        let socket = unsafe { AsyncFd::register(near) }.map_err(|e| refused(e.into()))?;
-        let socket = Arc::new(socket);
-        let (sender, receiver) = mpsc::unbounded_channel();
+            .map_err(failed)?;
         let (ready_sender, ready) = oneshot::channel();
-        let mut state = self.state.lock();
-        state.forget();
-        if let Some(mut old) = state.process.replace(process) {
-            // Its socket is gone, so it is ending; nothing may wait for one that does not.
-            let _ = old.kill();
-            let _ = old.wait();
+        let (former, generation) = {
+            let mut state = self.state.lock();
+            state.forget();
+            state.generation += 1;
+            state.requests = Some(sender);
+            (state.process.replace(process), state.generation)
+        };
+        if let Some(former) = former {
+            tokio::spawn(end(former));
         }
-        state.generation += 1;
-        state.requests = Some(sender);
-        tokio::spawn(write_requests(socket.clone(), receiver));
-        tokio::spawn(read_events(socket, self.state.clone(), state.generation, ready_sender));
+        let state = self.state.clone();
+        tokio::spawn(write_requests(socket.clone(), requests, state.clone(), generation));
+        tokio::spawn(read_events(socket, state, generation, ready_sender));
         Ok(ready)
     }
 
@@ -180,16 +179,16 @@ impl LauncherClient {
         let _alone = self.launching.lock();
         let usable = {
             let state = self.state.lock();
-            // A link that was closed meanwhile stays closed.
+            // A client that was closed meanwhile stays closed.
             state.closed || state.requests.as_ref().is_some_and(|requests| !requests.is_closed())
         };
         if !usable {
-            self.start_launcher()?;
+            self.launch(wire::pair().map_err(failed)?)?;
         }
         Ok(())
     }
 
-    /// Asks for the island that `prepare` describes, whose user is `uid`. The receiver resolves when it has ended.
+    /// Asks for the island that `prepare` describes, whose user is `uid`. The receiver resolves when the island has ended.
     pub(crate) fn prepare<P: Serialize>(
         &self,
         id: &IslandId,
@@ -198,9 +197,9 @@ impl LauncherClient {
         uid: Option<Uid>,
     ) -> Result<oneshot::Receiver<Result<Exit, String>>, StartError> {
         let (sender, exit) = oneshot::channel();
-        let waiter = Waiter { sender, since: Instant::now(), killed: false, _slot: uid };
+        let waiter = Waiter { sender, since: Instant::now(), killed: false, _uid: uid };
         let mut message = Message::new(&Request::Prepare(Box::new(prepare)), fds)
-            .map_err(|error| StartError::Refused(format!("it cannot be asked for: {error}")))?;
+            .map_err(|error| StartError::Refused(format!("the request cannot be sent: {error}")))?;
         for attempt in 0..2 {
             let mut state = self.state.lock();
             if let Some(requests) = &state.requests {
@@ -219,9 +218,10 @@ impl LauncherClient {
             }
             self.relaunch()?;
         }
-        Err(StartError::Launcher("it is closed".into()))
+        Err(StartError::Launcher("the server is stopping".into()))
     }
 
+    /// Asks for the end of an island.
     pub(crate) fn kill(&self, id: &IslandId) {
         let message = Message::new(&Request::<()>::Kill { id: id.to_string() }, Vec::new());
         let mut state = self.state.lock();
@@ -229,11 +229,12 @@ impl LauncherClient {
             waiter.killed = true;
         }
         if let (Some(requests), Ok(message)) = (&state.requests, message) {
-            // If the launcher is gone its islands have gone with it.
+            // The islands of a launcher that is gone have ended with it.
             let _ = requests.send(message);
         }
     }
 
+    /// The islands whose end the launcher has not reported.
     pub(crate) fn list(&self) -> Vec<IslandId> {
         self.state.lock().waiting.keys().filter_map(|id| IslandId::parse(id)).collect()
     }
@@ -246,15 +247,15 @@ impl LauncherClient {
         {
             let mut state = self.state.lock();
             let Some(requests) = &state.requests else { return Ok(Vec::new()) };
-            // If the launcher is gone its islands have gone with it.
+            // The islands of a launcher that is gone have ended with it.
             if requests.send(message).is_err() {
                 return Ok(Vec::new());
             }
             state.asked.push_back(sender);
         }
-        let silent = |_| StartError::Launcher(format!("it did not answer within {LIST_WAIT:?}"));
-        let gone = |_| StartError::Launcher("it has ended".to_owned());
-        let found = timeout(LIST_WAIT, answer).await.map_err(silent)?.map_err(gone)?;
+        let late = |_| StartError::Launcher(format!("no list of islands within {LIST_WAIT:?}"));
+        let gone = |_| StartError::Launcher("the process has ended".to_owned());
+        let found = timeout(LIST_WAIT, answer).await.map_err(late)?.map_err(gone)?;
         let state = self.state.lock();
         let listed = |(id, number): (String, i32)| {
             let waiter = state.waiting.get(&id)?;
@@ -264,7 +265,7 @@ impl LauncherClient {
         Ok(found.into_iter().filter_map(listed).collect())
     }
 
-    /// Closes the launcher's socket, upon which it ends its islands and itself, and waits for that.
+    /// Closes the launcher's socket, upon which the launcher ends its islands and itself, and waits for that.
     pub(crate) async fn close(&self) {
         let process = {
             let mut state = self.state.lock();
@@ -273,47 +274,68 @@ impl LauncherClient {
             state.process.take()
         };
         let Some(mut process) = process else { return };
-        let until = Instant::now() + END_WAIT;
-        while Instant::now() < until {
-            if !matches!(process.try_wait(), Ok(None)) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        if !has_ended(&mut process, END_WAIT).await {
+            end(process).await;
         }
-        let _ = process.kill();
-        let _ = process.wait();
     }
 }
 
-/// Passes requests on until there can be no more, then shuts the socket, which ends the launcher.
+fn failed(error: io::Error) -> StartError {
+    StartError::Launcher(error.to_string())
+}
+
+/// Sends requests until there can be no more, then shuts the socket, which ends the launcher. A launcher that does not read
+/// its requests is killed.
 async fn write_requests(
     socket: Arc<AsyncFd<OwnedFd>>,
     mut requests: mpsc::UnboundedReceiver<Message>,
+    state: Arc<Mutex<ClientState>>,
+    generation: u64,
 ) {
-    while let Some(mut message) = requests.recv().await {
-        let mut tries = 0..SEND_RETRIES;
-        let sent = loop {
-            let send = |socket: &OwnedFd| message.outgoing.advance(socket.as_raw_fd());
-            match socket.async_io(tokio::io::Interest::WRITABLE, send).await {
-                Err(error) if is_for_now(&error) && tries.next().is_some() => {
-                    tokio::time::sleep(SEND_RETRY).await;
+    while let Some(message) = requests.recv().await {
+        match timeout(SEND_WAIT, write(&socket, message)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => break,
+            Err(_) => {
+                tracing::error!("a launcher reads no requests for {} s", SEND_WAIT.as_secs());
+                let process = {
+                    let mut state = state.lock();
+                    let is_present = state.generation == generation;
+                    if is_present {
+                        state.forget();
+                    }
+                    state.process.take_if(|_| is_present)
+                };
+                if let Some(process) = process {
+                    end(process).await;
                 }
-                sent => break sent,
+                break;
             }
-        };
-        if sent.is_err() {
-            break;
         }
     }
     let how = nix::sys::socket::Shutdown::Write;
     let _ = nix::sys::socket::shutdown(socket.as_raw_fd(), how);
 }
 
+async fn write(socket: &AsyncFd<OwnedFd>, mut message: Message) -> io::Result<()> {
+    let mut tries = 0..SEND_RETRIES;
+    loop {
+        let send = |socket: &OwnedFd| message.outgoing.advance(socket.as_raw_fd());
+        match socket.async_io(tokio::io::Interest::WRITABLE, send).await {
+            Err(error) if is_for_now(&error) && tries.next().is_some() => {
+                sleep(SEND_RETRY).await;
+            }
+            sent => return sent,
+        }
+    }
+}
+
 /// Whether a message can be sent a little later: there are too many descriptors on their way, or there is no memory.
-fn is_for_now(error: &std::io::Error) -> bool {
+fn is_for_now(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ETOOMANYREFS | libc::ENOBUFS | libc::ENOMEM))
 }
 
+/// Handles the events of one launcher until its socket is closed or another launcher has taken its place.
 async fn read_events(
     socket: Arc<AsyncFd<OwnedFd>>,
     state: Arc<Mutex<ClientState>>,
@@ -325,29 +347,34 @@ async fn read_events(
     loop {
         let receive = |socket: &OwnedFd| incoming.next::<Event>(socket.as_raw_fd());
         let result = socket.async_io(tokio::io::Interest::READABLE, receive).await;
-        let (id, end) = match result {
-            Ok(Some((Event::Ready, _))) => {
+        let Ok(Some((event, _))) = result else { break };
+        let mut state = state.lock();
+        if state.generation != generation {
+            return;
+        }
+        let (id, end) = match event {
+            Event::Ready => {
                 if let Some(ready) = ready.take() {
                     let _ = ready.send(());
                 }
                 continue;
             }
-            Ok(Some((Event::Listed { islands }, _))) => {
-                if let Some(asked) = state.lock().asked.pop_front() {
-                    // Whoever waits for too long hears nothing any more.
+            Event::Listed { islands } => {
+                if let Some(asked) = state.asked.pop_front() {
+                    // A waiter that has stopped waiting hears nothing any more.
                     let _ = asked.send(islands);
                 }
                 continue;
             }
-            Ok(Some((Event::Exited { id, exit }, _))) => (id, Ok(exit)),
-            Ok(Some((Event::Failed { id, error }, _))) => (id, Err(error)),
-            Ok(None) | Err(_) => break,
+            Event::Exited { id, exit } => (id, Ok(exit)),
+            Event::Failed { id, error } => (id, Err(error)),
         };
-        let waiter = state.lock().waiting.remove(&id);
-        if let Some(Waiter { sender, _slot: uid, .. }) = waiter {
-            // Whoever hears of the end finds the user free, and what was made for it.
+        let waiter = state.waiting.remove(&id);
+        drop(state);
+        if let Some(Waiter { sender, _uid: uid, .. }) = waiter {
+            // The user is free before anybody hears of the end.
             drop(uid);
-            // Nobody waits for an island whose call was dropped.
+            // The waiter of a call that was dropped is gone.
             let _ = sender.send(end);
         }
     }
@@ -356,3 +383,6 @@ async fn read_events(
         state.forget();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
-//! What both systems share of a launcher: the server's side of it, the messages, and the user ids of islands.
+//! What all launchers share: the server's side, the messages, and the user ids of islands.
 
 pub(crate) mod client;
 pub(crate) mod process;
+mod stop;
 pub(crate) mod uids;
 #[doc(hidden)]
 pub mod wire;

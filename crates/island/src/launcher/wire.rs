@@ -7,10 +7,15 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::timeout;
 
 use crate::backend::Exit;
 
@@ -70,6 +75,27 @@ pub fn send<T: Serialize>(socket: RawFd, message: &T, fds: &[RawFd]) -> io::Resu
     Outgoing::new(message, fds)?.advance(socket)
 }
 
+/// Sends one message with its descriptors within `limit`, without blocking the thread. The socket may be one that blocks.
+pub async fn send_within<T: Serialize>(
+    socket: BorrowedFd<'_>,
+    message: &T,
+    fds: &[BorrowedFd<'_>],
+    limit: Duration,
+) -> io::Result<()> {
+    let numbers: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let mut outgoing = Outgoing::new(message, &numbers)?;
+    // Nearly always the socket takes all of it at once, and nothing has to be registered.
+    match outgoing.advance_now(socket.as_raw_fd()) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        sent => return sent,
+    }
+    // SAFETY: the borrowed descriptor stays open, and the same, for longer than the AsyncFd lives.
+    let socket = unsafe { AsyncFd::register(socket) }?;
+    let send = |socket: &BorrowedFd<'_>| outgoing.advance_now(socket.as_raw_fd());
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("not read within {limit:?}"));
+    timeout(limit, socket.async_io(Interest::WRITABLE, send)).await.map_err(late)?
+}
+
 /// A message on its way out.
 pub struct Outgoing {
     bytes: Vec<u8>,
@@ -93,12 +119,20 @@ impl Outgoing {
 
     /// Sends what the socket takes, and keeps the rest for the next time when it would block.
     pub fn advance(&mut self, socket: RawFd) -> io::Result<()> {
-        use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+        self.advance_with(socket, MsgFlags::empty())
+    }
+
+    /// Like [`Outgoing::advance`], never blocking.
+    pub fn advance_now(&mut self, socket: RawFd) -> io::Result<()> {
+        self.advance_with(socket, MsgFlags::MSG_DONTWAIT)
+    }
+
+    fn advance_with(&mut self, socket: RawFd, flags: MsgFlags) -> io::Result<()> {
         while self.sent < self.bytes.len() {
             let iov = [io::IoSlice::new(&self.bytes[self.sent..])];
             let rights = [ControlMessage::ScmRights(&self.fds)];
             let rights = if self.fds.is_empty() { &rights[..0] } else { &rights[..] };
-            match sendmsg::<()>(socket, &iov, rights, MsgFlags::MSG_NOSIGNAL, None) {
+            match sendmsg::<()>(socket, &iov, rights, flags | MsgFlags::MSG_NOSIGNAL, None) {
                 Ok(length) => {
                     self.sent += length;
                     // They went with the first byte.
@@ -247,7 +281,7 @@ fn receive_bytes(
 mod tests {
     use super::*;
     use std::io::{Read, Write};
-    use std::os::fd::AsRawFd;
+    use std::os::fd::{AsFd, AsRawFd};
 
     type Said = Request<String>;
 
@@ -293,6 +327,19 @@ mod tests {
         assert!(matches!(got, Request::Kill { id } if id == long));
         assert_eq!(fds.len(), 1);
         sender.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_not_read_is_not_waited_for_without_end() {
+        let (near, far) = pair().unwrap();
+        nix::sys::socket::setsockopt(&near, nix::sys::socket::sockopt::SndBuf, &4096).unwrap();
+        let message = kill(&"x".repeat(MESSAGE_BYTES - 100));
+        let limit = Duration::from_millis(50);
+        let sent = send_within(near.as_fd(), &message, &[], limit).await;
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(far);
+        let sent = send_within(near.as_fd(), &message, &[], limit).await;
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]

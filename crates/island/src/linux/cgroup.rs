@@ -1,10 +1,11 @@
-//! Limits that hold for all processes of an island together, by cgroups: version 2, and version 1 where version 2 has
-//! no controllers.
+//! Limits that hold for all processes of an island together, by cgroups: version 2, or version 1
+//! where version 2 has no controllers.
 //!
-//! The server makes one group of its own ([`CgroupHome`]) named after its process, and in it a launcher makes a group for each
-//! island before the island's first process runs, and removes it after the last one has ended. A home whose process is
-//! gone is swept at the next start. Where the host grants no groups (an ordinary user without delegation) the limits of
-//! each process remain, and `check` says so.
+//! The server makes one group of its own ([`CgroupHome`]), named after the server's process. In it
+//! a launcher makes a group for each island before the island's first process runs, and removes the
+//! group after the island's last process has ended. The next start removes a home whose server is
+//! gone. Where the host grants no groups (to an ordinary user without delegation) the limits of
+//! each process remain, and `check` reports it.
 
 use std::fs;
 use std::io;
@@ -22,14 +23,49 @@ use crate::linux::protocol::ProcessBounds;
 
 /// The controllers that an island needs.
 const CONTROLLERS: [&str; 2] = ["memory", "pids"];
-/// Every group that we make at the top starts with this.
+/// The start of the name of every home.
 const PREFIX: &str = "sky-island-";
-/// How many homes this process has made.
+/// The number of homes that this process has made.
 static MADE: Mutex<u32> = Mutex::new(0);
-/// Bytes that a berth takes at most of the group that it shares with its islands.
-const BERTH_MEMORY: u64 = 1 << 20;
+/// The most memory, in bytes, that a zygote uses of the group that it shares with its islands.
+const ZYGOTE_MEMORY: u64 = 1 << 20;
 
-/// The server's own groups: the folders, one for each hierarchy, that islands' groups are made in.
+/// Why a control group could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CgroupError {
+    /// A file that describes the host's hierarchies cannot be read.
+    #[error("{path} cannot be read")]
+    Read {
+        /// The file.
+        path: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The host has no usable hierarchy.
+    #[error("this host mounts no cgroup hierarchy with the memory and pids controllers")]
+    NoHierarchy,
+    /// The server may not make its group.
+    #[error("no control group can be made below {}", parent.display())]
+    Home {
+        /// The folder of the group above.
+        parent: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A launcher may not make an island's group.
+    #[error("mkdir of the group failed")]
+    Folder(#[source] io::Error),
+    /// A limit could not be set.
+    #[error("{file} cannot be written")]
+    Limit {
+        /// The file of the limit.
+        file: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The server's own groups: the folders, one for each hierarchy, in which islands' groups are made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct CgroupHome {
     version: Version,
@@ -42,30 +78,32 @@ enum Version {
     Two,
 }
 
-/// Where the server moves to in its own group.
+/// The child group that the server's own process moves to.
 const LEAF: &str = "/sky-island-server";
 
-/// Where the host keeps its groups, and where this process is among them.
+/// The host's hierarchies of groups, and the groups of this process in them.
 #[derive(Debug, PartialEq, Eq)]
 struct CgroupLayout {
     version: Version,
-    /// The folder of this process's own group, one a hierarchy.
+    /// The folder of this process's own group in each hierarchy.
     own: Vec<PathBuf>,
-    /// The top of each hierarchy.
+    /// The top folder of each hierarchy.
     top: Vec<PathBuf>,
 }
 
 impl CgroupHome {
-    /// Makes the server's groups, or says why it may not.
-    pub(crate) fn create() -> Result<Self, String> {
-        let read = |path: &str| fs::read_to_string(path).map_err(|e| format!("{path}: {e}"));
+    /// Makes the server's groups.
+    pub(crate) fn create() -> Result<Self, CgroupError> {
+        let read = |path: &'static str| {
+            fs::read_to_string(path).map_err(|source| CgroupError::Read { path, source })
+        };
         let layout = CgroupLayout::find(
             &read("/proc/self/mountinfo")?,
             &read("/proc/self/cgroup")?,
             &|path| fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default(),
         )
-        .ok_or("this host mounts no cgroup hierarchy with the memory and pids controllers")?;
-        // Held while others' homes are swept, so that none of our own is taken for one.
+        .ok_or(CgroupError::NoHierarchy)?;
+        // Held while leftover homes are removed, so that none of this process's is taken for one.
         let mut made = MADE.lock();
         let home = match Self::create_below(&layout, &layout.own, *made) {
             Ok(home) => home,
@@ -76,12 +114,12 @@ impl CgroupHome {
         Ok(home)
     }
 
-    /// Makes one beside those that this process has made before.
+    /// Makes a home beside the `before` homes that this process has made before.
     fn create_below(
         layout: &CgroupLayout,
         parents: &[PathBuf],
         before: u32,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, CgroupError> {
         let own = std::process::id();
         let name = match before {
             0 => format!("{PREFIX}{own}"),
@@ -101,26 +139,23 @@ impl CgroupHome {
                 }
                 Ok(())
             };
-            if let Err(error) = made() {
+            if let Err(source) = made() {
                 let _ = fs::remove_dir(&folder);
-                return Err(format!(
-                    "no control group may be made below {}: {error}",
-                    parent.display()
-                ));
+                return Err(CgroupError::Home { parent: parent.clone(), source });
             }
             folders.push(folder);
         }
         Ok(Self { version: layout.version, folders })
     }
 
-    /// Removes the server's groups and those that a launcher which was killed has left in them; false while the kernel
-    /// still counts a process in one.
+    /// Removes the server's groups and the groups in them that a killed launcher has left. Returns
+    /// false while the kernel still counts a process in one.
     pub(crate) fn remove(&self) -> bool {
         self.folders.iter().for_each(|folder| remove_home(folder));
         !self.folders.iter().any(|folder| folder.exists())
     }
 
-    /// Opens the folders, for a launcher that is about to leave the host's tree.
+    /// Opens the folders for a launcher that is about to leave the host's tree.
     pub(crate) fn open(&self) -> io::Result<CgroupSet> {
         let open = |path: &PathBuf| Ok(fs::File::open(path)?.into());
         Ok(CgroupSet {
@@ -131,8 +166,8 @@ impl CgroupHome {
 }
 
 impl CgroupLayout {
-    /// Reads mountinfo and /proc/self/cgroup (proc(5), cgroups(7)). `controllers` answers the cgroup.controllers file of
-    /// a version 2 folder.
+    /// Reads mountinfo and /proc/self/cgroup (proc(5), cgroups(7)). `controllers` returns the
+    /// contents of the cgroup.controllers file of a version 2 folder.
     fn find(mountinfo: &str, own: &str, controllers: &dyn Fn(&Path) -> String) -> Option<Self> {
         let mounts: Vec<(PathBuf, String, String)> =
             mountinfo.lines().filter_map(cgroup_mount).collect();
@@ -148,7 +183,7 @@ impl CgroupLayout {
             let has = controllers(top);
             if CONTROLLERS.iter().all(|name| has.split_whitespace().any(|token| token == *name)) {
                 let path = own_in(&|number, names| number == "0" && names.is_empty())?;
-                // A program that takes over is where the one before it has moved to.
+                // A server that took over from another starts in the leaf of that server.
                 let path = path.strip_suffix(LEAF).unwrap_or(path);
                 return Some(Self {
                     version: Version::Two,
@@ -180,8 +215,9 @@ fn cgroup_mount(line: &str) -> Option<(PathBuf, String, String)> {
     kind.starts_with("cgroup").then(|| (point.into(), kind.to_owned(), options.to_owned()))
 }
 
-/// Lets the children of a version 2 group have limits. A group that holds processes may not have such children, so
-/// when it holds only this one, it is moved to a leaf beside them.
+/// Allows limits on the children of a version 2 group. A group with processes may not have such
+/// children: if the group holds this process alone, the process moves to a leaf beside the
+/// children.
 fn delegate(folder: &Path, move_aside: bool) -> io::Result<()> {
     let control = folder.join("cgroup.subtree_control");
     let enable = || fs::write(&control, "+memory +pids");
@@ -196,8 +232,8 @@ fn delegate(folder: &Path, move_aside: bool) -> io::Result<()> {
     }
 }
 
-/// Removes the homes of servers that no longer run. Those with our own number are ours, if we have made some; if not, they
-/// were left by another of that number before us.
+/// Removes the homes of servers that no longer run. A home with the pid of this process belongs to
+/// this process if `have_own`, and otherwise to an earlier process with the same pid.
 fn sweep(parent: &Path, have_own: bool) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -223,13 +259,13 @@ fn remove_home(home: &Path) {
     let _ = fs::remove_dir(home);
 }
 
-/// The opened home of a launcher; its islands' groups are made here.
+/// The opened home of a launcher, in which the launcher makes its islands' groups.
 pub(crate) struct CgroupSet {
     version: Version,
     folders: Vec<OwnedFd>,
 }
 
-/// One island's groups.
+/// An island's group in each hierarchy.
 pub(crate) struct Cgroup {
     version: Version,
     name: String,
@@ -238,7 +274,7 @@ pub(crate) struct Cgroup {
 
 impl CgroupSet {
     /// Makes an island's groups with their limits.
-    pub(crate) fn create(&self, name: &str, bounds: &ProcessBounds) -> io::Result<Cgroup> {
+    pub(crate) fn create(&self, name: &str, bounds: &ProcessBounds) -> Result<Cgroup, CgroupError> {
         let mut group =
             Cgroup { version: self.version, name: name.to_owned(), folders: Vec::new() };
         for parent in &self.folders {
@@ -249,7 +285,7 @@ impl CgroupSet {
                 Ok(folder) => group.folders.push(folder),
                 Err(error) => {
                     self.remove(&group);
-                    return Err(error.into());
+                    return Err(CgroupError::Folder(error.into()));
                 }
             }
         }
@@ -262,18 +298,19 @@ impl CgroupSet {
         }
     }
 
-    /// The same for a berth and its islands: what it takes itself is added to what they may take.
-    pub(crate) fn create_for_berth(
+    /// Makes the groups of a zygote and its islands, with the islands' limits and room for the
+    /// zygote.
+    pub(crate) fn create_for_zygote(
         &self,
         name: &str,
         bounds: &ProcessBounds,
-    ) -> io::Result<Cgroup> {
-        let memory = bounds.memory.saturating_add(BERTH_MEMORY);
+    ) -> Result<Cgroup, CgroupError> {
+        let memory = bounds.memory.saturating_add(ZYGOTE_MEMORY);
         let processes = bounds.processes.saturating_add(1);
         self.create(name, &ProcessBounds { memory, processes, ..*bounds })
     }
 
-    /// Removes an island's groups; false while the kernel still counts a process of it.
+    /// Removes an island's groups. Returns false while the kernel still counts a process in one.
     pub(crate) fn remove(&self, group: &Cgroup) -> bool {
         self.folders.iter().all(|parent| {
             let result = unlinkat(parent, group.name.as_str(), UnlinkatFlags::RemoveDir);
@@ -283,53 +320,56 @@ impl CgroupSet {
 }
 
 impl Cgroup {
-    fn limit(&self, bounds: &ProcessBounds) -> io::Result<()> {
+    fn limit(&self, bounds: &ProcessBounds) -> Result<(), CgroupError> {
         let (memory, processes) = (bounds.memory.to_string(), bounds.processes.to_string());
+        let set = |folder, file, value: &str| {
+            write(folder, file, value).map_err(|source| CgroupError::Limit { file, source })
+        };
         match (self.version, &self.folders[..]) {
             (Version::Two, [folder]) => {
-                write(folder, "memory.max", &memory)?;
-                write(folder, "pids.max", &processes)?;
-                write(folder, "memory.oom.group", "1")?;
+                set(folder, "memory.max", &memory)?;
+                set(folder, "pids.max", &processes)?;
+                set(folder, "memory.oom.group", "1")?;
                 // A kernel without swap has no such file.
                 let _ = write(folder, "memory.swap.max", "0");
                 Ok(())
             }
             (Version::One, [in_memory, in_pids]) => {
-                write(in_memory, "memory.limit_in_bytes", &memory)?;
+                set(in_memory, "memory.limit_in_bytes", &memory)?;
                 let _ = write(in_memory, "memory.memsw.limit_in_bytes", &memory);
-                write(in_pids, "pids.max", &processes)
+                set(in_pids, "pids.max", &processes)
             }
-            _ => Err(io::Error::other("a group with an unexpected number of hierarchies")),
+            _ => Err(CgroupError::NoHierarchy),
         }
     }
 
-    /// The folder to fork into, where the kernel can.
+    /// The folder to fork into, where the kernel can do that.
     pub(crate) fn for_fork(&self) -> Option<BorrowedFd<'_>> {
         (self.version == Version::Two).then(|| self.folders[0].as_fd())
     }
 
-    /// What is open of it.
+    /// The open descriptors of the folders.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
         self.folders.iter().map(AsRawFd::as_raw_fd)
     }
 
-    /// Moves this process in, where it could not be forked into.
+    /// Moves this process into the group if the kernel could not fork it into the group.
     pub(crate) fn join_late(&self) -> io::Result<()> {
         if self.version == Version::Two { Ok(()) } else { self.join() }
     }
 
-    /// Moves this process in. The kernel may take ten milliseconds over it, which is why whoever was forked does it by
-    /// itself while its launcher goes on.
+    /// Moves this process into the group. The kernel may take ten milliseconds for it, so a forked
+    /// process moves itself while its launcher continues.
     pub(crate) fn join(&self) -> io::Result<()> {
         self.folders.iter().try_for_each(|folder| write(folder, "cgroup.procs", "0"))
     }
 
-    /// Whether the kernel killed something in the group for want of memory.
+    /// Whether the kernel killed a process of the group for want of memory.
     pub(crate) fn out_of_memory(&self) -> bool {
         self.meter().is_ok_and(|meter| meter.has_killed())
     }
 
-    /// Opens what tells of the group's memory, for a berth that is about to give up the rights to.
+    /// Opens the files about the group's memory, for a zygote that is about to lose the right to.
     pub(crate) fn meter(&self) -> io::Result<MemoryMeter> {
         let (used, kills) = match self.version {
             Version::One => ("memory.usage_in_bytes", "memory.oom_control"),

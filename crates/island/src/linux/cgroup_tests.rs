@@ -1,4 +1,4 @@
-//! Where a host keeps control groups, and whose are swept.
+//! The control groups of a host, and the removal of leftover homes.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn version_two_is_used_where_it_has_the_controllers() {
     assert_eq!(layout.version, Version::Two);
     let path = "/sys/fs/cgroup/user.slice/user-1000.slice/session.scope";
     assert_eq!(layout.own, [PathBuf::from(path)]);
-    // Where a server has made place for its successor.
+    // The leaf of a server that this one took over from.
     let moved = format!("{own}{LEAF}");
     let again =
         CgroupLayout::find(PURE, &moved, &|_| "cpuset cpu io memory pids\n".into()).unwrap();
@@ -35,7 +35,7 @@ fn version_one_is_used_where_version_two_has_no_controllers() {
 }
 
 #[test]
-fn a_home_is_swept_whose_owner_is_gone_or_had_our_number() {
+fn a_home_is_removed_if_its_server_is_gone_or_had_the_pid_of_this_process() {
     let top = tempfile::tempdir().unwrap();
     let own = std::process::id();
     let names = [format!("{PREFIX}{own}"), format!("{PREFIX}{}", u32::MAX), format!("{PREFIX}1")];
@@ -43,7 +43,7 @@ fn a_home_is_swept_whose_owner_is_gone_or_had_our_number() {
         fs::create_dir_all(top.path().join(name).join("si_0123abcd_1")).unwrap();
     }
     sweep(top.path(), true);
-    assert!(top.path().join(format!("{PREFIX}{own}")).exists(), "it is in use");
+    assert!(top.path().join(format!("{PREFIX}{own}")).exists(), "the home of this process");
     sweep(top.path(), false);
     assert_eq!(names.map(|name| top.path().join(name).exists()), [false, false, true]);
 }

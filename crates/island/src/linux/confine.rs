@@ -1,16 +1,18 @@
-//! What a process in an island gives up before a stranger's code starts: its user, its limits, its capabilities, most
-//! system calls, and the file system beyond what its rights name.
+//! The restrictions of a process on an island before a stranger's code starts: its user, its
+//! limits, its capabilities, its system calls, and the files that it reaches.
 //!
-//! Each function is one layer; any of them alone is meant to hold. Their order is fixed by [`crate::linux::child`] and [`crate::linux::zygote::process`].
+//! Each function is one layer; any of them alone is meant to hold. [`crate::linux::child`] and
+//! [`crate::linux::zygote::process`] decide the order of the layers.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
-    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, PathFdError,
+    Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
 };
+use seccompiler::BpfProgramRef;
 
 use crate::linux::protocol::ProcessBounds;
 use crate::linux::seccomp::FilterToken;
@@ -18,102 +20,157 @@ use crate::linux::sys;
 
 /// The user and group inside every island.
 pub(crate) const NOBODY: u32 = 65_534;
-/// Queued signals and timers of an island. They count for the launcher's user as well, up to the host's limit.
+/// The most queued signals and timers of an island. The kernel counts them for the launcher's user
+/// as well, up to the host's limit.
 const QUEUED_SIGNALS: u64 = 512;
-/// The newest landlock rules that we know how to use; an older kernel applies those that it has.
+/// The newest landlock rules that this program knows; an older kernel applies the part it has.
 const LANDLOCK: ABI = ABI::V6;
 
-/// Becomes the island's one user. The mapping behind it has been written by the launcher.
-pub(crate) fn become_nobody(token: FilterToken) -> io::Result<()> {
-    sys::set_user(NOBODY, token)
+/// Why a process could not be restricted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfineError {
+    /// A system call failed.
+    #[error("{step} failed")]
+    Call {
+        /// The step that the call belongs to.
+        step: &'static str,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// The kernel refused landlock rules.
+    #[error("the landlock rules were refused")]
+    Rules(#[from] RulesetError),
+    /// A folder that landlock rules name cannot be opened.
+    #[error("the landlock rules name {path}, which cannot be opened")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: PathFdError,
+    },
+    /// The kernel refused the system-call filter.
+    #[error("the system-call filter was refused")]
+    Filter(#[from] seccompiler::Error),
 }
 
-/// Applies the limits that the kernel keeps for each process. RLIMIT_DATA counts private writable memory, so a Go
-/// heap is stopped at the limit while Go's large reservations cost nothing. Where the island has a cgroup, that one is
-/// to be met first: it says what happened, where Go's runtime, refused a page, may as well crash without a word of it.
-pub(crate) fn limit(bounds: &ProcessBounds, has_group: bool) -> io::Result<()> {
+/// Names the step that a failed system call belongs to.
+fn during(step: &'static str) -> impl FnOnce(io::Error) -> ConfineError {
+    move |source| ConfineError::Call { step, source }
+}
+
+/// Becomes the island's only user. The launcher has written the mapping behind the user.
+pub(crate) fn become_nobody(token: FilterToken) -> Result<(), ConfineError> {
+    sys::set_user(NOBODY, token).map_err(during("the change of user"))
+}
+
+/// Becomes the user and group 0 of this user namespace.
+pub(crate) fn become_mapped_root() -> Result<(), ConfineError> {
+    sys::set_user(0, FilterToken::NONE).map_err(during("the change of user"))
+}
+
+/// Applies the limits that the kernel keeps for each process. RLIMIT_DATA counts private writable
+/// memory: a Go heap stops at the limit while Go's large reservations cost nothing. Where the
+/// island has a cgroup, the cgroup's limit must be met first: the kernel then reports the kill,
+/// whereas Go's runtime, refused a page, may crash without a word.
+pub(crate) fn limit(bounds: &ProcessBounds, has_group: bool) -> Result<(), ConfineError> {
     let data = if has_group { bounds.memory.saturating_mul(2) } else { bounds.memory };
-    sys::set_limit(libc::RLIMIT_DATA, data)?;
-    sys::set_limit(libc::RLIMIT_NPROC, bounds.processes)?;
-    sys::set_limit(libc::RLIMIT_NOFILE, bounds.files)?;
-    sys::set_limit(libc::RLIMIT_FSIZE, bounds.file_size)?;
-    sys::set_limit(libc::RLIMIT_CORE, 0)?;
-    sys::set_limit(libc::RLIMIT_MEMLOCK, 0)?;
-    sys::set_limit(libc::RLIMIT_SIGPENDING, QUEUED_SIGNALS)?;
-    sys::set_limit(libc::RLIMIT_MSGQUEUE, 0)
+    [
+        (libc::RLIMIT_DATA, data),
+        (libc::RLIMIT_NPROC, bounds.processes),
+        (libc::RLIMIT_NOFILE, bounds.files),
+        (libc::RLIMIT_FSIZE, bounds.file_size),
+        (libc::RLIMIT_CORE, 0),
+        (libc::RLIMIT_MEMLOCK, 0),
+        (libc::RLIMIT_SIGPENDING, QUEUED_SIGNALS),
+        (libc::RLIMIT_MSGQUEUE, 0),
+    ]
+    .into_iter()
+    .try_for_each(|(resource, value)| sys::set_limit(resource, value))
+    .map_err(during("setrlimit"))
 }
 
-/// Runs only when nobody else wants the processor, and gives it up at once when somebody does. The lowest nice value
-/// alone would keep it to the end of its time slice, of which a call can meet several.
-pub(crate) fn yield_processor() -> io::Result<()> {
-    // SAFETY: the parameter is a plain structure, all zero as this policy wants it; 0 means this process.
+/// Runs only while no other process wants the processor, and yields at once when one does. The
+/// lowest nice value alone would keep the processor to the end of a time slice, of which a call can
+/// meet several.
+pub(crate) fn yield_processor() -> Result<(), ConfineError> {
+    // SAFETY: the parameter is a plain structure, all zero as this policy wants it; 0 means this
+    // process.
     let result = unsafe {
         let parameter: libc::sched_param = std::mem::zeroed();
         libc::sched_setscheduler(0, libc::SCHED_IDLE, &parameter)
     };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    match result {
+        0.. => Ok(()),
+        _ => Err(during("sched_setscheduler")(io::Error::last_os_error())),
+    }
 }
 
-/// No privilege by exec, for this process and all that it forks.
-pub(crate) fn keep_privileges_from_programs() -> io::Result<()> {
-    sys::drop_bounding()?;
+/// Rules out privileges gained by exec, for this process and all that it forks.
+pub(crate) fn keep_privileges_from_programs() -> Result<(), ConfineError> {
+    sys::drop_bounding().map_err(during("dropping the capability bounding set"))?;
     // SAFETY: the argument is a switch.
-    unsafe { sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1) }
+    unsafe { sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1) }.map_err(during("PR_SET_NO_NEW_PRIVS"))
 }
 
-/// No capability in any set, and an end with the end of whoever forked this process.
-pub(crate) fn drop_privileges(token: FilterToken) -> io::Result<()> {
-    sys::drop_capabilities(token)?;
+/// Empties every set of capabilities, and has this process die with its parent.
+pub(crate) fn drop_privileges(token: FilterToken) -> Result<(), ConfineError> {
+    sys::drop_capabilities(token).map_err(during("dropping capabilities"))?;
     die_with_parent()
 }
 
-/// Ends when whoever forked this process does; to be said again after each change of the user.
-pub(crate) fn die_with_parent() -> io::Result<()> {
+/// Has the kernel kill this process when its parent ends. A change of user undoes this, so each
+/// change is followed by another call.
+pub(crate) fn die_with_parent() -> Result<(), ConfineError> {
     // SAFETY: the argument is a switch.
-    unsafe { sys::prctl(libc::PR_SET_DUMPABLE, 0) }?;
+    unsafe { sys::prctl(libc::PR_SET_DUMPABLE, 0) }.map_err(during("PR_SET_DUMPABLE"))?;
     // SAFETY: the argument is a signal's number.
     unsafe { sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) }
+        .map_err(during("PR_SET_PDEATHSIG"))
 }
 
-/// The landlock rules of an island: everything readable, `writable` folders writable, no TCP and no talk to processes
-/// outside unless the island has the network. They take hold at [`seal_files`]. A kernel without landlock, or with an
-/// older one, gives what it has; `check` names it.
-pub(crate) fn file_rules(writable: &[PathBuf], network: bool) -> Result<RulesetCreated, String> {
+/// The landlock rules of an island: every file readable, `writable` folders writable, and, unless
+/// the island has the network, no TCP and no signals or sockets to processes outside. The rules
+/// take effect at [`seal_files`]. A kernel without landlock, or with an older one, applies the part
+/// it has; `check` reports which.
+pub(crate) fn file_rules(
+    writable: &[PathBuf],
+    network: bool,
+) -> Result<RulesetCreated, ConfineError> {
     let all = AccessFs::from_all(LANDLOCK);
     let device = AccessFs::from_file(LANDLOCK) & !AccessFs::Execute;
-    let create = || -> Result<RulesetCreated, RulesetError> {
-        let rules = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
-        let rules = rules.handle_access(all)?;
-        let scope = Scope::from_all(LANDLOCK);
-        if network {
-            return rules.scope(scope)?.create();
-        }
-        rules.handle_access(AccessNet::from_all(LANDLOCK))?.scope(scope)?.create()
+    let scope = Scope::from_all(LANDLOCK);
+    let rules = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
+    let rules = rules.handle_access(all)?;
+    let mut rules = match network {
+        true => rules.scope(scope)?.create()?,
+        false => rules.handle_access(AccessNet::from_all(LANDLOCK))?.scope(scope)?.create()?,
     };
-    let mut rules = create().map_err(text)?;
     let readable = [(Path::new("/"), AccessFs::from_read(LANDLOCK)), (Path::new("/dev"), device)];
     let writable = writable.iter().map(|path| (path.as_path(), all));
     for (path, access) in readable.into_iter().chain(writable) {
-        let folder = PathFd::new(path).map_err(text)?;
-        rules = rules.add_rule(PathBeneath::new(folder, access)).map_err(text)?;
+        let folder = PathFd::new(path)
+            .map_err(|source| ConfineError::Folder { path: path.to_owned(), source })?;
+        rules = rules.add_rule(PathBeneath::new(folder, access))?;
     }
     Ok(rules)
 }
 
-/// The rules with one file more that may be run.
+/// The rules with one more file that may be executed.
 pub(crate) fn allow_program(
     rules: RulesetCreated,
     program: BorrowedFd<'_>,
-) -> Result<RulesetCreated, String> {
+) -> Result<RulesetCreated, ConfineError> {
     let access = AccessFs::Execute | AccessFs::ReadFile;
-    rules.add_rule(PathBeneath::new(program, access)).map_err(text)
+    Ok(rules.add_rule(PathBeneath::new(program, access))?)
 }
 
-/// Puts the rules into force.
-pub(crate) fn seal_files(rules: RulesetCreated) -> Result<(), String> {
-    rules.restrict_self().map(|_| ()).map_err(text)
+/// Puts the rules into effect.
+pub(crate) fn seal_files(rules: RulesetCreated) -> Result<(), ConfineError> {
+    rules.restrict_self()?;
+    Ok(())
 }
 
-fn text(error: impl std::error::Error) -> String {
-    format!("landlock: {error}")
+/// Puts the system-call filter into effect.
+pub(crate) fn filter_calls(filter: BpfProgramRef<'_>) -> Result<(), ConfineError> {
+    Ok(seccompiler::apply_filter(filter)?)
 }

@@ -1,19 +1,24 @@
-//! The resident process that makes islands: small, single-threaded, and started once.
+//! The launcher: a small process with a single thread that makes islands. It starts once and lives
+//! as long as the server.
 //!
-//! The server starts two. One stands in the host's tree and makes the islands of tools, whose roots it builds from
-//! host files. The other has moved into the root that all functions share, and has [berths](crate::linux::zygote::process) fork the
-//! islands of functions, but for those with an address. A launcher is the parent of berths and of the other islands: it
-//! reports each island's end, kills on request, and when the server goes away it kills them all and ends.
+//! The server starts two launchers. One keeps the host's tree and makes the islands of tools, whose
+//! roots it builds from host files. The other has moved into the root that all functions share, and
+//! has [zygotes](crate::linux::zygote::process) fork the islands of functions without an address. A
+//! launcher is the parent of its zygotes and of the islands that have none: it reports each
+//! island's end, kills on request, and when the server goes away it kills them all and ends.
 //!
-//! What must always hold: a launcher does nothing that takes long, for every end waits for it; a group is removed only
-//! after its island or berth has ended, and is tried again until the kernel lets go; the island of a berth that was
-//! killed becomes the launcher's own child, and is reported when it has ended.
+//! Invariants: a launcher never waits long for another process, because every report waits for the
+//! launcher. A control group is removed only after its island or zygote has ended, again and again
+//! until the kernel does not count it as busy. The island of a zygote that was killed becomes the
+//! launcher's child, and is reported when it has ended.
 
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use common::causes;
 use nix::sched::CloneFlags;
 use nix::sys::wait::wait;
 use nix::unistd::Pid;
@@ -23,39 +28,70 @@ use crate::backend::Exit;
 use crate::launcher::process;
 use crate::launcher::wire::{self, Event, Incoming, LISTED};
 use crate::linux::cgroup::{Cgroup, CgroupHome};
-use crate::linux::maker::{Island, Maker, NotMade};
+use crate::linux::execution::end_of;
+use crate::linux::maker::{self, Island, MakeError, Maker, NotMade};
 use crate::linux::protocol::{ForkRequest, IslandRequest};
+use crate::linux::root::{self, RootError};
+use crate::linux::sys;
 use crate::linux::watch::{Ready, Watch};
 use crate::linux::zygote::pool::{Key, Zygote, ZygotePool, ZygoteRemains};
-use crate::linux::{child, root, sys};
 
-/// How often a group that is still busy is tried again.
+/// The pause before the removal of a busy control group is tried again.
 const GROUP_RETRY: Duration = Duration::from_millis(5);
-/// How long an ending launcher waits for the kernel to let go of its islands' groups.
+/// How often an ending launcher tries to remove its islands' groups.
 const LAST_RETRIES: usize = 200;
-/// How late a timer of a function may be, in nanoseconds, so that the kernel can let several end at once. Go's runtime has
-/// a thread that sleeps for 20 us at a time while a program starts: with the 50 us that processes have otherwise, its
-/// waking takes a sixth of the processor time of a short program.
+/// How late a timer of a function may fire, in nanoseconds, so that the kernel can combine several.
+/// While a program starts, Go's runtime has a thread that sleeps for 20 us at a time: with the
+/// usual slack of 50 us, its wake-ups take a sixth of the processor time of a short program.
 const TIMER_SLACK: libc::c_ulong = 1_000_000;
 
-/// What a launcher is told when it starts.
+/// What the server sends to a new launcher.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LauncherSetup {
-    pub(crate) place: RootKind,
+    pub(crate) root: RootKind,
     pub(crate) home: Option<CgroupHome>,
 }
 
-/// Which root a launcher stands in.
+/// The root that a launcher works in.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum RootKind {
     /// The host's, for the islands of tools.
     Host,
-    /// The functions' own.
+    /// The one that all functions share.
     Functions {
         zones: Option<PathBuf>,
-        /// Some of them have an address, and want names and certificates.
+        /// Functions may have addresses, and need files for names and certificates then.
         addresses: bool,
+        /// A zygote may serve another island after a clean one.
+        reuse: bool,
     },
+}
+
+/// Why a launcher could not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LauncherError {
+    /// A system call failed.
+    #[error("{step} failed")]
+    Call {
+        /// The step that the call belongs to.
+        step: &'static str,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// The server went away before it sent the set-up.
+    #[error("the server went away before it sent the launcher's set-up")]
+    ServerGone,
+    /// The launcher cannot make islands.
+    #[error("the launcher cannot make islands")]
+    Maker(#[from] MakeError),
+    /// The functions' root could not be made.
+    #[error("the root of functions could not be made")]
+    Root(#[from] RootError),
+}
+
+/// Names the step that a failed call belongs to.
+fn during<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> LauncherError {
+    move |error| LauncherError::Call { step, source: error.into() }
 }
 
 type Request = wire::Request<IslandRequest>;
@@ -65,31 +101,33 @@ struct Launcher {
     maker: Maker,
     watch: Watch,
     zygotes: ZygotePool,
-    /// Those whose first process is a child of this one, with their names.
+    /// The islands whose first process is a child of the launcher, with their names.
     islands: HashMap<Pid, (String, Island)>,
-    /// Groups whose island or berth has ended but which the kernel still counts as busy.
+    /// The groups of ended islands and zygotes that the kernel still counts as busy.
     ended: Vec<Cgroup>,
 }
 
-/// Runs a launcher until the server goes away. `server` is the socket that it shares with the server.
-pub(crate) fn run(server: OwnedFd) -> Result<(), String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
+/// Runs a launcher until the server goes away. `server` is the socket that it shares with the
+/// server.
+pub(crate) fn run(server: OwnedFd) -> Result<(), LauncherError> {
     let mut incoming = Incoming::default();
-    let (orders, _) = incoming
+    let (setup, _) = incoming
         .next::<LauncherSetup>(server.as_raw_fd())
-        .map_err(|e| text(&e))?
-        .ok_or("the server went away")?;
-    process::ignore_stops().map_err(|e| text(&e))?;
-    // The island of a berth that is killed comes to us.
-    nix::sys::prctl::set_child_subreaper(true).map_err(|e| text(&e))?;
-    let groups = orders.home.map(|home| home.open()).transpose().map_err(|e| text(&e))?;
-    let watch = Watch::new().map_err(|e| text(&e))?;
-    watch.add(&server, Ready::Server).map_err(|e| text(&e))?;
+        .map_err(during("receiving the launcher's set-up"))?
+        .ok_or(LauncherError::ServerGone)?;
+    process::ignore_stops().map_err(during("ignoring signals"))?;
+    // The island of a zygote that is killed becomes the launcher's child.
+    nix::sys::prctl::set_child_subreaper(true).map_err(during("PR_SET_CHILD_SUBREAPER"))?;
+    let groups = setup.home.map(|home| home.open()).transpose();
+    let groups = groups.map_err(during("opening the control groups"))?;
+    let watch = Watch::new().map_err(during("epoll_create"))?;
+    watch.add(&server, Ready::Server).map_err(during("epoll_ctl"))?;
     let (zygotes, islands, ended) = (ZygotePool::default(), HashMap::new(), Vec::new());
-    let maker = Maker::new(groups)?;
+    let reuse = matches!(setup.root, RootKind::Functions { reuse: true, .. });
+    let maker = Maker::new(groups, reuse)?;
     let mut launcher = Launcher { server, maker, watch, zygotes, islands, ended };
-    if let RootKind::Functions { zones, addresses } = orders.place {
-        nix::sys::prctl::set_timerslack(TIMER_SLACK).map_err(|e| text(&e))?;
+    if let RootKind::Functions { zones, addresses, .. } = setup.root {
+        nix::sys::prctl::set_timerslack(TIMER_SLACK).map_err(during("PR_SET_TIMERSLACK"))?;
         launcher.enter_functions_root(zones.as_deref(), addresses)?;
     }
     launcher.send(&Event::Ready);
@@ -99,29 +137,30 @@ pub(crate) fn run(server: OwnedFd) -> Result<(), String> {
 }
 
 impl Launcher {
-    /// Takes a mount namespace of its own and, as an ordinary user, the user namespace that owns it.
+    /// Takes a mount namespace of its own and, as an ordinary user, the user namespace that owns
+    /// it.
     fn enter_functions_root(
         &mut self,
         zones: Option<&Path>,
         addresses: bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), LauncherError> {
         let root = self.maker.own_id == 0;
         let user = if root { CloneFlags::empty() } else { CloneFlags::CLONE_NEWUSER };
         let group = nix::unistd::getgid().as_raw();
-        nix::sched::unshare(user | CloneFlags::CLONE_NEWNS).map_err(|e| format!("unshare: {e}"))?;
+        nix::sched::unshare(user | CloneFlags::CLONE_NEWNS).map_err(during("unshare"))?;
         if !root {
             let write = |name, text: String| std::fs::write(format!("/proc/self/{name}"), text);
             write("setgroups", "deny".into())
                 .and_then(|()| write("uid_map", format!("0 {} 1", self.maker.own_id)))
                 .and_then(|()| write("gid_map", format!("0 {group} 1")))
-                .map_err(|e| format!("map the user: {e}"))?;
+                .map_err(during("mapping the user"))?;
             self.maker.own_id = 0;
         }
-        root::enter_function_root(zones, addresses)
+        Ok(root::enter_function_root(zones, addresses)?)
     }
 
     fn serve(&mut self, incoming: &mut Incoming) {
-        // Requests may have come in together with the orders.
+        // Requests may have arrived together with the set-up.
         if !self.take_requests(incoming) {
             return;
         }
@@ -131,8 +170,8 @@ impl Launcher {
                     Ready::Server if !self.take_requests(incoming) => return,
                     Ready::Server => {}
                     Ready::Ended(pid) => self.reap(pid),
-                    Ready::ExecProgress(key) => self.hear(key),
-                    Ready::BerthEnded(key) => self.reap_berth(key),
+                    Ready::ZygoteReport(key) => self.pass_reports(key),
+                    Ready::ZygoteEnded(key) => self.reap_zygote(key),
                 }
             }
         }
@@ -146,7 +185,7 @@ impl Launcher {
         self.watch.wait(trim.into_iter().chain(retry).min())
     }
 
-    /// Handles what the server has said; false once it has gone away.
+    /// Handles the requests that have arrived; false once the server has gone away.
     fn take_requests(&mut self, incoming: &mut Incoming) -> bool {
         let server = self.server.as_raw_fd();
         incoming.take_requests(server, |request, fds| self.handle(request, fds))
@@ -156,17 +195,16 @@ impl Launcher {
         match request {
             Request::Kill { id } => self.kill(&id),
             Request::List => self.list(),
-            Request::Prepare(mut prepare) => {
-                let take = ForkRequest { go: prepare.go.take() };
+            Request::Prepare(mut island) => {
+                let fork = ForkRequest { go: island.go.take() };
                 let result = match fds.first() {
-                    Some(_) if prepare.fits_a_berth() => self.lodge(&prepare, &take, &fds),
-                    Some(_) if take.go.is_some() => Err("it fits no berth".to_owned().into()),
-                    Some(_) => self.make(&prepare, fds),
-                    None => Err("the request came without descriptors".to_owned().into()),
+                    None => Err(MakeError::NoDescriptors.into()),
+                    Some(_) if island.fits_a_zygote() => self.place(&island, &fork, &fds),
+                    Some(_) if fork.go.is_some() => Err(MakeError::NeedsZygote.into()),
+                    Some(_) => self.make(&island, fds),
                 };
-                if let Err(NotMade { reason: error, group }) = result {
-                    self.ended.extend(group);
-                    self.send(&Event::Failed { id: prepare.id, error });
+                if let Err(not_made) = result {
+                    self.fail(island.id, not_made);
                 }
             }
         }
@@ -185,59 +223,59 @@ impl Launcher {
     fn list(&self) {
         let own = self.islands.iter().map(|(pid, (id, _))| (id.clone(), pid.as_raw()));
         let islands =
-            own.chain(self.zygotes.all().filter_map(Zygote::serves)).take(LISTED).collect();
+            own.chain(self.zygotes.all().filter_map(Zygote::island)).take(LISTED).collect();
         self.send(&Event::Listed { islands });
     }
 
-    /// Forks an island with namespaces of its own, and all else.
-    fn make(&mut self, prepare: &IslandRequest, fds: Vec<OwnedFd>) -> Result<(), NotMade> {
-        let control = fds.into_iter().next().ok_or_else(|| "no control socket".to_owned())?;
-        let island = self.maker.island(prepare, control)?;
-        self.own(&prepare.id, island)
+    /// Forks an island with namespaces of its own.
+    fn make(&mut self, request: &IslandRequest, fds: Vec<OwnedFd>) -> Result<(), NotMade> {
+        let control = fds.into_iter().next().ok_or(MakeError::NoDescriptors)?;
+        let island = self.maker.island(request, control)?;
+        self.adopt(&request.id, island)
     }
 
-    /// Has a berth fork an island: one that is free, or a new one.
-    fn lodge(
+    /// Has a zygote fork an island: an idle one, or a new one.
+    fn place(
         &mut self,
-        prepare: &IslandRequest,
-        take: &ForkRequest,
+        request: &IslandRequest,
+        fork: &ForkRequest,
         fds: &[OwnedFd],
     ) -> Result<(), NotMade> {
-        if let Some(key) = self.zygotes.find(prepare.host_id, &prepare.bounds)
+        if let Some(key) = self.zygotes.find(request.host_id, &request.bounds)
             && let Some(zygote) = self.zygotes.get_mut(key)
         {
-            match zygote.take(&prepare.id, take, fds) {
+            match zygote.serve(&request.id, fork, fds) {
                 Ok(()) => return Ok(()),
-                Err(_) => zygote.let_go(),
+                Err(_) => zygote.release(),
             }
         }
-        let mut zygote = self.maker.zygote(prepare)?;
-        let taken = zygote.take(&prepare.id, take, fds);
+        let mut zygote = self.maker.zygote(request)?;
+        let served = zygote.serve(&request.id, fork, fds);
         let (key, zygote) = self.zygotes.add(zygote);
         let watched = self
             .watch
-            .add(&zygote.pidfd, Ready::BerthEnded(key))
-            .and_then(|()| self.watch.add_news(&zygote.socket, Ready::ExecProgress(key)));
-        let lodged = taken.and(watched);
-        if lodged.is_err() {
-            // One that has no island, or that nobody would hear.
+            .add(&zygote.pidfd, Ready::ZygoteEnded(key))
+            .and_then(|()| self.watch.add_edge(&zygote.socket, Ready::ZygoteReport(key)));
+        let placed = served.and(watched);
+        if placed.is_err() {
+            // A zygote without an island, or whose reports would not arrive.
             sys::kill_pidfd(zygote.pidfd.as_fd());
         }
-        lodged.map_err(|error| format!("a new berth: {error}").into())
+        Ok(placed.map_err(maker::during("sending the request to a new zygote"))?)
     }
 
-    /// Takes an island on that is a child of this process.
-    fn own(&mut self, id: &str, island: Island) -> Result<(), NotMade> {
+    /// Takes over an island whose first process is a child of the launcher.
+    fn adopt(&mut self, id: &str, island: Island) -> Result<(), NotMade> {
         let watched = self.watch.add(&island.pidfd, Ready::Ended(island.pid));
         if watched.is_err() {
             sys::kill_pidfd(island.pidfd.as_fd());
         }
         self.islands.insert(island.pid, (id.to_owned(), island));
-        watched.map_err(|error| format!("watch an island: {error}").into())
+        Ok(watched.map_err(maker::during("watching the island"))?)
     }
 
     fn reap(&mut self, pid: Pid) {
-        let Some(exit) = child::end_of(pid) else { return };
+        let Some(exit) = end_of(pid) else { return };
         let Some((id, island)) = self.islands.remove(&pid) else { return };
         self.watch.remove(&island.pidfd);
         let failed = exit.code != Some(0);
@@ -246,63 +284,74 @@ impl Launcher {
         self.ended.extend(island.group);
     }
 
-    /// Passes on what a berth has to say.
-    fn hear(&mut self, key: Key) {
-        while let Some((id, report)) = self.zygotes.get_mut(key).and_then(|zygote| zygote.hear()) {
-            self.send(&match report.end {
+    /// Passes the reports of a zygote to the server.
+    fn pass_reports(&mut self, key: Key) {
+        let mut next = || self.zygotes.get_mut(key).and_then(Zygote::next_report);
+        while let Some((id, report)) = next() {
+            let event = match report.end {
                 Ok(exit) => Event::Exited { id, exit },
                 Err(error) => Event::Failed { id, error },
-            });
+            };
+            send(&self.server, &event);
         }
     }
 
-    /// Buries a berth, and takes on the island that it left.
-    fn reap_berth(&mut self, key: Key) {
-        // What it said last is still to be heard.
-        self.hear(key);
+    /// Removes a zygote that has ended, and takes over the island that it left.
+    fn reap_zygote(&mut self, key: Key) {
+        // Its last report may not have been read yet.
+        self.pass_reports(key);
         let Some(mut zygote) = self.zygotes.remove(key) else { return };
         self.watch.remove(&zygote.pidfd);
-        let _ = child::end_of(zygote.process);
-        let Some((id, left)) = zygote.left() else { return self.ended.extend(zygote.group) };
-        match left {
-            ZygoteRemains::Running(pid) => return self.adopt(&id, pid, zygote.group),
-            // If it is not ours the berth has waited for it.
+        let _ = end_of(zygote.process);
+        let Some((id, remains)) = zygote.remains() else { return self.ended.extend(zygote.group) };
+        match remains {
+            ZygoteRemains::Running(pid) => return self.end_orphan(&id, pid, zygote.group),
+            // If it is not the launcher's child, the zygote has waited for it.
             ZygoteRemains::Ended(pid) => {
-                let _ = child::end_of(pid);
+                let _ = end_of(pid);
             }
             ZygoteRemains::Killed | ZygoteRemains::Nothing => {}
         }
-        self.ended.extend(zygote.group);
         let killed = Exit { code: None, signal: Some(libc::SIGKILL), oom: false };
-        self.send(&match left {
-            ZygoteRemains::Killed => Event::Exited { id, exit: killed },
-            _ => Event::Failed { id, error: "its berth has ended".into() },
-        });
-    }
-
-    fn adopt(&mut self, id: &str, pid: Pid, group: Option<Cgroup>) {
-        let adopted = match sys::open_process(pid.as_raw()) {
-            Ok(pidfd) => {
-                sys::kill_pidfd(pidfd.as_fd());
-                self.own(id, Island { pid, pidfd, group })
-            }
-            Err(error) => Err(NotMade { reason: format!("its berth has ended: {error}"), group }),
-        };
-        if let Err(NotMade { reason: error, group }) = adopted {
-            self.ended.extend(group);
-            self.send(&Event::Failed { id: id.to_owned(), error });
+        if let ZygoteRemains::Killed = remains {
+            self.ended.extend(zygote.group);
+            self.send(&Event::Exited { id, exit: killed });
+        } else {
+            self.fail(id, NotMade { error: MakeError::ZygoteEnded, group: zygote.group });
         }
     }
 
-    fn send(&self, event: &Event) {
-        // A failure means that the server is gone, which the next receive sees.
-        let _ = wire::send(self.server.as_raw_fd(), event, &[]);
+    /// Kills an island whose zygote has ended, and takes it over until it has ended.
+    fn end_orphan(&mut self, id: &str, pid: Pid, group: Option<Cgroup>) {
+        let adopted = match sys::open_process(pid.as_raw()) {
+            Ok(pidfd) => {
+                sys::kill_pidfd(pidfd.as_fd());
+                self.adopt(id, Island { pid, pidfd, group })
+            }
+            Err(error) => {
+                let step = "opening the island of a zygote that has ended";
+                Err(NotMade { error: maker::during(step)(error), group })
+            }
+        };
+        if let Err(not_made) = adopted {
+            self.fail(id.to_owned(), not_made);
+        }
     }
 
-    /// Leaves nothing behind.
+    /// Reports an island that was not made.
+    fn fail(&mut self, id: String, NotMade { error, group }: NotMade) {
+        self.ended.extend(group);
+        self.send(&Event::Failed { id, error: causes::chain(&error) });
+    }
+
+    fn send(&self, event: &Event) {
+        send(&self.server, event);
+    }
+
+    /// Kills all islands and zygotes, waits for them, and removes their groups.
     fn end(&mut self) {
         let islands = self.islands.values().map(|(_, island)| &island.pidfd);
-        // A berth's island ends with it, and comes to us to be waited for.
+        // A zygote's island ends with the zygote, and becomes the launcher's child.
         for pidfd in islands.chain(self.zygotes.all().map(|zygote| &zygote.pidfd)) {
             sys::kill_pidfd(pidfd.as_fd());
         }
@@ -320,7 +369,13 @@ impl Launcher {
     }
 }
 
+/// Sends an event to the server. The send waits while the server does not read, which only the
+/// server itself can notice; a failure means that the server is gone, which the next receive shows.
+fn send(server: &OwnedFd, event: &Event) {
+    let _ = wire::send(server.as_raw_fd(), event, &[]);
+}
+
 /// [`run`] on the socket that is this process's stdin, which then reads as empty.
-pub(crate) fn run_on_stdin() -> Result<(), String> {
-    run(process::socket_on_stdin().map_err(|error| error.to_string())?)
+pub(crate) fn run_on_stdin() -> Result<(), LauncherError> {
+    run(process::socket_on_stdin().map_err(during("taking the server's socket from stdin"))?)
 }

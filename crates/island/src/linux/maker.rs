@@ -1,7 +1,9 @@
-//! What a launcher forks: islands with namespaces of their own, and [berths](crate::linux::zygote::process).
+//! The processes that a launcher forks: islands with namespaces of their own, and
+//! [zygotes](crate::linux::zygote::process).
 //!
-//! What must always hold: whoever is forked waits for the byte that says that its user mapping is in force, before it
-//! does anything else; if it cannot be given the mapping it is ended, and waited for.
+//! Invariants: a forked process waits for one byte, which says that its user mapping is in force,
+//! before it does anything else. A process that cannot be given the mapping is killed and waited
+//! for.
 
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -15,7 +17,7 @@ use seccompiler::BpfProgram;
 
 use crate::launcher::uids;
 use crate::launcher::wire;
-use crate::linux::cgroup::{Cgroup, CgroupSet};
+use crate::linux::cgroup::{Cgroup, CgroupError, CgroupSet};
 use crate::linux::child::Child;
 use crate::linux::confine::NOBODY;
 use crate::linux::fork::{self, Forked, SharedNumber};
@@ -25,7 +27,40 @@ use crate::linux::sys;
 use crate::linux::zygote::pool::Zygote;
 use crate::linux::zygote::process;
 
-/// What is needed to fork them.
+/// Why a launcher could not make an island or a zygote.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MakeError {
+    /// The control group could not be made.
+    #[error("the control group could not be made")]
+    Group(#[from] CgroupError),
+    /// A system call failed.
+    #[error("{step} failed")]
+    Call {
+        /// The step that the call belongs to.
+        step: &'static str,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// The system-call filter does not compile.
+    #[error("the system-call filter does not compile")]
+    Filter(#[from] seccompiler::BackendError),
+    /// The request came without descriptors.
+    #[error("the request came without descriptors")]
+    NoDescriptors,
+    /// The request carries a program, and only a zygote could execute the program.
+    #[error("an island outside a zygote takes its program from its control socket only")]
+    NeedsZygote,
+    /// The zygote of an island ended before it reported the island's end.
+    #[error("the island's zygote ended unexpectedly")]
+    ZygoteEnded,
+}
+
+/// Names the step that a failed call belongs to.
+pub(crate) fn during<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> MakeError {
+    move |error| MakeError::Call { step, source: error.into() }
+}
+
+/// What a launcher needs to fork.
 pub(crate) struct Maker {
     /// The host's /proc, held because the functions' root has none.
     proc: OwnedFd,
@@ -33,7 +68,9 @@ pub(crate) struct Maker {
     filter: BpfProgram,
     zygote_filter: BpfProgram,
     token: FilterToken,
-    /// The id that this launcher's user has in its own user namespace.
+    /// A zygote may serve another island after a clean one.
+    reuse: bool,
+    /// The id of this launcher's user in the launcher's user namespace.
     pub(crate) own_id: u32,
 }
 
@@ -44,33 +81,35 @@ pub(crate) struct Island {
     pub(crate) group: Option<Cgroup>,
 }
 
-/// Why something was not made, and the group that was, which is still to be removed.
+/// Why an island or a zygote was not made, and its control group if that was.
 pub(crate) struct NotMade {
-    pub(crate) reason: String,
+    pub(crate) error: MakeError,
+    /// The group, which is still to be removed.
     pub(crate) group: Option<Cgroup>,
 }
 
-impl From<String> for NotMade {
-    fn from(reason: String) -> Self {
-        Self { reason, group: None }
+impl<E: Into<MakeError>> From<E> for NotMade {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), group: None }
     }
 }
 
 impl Maker {
-    pub(crate) fn new(groups: Option<CgroupSet>) -> Result<Self, String> {
-        let token = FilterToken::draw().map_err(|error| format!("getrandom: {error}"))?;
-        let compiled = |error: seccompiler::BackendError| format!("seccomp: {error}");
+    pub(crate) fn new(groups: Option<CgroupSet>, reuse: bool) -> Result<Self, MakeError> {
+        let token = FilterToken::draw().map_err(during("getrandom"))?;
         Ok(Self {
-            proc: std::fs::File::open("/proc").map_err(|error| format!("/proc: {error}"))?.into(),
+            proc: std::fs::File::open("/proc").map_err(during("opening /proc"))?.into(),
             groups,
-            filter: seccomp::compile().map_err(compiled)?,
-            zygote_filter: seccomp::compile_for_berths(token).map_err(compiled)?,
+            filter: seccomp::compile()?,
+            zygote_filter: seccomp::compile_for_zygotes(token)?,
             token,
+            reuse,
             own_id: nix::unistd::getuid().as_raw(),
         })
     }
 
-    /// Removes groups; those stay that the kernel still counts as busy.
+    /// Removes groups from the list and from the host; a group that the kernel still counts as busy
+    /// stays on both.
     pub(crate) fn remove(&self, ended: &mut Vec<Cgroup>) {
         match &self.groups {
             Some(groups) => ended.retain(|group| !groups.remove(group)),
@@ -81,40 +120,40 @@ impl Maker {
     /// Forks the first process of an island.
     pub(crate) fn island(
         &self,
-        prepare: &IslandRequest,
+        request: &IslandRequest,
         control: OwnedFd,
     ) -> Result<Island, NotMade> {
         let groups = self.groups.as_ref();
-        let group = groups.map(|groups| groups.create(&prepare.id, &prepare.bounds));
-        let group = group.transpose().map_err(|error| format!("cgroup: {error}"))?;
+        let group = groups.map(|groups| groups.create(&request.id, &request.bounds)).transpose()?;
         let into = group.as_ref().and_then(Cgroup::for_fork);
-        let forked = self.fork(namespaces(prepare), into).and_then(|forked| match forked {
+        let forked = self.fork(namespaces(request), into).and_then(|forked| match forked {
             (Forked::Child, mapped, go_ahead) => {
                 drop(go_ahead);
                 let (group, filter) = (group.as_ref(), &self.filter);
-                Child { prepare, control, group, mapped, filter }.run()
+                Child { request, control, group, mapped, filter }.run()
             }
             (Forked::Parent { pid, pidfd }, _, go_ahead) => {
-                let id = prepare.host_id;
+                let id = request.host_id;
                 let own =
                     [(NOBODY, id.unwrap_or(self.own_id), id.unwrap_or_else(|| self.own_group()))];
-                let hand_out = |folder: &OwnedFd| self.hand_network_out(prepare, folder, &control);
+                let hand_out = |folder: &OwnedFd| self.hand_network_out(request, folder, &control);
                 self.release((pid, pidfd), &own, go_ahead, hand_out)
             }
         });
         match forked {
             Ok((pid, pidfd)) => Ok(Island { pid, pidfd, group }),
-            Err(reason) => Err(NotMade { reason, group }),
+            Err(error) => Err(NotMade { error, group }),
         }
     }
 
-    /// Forks a berth for such islands.
-    pub(crate) fn zygote(&self, prepare: &IslandRequest) -> Result<Zygote, NotMade> {
-        let (near, far) = wire::pair().map_err(|error| error.to_string())?;
-        let island = SharedNumber::new().map_err(|error| format!("shared memory: {error}"))?;
+    /// Forks a zygote for islands like this one.
+    pub(crate) fn zygote(&self, request: &IslandRequest) -> Result<Zygote, NotMade> {
+        let (near, far) = wire::pair().map_err(during("socketpair"))?;
+        let island = SharedNumber::new().map_err(during("mapping shared memory"))?;
         let groups = self.groups.as_ref();
-        let group = groups.map(|groups| groups.create_for_berth(&prepare.id, &prepare.bounds));
-        let group = group.transpose().map_err(|error| format!("cgroup: {error}"))?;
+        let group = groups
+            .map(|groups| groups.create_for_zygote(&request.id, &request.bounds))
+            .transpose()?;
         let flags = CloneFlags::CLONE_NEWUSER
             | CloneFlags::CLONE_NEWNS
             | CloneFlags::CLONE_NEWIPC
@@ -126,8 +165,9 @@ impl Maker {
                     launcher: far,
                     proc: &self.proc,
                     group: group.as_ref(),
-                    bounds: prepare.bounds,
-                    is_other_user: prepare.host_id.is_some(),
+                    bounds: request.bounds,
+                    is_other_user: request.host_id.is_some(),
+                    reuse: self.reuse,
                     mapped,
                     filter: &self.zygote_filter,
                     token: self.token,
@@ -137,7 +177,7 @@ impl Maker {
             }
             (Forked::Parent { pid, pidfd }, _, go_ahead) => {
                 let islands =
-                    prepare.host_id.map(|id| [(0, uids::BERTHS, uids::BERTHS), (NOBODY, id, id)]);
+                    request.host_id.map(|id| [(0, uids::BERTHS, uids::BERTHS), (NOBODY, id, id)]);
                 let own = [(NOBODY, self.own_id, self.own_group())];
                 let ids = islands.as_ref().map_or(&own[..], |both| &both[..]);
                 self.release((pid, pidfd), ids, go_ahead, |_| Ok(()))
@@ -145,9 +185,9 @@ impl Maker {
         });
         match forked {
             Ok(process) => {
-                Ok(Zygote::new(process, near, group, (prepare.host_id, prepare.bounds), island))
+                Ok(Zygote::new(process, near, group, (request.host_id, request.bounds), island))
             }
-            Err(reason) => Err(NotMade { reason, group }),
+            Err(error) => Err(NotMade { error, group }),
         }
     }
 
@@ -155,27 +195,28 @@ impl Maker {
         &self,
         flags: CloneFlags,
         into: Option<BorrowedFd<'_>>,
-    ) -> Result<(Forked, PipeReader, PipeWriter), String> {
-        let (mapped, go_ahead) = io::pipe().map_err(|error| error.to_string())?;
+    ) -> Result<(Forked, PipeReader, PipeWriter), MakeError> {
+        let (mapped, go_ahead) = io::pipe().map_err(during("pipe"))?;
         // SAFETY: a launcher has a single thread: it starts no runtime and no other thread.
         let forked = unsafe { fork::fork_into(flags, into) };
-        Ok((forked.map_err(|error| format!("clone3: {error}"))?, mapped, go_ahead))
+        Ok((forked.map_err(during("clone3"))?, mapped, go_ahead))
     }
 
-    /// Writes the mapping (inside, the host's user, the host's group), then lets the new process go on.
+    /// Writes the mapping (inside, the host's user, the host's group), then lets the new process
+    /// continue.
     fn release(
         &self,
         (pid, pidfd): (libc::pid_t, OwnedFd),
         ids: &[(u32, u32, u32)],
         mut go_ahead: PipeWriter,
-        last: impl FnOnce(&OwnedFd) -> Result<(), String>,
-    ) -> Result<(Pid, OwnedFd), String> {
+        last: impl FnOnce(&OwnedFd) -> Result<(), MakeError>,
+    ) -> Result<(Pid, OwnedFd), MakeError> {
         let pid = Pid::from_raw(pid);
         let released = || {
             let folder = self.folder_of(pid)?;
             self.map(&folder, ids)?;
             last(&folder)?;
-            go_ahead.write_all(b"!").map_err(|error| format!("release: {error}"))
+            go_ahead.write_all(b"!").map_err(during("releasing the new process"))
         };
         match released() {
             Ok(()) => Ok((pid, pidfd)),
@@ -187,41 +228,43 @@ impl Maker {
         }
     }
 
-    fn folder_of(&self, pid: Pid) -> Result<OwnedFd, String> {
+    fn folder_of(&self, pid: Pid) -> Result<OwnedFd, MakeError> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         openat(&self.proc, pid.to_string().as_str(), flags, Mode::empty())
-            .map_err(|error| format!("/proc: {error}"))
+            .map_err(during("opening the new process's folder in /proc"))
     }
 
-    fn map(&self, folder: &OwnedFd, ids: &[(u32, u32, u32)]) -> Result<(), String> {
+    fn map(&self, folder: &OwnedFd, ids: &[(u32, u32, u32)]) -> Result<(), MakeError> {
         if self.own_id != 0 {
-            write(folder, "setgroups", "deny")?;
+            write(folder, "setgroups", "deny").map_err(during("writing setgroups"))?;
         }
         let users: String =
             ids.iter().map(|(inside, user, _)| format!("{inside} {user} 1\n")).collect();
         let groups: String =
             ids.iter().map(|(inside, _, group)| format!("{inside} {group} 1\n")).collect();
-        write(folder, "uid_map", &users)?;
-        write(folder, "gid_map", &groups)
+        write(folder, "uid_map", &users).map_err(during("writing uid_map"))?;
+        write(folder, "gid_map", &groups).map_err(during("writing gid_map"))
     }
 
-    /// What an island has that no berth is the parent of.
+    /// Sets the out-of-memory score of an island without a zygote, and sends the island's network
+    /// namespace to the server if the island has an address.
     fn hand_network_out(
         &self,
-        prepare: &IslandRequest,
+        request: &IslandRequest,
         folder: &OwnedFd,
         control: &OwnedFd,
-    ) -> Result<(), String> {
-        // When the host runs out of memory, an island goes first.
+    ) -> Result<(), MakeError> {
+        // When the host runs out of memory, the kernel kills an island first.
         let _ = write(folder, "oom_score_adj", "1000");
-        if !matches!(prepare.network, Network::Address { .. }) {
+        if !matches!(request.network, Network::Address { .. }) {
             return Ok(());
         }
-        // The process is our child and waits, so its number is nobody else's.
+        // The process is a child that waits, so no other process can have its pid.
         let net = openat(folder, "ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
-            .map_err(|error| format!("ns/net: {error}"))?;
+            .map_err(during("opening ns/net"))?;
+        // The first message on an empty socket never waits for room.
         wire::send(control.as_raw_fd(), &MADE, &[net.as_raw_fd()])
-            .map_err(|error| format!("hand the network out: {error}"))
+            .map_err(during("sending the network namespace"))
     }
 
     fn own_group(&self) -> u32 {
@@ -229,20 +272,18 @@ impl Maker {
     }
 }
 
-fn namespaces(prepare: &IslandRequest) -> CloneFlags {
+fn namespaces(request: &IslandRequest) -> CloneFlags {
     let all = CloneFlags::CLONE_NEWUSER
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWCGROUP;
-    if prepare.network == Network::Host { all } else { all | CloneFlags::CLONE_NEWNET }
+    if request.network == Network::Host { all } else { all | CloneFlags::CLONE_NEWNET }
 }
 
-fn write(folder: &OwnedFd, name: &str, text: &str) -> Result<(), String> {
-    let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-    let open = |fd: BorrowedFd<'_>| openat(fd, name, flags, Mode::empty());
-    let file = open(folder.as_fd()).map_err(|error| format!("{name}: {error}"))?;
-    nix::unistd::write(&file, text.as_bytes()).map_err(|error| format!("{name}: {error}"))?;
+fn write(folder: &OwnedFd, name: &str, text: &str) -> nix::Result<()> {
+    let file = openat(folder, name, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    nix::unistd::write(&file, text.as_bytes())?;
     Ok(())
 }

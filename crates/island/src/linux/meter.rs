@@ -1,10 +1,11 @@
-//! What the kernel counts of the memory of a [group](crate::linux::cgroup).
+//! The memory of a [control group](crate::linux::cgroup), as the kernel counts it.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// The open files that tell of a group's memory, which stay readable for whoever has given up the rights to open them.
+/// The open files about a group's memory. A process can read them after it has lost the rights to
+/// open them.
 pub(crate) struct MemoryMeter {
     used: File,
     events: File,
@@ -15,18 +16,18 @@ impl MemoryMeter {
         Self { used, events }
     }
 
-    /// Bytes that are charged to the group.
+    /// The bytes that are charged to the group.
     pub(crate) fn used(&self) -> io::Result<u64> {
         first_of(&self.used)?.trim().parse().map_err(io::Error::other)
     }
 
-    /// Whether the kernel has ever killed something in the group for want of memory.
+    /// Whether the kernel has ever killed a process of the group for want of memory.
     pub(crate) fn has_killed(&self) -> bool {
         first_of(&self.events).is_ok_and(|text| oom_kills(&text) > 0)
     }
 }
 
-/// What a short file of the kernel's says now.
+/// The first 256 bytes of a file of the kernel, as they are now.
 pub(crate) fn first_of(file: &File) -> io::Result<String> {
     let mut bytes = [0; 256];
     let length = file.read_at(&mut bytes, 0)?;

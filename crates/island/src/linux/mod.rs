@@ -1,18 +1,21 @@
-//! Islands on Linux: namespaces that no two share at a time, with cgroups, landlock and a system-call filter.
+//! Islands on Linux: namespaces that no two islands share at the same time, with cgroups, landlock
+//! and a system-call filter.
 //!
 //! ```text
-//! server ──Request──▶ launcher ──clone3──▶ (berth ──clone──▶) first process of the island
-//!   │  ◀───Event─────     │ (one process per kind of root)
-//!   └────────────Go, descriptors (control socket)──────▶ exec
+//! server ──Request──▶ launcher ──clone3──▶ (zygote ──clone──▶) first process of the island
+//!   │  ◀───Event─────     │ (one process for each kind of root)
+//!   └────ExecRequest, descriptors (control socket)─────▶ exec
 //! ```
 //!
-//! Function islands do not depend on the function until they are sent the program, so some are made ahead
-//! ([`Linux::refill`]); a new island then costs one message and one exec. Who finds none has one made by a message that
-//! says all ([`Linux::start_at_once`]). Each serves one call.
+//! The island of a function does not depend on the function until it is sent the program, so some
+//! islands are made ahead of calls ([`Linux::refill`]); a call on one costs one message and one
+//! exec. A call that finds none has an island made by one message that includes the program
+//! ([`Linux::start_at_once`]). Each island serves one call.
 
 mod cgroup;
 mod child;
 mod confine;
+mod execution;
 mod fork;
 pub(crate) mod launcher;
 mod maker;
@@ -32,68 +35,67 @@ mod zygote;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use common::causes;
 use host::exec;
 use host::net::Lease;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
-use self::cgroup::CgroupHome;
+use self::cgroup::{CgroupError, CgroupHome};
 use self::launcher::{LauncherSetup, RootKind};
-use self::network::{Cable, Network};
+use self::network::{Cable, Network, NetworkError};
 use self::prefork::Prefork;
-use self::prepared::{Prepared, end_of, lost, prepare_by, wait};
+use self::prepared::{Prepared, end_of};
 use self::protocol::{IslandRequest, ProcessBounds};
 use crate::backend::{
     Backend, BoxFuture, Capabilities, Finding, FolderOwner, LiveIsland, Options, StartError,
-    Started, Stdio, Usage,
+    Started, Stdio, Usage, ZygoteReuse,
 };
 use crate::id::IslandId;
 use crate::launcher::client::{LauncherClient, LauncherConfig, ListedIsland};
 use crate::launcher::uids::{Uid, UidPool};
-use crate::launcher::wire::{self, ExecRequest};
+use crate::launcher::wire::ExecRequest;
 use crate::registry::table::State;
 use crate::spec::{Program, Purpose, Resources, Rights, Setup, Spec, ToolRights};
 
-/// How often, and how long, the removal of the server's groups is tried.
+/// How often the removal of the server's groups is tried, and the pause in between.
 const HOME_RETRIES: usize = 200;
 const HOME_RETRY: Duration = Duration::from_millis(5);
-/// How long islands that were taken are not replaced.
+/// The pause before islands that were taken are replaced.
 const REFILL_WAIT: Duration = Duration::from_millis(20);
-/// How long a launcher may take to make an island with an address.
-const MADE_WAIT: Duration = Duration::from_secs(10);
 
-/// The backend; see the module.
+/// The backend of Linux.
 pub(crate) struct Linux {
     host: LauncherClient,
     functions: LauncherClient,
-    home: Result<CgroupHome, String>,
+    home: Result<CgroupHome, CgroupError>,
     uids: Arc<UidPool>,
-    network: Result<Arc<Network>, String>,
+    network: Result<Arc<Network>, NetworkError>,
     ahead: Prefork<Prepared>,
     options: Options,
     closing: AtomicBool,
-    /// Somebody is about to make islands ahead.
+    /// A task will make islands ahead in a moment.
     refilling: AtomicBool,
-    /// For the tasks that outlive the call that they were started by.
+    /// This backend, for tasks that outlive the call that started them.
     me: std::sync::Weak<Linux>,
 }
 
 impl Linux {
     pub(crate) async fn start(options: Options) -> Result<Arc<Self>, StartError> {
         let home = CgroupHome::create();
-        let launch = |place| {
-            let orders = LauncherSetup { place, home: home.as_ref().ok().cloned() };
-            LauncherConfig::new(options.launcher.clone(), &orders)
+        let launch = |root| {
+            let setup = LauncherSetup { root, home: home.as_ref().ok().cloned() };
+            LauncherConfig::new(options.launcher.clone(), &setup)
         };
         let host = LauncherClient::start(launch(RootKind::Host)?).await?;
         let network = Network::open(Arc::new(exec::Host), &options.pools).await;
         let (zones, addresses) = (options.zones.clone(), network.is_ok());
-        let functions = launch(RootKind::Functions { zones, addresses })?;
+        let reuse = options.reuse == ZygoteReuse::WhenClean;
+        let functions = launch(RootKind::Functions { zones, addresses, reuse })?;
         let functions = match (LauncherClient::start(functions).await, &network) {
             (Err(error), Ok(network)) => {
                 network.close().await;
@@ -118,11 +120,11 @@ impl Linux {
         Ok(backend)
     }
 
-    /// Makes function islands ahead until there are as many as there should be.
+    /// Makes islands of functions ahead until there are enough.
     fn refill(&self) {
         while !self.closing.load(Ordering::Relaxed) {
             let Some(bounds) = self.ahead.wanted() else { return };
-            // The next call that finds none tries again, and reports what is wrong.
+            // The next call that finds none tries again, and reports the error.
             let nothing = protocol::Network::None;
             let Ok(prepared) = self.prepare_function(bounds, nothing) else {
                 return;
@@ -131,8 +133,8 @@ impl Linux {
         }
     }
 
-    /// The same in a moment, for all calls that come until then: whoever finds none made ahead is served by one that is
-    /// told at once what to become, which takes less altogether.
+    /// Makes islands ahead in a moment, once for all calls that come until then. A call that finds
+    /// none meanwhile has an island made by one message, which takes less time altogether.
     fn refill_later(&self) {
         if self.refilling.swap(true, Ordering::AcqRel) {
             return;
@@ -154,10 +156,11 @@ impl Linux {
     ) -> Result<Prepared, StartError> {
         let uid = self.uids.take();
         let id = IslandId::mint();
-        prepare_by(&self.functions, a_function(&id, uid.as_ref(), bounds, network), uid)
+        let request = function_request(&id, uid.as_ref(), bounds, network);
+        Prepared::by(&self.functions, id, request, uid)
     }
 
-    /// Starts a function on a new island, all in one message.
+    /// Starts a function on a new island, by one message.
     fn start_at_once(
         &self,
         spec: &Spec,
@@ -167,10 +170,10 @@ impl Linux {
         let (id, uid) = (IslandId::mint(), self.uids.take());
         let resources = &spec.setup.resources;
         let bounds = ProcessBounds::of(resources, resources.tmp);
-        let prepare = a_function(&id, uid.as_ref(), bounds, protocol::Network::None);
-        let prepare = IslandRequest { go: Some(go(spec, None)), ..prepare };
+        let request = function_request(&id, uid.as_ref(), bounds, protocol::Network::None);
+        let request = IslandRequest { go: Some(exec_request(spec, None)), ..request };
         let program = program.as_fd().try_clone_to_owned().map_err(StartError::Descriptors)?;
-        let exit = self.functions.prepare(&id, prepare, stdio.with(program), uid)?;
+        let exit = self.functions.prepare(&id, request, stdio.with(program), uid)?;
         Ok(Started { id, exit: Box::pin(end_of(exit)) })
     }
 
@@ -179,8 +182,9 @@ impl Linux {
         tool: &ToolRights,
         resources: &Resources,
     ) -> Result<Prepared, StartError> {
-        let prepare = IslandRequest {
-            id: IslandId::mint().to_string(),
+        let id = IslandId::mint();
+        let request = IslandRequest {
+            id: id.to_string(),
             host_id: self.uids.tool_id(tool.purpose),
             network: match tool.purpose {
                 Purpose::Fetch => protocol::Network::Host,
@@ -191,39 +195,41 @@ impl Linux {
             root: Some(tools::root(tool)),
             go: None,
         };
-        prepare_by(&self.host, prepare, None)
+        Prepared::by(&self.host, id, request, None)
     }
 
-    /// The oldest of the islands made ahead that still lives.
+    /// The oldest island made ahead that still lives.
     fn take_ahead(&self, resources: &Resources) -> Option<Prepared> {
         let bounds = ProcessBounds::of(resources, resources.tmp);
         while let Some(mut prepared) = self.ahead.take(bounds) {
             match prepared.exit.try_recv() {
                 Err(oneshot::error::TryRecvError::Empty) => return Some(prepared),
                 ended => {
-                    tracing::warn!(island = %prepared.id, ?ended, "an island made ahead is gone")
+                    tracing::warn!(island = %prepared.id, ?ended, "an island made ahead of calls has ended too early")
                 }
             }
         }
         None
     }
 
-    /// A new island with an address, which it has when this returns. None of those is made ahead.
+    /// Makes an island with an address, which the island has when this returns. No such island is
+    /// made ahead.
     async fn connect_function(
         &self,
         resources: &Resources,
         lease: Arc<Lease>,
     ) -> Result<(Prepared, Cable), StartError> {
-        let network = self.network.as_ref().map_err(|why| StartError::Unsupported(why.clone()))?;
+        let network = self.network.as_ref();
+        let network = network.map_err(|error| StartError::Unsupported(causes::chain(error)))?;
         let (bounds, dns) = (ProcessBounds::of(resources, resources.tmp), lease.dns().to_vec());
-        let mut prepared = self.prepare_function(bounds, protocol::Network::Address { dns })?;
-        let namespace = match timeout(MADE_WAIT, prepared.namespace()).await {
-            Ok(Ok(namespace)) => namespace,
-            Ok(Err(error)) => return Err(lost(prepared, error).await),
-            Err(_) => return Err(StartError::Refused(format!("not made within {MADE_WAIT:?}"))),
-        };
+        let prepared = self.prepare_function(bounds, protocol::Network::Address { dns })?;
+        let (prepared, namespace) = prepared.namespace().await?;
         let cable = network.connect(lease, &prepared.id, namespace).await;
-        Ok((prepared, cable.map_err(StartError::Refused)?))
+        let cable = cable.map_err(|error| StartError::Step {
+            step: "connecting the island to its network",
+            source: Box::new(error),
+        });
+        Ok((prepared, cable?))
     }
 
     async fn start_now(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
@@ -253,16 +259,16 @@ impl Linux {
             Program::File(file) => (None, Some(file.as_fd())),
             Program::Path(path) => (Some(path.clone()), None),
         };
-        let go = go(spec, program);
-        let fds: Vec<_> = stdio.descriptors().chain(file).map(|fd| fd.as_raw_fd()).collect();
-        // An island that failed to settle has closed its end; its exit, awaited below, tells why.
-        let sent = wire::send(prepared.control.as_raw_fd(), &go, &fds);
+        let request = exec_request(spec, program);
+        let fds: Vec<_> = stdio.descriptors().chain(file).collect();
+        // An island whose set-up failed has closed its end. Its exit, awaited below, tells why.
+        let sent = prepared.send(&request, &fds).await;
         if let Err(error) = &sent {
-            tracing::debug!(island = %prepared.id, %error, "the program could not be sent");
+            tracing::debug!(island = %prepared.id, %error, "the program could not be sent to the island");
         }
         let id = prepared.id.clone();
         let exit = Box::pin(async move {
-            let result = wait(prepared, sent.err()).await;
+            let result = prepared.wait(sent.err()).await;
             drop(cable);
             result
         });
@@ -270,8 +276,8 @@ impl Linux {
     }
 }
 
-/// A function's island, which is told on its control socket what to become, unless `go` is added.
-fn a_function(
+/// The request for a function's island without a program.
+fn function_request(
     id: &IslandId,
     uid: Option<&Uid>,
     bounds: ProcessBounds,
@@ -281,17 +287,16 @@ fn a_function(
     IslandRequest { id, host_id, network, bounds, background: false, root: None, go: None }
 }
 
-/// What an island is to become; `program` is its path there, if it has one.
-fn go(spec: &Spec, program: Option<String>) -> ExecRequest {
+/// The request for an island's program; `program` is its path on the island, if it has one.
+fn exec_request(spec: &Spec, program: Option<String>) -> ExecRequest {
     let (args, env, folder) = (spec.args.clone(), spec.env.clone(), spec.folder.clone());
     ExecRequest { program, args, env, folder }
 }
 
-/// What this host isolates and limits, found out without a backend: for a host on which none starts.
+/// The findings about a host on which the backend does not start.
 pub(crate) fn findings() -> Vec<Finding> {
     let home = CgroupHome::create();
-    let groups = home.as_ref().map(|_| ()).map_err(String::as_str);
-    let findings = probe::findings(groups);
+    let findings = probe::findings(home.as_ref().err());
     if let Ok(home) = &home {
         home.remove();
     }
@@ -334,7 +339,7 @@ impl Backend for Linux {
                 since,
                 killed,
                 path: format!("/proc/{number}/root").into(),
-                hostname: child::HOSTNAME.to_owned(),
+                hostname: execution::HOSTNAME.to_owned(),
                 usage: used.get(&number).copied(),
             };
             Ok(all.into_iter().map(seen).collect())
@@ -346,7 +351,7 @@ impl Backend for Linux {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let addresses = self.network.as_ref().map(|_| ()).map_err(Clone::clone);
+        let addresses = self.network.as_ref().map(|_| ()).map_err(|error| causes::chain(error));
         Capabilities { overlays: true, addresses, usage: true }
     }
 
@@ -371,9 +376,8 @@ impl Backend for Linux {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        let mut findings = probe::findings(self.home.as_ref().map(|_| ()).map_err(String::as_str));
-        let network = self.network.as_ref().map(|_| ()).map_err(String::as_str);
-        findings.extend(network::describe(&self.options.pools, network));
+        let mut findings = probe::findings(self.home.as_ref().err());
+        findings.extend(network::describe(&self.options.pools, self.network.as_ref().err()));
         findings
     }
 
@@ -386,7 +390,7 @@ impl Backend for Linux {
                 network.close().await;
             }
             if let Ok(home) = &self.home {
-                // The groups of a launcher that was killed empty in the kernel's own time.
+                // The kernel takes a moment to empty the groups of a launcher that was killed.
                 for _ in 0..HOME_RETRIES {
                     if home.remove() {
                         break;

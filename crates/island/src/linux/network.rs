@@ -1,17 +1,20 @@
 //! The network of islands that have an address: bridges, and a cable to each such island.
 //!
-//! A pool's `interface` names a bridge. One that does not exist is made, with the pool's gateway as its address, and
-//! removed when the server stops; one that exists stays as it is. Nothing else of the host is changed: whether packets
-//! go further than to the host (`ip_forward`, NAT, firewall rules) is the operator's to say.
+//! A pool's `interface` names a bridge. If the bridge does not exist, the server makes it, with the
+//! pool's gateway as its address, and removes it when the server stops. An existing bridge stays as
+//! it is. The server changes nothing else on the host: the operator decides whether packets go
+//! further than to the host (`ip_forward`, NAT, firewall rules).
 //!
-//! What must always hold: a lease is held until the host has no end of its cable any more, whoever gave up and when; an
-//! island's end is configured from outside, for nothing on the island has a capability to do it, or to undo it.
+//! Invariants: a lease is held until the host's end of its cable is gone, even if the call ended
+//! before the cable was laid. The server configures the island's end from outside: no process on
+//! the island has the capability to do it or to undo it.
 
 use std::convert::Infallible;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::causes;
 use host::exec;
 use host::net::iproute::{self, IprouteError, Link, Port};
 use host::net::{Interface, Lease, Pools};
@@ -22,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::backend::Finding;
 use crate::id::IslandId;
 
-/// What is written on a bridge that we made.
+/// The alias of a bridge that the server made.
 const MARK: &str = "sky-island";
 /// The first and the longest pause before the removal of a cable is tried again.
 const RETRY: Duration = Duration::from_millis(50);
@@ -30,32 +33,70 @@ const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// How long the end of the server waits for cables to be removed.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
+/// Why islands have no addresses, or one island has none.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NetworkError {
+    /// The configuration has no pool.
+    #[error("no pools of addresses are configured; set network.pools")]
+    NoPools,
+    /// The server does not run as root.
+    #[error("only root can give an island an address; run the server as root")]
+    NotRoot,
+    /// The commands for network interfaces are missing.
+    #[error(transparent)]
+    Tools(IprouteError),
+    /// A command on an interface failed.
+    #[error("interface {interface}")]
+    Interface {
+        /// The interface.
+        interface: Interface,
+        /// Why.
+        source: IprouteError,
+    },
+    /// A pool's interface is no bridge.
+    #[error(
+        "{0} is no bridge; set the pool's interface to a bridge, or to a name that is not in use"
+    )]
+    NoBridge(Interface),
+    /// A bridge that was just made is gone.
+    #[error("{0} disappeared while it was set up")]
+    BridgeGone(Interface),
+    /// The lease's interface belongs to no pool.
+    #[error("the lease belongs to no pool of this server")]
+    ForeignLease,
+    /// The task that lays cables has ended.
+    #[error("the task that lays cables has ended")]
+    TaskEnded,
+}
+
+/// Names the interface that a failed command was about.
+fn on(interface: &Interface) -> impl FnOnce(IprouteError) -> NetworkError {
+    let interface = interface.clone();
+    move |source| NetworkError::Interface { interface, source }
+}
+
 /// The bridges of all pools.
 pub(super) struct Network {
     exec: exec::Shared,
     bridges: Vec<Bridge>,
-    /// One task a cable, from before it is laid until it is gone.
+    /// One task for each cable, from before the cable is laid until it is gone.
     cables: TaskTracker,
 }
 
 struct Bridge {
     name: Interface,
     mtu: u32,
-    /// We made it.
-    ours: bool,
+    /// The server made the bridge, or an earlier one did.
+    own: bool,
 }
 
-/// A hold on a cable that is laid. Dropping it has the cable removed, and then the lease returned.
+/// A hold on a cable that is laid. When it is dropped, the cable is removed, and then the lease
+/// returned.
 pub(super) struct Cable {
     _hold: oneshot::Sender<Infallible>,
 }
 
-/// Why there is no network, with all causes, on one line.
-fn why(what: impl std::fmt::Display, error: &dyn std::error::Error) -> String {
-    format!("{what}: {}", common::causes::chain(error))
-}
-
-/// The bridges that pools name, each once.
+/// The interfaces of all pools, each once.
 fn names(pools: &Pools) -> Vec<Interface> {
     let mut names: Vec<_> = pools.pools().iter().map(|pool| pool.interface().clone()).collect();
     names.sort();
@@ -63,63 +104,64 @@ fn names(pools: &Pools) -> Vec<Interface> {
     names
 }
 
-/// Looks at a pool's interface; none where it is to be made.
-async fn look(exec: &dyn exec::Executor, name: &Interface) -> Result<Option<Link>, String> {
-    let found = iproute::link(exec, name).await.map_err(|error| why(name, &error))?;
+/// Looks a pool's interface up; none if it does not exist yet.
+async fn look_up(
+    exec: &dyn exec::Executor,
+    name: &Interface,
+) -> Result<Option<Link>, NetworkError> {
+    let found = iproute::link(exec, name).await.map_err(on(name))?;
     match found {
-        Some(link) if !link.is_bridge() => Err(format!(
-            "{name} is no bridge; set the pool's interface to one, or to a name that nothing has"
-        )),
+        Some(link) if !link.is_bridge() => Err(NetworkError::NoBridge(name.clone())),
         found => Ok(found),
     }
 }
 
-/// Whether islands could have addresses here, without changing anything.
-async fn possible(exec: &dyn exec::Executor, pools: &Pools) -> Result<(), String> {
+/// Checks that islands could have addresses on this host, without changing anything.
+async fn check(exec: &dyn exec::Executor, pools: &Pools) -> Result<(), NetworkError> {
     if pools.is_empty() {
-        return Err("no pools of addresses are configured; set network.pools".into());
+        return Err(NetworkError::NoPools);
     }
     if !nix::unistd::geteuid().is_root() {
-        return Err("only root can give an island an address".into());
+        return Err(NetworkError::NotRoot);
     }
-    iproute::tools(exec).await.map_err(|error| error.to_string())?;
+    iproute::tools(exec).await.map_err(NetworkError::Tools)?;
     for name in names(pools) {
-        look(exec, &name).await?;
+        look_up(exec, &name).await?;
     }
     Ok(())
 }
 
-/// What a host can do about addresses, for `check`: nothing is changed. None where no pool is configured.
+/// What `check` reports about addresses on this host; none where no pool is configured. Nothing is
+/// changed.
 pub(crate) async fn finding(pools: &Pools) -> Option<Finding> {
-    let possible = possible(&exec::Host, pools).await;
-    describe(pools, possible.as_ref().copied().map_err(String::as_str))
+    describe(pools, check(&exec::Host, pools).await.as_ref().err())
 }
 
-/// How addresses are given out, or why not; none where no pool is configured.
-pub(super) fn describe(pools: &Pools, network: Result<(), &str>) -> Option<Finding> {
+/// How islands get addresses, or why they get none; none where no pool is configured.
+pub(super) fn describe(pools: &Pools, error: Option<&NetworkError>) -> Option<Finding> {
     let bridges: Vec<_> = names(pools).iter().map(ToString::to_string).collect();
     let first = bridges.first()?;
-    let (detail, remedy) = match network {
-        // Whoever listens on all of the host's addresses listens on the bridge's too.
-        Ok(()) => (
+    let (detail, remedy) = match error {
+        // A service that listens on all addresses of the host also listens on the bridge's.
+        None => (
             format!(
-                "islands with an address, by {}, reach what listens on this host and what it routes to",
+                "an island with an address (on {}) reaches every service that listens on this host, and every network that this host routes to",
                 bridges.join(", ")
             ),
-            format!("a firewall rule: nft add rule inet filter input iifname {first} drop"),
+            format!("add a firewall rule: nft add rule inet filter input iifname {first} drop"),
         ),
-        Err(why) => (
-            format!("islands have none: {why}"),
-            "do what that says, or configure no pools".to_owned(),
+        Some(error) => (
+            format!("islands get no addresses: {}", causes::chain(error)),
+            "correct that, or remove network.ip4 and network.pools".to_owned(),
         ),
     };
     Some(Finding { name: "addresses", detail, remedy: Some(remedy), required: false })
 }
 
 impl Network {
-    /// Makes the bridges that are not there and removes what a crash left on those that are.
-    pub(super) async fn open(exec: exec::Shared, pools: &Pools) -> Result<Arc<Self>, String> {
-        possible(&*exec, pools).await?;
+    /// Makes the missing bridges, and removes cables that a crash left on the existing ones.
+    pub(super) async fn open(exec: exec::Shared, pools: &Pools) -> Result<Arc<Self>, NetworkError> {
+        check(&*exec, pools).await?;
         let mut network = Self { exec, bridges: Vec::new(), cables: TaskTracker::new() };
         for name in names(pools) {
             if let Err(error) = network.add(&name, pools).await {
@@ -130,31 +172,32 @@ impl Network {
         Ok(Arc::new(network))
     }
 
-    async fn add(&mut self, name: &Interface, pools: &Pools) -> Result<(), String> {
-        let found = look(&*self.exec, name).await?;
-        let ours = found.is_none_or(|link| link.alias.as_deref() == Some(MARK));
-        // From here on it is removed whatever happens, if it is ours.
-        self.bridges.push(Bridge { name: name.clone(), mtu: 0, ours });
-        let failed = |error: IprouteError| why(name, &error);
-        if ours {
-            self.make(name, pools).await.map_err(failed)?;
+    async fn add(&mut self, name: &Interface, pools: &Pools) -> Result<(), NetworkError> {
+        let found = look_up(&*self.exec, name).await?;
+        let own = found.is_none_or(|link| link.alias.as_deref() == Some(MARK));
+        // From here on, `close` removes the bridge if it is the server's, even if a step below
+        // fails.
+        self.bridges.push(Bridge { name: name.clone(), mtu: 0, own });
+        if own {
+            self.make(name, pools).await.map_err(on(name))?;
         }
-        for port in iproute::ports(&*self.exec, name).await.map_err(failed)? {
+        for port in iproute::ports(&*self.exec, name).await.map_err(on(name))? {
             if Port::is_one(&port) {
-                iproute::remove(&*self.exec, &port).await.map_err(failed)?;
+                iproute::remove(&*self.exec, &port).await.map_err(on(name))?;
             }
         }
-        for address in iproute::addresses(&*self.exec, name).await.map_err(failed)? {
+        for address in iproute::addresses(&*self.exec, name).await.map_err(on(name))? {
             pools.mark_foreign(address);
         }
-        let link = look(&*self.exec, name).await?.ok_or_else(|| format!("{name} is gone again"))?;
+        let link = look_up(&*self.exec, name).await?;
+        let link = link.ok_or_else(|| NetworkError::BridgeGone(name.clone()))?;
         if let Some(bridge) = self.bridges.last_mut() {
             bridge.mtu = link.mtu;
         }
         Ok(())
     }
 
-    /// A bridge of ours with the gateways of its pools; what a crash left of it is completed.
+    /// Makes a bridge with the gateways of its pools, or completes one that a crash left.
     async fn make(&self, name: &Interface, pools: &Pools) -> Result<(), IprouteError> {
         if iproute::link(&*self.exec, name).await?.is_none() {
             iproute::add_bridge(&*self.exec, name, MARK).await?;
@@ -169,18 +212,20 @@ impl Network {
         iproute::up(&*self.exec, name).await
     }
 
-    /// Lays a cable to an island, whose network namespace this is. When it returns, the island has its address.
+    /// Lays a cable to an island with this network namespace. The island has its address when this
+    /// returns.
     pub(super) async fn connect(
         self: &Arc<Self>,
         lease: Arc<Lease>,
         island: &IslandId,
         namespace: OwnedFd,
-    ) -> Result<Cable, String> {
+    ) -> Result<Cable, NetworkError> {
         lease.assign(island.as_str());
         let (sender, laid) = oneshot::channel();
-        // A task of its own, so that a command under way is never dropped: the kernel may be about to obey it.
+        // A task of its own, so that a running command is never dropped: the kernel may be about to
+        // carry it out.
         self.cables.spawn(self.clone().hold(lease, island.clone(), namespace, sender));
-        laid.await.unwrap_or_else(|_| Err("the task that lays cables is gone".into()))
+        laid.await.unwrap_or(Err(NetworkError::TaskEnded))
     }
 
     async fn hold(
@@ -188,15 +233,14 @@ impl Network {
         lease: Arc<Lease>,
         island: IslandId,
         namespace: OwnedFd,
-        laid: oneshot::Sender<Result<Cable, String>>,
+        laid: oneshot::Sender<Result<Cable, NetworkError>>,
     ) {
         let Some(port) = Port::of(lease.address()) else { return };
         let result = self.lay(&port, &lease, &island, &namespace).await;
-        // A namespace lives as long as somebody holds it.
+        // An open descriptor would keep the namespace alive.
         drop(namespace);
         let (hold, released) = oneshot::channel::<Infallible>();
-        let answer = result.map(|()| Cable { _hold: hold });
-        if laid.send(answer).is_ok() {
+        if laid.send(result.map(|()| Cable { _hold: hold })).is_ok() {
             let _ = released.await;
         }
         self.remove(&port, &island).await;
@@ -208,46 +252,54 @@ impl Network {
         lease: &Lease,
         island: &IslandId,
         namespace: &OwnedFd,
-    ) -> Result<(), String> {
+    ) -> Result<(), NetworkError> {
         let bridge = self.bridges.iter().find(|bridge| bridge.name == *lease.interface());
-        let mtu = bridge.map(|bridge| bridge.mtu).ok_or("the lease is of another server")?;
+        let mtu = bridge.map(|bridge| bridge.mtu).ok_or(NetworkError::ForeignLease)?;
         let namespace = format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd());
         let cable =
             iproute::Cable { port, lease, namespace: &namespace, mtu, mark: island.as_str() };
-        cable.lay(&*self.exec).await.map_err(|error| why(lease.interface(), &error))
+        cable.lay(&*self.exec).await.map_err(on(lease.interface()))
     }
 
-    /// Tries until the host has no such port any more. The lease waits for that, however long it takes.
+    /// Tries until the host's end of the cable is gone. The lease is held as long as that takes.
     async fn remove(&self, port: &Port, island: &IslandId) {
         let mut pause = RETRY;
         while let Err(error) = iproute::remove(&*self.exec, port.name().as_str()).await {
-            tracing::warn!(%island, port = %port.name(), error = why("tried again", &error), "a cable stays");
+            let error = causes::chain(&error);
+            tracing::warn!(%island, port = %port.name(), error, ?pause, "an island's cable could not be removed; trying again");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_RETRY);
         }
     }
 
-    /// Waits until all cables are gone, then removes the bridges that we made, unless somebody else uses them by now.
+    /// Waits until all cables are gone, then removes the bridges that the server made and that have
+    /// no other ports by now.
     pub(super) async fn close(&self) {
         self.cables.close();
         if tokio::time::timeout(CLOSE_WAIT, self.cables.wait()).await.is_err() {
-            tracing::warn!(left = self.cables.len(), "cables stay");
+            let (left, waited) = (self.cables.len(), CLOSE_WAIT);
+            tracing::warn!(
+                left,
+                ?waited,
+                "cables of islands could not be removed in time; the next start removes them"
+            );
         }
-        for bridge in self.bridges.iter().filter(|bridge| bridge.ours) {
+        for bridge in self.bridges.iter().filter(|bridge| bridge.own) {
             let used = iproute::ports(&*self.exec, &bridge.name).await;
             let removed = match used {
                 Ok(ports) if ports.is_empty() => {
                     iproute::remove(&*self.exec, bridge.name.as_str()).await
                 }
                 Ok(ports) => {
-                    tracing::warn!(bridge = %bridge.name, ?ports, "a bridge is in use and stays");
+                    tracing::warn!(bridge = %bridge.name, ?ports, "the bridge is not removed, because it has other ports");
                     Ok(())
                 }
-                // It was never made, or somebody has removed it.
+                // The bridge was never made, or was removed by another program.
                 Err(_) => Ok(()),
             };
             if let Err(error) = removed {
-                tracing::warn!(bridge = %bridge.name, error = why("not removed", &error), "a bridge stays");
+                let error = causes::chain(&error);
+                tracing::warn!(bridge = %bridge.name, error, "the bridge could not be removed; remove it by hand");
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Islands of functions made ahead of calls. All of them are within the same bounds: those of the calls that come.
+//! Islands of functions that are made ahead of calls. All of them have the same bounds, those of
+//! the latest cqueue.
 
 use std::collections::VecDeque;
 
@@ -6,64 +7,67 @@ use parking_lot::Mutex;
 
 use crate::linux::protocol::ProcessBounds;
 
-/// Islands made ahead, the oldest first.
+/// Islands made ahead of calls, the oldest first.
 pub(super) struct Prefork<T> {
-    all: Mutex<PreforkBounds<T>>,
-    /// How many there may be.
+    queue: Mutex<Queue<T>>,
+    /// The most islands.
     most: usize,
 }
 
-struct PreforkBounds<T> {
+struct Queue<T> {
     bounds: ProcessBounds,
     islands: VecDeque<T>,
 }
 
 impl<T> Prefork<T> {
+    /// At most `most` islands, with these bounds at first.
     pub(super) fn new(bounds: ProcessBounds, most: usize) -> Self {
-        Self { all: Mutex::new(PreforkBounds { bounds, islands: VecDeque::new() }), most }
+        Self { queue: Mutex::new(Queue { bounds, islands: VecDeque::new() }), most }
     }
 
-    /// The bounds of one more, unless there are enough.
+    /// The bounds of one more island, unless there are enough.
     pub(super) fn wanted(&self) -> Option<ProcessBounds> {
-        let all = self.all.lock();
-        (all.islands.len() < self.most).then_some(all.bounds)
+        let queue = self.queue.lock();
+        (queue.islands.len() < self.most).then_some(queue.bounds)
     }
 
-    /// One more. It is given up when others are wanted meanwhile.
+    /// Adds an island. An island with other bounds than the latest call's is dropped.
     pub(super) fn add(&self, bounds: ProcessBounds, island: T) {
-        let mut all = self.all.lock();
-        if all.bounds == bounds {
-            all.islands.push_back(island);
+        let mut queue = self.queue.lock();
+        if queue.bounds == bounds {
+            queue.islands.push_back(island);
         }
     }
 
-    /// The oldest within these bounds. Those within others are given up: what functions may use has changed.
+    /// Takes the oldest island with these bounds. Islands with other bounds are dropped: the limits
+    /// of functions have changed.
     pub(super) fn take(&self, bounds: ProcessBounds) -> Option<T> {
-        let mut all = self.all.lock();
-        let former = match all.bounds == bounds {
+        let mut queue = self.queue.lock();
+        let former = match queue.bounds == bounds {
             true => VecDeque::new(),
-            false => std::mem::take(&mut all.islands),
+            false => std::mem::take(&mut queue.islands),
         };
-        all.bounds = bounds;
-        let oldest = all.islands.pop_front();
-        drop(all);
+        queue.bounds = bounds;
+        let oldest = queue.islands.pop_front();
+        drop(queue);
         drop(former);
         oldest
     }
 
-    /// The first that is asked for, out of its place.
+    /// Removes the first island that `is_it` accepts.
     pub(super) fn remove(&self, is_it: impl Fn(&T) -> bool) -> Option<T> {
-        let islands = &mut self.all.lock().islands;
+        let islands = &mut self.queue.lock().islands;
         islands.iter().position(is_it).and_then(|found| islands.remove(found))
     }
 
-    /// Something of each.
+    /// Maps each island.
     pub(super) fn map<R>(&self, of: impl Fn(&T) -> R) -> Vec<R> {
-        self.all.lock().islands.iter().map(of).collect()
+        self.queue.lock().islands.iter().map(of).collect()
     }
 
+    /// Drops all islands.
     pub(super) fn clear(&self) {
-        let islands = std::mem::take(&mut self.all.lock().islands);
+        let islands = std::mem::take(&mut self.queue.lock().islands);
         drop(islands);
     }
 }
@@ -77,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_comes_first_and_there_are_never_more_than_may_be() {
+    fn the_oldest_comes_first_and_there_are_never_more_than_the_limit() {
         let ahead = Prefork::new(bounds(1), 2);
         for island in ["a", "b"] {
             ahead.add(ahead.wanted().unwrap(), island);
@@ -91,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn with_other_bounds_the_former_islands_are_given_up() {
+    fn islands_with_former_bounds_are_dropped() {
         let ahead = Prefork::new(bounds(1), 2);
         ahead.add(bounds(1), "former");
         assert_eq!(ahead.take(bounds(2)), None);

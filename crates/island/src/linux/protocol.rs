@@ -1,10 +1,10 @@
-//! What the server tells the launchers of Linux: the islands to make, and their roots.
+//! The messages from the server to the launchers of Linux, and between a launcher and its zygotes.
 //!
-//! A [`IslandRequest`] says what the island is to become, or leaves it to a *control* socket of the island's own, whose far end
-//! travels with it: on it the server sends one [`ExecRequest`] together with the descriptors to run on, and the island answers
-//! only when it fails. It closes on exec, so nothing that a stranger wrote ever holds it. Of an island with an address,
-//! the launcher says the first word there: [`MADE`], with the descriptor of the island's network namespace, before it
-//! lets the island go on.
+//! An [`IslandRequest`] carries the program of the island, or the far end of a *control* socket. On
+//! the control socket the server sends one [`ExecRequest`] with the program's descriptors; the
+//! island answers only if it fails. The socket closes on exec, so a stranger's program never holds
+//! it. For an island with an address, the launcher sends the first message on the control socket:
+//! [`MADE`], with the descriptor of the island's network namespace, before the island continues.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -15,58 +15,61 @@ use crate::backend::Exit;
 use crate::launcher::wire::ExecRequest;
 use crate::spec::Resources;
 
-/// Descriptors that a process of an island may have open.
+/// The most descriptors that a process of an island may have open.
 const OPEN_FILES: u64 = 1024;
 
-/// The message that brings an island's network namespace.
+/// The message that carries an island's network namespace.
 pub(crate) const MADE: &str = "made";
 
-/// One island to make.
+/// An island to make.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct IslandRequest {
     pub(crate) id: String,
-    /// The host's user and group id behind the island's user; none where the server is not root.
+    /// The host's user and group id of the island's user; none where the server is not root.
     pub(crate) host_id: Option<u32>,
     pub(crate) network: Network,
     pub(crate) bounds: ProcessBounds,
-    /// Yield to whoever wants the processor.
+    /// Yield the processor to every other process that wants it.
     pub(crate) background: bool,
-    /// The root to build; none for the launcher's own empty one.
+    /// The root to build; none for the launcher's own, empty root.
     pub(crate) root: Option<ToolRoot>,
-    /// What it becomes at once, with the descriptors that come with this message; none if it is told on its control
-    /// socket. For islands that fit a berth.
+    /// The program, whose descriptors come with this message; none if the request for the program
+    /// follows on the control socket. Only islands that fit a zygote have one.
     pub(crate) go: Option<ExecRequest>,
 }
 
 impl IslandRequest {
-    /// A function without an address: nothing of it needs namespaces that no other had before it.
-    pub(crate) fn fits_a_berth(&self) -> bool {
+    /// Whether a zygote can fork the island. Islands with tools, an address or low priority need
+    /// namespaces or settings that no other island had.
+    pub(crate) fn fits_a_zygote(&self) -> bool {
         self.root.is_none() && self.network == Network::None && !self.background
     }
 }
 
-/// Launcher to berth: fork an island, which is told what to become here or on the control socket that comes with it.
+/// Launcher to zygote: fork an island.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ForkRequest {
+    /// The program; none if the request for the program follows on the island's control socket.
     pub(crate) go: Option<ExecRequest>,
 }
 
-/// Berth to launcher: its island has ended, or could not be made.
+/// Zygote to launcher: the island has ended, or could not be made.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ForkReport {
     pub(crate) end: Result<Exit, String>,
-    /// The berth is as it was before that island, and waits for the next; otherwise it ends.
+    /// The zygote waits for another island; otherwise the zygote ends.
     pub(crate) free: bool,
 }
 
 /// What an island reaches.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Network {
-    /// Nothing: a network namespace in which not even loopback is up.
+    /// Nothing: in its network namespace not even loopback is up.
     None,
     /// What the host reaches.
     Host,
-    /// A namespace of its own, in which the server puts an address before the program starts.
+    /// An address, which the server assigns in the island's own namespace before the program
+    /// starts.
     Address {
         /// Name servers.
         dns: Vec<IpAddr>,
@@ -76,7 +79,7 @@ pub(crate) enum Network {
 /// What an island may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProcessBounds {
-    /// Bytes, of each process by itself and of all together where the host has cgroups.
+    /// Bytes, for each process, and for all together where the host has cgroups.
     pub(crate) memory: u64,
     /// Processes and threads.
     pub(crate) processes: u64,
@@ -89,7 +92,7 @@ pub(crate) struct ProcessBounds {
 }
 
 impl ProcessBounds {
-    /// Of an island with these resources, and so many bytes in a private /tmp.
+    /// The bounds of an island with these resources and `tmp` bytes in a private /tmp.
     pub(crate) fn of(resources: &Resources, tmp: u64) -> Self {
         let file_size = match &resources.disk {
             Some(disk) => disk.bytes,
@@ -100,11 +103,11 @@ impl ProcessBounds {
     }
 }
 
-/// The root of an island that works with tools of the host.
+/// The root of an island that runs tools of the host.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ToolRoot {
     pub(crate) binds: Vec<BindMount>,
-    /// Link path and target.
+    /// Symbolic links: path and target.
     pub(crate) links: Vec<(PathBuf, PathBuf)>,
     /// Small files to write: path and contents.
     pub(crate) files: Vec<(PathBuf, String)>,

@@ -1,10 +1,12 @@
 //! The file systems that an island sees: the empty root of a function, and the roots of tools.
 //!
-//! What must always hold: a root is a tmpfs of its own in a mount namespace of its own, sealed read-only before a
-//! stranger's code starts; the host's tree is gone from it (pivot_root and a detached unmount); nothing in it is
-//! writable but what [`BindMount::writable`], an overlay or the private /tmp says; no mount honours set-user-id.
+//! Invariants: a root is a tmpfs of its own in a mount namespace of its own, sealed read-only
+//! before a stranger's code starts; the host's tree is not part of the namespace any more
+//! (pivot_root and a detached unmount); only binds with [`BindMount::writable`], an overlay and the
+//! private /tmp are writable; every mount is nosuid.
 
 use std::ffi::CString;
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
@@ -18,16 +20,18 @@ use crate::linux::protocol::{BindMount, OverlayMount, ProcessBounds, ToolRoot};
 use crate::linux::seccomp::FilterToken;
 use crate::linux::sys::{self, Seal};
 
-/// Where a new root is put together; every Linux has it, and what lies beneath is reached by descriptors.
+/// The folder in which a new root is assembled. Every Linux has it; the process reaches host files
+/// below it by descriptors that it opened before.
 const SITE: &str = "/tmp";
-/// The devices of an island. Each is the host's own node, for a user namespace may not make one.
+/// The devices of an island, each a bind mount of the host's node: a user namespace may not make
+/// nodes.
 const DEVICES: [&str; 4] = ["null", "zero", "urandom", "random"];
-/// Where Go finds the time zones, in a function's root.
+/// The archive of time zones for Go programs, in a function's root.
 pub(crate) const ZONES: &str = "/zoneinfo.zip";
-/// Where the name servers of an island with an address lie, in a folder of its own.
+/// The folder with the name servers of an island that has an address.
 const NAMES: &str = "/etc/island";
 const RESOLV: &str = "/etc/island/resolv.conf";
-/// The places where distributions keep the certificates that programs trust, as one file.
+/// The paths at which distributions keep the trusted certificates as one file.
 const CERTIFICATES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -38,20 +42,25 @@ const CERTIFICATES: [&str; 5] = [
 /// The most files in a private /tmp.
 const TMP_FILES: u64 = 4096;
 
-type Step<T = ()> = Result<T, String>;
-
-/// Says what was being done when a call failed.
-pub(crate) fn failed(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> String {
-    move |error| format!("{what}: {error}")
+/// Why a file system could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("{step} failed")]
+pub(crate) struct RootError {
+    step: String,
+    source: io::Error,
 }
 
-fn errno(what: impl std::fmt::Display) -> impl FnOnce(nix::Error) -> String {
-    move |error| format!("{what}: {error}")
+type Step<T = ()> = Result<T, RootError>;
+
+/// Names the step that a failed call belongs to.
+pub(crate) fn during<E: Into<io::Error>>(step: impl Display) -> impl FnOnce(E) -> RootError {
+    move |error| RootError { step: step.to_string(), source: error.into() }
 }
 
-/// Moves this process into the root that all its functions share: empty but for the devices, an empty /tmp, the time
-/// zones and, where functions may have addresses, the certificates that the host trusts and what names need. The caller
-/// has a mount namespace of its own.
+/// Moves this process into the root that all its functions share. The root is empty except for the
+/// devices, an empty /tmp, the time zones and, where functions may have addresses, the certificates
+/// that the host trusts and the files for name resolution. The caller has a mount namespace of its
+/// own.
 pub(crate) fn enter_function_root(zones: Option<&Path>, addresses: bool) -> Step {
     let show = |source: &Path, target: &str| BindMount {
         source: source.to_owned(),
@@ -71,29 +80,31 @@ pub(crate) fn enter_function_root(zones: Option<&Path>, addresses: bool) -> Step
     RootSources::open(&root)?.enter(&root)
 }
 
-/// Mounts a folder with an island's own name servers over the shared root's empty one.
+/// Mounts a folder with the island's name servers over the empty one of the shared root.
 pub(crate) fn mount_names(dns: &[IpAddr]) -> Step {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let options = "size=64k,nr_inodes=8,mode=755";
     mount(Some("names"), NAMES, Some("tmpfs"), flags, Some(options))
-        .map_err(errno("mount names"))?;
+        .map_err(during(format_args!("mounting {NAMES}")))?;
     let servers: String = dns.iter().map(|server| format!("nameserver {server}\n")).collect();
-    fs::write(RESOLV, servers).map_err(failed(RESOLV))?;
+    fs::write(RESOLV, servers).map_err(during(format_args!("writing {RESOLV}")))?;
     let seal = Seal { read_only: true, no_devices: true, no_exec: true, recursive: false };
-    sys::seal_mount(c"/etc/island", seal).map_err(failed("seal the names"))
+    sys::seal_mount(c"/etc/island", seal).map_err(during(format_args!("sealing {NAMES}")))
 }
 
-/// Mounts a private /tmp over the shared root's empty one.
+/// Mounts a private /tmp over the empty one of the shared root.
 pub(crate) fn mount_tmp(bounds: &ProcessBounds, token: FilterToken) -> Step {
     let options = format!("size={},nr_inodes={TMP_FILES},mode=1777", bounds.tmp);
-    let options = CString::new(options).map_err(|e| e.to_string())?;
-    sys::mount_tmpfs(c"/tmp", &options, token).map_err(failed("mount /tmp"))
+    let mounted = CString::new(options)
+        .map_err(io::Error::from)
+        .and_then(|options| sys::mount_tmpfs(c"/tmp", &options, token));
+    mounted.map_err(during("mounting /tmp"))
 }
 
-/// The host's files that a root shows, opened while they can still be reached.
+/// The host's files that a root shows, opened while this process can still reach them.
 ///
-/// They are opened by whoever may read them, and bound by whoever owns the new tmpfs; between the two the process
-/// changes its user.
+/// The launcher's user, who may read the files, opens them; the island's user, who owns the new
+/// tmpfs, binds them. The process changes its user in between.
 pub(crate) struct RootSources {
     binds: Vec<(OwnedFd, bool)>,
     devices: Vec<(OwnedFd, &'static str)>,
@@ -111,9 +122,9 @@ impl RootSources {
         let mut binds = Vec::with_capacity(root.binds.len());
         for bind in &root.binds {
             let fd = open_path(&bind.source)?;
-            let folder = File::from(fd.try_clone().map_err(failed("dup"))?)
-                .metadata()
-                .map_err(failed(bind.source.display()))?
+            let metadata = fd.try_clone().and_then(|fd| File::from(fd).metadata());
+            let folder = metadata
+                .map_err(during(format_args!("stat of {}", bind.source.display())))?
                 .is_dir();
             binds.push((fd, folder));
         }
@@ -129,13 +140,13 @@ impl RootSources {
     pub(crate) fn enter(self, root: &ToolRoot) -> Step {
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
-            .map_err(errno("make the mounts private"))?;
+            .map_err(during("making the mounts private"))?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         mount(Some("root"), SITE, Some("tmpfs"), flags, Some("size=1m,nr_inodes=1024,mode=755"))
-            .map_err(errno("mount the root"))?;
+            .map_err(during("mounting the root"))?;
         make_folder("/tmp")?;
         make_folder("/dev")?;
-        // Read-only concerns the node, its date for one; what is written to the device goes there all the same.
+        // Read-only protects the node, for example its dates; writes to the device still reach it.
         let device = Seal { no_exec: true, read_only: true, ..Seal::default() };
         for (fd, name) in &self.devices {
             bind(fd, &Path::new("/dev").join(name), false, device)?;
@@ -151,11 +162,13 @@ impl RootSources {
         }
         for (path, target) in &root.links {
             parent_folder(path)?;
-            symlink(target, site(path)).map_err(failed(path.display()))?;
+            symlink(target, site(path))
+                .map_err(during(format_args!("making {}", path.display())))?;
         }
         for (path, contents) in &root.files {
             parent_folder(path)?;
-            fs::write(site(path), contents).map_err(failed(path.display()))?;
+            fs::write(site(path), contents)
+                .map_err(during(format_args!("making {}", path.display())))?;
         }
         if let (Some(fds), Some(overlay)) = (&self.overlay, &root.overlay) {
             fds.mount(overlay)?;
@@ -188,18 +201,18 @@ impl OverlaySources {
             flags,
             Some(options.as_str()),
         )
-        .map_err(errno("mount the overlay"))
+        .map_err(during(format_args!("mounting the overlay at {}", overlay.target.display())))
     }
 }
 
-/// Leaves the host's tree for the one at [`SITE`].
+/// Replaces the host's tree by the one at [`SITE`].
 fn pivot() -> Step {
-    std::env::set_current_dir(SITE).map_err(failed(SITE))?;
-    nix::unistd::pivot_root(".", ".").map_err(errno("pivot_root"))?;
-    umount2(".", MntFlags::MNT_DETACH).map_err(errno("leave the old root"))?;
-    std::env::set_current_dir("/").map_err(failed("/"))?;
+    std::env::set_current_dir(SITE).map_err(during("chdir to the new root"))?;
+    nix::unistd::pivot_root(".", ".").map_err(during("pivot_root"))?;
+    umount2(".", MntFlags::MNT_DETACH).map_err(during("unmounting the old root"))?;
+    std::env::set_current_dir("/").map_err(during("chdir to /"))?;
     let seal = Seal { read_only: true, no_devices: true, ..Seal::default() };
-    sys::seal_mount(c"/", seal).map_err(failed("seal the root"))
+    sys::seal_mount(c"/", seal).map_err(during("sealing the root"))
 }
 
 fn bind(fd: &OwnedFd, target: &Path, folder: bool, seal: Seal) -> Step {
@@ -207,35 +220,38 @@ fn bind(fd: &OwnedFd, target: &Path, folder: bool, seal: Seal) -> Step {
         make_folder(target)?;
     } else {
         parent_folder(target)?;
-        File::create(site(target)).map_err(failed(target.display()))?;
+        File::create(site(target)).map_err(during(format_args!("making {}", target.display())))?;
     }
-    let place = site(target);
+    let path = site(target);
     let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
-    mount(Some(by_descriptor(fd).as_str()), &place, None::<&str>, flags, None::<&str>)
-        .map_err(errno(format_args!("bind {}", target.display())))?;
-    let place =
-        CString::new(place.into_os_string().into_encoded_bytes()).map_err(|e| e.to_string())?;
-    sys::seal_mount(&place, seal).map_err(failed(format_args!("seal {}", target.display())))
+    mount(Some(by_descriptor(fd).as_str()), &path, None::<&str>, flags, None::<&str>)
+        .map_err(during(format_args!("binding {}", target.display())))?;
+    let sealed = CString::new(path.into_os_string().into_encoded_bytes())
+        .map_err(io::Error::from)
+        .and_then(|path| sys::seal_mount(&path, seal));
+    sealed.map_err(during(format_args!("sealing {}", target.display())))
 }
 
 fn open_path(path: &Path) -> Step<OwnedFd> {
     let mut options = fs::OpenOptions::new();
     options.read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC);
-    Ok(options.open(path).map_err(failed(path.display()))?.into())
+    let opened = options.open(path).map_err(during(format_args!("opening {}", path.display())))?;
+    Ok(opened.into())
 }
 
 fn by_descriptor(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// The place of an island's absolute path while its root is being built.
+/// The path of an island's absolute path while its root is being assembled.
 fn site(path: impl AsRef<Path>) -> PathBuf {
     let path = path.as_ref();
     Path::new(SITE).join(path.strip_prefix("/").unwrap_or(path))
 }
 
 fn make_folder(path: impl AsRef<Path>) -> Step {
-    fs::create_dir_all(site(&path)).map_err(failed(path.as_ref().display()))
+    fs::create_dir_all(site(&path))
+        .map_err(during(format_args!("making the folder {}", path.as_ref().display())))
 }
 
 fn parent_folder(path: &Path) -> Step {

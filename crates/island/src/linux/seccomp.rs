@@ -1,9 +1,11 @@
 //! The system calls that an island may make.
 //!
-//! One list for functions and tools: what an unprivileged program needs for files, memory, threads, time, pipes and
-//! sockets. Whatever is not named answers ENOSYS, as an older kernel would, so that runtimes fall back. Left out on
-//! purpose: anything that mounts, traces, loads, or makes namespaces; bpf, io_uring, userfaultfd, perf and keys; inotify,
-//! whose few instances the kernel counts for the launcher's user too, so that one island could use up all of root's.
+//! One list for functions and tools: the calls that an unprivileged program needs for files,
+//! memory, threads, time, pipes and sockets. Every other call fails with ENOSYS, as on an older
+//! kernel, so that runtimes fall back. Omitted on purpose: calls that mount, trace, load code into
+//! the kernel or make namespaces; bpf, io_uring, userfaultfd, perf and keys; inotify, whose few
+//! instances the kernel counts for the launcher's user too, so that one island could use up all of
+//! root's.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +14,21 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-/// What a call carries in arguments that it has no use for, to be told from a stranger's: the sixth of those in
-/// [`BERTHS_OWN`], the fourth and the fifth of a clone(2) into a new pid namespace. It is drawn at random for each launcher, and whoever becomes a program forgets it with all its memory.
+/// A secret in unused arguments of a system call, by which the filter tells a zygote's calls from a
+/// stranger's: the sixth argument of the calls in [`ZYGOTE_CALLS`], the fourth and the fifth of a
+/// clone(2) into a new pid namespace. Each launcher draws a random token. An exec removes it from
+/// the process's memory.
 #[derive(Clone, Copy)]
 pub(crate) struct FilterToken(u64);
 
 impl FilterToken {
-    /// For whoever has no filter yet.
+    /// The token of a process without a filter.
     pub(crate) const NONE: Self = Self(0);
 
+    /// A random token.
     pub(crate) fn draw() -> std::io::Result<Self> {
         let mut bytes = [0; size_of::<u64>()];
-        // SAFETY: the buffer is as long as it is said to be.
+        // SAFETY: the buffer has the length that is passed.
         match unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) } {
             8 => Ok(Self(u64::from_ne_bytes(bytes))),
             _ => Err(std::io::Error::last_os_error()),
@@ -35,8 +40,9 @@ impl FilterToken {
     }
 }
 
-/// What a berth does for each island, and an island's first process before it becomes a program.
-const BERTHS_OWN: [i64; 6] = [
+/// The privileged calls of a zygote for each island, and of an island's first process before its
+/// exec.
+const ZYGOTE_CALLS: [i64; 6] = [
     libc::SYS_mount,
     libc::SYS_umount2,
     libc::SYS_setgroups,
@@ -45,25 +51,26 @@ const BERTHS_OWN: [i64; 6] = [
     libc::SYS_capset,
 ];
 
-/// Compiles the filter of a berth, which its islands inherit: to look through the whole list for every call there is,
-/// as the kernel does when it takes a filter on, costs more than all else that an island needs.
-pub(crate) fn compile_for_berths(
+/// Compiles the filter of a zygote, which the zygote's islands inherit: to put a filter into force,
+/// the kernel evaluates the list for every system call there is, which costs more than everything
+/// else that an island needs.
+pub(crate) fn compile_for_zygotes(
     token: FilterToken,
 ) -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules = rules()?;
-    let said = |argument| {
+    let is_token = |argument| {
         let (length, operator) = (SeccompCmpArgLen::Qword, SeccompCmpOp::Eq);
         SeccompCondition::new(argument, length, operator, token.number())
     };
-    for number in BERTHS_OWN {
-        rules.insert(number, vec![SeccompRule::new(vec![said(5)?])?]);
+    for number in ZYGOTE_CALLS {
+        rules.insert(number, vec![SeccompRule::new(vec![is_token(5)?])?]);
     }
-    let clone = SeccompRule::new(vec![said(3)?, said(4)?])?;
+    let clone = SeccompRule::new(vec![is_token(3)?, is_token(4)?])?;
     rules.entry(libc::SYS_clone).or_default().push(clone);
     filter(rules)
 }
 
-/// Compiles the filter of an island that is made without a berth; done once by a launcher.
+/// Compiles the filter of islands without a zygote. A launcher does this once.
 pub(crate) fn compile() -> Result<BpfProgram, seccompiler::BackendError> {
     filter(rules()?)
 }
@@ -75,7 +82,7 @@ fn filter(rules: Rules) -> Result<BpfProgram, seccompiler::BackendError> {
     SeccompFilter::new(rules, refused, SeccompAction::Allow, arch())?.try_into()
 }
 
-/// What an island may call, with what.
+/// The calls that an island may make, and with which arguments.
 fn rules() -> Result<Rules, seccompiler::BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         PLAIN.iter().chain(OLD).map(|number| (*number, Vec::new())).collect();
@@ -102,7 +109,8 @@ const NAMESPACES: u64 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET) as u64;
 
-/// Not among them, PR_SET_PDEATHSIG is allowed for SIGKILL alone: an island must end with its launcher.
+/// The options of prctl(2) that are allowed with any argument. PR_SET_PDEATHSIG is allowed with
+/// SIGKILL alone: an island must end with its launcher.
 const PRCTL: &[i32] = &[
     libc::PR_SET_NAME,
     libc::PR_GET_NAME,
@@ -114,7 +122,8 @@ const PRCTL: &[i32] = &[
     libc::PR_CAPBSET_READ,
 ];
 
-/// Requests on descriptors that are no devices: blocking mode, close-on-exec, bytes waiting, and "is it a terminal".
+/// Requests on descriptors that are no devices: blocking mode, close-on-exec, waiting bytes, and
+/// isatty(3).
 const IOCTL: &[i32] = &[
     libc::FIONBIO as i32,
     libc::FIOCLEX as i32,
@@ -132,7 +141,8 @@ fn is(argument: u8, value: u64) -> Result<SeccompCondition, seccompiler::Backend
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
 }
 
-/// Streams and datagrams of three families, without the further protocols that the kernel would load code for.
+/// Streams and datagrams of three families, without protocols for which the kernel would load
+/// modules.
 fn sockets() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     const TYPES: u64 = 0xf;
     let mut rules = Vec::new();
@@ -160,8 +170,9 @@ fn sockets() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     Ok(rules)
 }
 
-/// All but those by which a socket gets an address that its host does not have: of an island with an address, IPv6
-/// would even send with it.
+/// All options of setsockopt(2) except those that bind a socket to an address that the host does
+/// not have: IPv6 would even send from such an address, out of an island with an address of its
+/// own.
 fn socket_options() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     const FOREIGN: [(i32, [i32; 2]); 2] = [
         (libc::SOL_IP, [libc::IP_FREEBIND, libc::IP_TRANSPARENT]),
@@ -267,14 +278,14 @@ mod tests {
     #[test]
     fn the_filter_compiles_within_the_kernels_limit() {
         const KERNEL_LIMIT: usize = 4096;
-        for program in [compile(), compile_for_berths(FilterToken::draw().unwrap())] {
+        for program in [compile(), compile_for_zygotes(FilterToken::draw().unwrap())] {
             let length = program.unwrap().len();
             assert!(length < KERNEL_LIMIT, "{length}");
         }
     }
 
     #[test]
-    fn what_could_leave_an_island_is_not_on_the_list() {
+    fn calls_that_could_leave_an_island_are_not_on_the_list() {
         let forbidden = [
             libc::SYS_mount,
             libc::SYS_umount2,

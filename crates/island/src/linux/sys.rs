@@ -85,7 +85,8 @@ pub(crate) unsafe fn close_all_from(first: RawFd, keep: &[RawFd]) {
 ///
 /// The kernel reads the argument of `option` as an integer, not as a pointer.
 pub(crate) unsafe fn prctl(option: libc::c_int, argument: libc::c_ulong) -> io::Result<()> {
-    // SAFETY: the caller promises an integer argument; the unused arguments are zero as they must be.
+    // SAFETY: the caller promises an integer argument; the unused arguments are zero as they must
+    // be.
     let result = unsafe {
         libc::prctl(option, argument, 0 as libc::c_ulong, 0 as libc::c_ulong, 0 as libc::c_ulong)
     };

@@ -1,14 +1,15 @@
-//! What the islands of tools see of the host: its programs and libraries, read-only, and for fetching the few files that
-//! names, certificates and connections need.
+//! The files of the host on the islands of tools: programs and libraries, read-only, and for
+//! fetching the few files for name resolution, certificates and connections.
 
 use std::path::{Path, PathBuf};
 
 use crate::linux::protocol::{BindMount, OverlayMount, ToolRoot};
 use crate::spec::{Purpose, ToolRights};
 
-/// Programs and libraries. Where the host has a link instead of a folder, the island gets the same link.
+/// Programs and libraries. Where the host has a symbolic link instead of a folder, the island gets
+/// the same link.
 const SYSTEM: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"];
-/// What resolving names and checking certificates reads.
+/// The files that name resolution and the verification of certificates read.
 const NETWORK: [&str; 9] = [
     "/etc/resolv.conf",
     "/etc/hosts",
@@ -20,13 +21,15 @@ const NETWORK: [&str; 9] = [
     "/etc/crypto-policies",
     "/etc/gai.conf",
 ];
-/// Files of the island's own: its only user, and a go command that keeps no statistics of itself.
+/// Files that only the island has: its only user, and a setting that turns the go command's
+/// telemetry off.
 const FILES: [(&str, &str); 3] = [
     ("/etc/passwd", "nobody:x:65534:65534:nobody:/tmp:/bin/false\n"),
     ("/etc/group", "nobody:x:65534:\n"),
     ("/config/go/telemetry/mode", "off\n"),
 ];
 
+/// The root of a tool's island.
 pub(super) fn root(tool: &ToolRights) -> ToolRoot {
     let mut root = ToolRoot {
         binds: Vec::new(),

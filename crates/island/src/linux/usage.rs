@@ -1,4 +1,4 @@
-//! What a process uses, and how much memory the host has left, as proc(5) tells.
+//! The memory and processor time of processes, and the free memory of the host, from proc(5).
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,11 +9,12 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use crate::backend::Usage;
 
-/// The first of the fields of /proc/PID/stat with a process's own times, utime and stime, and with those of its children.
+/// The numbers of the fields of /proc/PID/stat at which a process's own times begin (utime and
+/// stime), and those of its children (cutime and cstime).
 const OWN: usize = 14;
 const CHILDREN: usize = 16;
 
-/// What a process uses now; none when it is gone.
+/// The present usage of a process; none if the process is gone.
 pub(super) fn of_process(process: i32) -> Option<Usage> {
     let read = |name: &str| fs::read_to_string(format!("/proc/{process}/{name}")).ok();
     let memory = private_pages(&read("statm")?)? * unit(SysconfVar::PAGE_SIZE)?;
@@ -22,8 +23,9 @@ pub(super) fn of_process(process: i32) -> Option<Usage> {
     Some(Usage { memory, processor })
 }
 
-/// What all processes use that share a pid namespace with one of these, the first processes of islands; those that have
-/// ended count with their processor time. One whose namespace may not be looked at counts alone.
+/// The usage of islands by the pids of their first processes: of all processes in the same pid
+/// namespace, with the processor time of those that have ended. Where this process may not read the
+/// namespace, the first process counts alone.
 pub(super) fn of_islands(firsts: &[i32]) -> HashMap<i32, Usage> {
     let mut used = HashMap::new();
     let mut islands = HashMap::new();
@@ -50,7 +52,7 @@ fn namespace(process: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{process}/ns/pid")).ok()
 }
 
-/// What a process uses now, with the processor time of its children that have ended.
+/// The present usage of a process, with the processor time of its children that have ended.
 fn of_family(process: i32) -> Option<Usage> {
     let own = of_process(process)?;
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
@@ -58,7 +60,7 @@ fn of_family(process: i32) -> Option<Usage> {
     Some(Usage { processor: own.processor + Duration::from_secs_f64(ticks), ..own })
 }
 
-/// The part of the host's memory that is free or can be freed at once.
+/// The part of the host's memory that is free or can be freed at once, from 0 to 1.
 pub(super) fn free_memory() -> Option<f64> {
     free_part(&fs::read_to_string("/proc/meminfo").ok()?)
 }
@@ -67,22 +69,23 @@ fn unit(name: SysconfVar) -> Option<u64> {
     u64::try_from(sysconf(name).ok()??).ok().filter(|unit| *unit > 0)
 }
 
-/// Resident pages without those that are a file's or shared, from /proc/PID/statm.
+/// Resident pages except those of files and shared memory, from /proc/PID/statm.
 fn private_pages(statm: &str) -> Option<u64> {
     let mut fields = statm.split_whitespace().skip(1).map(str::parse::<u64>);
     let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
     Some(resident.saturating_sub(shared))
 }
 
-/// Processor time in clock ticks, from /proc/PID/stat. The second field, a name in parentheses, may hold anything.
+/// Processor time in clock ticks, from /proc/PID/stat.
 fn ticks(stat: &str) -> Option<u64> {
     ticks_from(stat, OWN)
 }
 
-/// The sum of a field, counted from 1, and the next one, both of which are times.
+/// The sum of the field with this number, counted from 1, and the next one, both of which are
+/// times. The second field, a name in parentheses, may contain any character.
 fn ticks_from(stat: &str, field: usize) -> Option<u64> {
     let (_, behind) = stat.rsplit_once(')')?;
-    // What stands behind the name begins with field 3.
+    // The text after the name begins with field 3.
     let mut fields = behind.split_whitespace().skip(field - 3).map(str::parse::<u64>);
     let (user, system) = (fields.next()?.ok()?, fields.next()?.ok()?);
     Some(user + system)
@@ -101,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_process_uses_is_read_whatever_its_name_is() {
+    fn the_usage_of_a_process_is_read_whatever_its_name_is() {
         let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 90 0 0 0 7 5 0 0 20 0 6 0 100 1 2 3";
         assert_eq!(ticks(stat), Some(12));
         assert_eq!(ticks("42 (a) S 1"), None);
@@ -110,11 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn what_an_islands_processes_use_counts_together() {
+    fn the_processes_of_an_island_count_together() {
         let own = std::process::id() as i32;
         let used = of_islands(&[own, i32::MAX]);
         assert_eq!(used.keys().collect::<Vec<_>>(), [&own]);
-        // Whoever runs this is in the same namespace.
+        // The process that runs this test is in the same namespace.
         assert!(used[&own].memory >= of_process(own).unwrap().memory / 2, "{used:?}");
         let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 90 0 0 0 7 5 3 2 20 0 6 0 100 1 2 3";
         assert_eq!(ticks_from(stat, CHILDREN), Some(5));

@@ -1,7 +1,9 @@
-//! What a launcher waits for: its server, the ends of what it has forked, and what its berths have to say.
+//! The events that a launcher waits for: messages from its server and its zygotes, and the ends of
+//! its child processes.
 //!
-//! What must always hold: a process is taken out before its descriptor is closed, because a copy of that in a process
-//! that was just forked would keep it in; a berth's socket tells only of what is new, so that a copy does no harm.
+//! Invariants: a process's descriptor is removed before it is closed, because a copy of the
+//! descriptor in a process that was just forked would keep the event alive. A zygote's socket is
+//! edge-triggered, so that such a copy of the socket does no harm.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,24 +14,25 @@ use nix::unistd::Pid;
 
 use crate::linux::zygote::pool::Key;
 
-/// The most events that are handled before it looks again.
+/// The most events of one [`Watch::wait`].
 const BATCH: usize = 64;
 
+/// The descriptors that a launcher waits for, each with its event.
 pub(crate) struct Watch {
     epoll: Epoll,
 }
 
-/// Something that has happened.
+/// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ready {
-    /// The server has said something, or is gone.
+    /// The server has sent a message, or is gone.
     Server,
     /// The first process of an island that is the launcher's own child has ended.
     Ended(Pid),
-    /// A berth has said something.
-    ExecProgress(Key),
-    /// A berth has ended.
-    BerthEnded(Key),
+    /// A zygote has sent a message.
+    ZygoteReport(Key),
+    /// A zygote has ended.
+    ZygoteEnded(Key),
 }
 
 impl Ready {
@@ -37,8 +40,8 @@ impl Ready {
         let (kind, number) = match self {
             Self::Server => (0, 0),
             Self::Ended(pid) => (1, pid.as_raw() as u32),
-            Self::ExecProgress(key) => (2, key),
-            Self::BerthEnded(key) => (3, key),
+            Self::ZygoteReport(key) => (2, key),
+            Self::ZygoteEnded(key) => (3, key),
         };
         kind << 32 | u64::from(number)
     }
@@ -48,8 +51,8 @@ impl Ready {
         match number >> 32 {
             0 => Self::Server,
             1 => Self::Ended(Pid::from_raw(low as i32)),
-            2 => Self::ExecProgress(low),
-            _ => Self::BerthEnded(low),
+            2 => Self::ZygoteReport(low),
+            _ => Self::ZygoteEnded(low),
         }
     }
 }
@@ -59,25 +62,25 @@ impl Watch {
         Ok(Self { epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)? })
     }
 
-    /// Has [`Watch::wait`] tell of this, as long as the descriptor is readable.
+    /// Has [`Watch::wait`] return the event each time, as long as the descriptor is readable.
     pub(crate) fn add(&self, fd: &OwnedFd, ready: Ready) -> io::Result<()> {
         Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, ready.number()))?)
     }
 
-    /// Has it told once each time that there is more to be read.
-    pub(crate) fn add_news(&self, fd: &OwnedFd, ready: Ready) -> io::Result<()> {
+    /// Has [`Watch::wait`] return the event once each time that more has arrived.
+    pub(crate) fn add_edge(&self, fd: &OwnedFd, ready: Ready) -> io::Result<()> {
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
         Ok(self.epoll.add(fd, EpollEvent::new(flags, ready.number()))?)
     }
 
     pub(crate) fn remove(&self, fd: &OwnedFd) {
-        // One that was never added is as good as taken out.
+        // A descriptor that was never added needs no removal.
         let _ = self.epoll.delete(fd.as_fd());
     }
 
-    /// What has happened; nothing if nothing does within that time.
+    /// The events that have happened; none if none happens within `time`.
     pub(crate) fn wait(&self, time: Option<Duration>) -> nix::Result<Vec<Ready>> {
-        // Rounded up, so as not to spin through the last millisecond.
+        // Rounded up, so that the last millisecond is no busy loop.
         let round = |time: Duration| time.as_micros().div_ceil(1000).min(60_000) as u16;
         let timeout = time.map_or(EpollTimeout::NONE, |time| EpollTimeout::from(round(time)));
         let mut events = [EpollEvent::empty(); BATCH];
@@ -94,13 +97,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_happened_reads_back_from_its_number() {
+    fn an_event_reads_back_from_its_number() {
         let all = [
             Ready::Server,
             Ready::Ended(Pid::from_raw(i32::MAX)),
-            Ready::ExecProgress(0),
-            Ready::ExecProgress(u32::MAX),
-            Ready::BerthEnded(7),
+            Ready::ZygoteReport(0),
+            Ready::ZygoteReport(u32::MAX),
+            Ready::ZygoteEnded(7),
         ];
         assert_eq!(all.map(|ready| Ready::of(ready.number())), all);
     }

@@ -3,15 +3,15 @@
 /// A function that islands can be warm for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
-    /// The same for a function whatever its revision: when another artifact comes under this name, what stands by for the
-    /// former one is ended.
+    /// The name of the function, the same for all its revisions. An artifact that comes under the name of another one
+    /// ends the warm islands of the former.
     pub name: String,
-    /// Its artifact.
+    /// The artifact.
     pub artifact: String,
 }
 
 impl Function {
-    /// What the log calls it, which has no bodies of requests: the first line of its name.
+    /// The package: the first line of the name. The rest may hold a request's body, which the log must not have.
     pub(crate) fn module(&self) -> &str {
         self.name.lines().next().unwrap_or_default()
     }

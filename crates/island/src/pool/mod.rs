@@ -5,4 +5,6 @@ pub(crate) mod group;
 pub(crate) mod idle;
 pub(crate) mod policy;
 pub(crate) mod rate;
+#[cfg(test)]
+mod tests;
 pub(crate) mod warm;

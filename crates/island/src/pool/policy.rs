@@ -1,102 +1,111 @@
-//! Which islands stand by, and whether another one may: decisions and counts, nothing that waits.
+//! Which warm islands there are, and whether another one may start: decisions and counts, nothing that waits.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::backend::Usage;
 use crate::id::IslandId;
 use crate::pool::function::Function;
-use crate::pool::group::{DEATHS, Group, REST, WarmIsland};
+use crate::pool::group::{Group, WarmIsland};
 use crate::spec::Spec;
 
-/// Below this part of the host's memory none stand by.
+/// The free part of the host's memory below which there are no warm islands.
 const PRESSURE: f64 = 0.05;
 
-/// How many islands may stand by.
+/// How many warm islands there may be.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolLimits {
     /// Of one function.
     pub per_function: usize,
     /// Of all functions; 0 for none at all.
     pub total: usize,
-    /// Bytes of memory that all together may hold.
+    /// Bytes of memory that all warm islands together may use.
     pub memory: u64,
-    /// How long one stands by for a function that nobody calls.
+    /// How long a function without calls keeps its warm islands.
     pub idle: Duration,
 }
 
-/// All that stand by.
+/// The warm islands of all functions, and the limits that they are within.
 pub(crate) struct PoolPolicy {
     pub(crate) groups: HashMap<String, Group>,
     limits: PoolLimits,
-    /// Programs that may get ready at one time, and those that do.
-    at_once: usize,
+    /// How many islands may hold a starting slot at one time.
+    slots: usize,
+    /// How many islands hold one.
     starting: usize,
-    /// Functions that would have had one more made, each once.
-    turned_away: VecDeque<Function>,
+    /// Functions that wanted an island while there was no starting slot, each once.
+    without_slot: VecDeque<Function>,
     /// The host has little memory left.
-    pressed: bool,
-    closed: bool,
+    is_pressed: bool,
+    is_closed: bool,
 }
 
 impl PoolPolicy {
     pub(crate) fn new(limits: PoolLimits) -> Self {
-        let at_once = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        let (groups, turned_away) = (HashMap::new(), VecDeque::new());
-        Self { groups, limits, at_once, starting: 0, turned_away, pressed: false, closed: false }
+        let slots = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        Self {
+            groups: HashMap::new(),
+            limits,
+            slots,
+            starting: 0,
+            without_slot: VecDeque::new(),
+            is_pressed: false,
+            is_closed: false,
+        }
     }
 
     pub(crate) fn set_limits(&mut self, limits: PoolLimits) {
         self.limits = limits;
     }
 
-    /// How many stand by, those asked for included.
+    /// How many warm islands there are, including those that are being made.
     pub(crate) fn count(&self) -> usize {
         self.groups.values().map(Group::count).sum()
     }
 
-    /// How many stand by for a function.
+    /// How many islands of a function wait for a call, or start.
     pub(crate) fn waiting(&mut self, function: &Function) -> usize {
         self.group(function).map_or(0, |group| group.waiting.len())
     }
 
-    /// How many stand by for a function and are ready to be called; none when no further one is to come.
+    /// How many islands of a function are ready to be called; none where no further one is to come.
     pub(crate) fn ready(&mut self, function: &Function) -> Option<usize> {
-        let in_line = self.turned_away.contains(function);
+        let waits_for_slot = self.without_slot.contains(function);
         let group = self.group(function)?;
         let ready = group.waiting.iter().filter(|one| one.running.is_warm()).count();
-        (in_line || group.count() > 0).then_some(ready)
+        (waits_for_slot || group.count() > 0).then_some(ready)
     }
 
     fn group(&mut self, function: &Function) -> Option<&mut Group> {
-        let group = self.groups.get_mut(&function.name);
-        group.filter(|group| group.artifact == function.artifact)
+        self.groups.get_mut(&function.name).filter(|group| group.has(function))
     }
 
-    /// The oldest that stands by for a function.
+    /// Takes the oldest warm island of a function.
     pub(crate) fn take(&mut self, function: &Function) -> Option<WarmIsland> {
         self.group(function)?.waiting.pop_front()
     }
 
-    /// Asks for one more, if there may be one more: how to make it, and what is to be given up for it.
+    /// Takes a starting slot for another island of a function, if the limits allow one: how to make the island, and which
+    /// other island has to end for it.
     pub(crate) fn begin(
         &mut self,
         function: &Function,
         now: Instant,
     ) -> Option<(Arc<Spec>, Option<WarmIsland>)> {
-        if self.closed || self.pressed {
+        if self.is_closed || self.is_pressed {
             return None;
         }
         let (most, full) = (self.limits.per_function, self.count() >= self.limits.total);
         let group = self.group(function)?;
-        let rests = group.rests.is_some_and(|until| now < until);
-        if rests || group.count() >= group.rate.wanted(now, most) {
+        if group.is_resting(now) || group.count() >= group.rate.wanted(now, most) {
             return None;
         }
-        if self.starting >= self.at_once {
-            if !self.turned_away.contains(function) {
-                self.turned_away.push_back(function.clone());
+        if self.starting >= self.slots {
+            if !self.without_slot.contains(function) {
+                self.without_slot.push_back(function.clone());
             }
             return None;
         }
@@ -108,25 +117,25 @@ impl PoolPolicy {
         Some((spec, surplus))
     }
 
-    /// One of the function that was not called for the longest time, unless that is this one.
+    /// Takes an island of the function whose last call is the longest ago, unless that function is `name`.
     fn least_called(&mut self, name: &str) -> Option<WarmIsland> {
         let having = self.groups.iter_mut().filter(|(_, group)| !group.waiting.is_empty());
         let (other, group) = having.min_by_key(|(_, group)| group.rate.last())?;
         if other == name { None } else { group.waiting.pop_front() }
     }
 
-    /// One more stands by, though its program may still be starting: what it is called with waits for it. Hands it back
-    /// when nobody wants it any more.
+    /// Adds an island that was made as `spec` says. Its program may still be starting: the call channel keeps the arguments
+    /// of a call for it. Returns the island where no group wants it any more.
     pub(crate) fn add(
         &mut self,
         function: &Function,
         spec: &Arc<Spec>,
         warm: WarmIsland,
     ) -> Option<WarmIsland> {
-        let closed = self.closed;
-        // Since it was asked for the function may have got other limits.
-        let wanted = |group: &&mut Group| !closed && Arc::ptr_eq(&group.spec, spec);
-        match self.group(function).filter(wanted) {
+        let is_closed = self.is_closed;
+        // Meanwhile the function may have got another setup.
+        let wants = |group: &&mut Group| !is_closed && Arc::ptr_eq(&group.spec, spec);
+        match self.group(function).filter(wants) {
             Some(group) => {
                 group.asked = group.asked.saturating_sub(1);
                 group.waiting.push_back(warm);
@@ -136,76 +145,81 @@ impl PoolPolicy {
         }
     }
 
-    /// One that was asked for could not be made.
-    pub(crate) fn give_up(&mut self, function: &Function, now: Instant) {
+    /// An island could not be made.
+    pub(crate) fn failed(&mut self, function: &Function, why: &str, now: Instant) {
         if let Some(group) = self.group(function) {
             group.asked = group.asked.saturating_sub(1);
-            group.rests = Some(now + REST);
+            group.rest(now, &format!("the island could not start: {why}"));
         }
     }
 
-    /// One that was asked for has got ready within that time, or has not and is waited for no more. Hands out who
-    /// may ask again, in turn.
-    pub(crate) fn made(
-        &mut self,
-        function: &Function,
-        ready: Option<Duration>,
-    ) -> VecDeque<Function> {
-        self.starting = self.starting.saturating_sub(1);
-        if let (Some(group), Some(time)) = (self.group(function), ready) {
-            group.rate.made(time);
+    /// The program of an island was ready after `time`.
+    pub(crate) fn started(&mut self, function: &Function, time: Duration) {
+        if let Some(group) = self.group(function) {
+            group.rate.started(time);
         }
-        let mut next = std::mem::take(&mut self.turned_away);
+    }
+
+    /// Releases the starting slot of a function's island. Returns the functions that may begin another one, in turn.
+    pub(crate) fn release_slot(&mut self, function: &Function) -> VecDeque<Function> {
+        self.starting = self.starting.saturating_sub(1);
+        let mut next = std::mem::take(&mut self.without_slot);
         if !next.contains(function) {
             next.push_back(function.clone());
         }
         next
     }
 
-    /// One that stood by has taken its call up, or has ended before it could.
-    pub(crate) fn called(&mut self, function: &Function, begun: bool, now: Instant) {
-        let Some(group) = self.group(function) else { return };
-        group.deaths = if begun { 0 } else { group.deaths + 1 };
-        if group.deaths >= DEATHS {
-            group.rests = Some(now + REST);
+    /// A warm island has served a call.
+    pub(crate) fn served(&mut self, function: &Function) {
+        if let Some(group) = self.group(function) {
+            group.served();
         }
     }
 
-    /// Gives all up for good.
+    /// A warm island has exited before it took up a call.
+    pub(crate) fn exited(&mut self, function: &Function, now: Instant) {
+        if let Some(group) = self.group(function) {
+            group.exited(now);
+        }
+    }
+
+    /// Returns all warm islands; there will be no other.
     pub(crate) fn close(&mut self) -> Vec<WarmIsland> {
-        self.closed = true;
+        self.is_closed = true;
         self.groups.drain().flat_map(|(_, group)| group.waiting).collect()
     }
 
-    /// The warm islands there are.
-    pub(crate) fn islands(&self) -> Vec<IslandId> {
-        let all = self.groups.values().flat_map(|group| &group.waiting);
-        all.map(|warm| warm.running.id().clone()).collect()
+    /// The names of all warm islands, for the question what they use.
+    pub(crate) fn ask_usage(&mut self) -> Vec<IslandId> {
+        let all = self.groups.values_mut().flat_map(|group| &mut group.waiting);
+        all.map(WarmIsland::ask_usage).collect()
     }
 
-    /// Looks at all that stand by; hands out those that are to be ended. `free` is the free part of the host's memory.
+    /// Looks at all warm islands and returns those that are to end. `free` is the free part of the host's memory, `usage`
+    /// what the islands use.
     pub(crate) fn look(
         &mut self,
         now: Instant,
         free: Option<f64>,
         usage: &HashMap<IslandId, Usage>,
     ) -> Vec<WarmIsland> {
-        self.pressed = free.is_some_and(|free| free < PRESSURE);
+        self.is_pressed = free.is_some_and(|free| free < PRESSURE);
         let mut ended = Vec::new();
-        for (name, group) in &mut self.groups {
-            let idle = now.saturating_duration_since(group.rate.last()) > self.limits.idle;
-            if idle || self.pressed {
+        for group in self.groups.values_mut() {
+            let is_unused = now.saturating_duration_since(group.rate.last()) > self.limits.idle;
+            if is_unused || self.is_pressed {
                 ended.extend(group.waiting.drain(..));
             }
             // One at a time: the next calls may come as fast as the last ones.
             if group.waiting.len() > group.rate.wanted(now, self.limits.per_function) {
                 ended.extend(group.waiting.pop_front());
             }
-            group.look(name, now, usage, &mut ended);
+            group.look(now, usage, &mut ended);
         }
         self.groups.retain(|_, group| {
             group.count() > 0
-                || group.rests.is_some_and(|until| now < until)
+                || group.is_resting(now)
                 || now.saturating_duration_since(group.rate.last()) <= self.limits.idle
         });
         while (self.memory() > self.limits.memory || self.count() > self.limits.total)
@@ -216,19 +230,20 @@ impl PoolPolicy {
         ended
     }
 
-    /// Bytes of memory that all hold together. One that cannot be looked at may hold all that it may use.
+    /// Bytes of memory that all warm islands use together.
     fn memory(&self) -> u64 {
         let of = |group: &Group| {
-            let most = group.spec.setup.resources.memory;
-            group.waiting.iter().map(|one| one.idle_check.memory.unwrap_or(most)).sum::<u64>()
+            let limit = group.spec.setup.resources.memory;
+            group.waiting.iter().map(|warm| warm.memory(limit)).fold(0, u64::saturating_add)
         };
-        self.groups.values().map(of).sum()
+        self.groups.values().map(of).fold(0, u64::saturating_add)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::group::REST;
     use crate::spec::{Bounds, Limits, Resources};
 
     fn function() -> (Function, Spec) {
@@ -274,32 +289,32 @@ mod tests {
     }
 
     #[test]
-    fn one_that_could_not_be_made_is_not_tried_again_for_a_while() {
+    fn an_island_that_could_not_be_made_is_tried_again_after_a_rest() {
         let now = Instant::now();
         let (mut policy, function) = policy(now);
         assert!(policy.begin(&function, now).is_some());
-        policy.give_up(&function, now);
-        policy.made(&function, None);
+        policy.failed(&function, "no descriptors", now);
+        policy.release_slot(&function);
         assert_eq!(policy.count(), 0);
         assert!(policy.begin(&function, now + REST / 2).is_none());
         assert!(policy.begin(&function, now + REST).is_some());
     }
 
     #[test]
-    fn what_is_refused_for_others_that_start_is_asked_for_again_when_one_has_started() {
+    fn a_function_without_a_slot_gets_the_next_one() {
         let now = Instant::now();
         let (mut policy, function) = policy(now);
-        policy.at_once = 1;
+        policy.slots = 1;
         (0..9).for_each(|_| policy.groups.get_mut("f").unwrap().rate.called(now));
-        policy.groups.get_mut("f").unwrap().rate.made(Duration::from_secs(1));
+        policy.groups.get_mut("f").unwrap().rate.started(Duration::from_secs(1));
         assert!(policy.begin(&function, now).is_some());
         assert!(policy.begin(&function, now).is_none());
-        assert_eq!(policy.made(&function, None), VecDeque::from([function.clone()]));
+        assert_eq!(policy.release_slot(&function), VecDeque::from([function.clone()]));
         assert!(policy.begin(&function, now).is_some());
     }
 
     #[test]
-    fn a_function_that_nobody_calls_is_forgotten() {
+    fn a_function_without_calls_loses_its_group() {
         let now = Instant::now();
         let (mut policy, _) = policy(now);
         policy.look(now + Duration::from_secs(9), None, &HashMap::new());

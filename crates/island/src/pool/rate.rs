@@ -1,34 +1,37 @@
-//! How fast a function is called and how long an island for it takes to make: from these follows how many stand by.
+//! How fast a function is called and how long one of its islands takes to start: from these follows how many warm islands
+//! the function should have.
 //!
-//! Calls are counted with a weight that fades, so that the count divided by the time it takes to fade is the rate. To
-//! have an island for each call that comes while one is being made takes rate times making time of them (Little's law);
-//! [`MARGIN`] is for calls that do not come evenly.
+//! The weight of each call fades, so that the sum of the weights divided by [`FADE`] is the rate. An island for each call
+//! that comes while another island starts takes rate times starting time of islands (Little's law); [`MARGIN`] is for
+//! calls that do not come evenly.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// A call's weight falls to 1/e within this.
+use tokio::time::Instant;
+
+/// The time within which the weight of a call falls to 1/e.
 const FADE: Duration = Duration::from_secs(1);
-/// More islands than evenly spread calls would need.
+/// How many times the islands that evenly spread calls would need.
 const MARGIN: f64 = 2.0;
-/// Less of another island than this is not worth one.
+/// The smallest part of an island that another island is started for.
 const WORTH: f64 = 0.05;
-/// How much the newest making time counts.
+/// The weight of the newest starting time in the average.
 const NEWEST: f64 = 0.2;
 
-/// One function's pace.
+/// The rate of one function's calls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallRate {
-    /// Calls, weighted.
+    /// The sum of the weights at `at`.
     calls: f64,
-    /// When that was so.
+    /// When the last call came.
     at: Instant,
-    /// Seconds; none while none was made.
-    making: Option<f64>,
+    /// The average starting time in seconds; none before the first island.
+    starting: Option<f64>,
 }
 
 impl CallRate {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { calls: 0.0, at: now, making: None }
+        Self { calls: 0.0, at: now, starting: None }
     }
 
     /// A call has come.
@@ -37,10 +40,10 @@ impl CallRate {
         self.at = now;
     }
 
-    /// An island was made within `time`.
-    pub(crate) fn made(&mut self, time: Duration) {
+    /// An island was ready after `time`.
+    pub(crate) fn started(&mut self, time: Duration) {
         let new = time.as_secs_f64();
-        self.making = Some(self.making.map_or(new, |old| old + (new - old) * NEWEST));
+        self.starting = Some(self.starting.map_or(new, |old| old + (new - old) * NEWEST));
     }
 
     /// When the last call came.
@@ -48,10 +51,10 @@ impl CallRate {
         self.at
     }
 
-    /// How many islands should stand by: one, and as many as calls come while another is made.
+    /// How many warm islands there should be: one, and as many as calls come while another one starts.
     pub(crate) fn wanted(&self, now: Instant, most: usize) -> usize {
         let rate = self.weight(now) / FADE.as_secs_f64();
-        let meanwhile = rate * self.making.unwrap_or(0.0) * MARGIN;
+        let meanwhile = rate * self.starting.unwrap_or(0.0) * MARGIN;
         (1 + (meanwhile - WORTH).ceil().max(0.0) as usize).min(most)
     }
 
@@ -66,28 +69,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_stand_by_as_calls_come_while_one_is_made() {
+    fn there_are_as_many_as_calls_come_while_one_starts() {
         let begin = Instant::now();
-        // Calls a second, milliseconds to make one, how many of at most 16.
-        for (calls, making, wanted) in
+        // Calls a second, milliseconds that an island takes to start, how many of at most 16.
+        for (calls, starting, wanted) in
             [(1, 2, 1), (100, 2, 2), (1000, 2, 5), (2000, 4, 16), (10, 300, 8), (0, 300, 1)]
         {
             let mut rate = CallRate::new(begin);
-            rate.made(Duration::from_millis(making));
+            rate.started(Duration::from_millis(starting));
             let mut now = begin;
             for _ in 0..10 * calls {
                 now += Duration::from_secs_f64(1.0 / f64::from(calls));
                 rate.called(now);
             }
-            assert_eq!(rate.wanted(now, 16), wanted, "{calls} a second, {making} ms");
+            assert_eq!(rate.wanted(now, 16), wanted, "{calls} a second, {starting} ms");
         }
     }
 
     #[test]
-    fn a_function_that_is_called_no_more_has_one() {
+    fn a_function_without_calls_has_one() {
         let begin = Instant::now();
         let mut rate = CallRate::new(begin);
-        rate.made(Duration::from_millis(5));
+        rate.started(Duration::from_millis(5));
         (0..1000).for_each(|_| rate.called(begin));
         assert_eq!(rate.wanted(begin, 16), 11);
         assert_eq!(rate.wanted(begin + Duration::from_secs(60), 16), 1);
@@ -95,12 +98,12 @@ mod tests {
     }
 
     #[test]
-    fn one_slow_making_does_not_count_for_all() {
+    fn one_slow_start_does_not_count_for_all() {
         let mut rate = CallRate::new(Instant::now());
         for _ in 0..20 {
-            rate.made(Duration::from_millis(2));
+            rate.started(Duration::from_millis(2));
         }
-        rate.made(Duration::from_millis(12));
-        assert!((rate.making.unwrap() - 0.004).abs() < 1e-6);
+        rate.started(Duration::from_millis(12));
+        assert!((rate.starting.unwrap() - 0.004).abs() < 1e-6);
     }
 }

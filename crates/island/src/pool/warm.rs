@@ -1,18 +1,18 @@
-//! Islands that stand by: started ahead for a function that was called before, with its program already waiting to be
-//! called. Each serves one call.
+//! Warm islands: started ahead for a function that was called before, with a program that waits to be called.
 //!
-//! What must always hold: an island serves one call or none, and is ended after it; one that has ended meanwhile is not
-//! called, and the call goes to another; there are never more than the limits say; a call that finds none has one made.
+//! Invariants: an island serves one call or none, and ends after it; a call whose island has exited before it took the call
+//! up goes to another island; there are never more islands than the limits say; a call without a warm island gets a new one.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::backend::StartError;
 use crate::pool::function::Function;
@@ -23,20 +23,23 @@ use crate::run::islands::Islands;
 use crate::run::outcome::{Ending, Outcome};
 use crate::spec::Spec;
 
-/// How many islands that have ended meanwhile a call tries before it has one made.
+/// How many warm islands that have exited a call tries before it gets a new island.
 const ATTEMPTS: usize = 3;
-/// Others are made when a call has its answer, or after this.
+/// The pool replaces the island of a call when the call has its answer, or after this.
 const REPLACE_WAIT: Duration = Duration::from_millis(2);
-/// How many islands a processor may end behind their answers without keeping the turns of their calls.
+/// How many islands a processor may end behind their answers without keeping the execution slots of their calls.
 const ENDING: usize = 4;
-/// How often those that stand by are looked at.
+/// How often the pool looks at its islands.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often islands are looked at that somebody waits for.
+/// How often [`WarmPool::warm`] looks whether an island is ready.
 const WARM_LOOK: Duration = Duration::from_millis(10);
-/// How long a program may take to get ready before others are made.
+/// How long [`WarmPool::warm`] waits.
 const READY_WAIT: Duration = Duration::from_secs(10);
+/// How long an island that starts may hold a starting slot. Its program may take longer: it waits for something, or works
+/// at its start for so long that other functions must not wait for it.
+const SLOT_TIME: Duration = Duration::from_secs(1);
 
-/// The islands that stand by; see the module.
+/// The warm islands; see the module.
 #[derive(Clone)]
 pub struct WarmPool {
     shared: Arc<Shared>,
@@ -44,17 +47,17 @@ pub struct WarmPool {
 
 struct Shared {
     islands: Islands,
-    /// Whether any may stand by.
+    /// Whether there may be any warm island.
     allowed: AtomicBool,
     policy: Mutex<PoolPolicy>,
-    /// There is something to look after.
+    /// Wakes [`look_after`].
     wake: Arc<Notify>,
-    /// Turns of islands that end behind their answers without keeping the turns of their calls.
+    /// Permits of islands that end behind their answers without keeping the execution slots of their calls.
     ending: Arc<Semaphore>,
 }
 
 impl WarmPool {
-    /// Islands of functions, of which these may stand by.
+    /// A pool that makes islands of functions within these limits.
     pub fn new(islands: Islands, limits: PoolLimits) -> Self {
         let (policy, wake) = (Mutex::new(PoolPolicy::new(limits)), Arc::new(Notify::new()));
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
@@ -65,30 +68,31 @@ impl WarmPool {
         Self { shared }
     }
 
-    /// Has other limits from now on. Those that are too many then are ended when they are looked at next.
+    /// Changes the limits. The next look ends the islands that are too many.
     pub fn set_limits(&self, limits: PoolLimits) {
         self.shared.allowed.store(limits.total > 0, Ordering::Relaxed);
         self.shared.policy.lock().set_limits(limits);
         self.shared.wake.notify_one();
     }
 
-    /// The islands that they are some of.
+    /// All islands, which the warm ones are some of.
     pub fn islands(&self) -> &Islands {
         &self.shared.islands
     }
 
-    /// How many stand by, those that are being made included.
+    /// How many warm islands there are, including those that are being made.
     pub fn count(&self) -> usize {
         self.shared.policy.lock().count()
     }
 
-    /// How many stand by for a function.
+    /// How many islands of a function wait for a call, or start.
     pub fn ready(&self, function: &Function) -> usize {
         self.shared.policy.lock().waiting(function)
     }
 
-    /// Calls a function once, on an island that stands by for it or on a new one. Its turn is over with the answer, unless
-    /// too many islands are still ending then: it is kept until this one has ended. Dropping the future ends the island.
+    /// Calls a function once, on a warm island or on a new one. The execution slot `turn` becomes free with the answer,
+    /// unless too many islands are still ending then: it is kept until the island of this call has ended. Dropping the
+    /// future ends the island.
     pub async fn call(
         &self,
         function: Option<&Function>,
@@ -120,7 +124,7 @@ impl WarmPool {
         Ok(self.finish(running, served.ending?, [began, started], turn))
     }
 
-    /// The answer; what is left to do for the island is done behind it.
+    /// The outcome of a call. A task ends the island behind the answer.
     fn finish(
         &self,
         mut running: Running,
@@ -133,14 +137,14 @@ impl WarmPool {
         tokio::spawn(async move {
             if let Err(error) = running.end().await {
                 let error = common::causes::chain(&error);
-                tracing::warn!(%error, "an island that has answered does not end");
+                tracing::warn!(%error, "an island does not end after its answer");
             }
             drop(turn);
         });
         outcome
     }
 
-    /// Has islands stand by for a function as if it had been called, and waits until one is ready; how many are.
+    /// Makes islands warm for a function as if it had been called, and waits until one is ready. Returns how many are.
     pub async fn warm(&self, function: &Function, spec: &Spec) -> usize {
         if !self.shared.allowed.load(Ordering::Relaxed) {
             return 0;
@@ -158,21 +162,20 @@ impl WarmPool {
         }
     }
 
-    /// Ends all, and lets none stand by any more.
+    /// Ends all warm islands for good.
     pub fn close(&self) {
         let all = self.shared.policy.lock().close();
         drop(all);
     }
 }
 
-/// Has others made when it is dropped, with a call's answer, unless that takes too long.
+/// Makes other islands when it is dropped with the answer of a call, or after [`REPLACE_WAIT`].
 struct Replace {
     _answered: oneshot::Sender<()>,
 }
 
 impl Shared {
-    /// Counts a call, and gives up what stands by for an artifact that the function had before, or
-    /// with limits that functions had before.
+    /// Counts a call. Ends the warm islands of the function that have another artifact or another setup.
     fn called(self: Arc<Self>, function: &Function, spec: &Spec) -> Replace {
         let now = Instant::now();
         let former = {
@@ -201,7 +204,7 @@ impl Shared {
         Replace { _answered: answered }
     }
 
-    /// The oldest that still lives.
+    /// Takes the oldest warm island that has not exited.
     fn take(&self, function: &Function) -> Option<Running> {
         loop {
             let mut warm = self.policy.lock().take(function)?;
@@ -214,49 +217,64 @@ impl Shared {
         }
     }
 
+    /// A warm island has taken its call up, or has exited before that.
     fn served(&self, function: &Function, begun: bool) {
-        if !begun {
-            tracing::warn!(module = function.module(), "an island ended while it stood by");
+        if begun {
+            return self.policy.lock().served(function);
         }
-        self.policy.lock().called(function, begun, Instant::now());
+        tracing::warn!(module = function.module(), "a warm island exited before its call");
+        self.policy.lock().exited(function, Instant::now());
     }
 
-    /// Has islands made until as many stand by as should.
+    /// Makes islands until there are as many as there should be.
     fn fill(self: &Arc<Self>, function: &Function) {
         loop {
             let Some((spec, surplus)) = self.policy.lock().begin(function, Instant::now()) else {
                 return;
             };
             drop(surplus);
-            tokio::spawn(self.clone().make(function.clone(), spec));
+            tokio::spawn(self.clone().make_within_slot(function.clone(), spec));
         }
     }
 
-    async fn make(self: Arc<Self>, function: Function, spec: Arc<Spec>) {
-        let began = Instant::now();
-        let mut ready = None;
-        match self.islands.start(&spec).await {
-            Ok(running) => {
-                let (channel, entry) = (running.channel(), running.entry());
-                let refused = self.policy.lock().add(&function, &spec, WarmIsland::new(running));
-                drop(refused);
-                if let Some(channel) = channel
-                    && timeout(READY_WAIT, channel.ready()).await.unwrap_or(false)
-                {
-                    entry.upgrade().inspect(|entry| entry.set_warm());
-                    ready = Some(began.elapsed());
-                }
-            }
-            Err(error) => {
-                let error = common::causes::chain(&error);
-                tracing::warn!(module = function.module(), %error, "no island could be made to stand by");
-                self.policy.lock().give_up(&function, Instant::now());
-            }
-        }
-        let next = self.policy.lock().made(&function, ready);
+    /// Makes an island, and releases its starting slot when its program is ready or takes too long.
+    async fn make_within_slot(self: Arc<Self>, function: Function, spec: Arc<Spec>) {
+        let making = make(Arc::downgrade(&self), self.islands.clone(), function.clone(), spec);
+        let mut making = pin!(making);
+        let is_late = timeout(SLOT_TIME, &mut making).await.is_err();
+        let next = self.policy.lock().release_slot(&function);
         for function in next {
             self.fill(&function);
         }
+        // An island that is never ready must not keep the pool.
+        drop(self);
+        if is_late {
+            making.await;
+        }
+    }
+}
+
+/// Makes an island, adds it to the pool, and waits until its program is ready or the island is gone.
+async fn make(pool: Weak<Shared>, islands: Islands, function: Function, spec: Arc<Spec>) {
+    let began = Instant::now();
+    let started = islands.start(&spec).await;
+    let Some(shared) = pool.upgrade() else { return };
+    let running = match started {
+        Ok(running) => running,
+        Err(error) => {
+            let why = common::causes::chain(&error);
+            return shared.policy.lock().failed(&function, &why, Instant::now());
+        }
+    };
+    let (channel, entry) = (running.channel(), running.entry());
+    let refused = shared.policy.lock().add(&function, &spec, WarmIsland::new(running));
+    drop((refused, shared));
+    let Some(channel) = channel else { return };
+    if channel.ready().await
+        && let Some(shared) = pool.upgrade()
+    {
+        entry.upgrade().inspect(|entry| entry.set_warm());
+        shared.policy.lock().started(&function, began.elapsed());
     }
 }
 
@@ -266,28 +284,35 @@ impl Drop for Shared {
     }
 }
 
-/// Looks at what stands by, once in a while, until nobody has it any more. With nothing to look at it sleeps.
+/// Looks at the warm islands once in a while, until the pool is dropped. Sleeps while there is no group.
 async fn look_after(shared: Weak<Shared>, wake: Arc<Notify>) {
     loop {
         wake.notified().await;
         loop {
             tokio::time::sleep(LOOK).await;
             let Some(shared) = shared.upgrade() else { return };
-            let backend = shared.islands.backend();
-            let free = backend.free_memory();
-            let islands = shared.policy.lock().islands();
-            let usage = match backend.capabilities().usage && !islands.is_empty() {
-                true => backend.usage(&islands).await,
-                false => HashMap::new(),
-            };
-            let (ended, nothing_left) = {
-                let mut policy = shared.policy.lock();
-                (policy.look(Instant::now(), free, &usage), policy.groups.is_empty())
-            };
-            drop(ended);
-            if nothing_left {
+            if shared.look().await {
                 break;
             }
         }
+    }
+}
+
+impl Shared {
+    /// Ends the warm islands that have to go; true where there is no group left to look at.
+    async fn look(&self) -> bool {
+        let backend = self.islands.backend();
+        let free = backend.free_memory();
+        let islands = self.policy.lock().ask_usage();
+        let usage = match backend.capabilities().usage && !islands.is_empty() {
+            true => backend.usage(&islands).await,
+            false => HashMap::new(),
+        };
+        let mut policy = self.policy.lock();
+        let ended = policy.look(Instant::now(), free, &usage);
+        let nothing_left = policy.groups.is_empty();
+        drop(policy);
+        drop(ended);
+        nothing_left
     }
 }

@@ -3,180 +3,27 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use common::units::{Size, Span};
 use fetch_job::FailureCode;
-use island::{Ending, Limits, Outcome, StartError};
+use island::{Ending, Outcome, StartError};
 
-use crate::compile::BuildError;
-use crate::compile::Diagnostic;
+use crate::calls::code::Code;
+use crate::calls::policy::CallPolicy;
+use crate::calls::stage::Stage;
+use crate::compile::{BuildError, Diagnostic};
 use crate::source::SourceError;
 
 /// How much of a function's stderr goes into an answer, in bytes.
 const STDERR_BYTES: usize = 8 * 1024;
 
-/// The stages of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// Reading the request.
-    Request,
-    /// Waiting for a turn.
-    Queue,
-    /// Getting the source.
-    Fetch,
-    /// Compiling.
-    Build,
-    /// Making the island.
-    Start,
-    /// Running the function.
-    Run,
-}
-
-impl Stage {
-    /// Its name in answers, headers and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Request => "request",
-            Self::Queue => "queue",
-            Self::Fetch => "fetch",
-            Self::Build => "build",
-            Self::Start => "start",
-            Self::Run => "run",
-        }
-    }
-}
-
-/// Whose fault a failure is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The request's.
-    Caller,
-    /// The function's, or its package's.
-    Function,
-    /// Nobody's: there is no room now.
-    Busy,
-    /// Nobody's: an operator wanted it.
-    Operator,
-    /// The source's host.
-    Upstream,
-    /// Ours.
-    Ours,
-}
-
-macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident $name:literal $fault:ident $title:literal,)*) => {
-        /// What went wrong, as answers name it.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Code {
-            $($(#[$doc])* $variant,)*
-        }
-
-        impl Code {
-            /// All codes.
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
-
-            /// Its name in answers.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
-            }
-
-            /// The code that answers name so.
-            pub fn of_name(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|code| code.as_str() == name)
-            }
-
-            /// A few words for people, the same for every failure of this code.
-            pub fn title(self) -> &'static str {
-                match self { $(Self::$variant => $title,)* }
-            }
-
-            /// Whose fault it is.
-            pub fn fault(self) -> Fault {
-                match self { $(Self::$variant => Fault::$fault,)* }
-            }
-        }
-    };
-}
-
-codes! {
-    /// The body is no request.
-    Malformed "malformed" Caller "Bad Request",
-    /// The body has a field that requests do not have.
-    UnknownField "unknown_field" Caller "Unknown field",
-    /// The url is no import path.
-    Url "url" Caller "Bad url",
-    /// The call is no Go expression that can be called.
-    Call "call" Caller "Bad call",
-    /// The version can be none.
-    VersionText "version_text" Caller "Bad version",
-    /// The imports are no package paths.
-    Imports "imports" Caller "Bad imports",
-    /// The body is too large.
-    TooLarge "too_large" Caller "Request too large",
-    /// The body did not arrive in time.
-    Slow "slow" Caller "Request too slow",
-    /// There is no such resource.
-    NotFound "not_found" Caller "Not Found",
-    /// A parameter of the request is unknown, or has no such value.
-    Parameter "parameter" Caller "Bad parameter",
-    /// Something else has what is to be changed.
-    InUse "in_use" Caller "In use",
-    /// The resource has no such method.
-    Method "method" Caller "Method not allowed",
-    /// No source knows the repository.
-    Repository "repository" Function "No such repository",
-    /// The module has no such package.
-    Package "package" Function "No such package",
-    /// The module has no such version.
-    Version "version" Function "No such version",
-    /// The package has no such function.
-    Function "function" Function "No such function",
-    /// It does not compile.
-    Build "build" Function "Does not build",
-    /// It panicked.
-    Panicked "panicked" Function "The function panicked",
-    /// It exited with a status other than 0.
-    Exited "exited" Function "The function exited",
-    /// A signal ended it.
-    Signaled "signaled" Function "A signal ended the function",
-    /// An operator ended its island.
-    Killed "killed" Operator "Killed by an operator",
-    /// It needs more memory than it may use.
-    OutOfMemory "out_of_memory" Function "Out of memory",
-    /// It writes more than it may.
-    Output "output" Function "Too much output",
-    /// The package is a program.
-    MainPackage "main_package" Function "Not importable: a program",
-    /// The package needs cgo.
-    Cgo "cgo" Function "Not importable: needs cgo",
-    /// The module needs a newer Go.
-    NewerGo "newer_go" Function "Not importable: needs a newer Go",
-    /// The module or its dependencies cannot be read or found.
-    Module "module" Function "Not importable: bad module",
-    /// The source is too large.
-    SourceSize "source_size" Function "Source too large",
-    /// The source's host failed.
-    Source "source" Upstream "The source failed",
-    /// There is no room.
-    Busy "busy" Busy "Busy",
-    /// The server ends.
-    Draining "draining" Busy "Draining",
-    /// A deadline passed.
-    Deadline "deadline" Function "Deadline passed",
-    /// All addresses are in use.
-    NoAddress "no_address" Busy "No address free",
-    /// Islands can have no address here.
-    NoNetwork "no_network" Caller "No network",
-    /// Our fault.
-    Internal "internal" Ours "Internal Server Error",
-}
-
-/// A call that has no answer.
+/// Why a call has no answer.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// What went wrong.
     pub code: Code,
-    /// Where.
+    /// The stage in which it went wrong.
     pub stage: Stage,
-    /// For the caller.
+    /// For the caller: what failed, which limit decides it, and what to do.
     pub detail: String,
     /// For the log alone.
     pub cause: Option<Arc<dyn Error + Send + Sync>>,
@@ -188,10 +35,16 @@ impl Failure {
         Self { code, stage, detail: detail.into(), cause: None }
     }
 
-    /// Our fault: the caller learns no more than that.
+    /// A failure of the server. The caller learns no more than that; the log has the cause.
     pub fn internal(stage: Stage, cause: Arc<dyn Error + Send + Sync>) -> Self {
-        let detail = "the server failed; its log has the reason under this call_id".to_owned();
+        let detail =
+            "the server failed; the server's log has the reason under this call_id".to_owned();
         Self { code: Code::Internal, stage, detail, cause: Some(cause) }
+    }
+
+    /// The failure of a call that a stopping server does not run.
+    pub(crate) fn draining(stage: Stage) -> Self {
+        Self::new(Code::Draining, stage, "the server is stopping; try again, or ask another server")
     }
 
     /// The whole chain of causes, for the log.
@@ -250,9 +103,11 @@ pub(super) fn of_build(error: Arc<BuildError>) -> Failure {
     }
 }
 
-/// Why islands have no addresses here is for the caller too: only an operator can change it.
+/// The reason is for the caller too, who can then ask an operator.
 pub(super) fn of_network(why: String) -> Failure {
-    let detail = format!("this server lends no addresses ({why}); leave ip4 away");
+    let detail = format!(
+        "this server has no addresses for islands ({why}); leave \"ip4\" out of the request"
+    );
     Failure::new(Code::NoNetwork, Stage::Start, detail)
 }
 
@@ -261,45 +116,60 @@ pub(super) fn of_start(error: StartError) -> Failure {
 }
 
 fn stopped(stage: Stage) -> Failure {
-    Failure::new(Code::Killed, stage, "an operator of this server ended its island")
+    Failure::new(Code::Killed, stage, "an operator of this server ended the call's island")
 }
 
-/// Why a function that ran has no answer.
-pub(super) fn of_run(outcome: &Outcome, limits: &Limits) -> Failure {
+/// Why a function that ran has no answer. `policy` has the limits that it ran with.
+pub(super) fn of_run(outcome: &Outcome, policy: &CallPolicy) -> Failure {
+    let limits = &policy.limits;
     let stderr = excerpt(&outcome.stderr);
     let with_stderr =
         |text: String| if stderr.is_empty() { text } else { format!("{text}; stderr:\n{stderr}") };
     let panicked = stderr.contains("panic: ") || stderr.contains("fatal error: ");
     let (code, detail) = match outcome.ending {
         Ending::Exited(2) if panicked => {
-            (Code::Panicked, with_stderr("it panicked, with status 2".into()))
+            (Code::Panicked, with_stderr("the function panicked (exit status 2)".into()))
         }
         Ending::Exited(status) => {
-            (Code::Exited, with_stderr(format!("it exited with status {status}")))
+            (Code::Exited, with_stderr(format!("the function exited with status {status}")))
         }
         Ending::Signaled(signal) => {
-            (Code::Signaled, with_stderr(format!("signal {signal} ended it")))
+            (Code::Signaled, with_stderr(format!("signal {signal} ended the function")))
         }
-        Ending::Memory => (
-            Code::OutOfMemory,
-            format!("it needs more memory than {} bytes", limits.resources.memory),
-        ),
+        Ending::Memory => {
+            let limit = Size(limits.resources.memory);
+            let text =
+                format!("the function needs more memory than its limit of {limit} (limits.memory)");
+            (Code::OutOfMemory, text)
+        }
         Ending::Output => {
-            (Code::Output, format!("it writes more than {} bytes", limits.bounds.output))
+            let limit = Size(limits.bounds.output);
+            let text = format!(
+                "the function wrote more than its limit of {limit} to stdout or stderr (limits.output)"
+            );
+            (Code::Output, text)
         }
-        Ending::Disk => (Code::Output, "it leaves more on disk than it may".into()),
-        // Whoever gives arguments to a program knows what to do when it cannot represent them.
-        Ending::Unrepresentable => (Code::Internal, "its arguments are not representable".into()),
+        Ending::Disk => {
+            let limit = Size(limits.resources.tmp);
+            let text = format!("the function's files exceed their limit of {limit} (limits.tmp)");
+            (Code::Output, text)
+        }
+        // The caller of this function tries the exact form then.
+        Ending::Unrepresentable => {
+            (Code::Internal, "the function's parameters cannot hold the arguments".into())
+        }
         Ending::Stopped => return stopped(Stage::Run),
-        Ending::Deadline => (
-            Code::Deadline,
-            with_stderr(format!("it did not end within {:?}", limits.bounds.deadline)),
-        ),
+        Ending::Deadline => {
+            let limit = Span(limits.bounds.deadline);
+            let text =
+                format!("the function exceeded its time limit of {limit} (jails.exec_timeout)");
+            (Code::Deadline, with_stderr(text))
+        }
     };
     Failure::new(code, Stage::Run, detail)
 }
 
-/// The beginning of what a function wrote to stderr, where a panic's message stands.
+/// The beginning of what a function wrote to stderr, where the message of a panic stands.
 fn excerpt(stderr: &[u8]) -> String {
     let cut = &stderr[..stderr.len().min(STDERR_BYTES)];
     String::from_utf8_lossy(cut).trim_end().to_owned()
@@ -308,15 +178,8 @@ fn excerpt(stderr: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use island::{Bounds, Resources};
-    use std::collections::HashSet;
+    use island::{Bounds, Limits, Resources};
     use std::time::Duration;
-
-    #[test]
-    fn no_two_codes_share_a_name() {
-        let names: HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
-        assert_eq!(names.len(), Code::ALL.len());
-    }
 
     #[test]
     fn a_run_that_failed_is_told_by_its_end() {
@@ -324,6 +187,7 @@ mod tests {
             Resources { memory: 1, processes: 1, processor_time: None, tmp: 1, disk: None };
         let bounds = Bounds { deadline: Duration::from_secs(5), output: 1 };
         let limits = Limits { resources, bounds };
+        let policy = CallPolicy { limits, queue_wait: Duration::ZERO, timeout: Duration::ZERO };
         let of = |ending, stderr: &str| {
             let (start, run) = (Duration::ZERO, Duration::ZERO);
             let outcome = Outcome {
@@ -334,7 +198,7 @@ mod tests {
                 run,
                 warm: false,
             };
-            of_run(&outcome, &limits)
+            of_run(&outcome, &policy)
         };
         assert_eq!(of(Ending::Exited(2), "panic: boom\n\ngoroutine 1").code, Code::Panicked);
         assert_eq!(of(Ending::Exited(2), "usage").code, Code::Exited);

@@ -1,23 +1,24 @@
-//! What a client asks for, and the door that it goes through.
+//! A function request: its JSON form, and what it is parsed into.
 
 use std::sync::Arc;
 
 use goexpr::Call;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::fields::{UNKNOWN, from_json, or_default};
-use crate::calls::failure::{Code, Failure, Stage};
+use crate::calls::code::Code;
+use crate::calls::failure::Failure;
+use crate::calls::fields::{UNKNOWN, from_json, or_default};
+use crate::calls::id::CallId;
+use crate::calls::principal::Principal;
+use crate::calls::stage::Stage;
 use crate::compile::is_standard;
-use crate::source::ImportPath;
-use crate::source::PackageRequest;
-use crate::source::Version;
+use crate::source::{ImportPath, PackageRequest, Version};
 
-/// The most further packages of a call.
+/// The most packages in `imports`.
 const MAX_IMPORTS: usize = 32;
 
-/// A request as it is written in JSON.
+/// A request in its JSON form.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = FunctionRequest)]
@@ -29,13 +30,13 @@ pub struct FunctionRequest {
     /// A tag, a branch, a commit or a pseudo-version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Packages that the call names, where they are not evident.
+    /// Packages that the call names, where their names do not say which ones they are.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<String>,
     /// Whether the function needs an address.
     #[serde(default, deserialize_with = "or_default")]
     pub ip4: bool,
-    /// Look the version up, fetch and build anew.
+    /// Look the version up, fetch and build again.
     #[serde(default, deserialize_with = "or_default")]
     pub cache_bust: bool,
 }
@@ -43,22 +44,27 @@ pub struct FunctionRequest {
 /// A parsed request.
 #[derive(Clone)]
 pub struct CallRequest {
-    /// The source.
-    pub want: PackageRequest,
+    /// The package that is called.
+    pub package: PackageRequest,
     /// The expression.
     pub call: Arc<Call>,
-    /// All further packages, those of the standard library included.
+    /// All packages that the call imports, the ones of the standard library included.
     pub imports: Vec<ImportPath>,
     /// Whether the function needs an address.
     pub ip4: bool,
-    /// Look the version up, fetch and build anew.
+    /// Look the version up, fetch and build again.
     pub cache_bust: bool,
-    /// What it is known by to clients and operators; none for one that nobody asks about.
-    pub id: Option<Uuid>,
+}
+
+/// A call on its way: the request, who asks, and the id.
+pub(super) struct AdmittedCall {
+    pub(super) id: CallId,
+    pub(super) principal: Principal,
+    pub(super) request: CallRequest,
 }
 
 impl FunctionRequest {
-    /// Reads JSON, telling an unknown field from other mistakes.
+    /// Reads JSON. An unknown field has a code of its own.
     pub fn from_json(bytes: &[u8]) -> Result<Self, Failure> {
         from_json(bytes).map_err(|error| {
             let text = error.to_string();
@@ -81,7 +87,13 @@ impl FunctionRequest {
         let version = asked.map(Version::parse).transpose();
         let version = version.map_err(|e| refuse(Code::VersionText, e.to_string()))?;
         if self.imports.len() > MAX_IMPORTS {
-            return Err(refuse(Code::Imports, format!("imports: at most {MAX_IMPORTS} packages")));
+            return Err(refuse(
+                Code::Imports,
+                format!(
+                    "imports: {} packages are more than the limit of {MAX_IMPORTS}",
+                    self.imports.len()
+                ),
+            ));
         }
         let imports = self.imports.iter().map(|text| ImportPath::parse_import(text));
         let mut imports = imports
@@ -90,20 +102,20 @@ impl FunctionRequest {
         if let Some(path) =
             imports.iter().find(|path| !path.has_host() && !is_standard(path.as_str()))
         {
-            let detail =
-                format!("imports: {path} is neither in the standard library nor in the module");
+            let detail = format!(
+                "imports: {path} is neither a package of the standard library nor an import path with a host"
+            );
             return Err(refuse(Code::Imports, detail));
         }
         imports.sort();
         imports.dedup();
         let of_module = imports.iter().filter(|path| path.has_host()).cloned().collect();
         Ok(CallRequest {
-            want: PackageRequest { path, version, imports: of_module },
+            package: PackageRequest { path, version, imports: of_module },
             call: Arc::new(call),
             imports,
             ip4: self.ip4,
             cache_bust: self.cache_bust,
-            id: None,
         })
     }
 }
@@ -138,6 +150,6 @@ mod tests {
             r#"{"url": "a.b/c", "call": "F(rand.N(1))", "imports": ["math/rand/v2", "a.b/c/sub"]}"#;
         let call = FunctionRequest::from_json(json.as_bytes()).unwrap().parse().unwrap();
         assert_eq!(call.imports.len(), 2);
-        assert_eq!(call.want.imports.len(), 1);
+        assert_eq!(call.package.imports.len(), 1);
     }
 }

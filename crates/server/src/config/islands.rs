@@ -31,7 +31,7 @@ impl Config {
         let jails = cfg!(target_os = "freebsd").then(|| self.jail_options()).transpose()?;
         let function = self.function_limits().resources;
         let pools = Pools::new(self.network.pools());
-        Ok(Options { launcher, zones, function, ahead, pools, jails })
+        Ok(Options { launcher, zones, function, ahead, pools, jails, reuse: Default::default() })
     }
 
     fn jail_options(&self) -> Result<Jails, LayoutError> {

@@ -14,8 +14,8 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
+use crate::calls::Phase;
 use crate::http::peer::Peer;
-use crate::http::phase::Phase;
 
 type Routes = TowerToHyperService<Router>;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use island::{Bounds, Islands, Limits, Resources};
 
 use super::StartupError;
+use crate::calls::CallPolicy;
 use crate::compile::Compiler;
 use crate::compile::GoCache;
 use crate::compile::Toolchain;
@@ -94,6 +95,15 @@ impl PartsFactory {
             wait: limits.queue_wait.get(),
         };
         Ok(Builder::new(self.compiler(config), cache, options))
+    }
+}
+
+/// What calls may use and how long they may wait, as the configuration says.
+pub(super) fn call_policy(config: &Config) -> CallPolicy {
+    CallPolicy {
+        limits: config.function_limits(),
+        queue_wait: config.limits.queue_wait.get(),
+        timeout: config.call_timeout(),
     }
 }
 

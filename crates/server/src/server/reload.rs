@@ -11,7 +11,7 @@ use common::causes;
 
 use super::Parts;
 use super::admin_auth::{self, AdminAuth};
-use super::factory::{PartsFactory, sources_bounds};
+use super::factory::{PartsFactory, call_policy, sources_bounds};
 use crate::calls::CallService;
 use crate::compile::Builder;
 use crate::config::ConfigError;
@@ -107,7 +107,7 @@ impl Reload {
     fn apply(&self, settings: &Settings) {
         let config = settings.config();
         let wait = config.limits.queue_wait.get();
-        self.calls.change(config.function_limits(), wait);
+        self.calls.change(call_policy(config));
         self.calls.warm_pool().set_limits(config.standby.limits());
         self.sources.change(self.workshop.fetcher(config), sources_bounds(config));
         let (size, keep) =

@@ -11,16 +11,15 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::admin_auth::AdminAuth;
 use super::background::BackgroundTasks;
 use super::reload::Reload;
+use crate::calls::{CallService, Phase};
 use crate::config::Config;
 use crate::config::Settings;
 use crate::http;
 use crate::http::Admin;
-use crate::http::Phase;
 use crate::http::{App, AppParts};
 use crate::http::{ConnectionLimits, Connections};
 use crate::listen;
@@ -151,7 +150,7 @@ struct Frontend {
     connections: Arc<Connections>,
     taking: JoinHandle<Vec<Listener>>,
     stop_taking: CancellationToken,
-    tasks: TaskTracker,
+    calls: Arc<CallService>,
     phase: Phase,
     /// Whether the sockets are somebody else's too, who has other servers for them.
     shared: bool,
@@ -161,14 +160,9 @@ struct Frontend {
 
 impl Frontend {
     fn open(config: &Config, parts: &Parts, admin: Admin, listeners: Vec<Listener>) -> Self {
-        let (tasks, phase) = (TaskTracker::new(), Phase::default());
-        let app = App::new(AppParts {
-            calls: parts.calls.clone(),
-            tasks: tasks.clone(),
-            metrics: parts.metrics.clone(),
-            admin,
-            phase: phase.clone(),
-        });
+        let (calls, phase) = (parts.calls.clone(), parts.calls.phase().clone());
+        let app =
+            App::new(AppParts { calls: calls.clone(), metrics: parts.metrics.clone(), admin });
         let router = http::open_to(http::router(app), &config.cors_origins);
         let limits =
             ConnectionLimits { connections: config.connections(), head_wait: config.head_wait() };
@@ -176,7 +170,7 @@ impl Frontend {
         let stop_taking = CancellationToken::new();
         let shared = listeners.iter().any(Listener::is_passed);
         let taking = tokio::spawn(connections.clone().take(listeners, stop_taking.clone()));
-        Self { connections, taking, stop_taking, tasks, phase, shared, left: Vec::new() }
+        Self { connections, taking, stop_taking, calls, phase, shared, left: Vec::new() }
     }
 
     /// Tells a service manager that connections are taken, for as long as they should be.
@@ -224,8 +218,7 @@ impl Frontend {
     /// For sockets that are ours alone: they are open, and say that the server ends, until no call runs any more.
     async fn drain(&mut self) {
         self.phase.drain();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.calls.ended().await;
         self.stop_taking.cancel();
         if let Ok(listeners) = (&mut self.taking).await {
             self.connections.take_last(&listeners).await;
@@ -252,7 +245,6 @@ impl Frontend {
     async fn end_connections(&self) {
         self.connections.end().await;
         // Calls whose clients hung up.
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.calls.ended().await;
     }
 }

@@ -1,8 +1,8 @@
-//! The launcher's side of [berths](crate::linux::zygote::process): which there are, which are free, and when one is no longer needed.
+//! The launcher's side of [zygotes](crate::linux::zygote::process): which ones there are, which are
+//! idle, and when an idle one ends.
 //!
-//! What must always hold: a berth is told to take an island only while it has none; the user of its islands stays the
-//! same as long as it lives; an idle berth ends after [`IDLE_TIME`], or when [`MOST_IDLE`] others are idle. The launcher
-//! never waits for one.
+//! Invariants: a zygote is given an island only while it has none. The user of a zygote's islands
+//! never changes. An idle zygote ends after [`IDLE_TIME`], or when [`MOST_IDLE`] others are idle.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,62 +19,65 @@ use crate::linux::fork::SharedNumber;
 use crate::linux::protocol::{ForkReport, ForkRequest, ProcessBounds};
 use crate::linux::sys;
 
-/// How long a berth waits for another island. Making one costs about as much as an island of its own would.
+/// How long an idle zygote waits for another island. A new zygote costs about as much as an island
+/// with namespaces of its own.
 const IDLE_TIME: Duration = Duration::from_secs(5);
-/// The most berths that wait.
+/// The most idle zygotes.
 const MOST_IDLE: usize = 64;
 
-/// Names a berth within its launcher.
+/// The name of a zygote within its launcher.
 pub(crate) type Key = u32;
 
-/// All berths of a launcher.
+/// All zygotes of a launcher.
 #[derive(Default)]
 pub(crate) struct ZygotePool {
     all: HashMap<Key, Zygote>,
     last: Key,
 }
 
-/// One berth, as its launcher knows it.
+/// A zygote, as its launcher knows it.
 pub(crate) struct Zygote {
     pub(crate) process: Pid,
     pub(crate) pidfd: OwnedFd,
-    /// Shut to have it end.
+    /// The launcher's end of the socket to the zygote; the zygote ends when it is shut down.
     pub(crate) socket: OwnedFd,
     pub(crate) group: Option<Cgroup>,
-    /// Its islands' user on the host.
+    /// The host's user of the zygote's islands.
     pub(crate) host_id: Option<u32>,
     pub(crate) bounds: ProcessBounds,
-    /// The first process of its island: negative while it is being waited for, zero when there is none.
+    /// The pid of the island's first process: negative while the zygote waits for the process, zero
+    /// when there is none.
     pub(crate) island: SharedNumber,
     incoming: Incoming,
-    state: ZygoteStatus,
+    status: ZygoteStatus,
     is_killed: bool,
 }
 
-/// What a berth leaves of the island that it served.
+/// What a zygote that has ended leaves of its island.
 pub(crate) enum ZygoteRemains {
-    /// Its first process, which runs, or has ended and was not waited for.
+    /// The island's first process, which runs, or has ended and was not waited for.
     Running(Pid),
-    /// Its first process, which has ended, and which nobody may have waited for.
+    /// The island's first process, which has ended; the zygote may have waited for it.
     Ended(Pid),
-    /// Nothing, because we killed it.
+    /// Nothing, because the launcher killed the zygote.
     Killed,
-    /// Nothing, and nobody knows why.
+    /// Nothing, for an unknown reason.
     Nothing,
 }
 
 enum ZygoteStatus {
-    /// It serves the island of this name.
+    /// The zygote serves the island of this name.
     Serves(String),
     IdleSince(Instant),
-    /// It is on its way out.
+    /// The zygote was told to end, or will end by itself.
     Ends,
 }
 
 impl ZygotePool {
-    /// A free berth for such islands. One that has the user but not the bounds is let go.
+    /// An idle zygote for islands of this user and within these bounds. An idle zygote with this
+    /// user and other bounds is released.
     pub(crate) fn find(&mut self, host_id: Option<u32>, bounds: &ProcessBounds) -> Option<Key> {
-        let idle = self.all.iter_mut().filter_map(|(key, zygote)| match zygote.state {
+        let idle = self.all.iter_mut().filter_map(|(key, zygote)| match zygote.status {
             ZygoteStatus::IdleSince(since) if zygote.host_id == host_id => {
                 Some((since, *key, zygote))
             }
@@ -83,10 +86,10 @@ impl ZygotePool {
         let mut found = None;
         for (since, key, zygote) in idle {
             if zygote.bounds == *bounds {
-                // The one that was used last, so that those end that are too many.
+                // The zygote that was used last, so that surplus zygotes stay idle and end.
                 found = found.max(Some((since, key)));
             } else if host_id.is_some() {
-                zygote.let_go();
+                zygote.release();
             }
         }
         found.map(|(_, key)| key)
@@ -102,14 +105,14 @@ impl ZygotePool {
         self.all.get_mut(&key)
     }
 
-    /// The berth that serves an island.
+    /// The zygote that serves an island.
     pub(crate) fn serving(&mut self, id: &str) -> Option<&mut Zygote> {
         self.all
             .values_mut()
-            .find(|zygote| matches!(&zygote.state, ZygoteStatus::Serves(own) if own == id))
+            .find(|zygote| matches!(&zygote.status, ZygoteStatus::Serves(own) if own == id))
     }
 
-    /// Forgets a berth that has ended.
+    /// Removes a zygote that has ended.
     pub(crate) fn remove(&mut self, key: Key) -> Option<Zygote> {
         self.all.remove(&key)
     }
@@ -122,12 +125,13 @@ impl ZygotePool {
         self.all.values()
     }
 
-    /// Lets berths go that have been idle for too long or are too many; when it is to be asked again.
+    /// Releases zygotes that have been idle for too long or are too many. Returns when the next one
+    /// will have been idle for too long.
     pub(crate) fn trim(&mut self, now: Instant) -> Option<Instant> {
         let mut idle: Vec<_> = self
             .all
             .values_mut()
-            .filter_map(|zygote| match zygote.state {
+            .filter_map(|zygote| match zygote.status {
                 ZygoteStatus::IdleSince(since) => Some((since + IDLE_TIME, zygote)),
                 _ => None,
             })
@@ -138,14 +142,14 @@ impl ZygotePool {
             if index >= surplus && until > now {
                 return Some(until);
             }
-            zygote.let_go();
+            zygote.release();
         }
         None
     }
 }
 
 impl Zygote {
-    /// One that was just forked, for whom an island waits.
+    /// A zygote that was just forked, and that an island waits for.
     pub(crate) fn new(
         (process, pidfd): (Pid, OwnedFd),
         socket: OwnedFd,
@@ -153,7 +157,7 @@ impl Zygote {
         (host_id, bounds): (Option<u32>, ProcessBounds),
         island: SharedNumber,
     ) -> Self {
-        let (incoming, state) = (Incoming::default(), ZygoteStatus::Ends);
+        let (incoming, status) = (Incoming::default(), ZygoteStatus::Ends);
         Self {
             process,
             pidfd,
@@ -163,31 +167,38 @@ impl Zygote {
             bounds,
             island,
             incoming,
-            state,
+            status,
             is_killed: false,
         }
     }
 
-    /// Has it serve an island.
-    pub(crate) fn take(&mut self, id: &str, take: &ForkRequest, fds: &[OwnedFd]) -> io::Result<()> {
+    /// Has the zygote serve an island.
+    pub(crate) fn serve(
+        &mut self,
+        id: &str,
+        request: &ForkRequest,
+        fds: &[OwnedFd],
+    ) -> io::Result<()> {
         let fds: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
-        wire::send(self.socket.as_raw_fd(), take, &fds)?;
-        self.state = ZygoteStatus::Serves(id.to_owned());
+        wire::send(self.socket.as_raw_fd(), request, &fds)?;
+        self.status = ZygoteStatus::Serves(id.to_owned());
         Ok(())
     }
 
-    /// Kills its island.
+    /// Kills the zygote's island.
     pub(crate) fn kill(&mut self) {
         let number = self.island.load(Ordering::SeqCst);
         let island = (number > 0).then(|| sys::open_process(number));
         match island {
-            // Its number is taken away before it is waited for, so until then nobody else has it.
+            // The zygote replaces the pid before it waits for the process, so no other process can
+            // have had the pid when the descriptor was opened.
             Some(Ok(island)) if self.island.load(Ordering::SeqCst) == number => {
                 sys::kill_pidfd(island.as_fd());
             }
-            // It has ended, which will be said.
+            // The island has ended, which the zygote will report.
             _ if number < 0 => {}
-            // It does not run yet, or no more. A berth that is on its way to fork it cannot be told in time.
+            // The island does not run yet, or not any more. A zygote that is about to fork it
+            // cannot be stopped in time.
             _ => {
                 self.is_killed = true;
                 sys::kill_pidfd(self.pidfd.as_fd());
@@ -195,55 +206,58 @@ impl Zygote {
         }
     }
 
-    /// The island that it serves, and its first process, once that runs.
-    pub(crate) fn serves(&self) -> Option<(String, i32)> {
-        let ZygoteStatus::Serves(id) = &self.state else { return None };
+    /// The island that the zygote serves and the pid of its first process, once that runs.
+    pub(crate) fn island(&self) -> Option<(String, i32)> {
+        let ZygoteStatus::Serves(id) = &self.status else { return None };
         let number = self.island.load(Ordering::SeqCst);
         (number > 0).then(|| (id.clone(), number))
     }
 
-    /// What it has to say of the island of this name, if that came in whole.
-    pub(crate) fn hear(&mut self) -> Option<(String, ForkReport)> {
+    /// The report of the zygote on its island and the island's name, if the whole report has
+    /// arrived.
+    pub(crate) fn next_report(&mut self) -> Option<(String, ForkReport)> {
         let (report, _) = match self.incoming.next_now::<ForkReport>(self.socket.as_raw_fd()) {
             Ok(Some(message)) => message,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
             Ok(None) | Err(_) => {
-                // Its end says what became of its island.
-                if let ZygoteStatus::IdleSince(_) = self.state {
-                    self.state = ZygoteStatus::Ends;
+                // The end of the zygote tells the rest.
+                if let ZygoteStatus::IdleSince(_) = self.status {
+                    self.status = ZygoteStatus::Ends;
                 }
                 return None;
             }
         };
-        // One that was killed had said this before: its island was to end, and had ended by itself.
+        // A zygote that was killed sent this report before: its island had ended by itself.
         let is_free = report.free && !self.is_killed;
         let next =
             if is_free { ZygoteStatus::IdleSince(Instant::now()) } else { ZygoteStatus::Ends };
-        match std::mem::replace(&mut self.state, next) {
+        match std::mem::replace(&mut self.status, next) {
             ZygoteStatus::Serves(id) => Some((id, report)),
             _ => None,
         }
     }
 
-    /// The island that it served when it ended.
-    pub(crate) fn left(&mut self) -> Option<(String, ZygoteRemains)> {
-        let ZygoteStatus::Serves(id) = std::mem::replace(&mut self.state, ZygoteStatus::Ends)
+    /// The island that the zygote served when it ended, and what remains of it.
+    pub(crate) fn remains(&mut self) -> Option<(String, ZygoteRemains)> {
+        let ZygoteStatus::Serves(id) = std::mem::replace(&mut self.status, ZygoteStatus::Ends)
         else {
             return None;
         };
-        let left = match self.island.load(Ordering::SeqCst) {
+        let remains = match self.island.load(Ordering::SeqCst) {
             process @ 1.. => ZygoteRemains::Running(Pid::from_raw(process)),
             process @ ..=-1 => ZygoteRemains::Ended(Pid::from_raw(-process)),
             _ if self.is_killed => ZygoteRemains::Killed,
             _ => ZygoteRemains::Nothing,
         };
-        Some((id, left))
+        Some((id, remains))
     }
 
-    pub(crate) fn let_go(&mut self) {
-        // A copy that a process which was just forked has not closed yet would keep a closed one open.
+    /// Has the zygote end.
+    pub(crate) fn release(&mut self) {
+        // A process that was just forked may hold a copy of the socket, which would outlive a
+        // close.
         let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
-        self.state = ZygoteStatus::Ends;
+        self.status = ZygoteStatus::Ends;
     }
 }
 
@@ -256,7 +270,7 @@ mod tests {
         ProcessBounds { memory: 0, processes: 0, tmp: 0, files: 0, file_size: 0 };
 
     #[test]
-    fn a_berth_that_was_killed_gets_no_other_island_though_it_said_that_it_is_free() {
+    fn a_zygote_that_was_killed_gets_no_other_island_although_it_reported_that_it_is_free() {
         for kills in [false, true] {
             let mut process = std::process::Command::new("sleep").arg("60").spawn().unwrap();
             let pid = Pid::from_raw(process.id().cast_signed());
@@ -268,13 +282,13 @@ mod tests {
             let (key, _) = zygotes.add(zygote);
             let (control, _) = wire::pair().unwrap();
             let zygote = zygotes.get_mut(key).unwrap();
-            zygote.take("si_1", &ForkRequest { go: None }, &[control]).unwrap();
+            zygote.serve("si_1", &ForkRequest { go: None }, &[control]).unwrap();
             let end = Ok(Exit { code: Some(0), signal: None, oom: false });
             wire::send(far.as_raw_fd(), &ForkReport { end, free: true }, &[]).unwrap();
             if kills {
                 zygotes.serving("si_1").unwrap().kill();
             }
-            let (id, report) = zygotes.get_mut(key).unwrap().hear().unwrap();
+            let (id, report) = zygotes.get_mut(key).unwrap().next_report().unwrap();
             assert_eq!((id.as_str(), report.end.unwrap().code), ("si_1", Some(0)));
             assert_eq!(zygotes.find(None, &BOUNDS).is_some(), !kills);
             let _ = process.kill();

@@ -1,7 +1,8 @@
-//! The landlock rules of islands that live in one berth one after the other, as long as they run the same program.
+//! The landlock rules of islands that live in one zygote one after the other, as long as the
+//! islands run the same program.
 //!
-//! What must always hold: rules allow one program, which they keep open, so that no other file can come by its number;
-//! they are made anew when the berth's /tmp is another, for they name that very folder.
+//! Invariants: a set of rules allows one program and keeps that program open, so that no other file
+//! can come by its inode number. The rules name the folder /tmp, so another /tmp needs other rules.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -9,25 +10,27 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use landlock::RulesetCreated;
 use nix::sys::stat::fstat;
 
-use crate::linux::confine;
+use crate::linux::confine::{self, ConfineError};
 
-/// Rules that are not in force yet.
+/// Rules that are not in effect yet.
 pub(crate) struct Rules {
     program: OwnedFd,
-    /// Its device and inode.
+    /// The program's device and inode.
     identity: (u64, u64),
     set: RulesetCreated,
 }
 
 impl Rules {
-    /// Those of islands that run `program` and may write /tmp.
-    pub(crate) fn make(program: OwnedFd) -> Result<Self, String> {
-        let identity = identity(&program).map_err(|error| format!("the program: {error}"))?;
+    /// The rules of islands that run `program` and may write /tmp.
+    pub(crate) fn make(program: OwnedFd) -> Result<Self, ConfineError> {
+        let identity = identity(&program)
+            .map_err(|source| ConfineError::Call { step: "fstat of the program", source })?;
         let set = confine::file_rules(&["/tmp".into()], false)?;
         let set = confine::allow_program(set, program.as_fd())?;
         Ok(Self { program, identity, set })
     }
 
+    /// Whether these are the rules for `program`.
     pub(crate) fn allow(&self, program: &OwnedFd) -> bool {
         identity(program).is_ok_and(|identity| identity == self.identity)
     }
@@ -37,9 +40,12 @@ impl Rules {
         self.program.as_raw_fd()
     }
 
-    /// Puts them into force for this process, which leaves them to the one that has made them.
-    pub(crate) fn seal(&self) -> Result<(), String> {
-        let copy = self.set.try_clone().map_err(|error| format!("landlock: {error}"))?;
+    /// Puts the rules into effect for the calling process alone.
+    pub(crate) fn seal(&self) -> Result<(), ConfineError> {
+        let copy = self
+            .set
+            .try_clone()
+            .map_err(|source| ConfineError::Call { step: "dup of the landlock rules", source })?;
         confine::seal_files(copy)
     }
 }

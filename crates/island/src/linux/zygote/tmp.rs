@@ -1,8 +1,9 @@
-//! The private /tmp of a berth, and whether it is as it was when it was mounted.
+//! The private /tmp of a zygote, and whether an island has changed it.
 //!
-//! What must always hold: an island's /tmp differs in nothing from one that was mounted for it. No file lies in it if no
-//! inode and no block is in use. Nothing was there and went again if the folder's dates are those that it had: its date
-//! of modification lies in 1970, where only its owner can set it back to, and the date of change is nobody's to set.
+//! Invariants: an island cannot tell its /tmp from a newly mounted one. /tmp holds no file if no
+//! inode and no block is in use. No file was there and was removed if the folder's dates are the
+//! ones from the mount: the modification date lies in 1970, to which only the folder's owner can
+//! set it back, and no process can set the change date.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -14,12 +15,13 @@ use nix::sys::time::TimeSpec;
 
 use crate::linux::confine::NOBODY;
 use crate::linux::protocol::ProcessBounds;
-use crate::linux::root::{failed, mount_tmp};
+use crate::linux::root::{RootError, during, mount_tmp};
 use crate::linux::seccomp::FilterToken;
 use crate::linux::sys;
 
-const PLACE: &str = "/tmp";
-/// How often it is asked whether the kernel's clock has moved on; it does within ten milliseconds.
+const FOLDER: &str = "/tmp";
+/// The pause between two looks at the kernel's coarse clock, which moves on within ten
+/// milliseconds.
 const TICK: Duration = Duration::from_millis(1);
 
 /// A mounted /tmp.
@@ -29,38 +31,40 @@ pub(crate) struct Tmp {
     mounted: TmpState,
 }
 
-/// All that can be told of a file system that nobody has a file of.
+/// The observable state of a file system of which no file is open.
 #[derive(Debug, PartialEq, Eq)]
 struct TmpState {
     free_files: u64,
     free_blocks: u64,
-    /// Device, inode, mode, user, group, links and size of its folder.
+    /// Device, inode, mode, user, group, links and size of the folder /tmp.
     folder: [u64; 7],
-    /// Accessed, modified, changed: seconds and nanoseconds.
+    /// The dates of access, modification and change: seconds and nanoseconds.
     dates: [(i64, i64); 3],
 }
 
 impl Tmp {
-    pub(crate) fn mount(bounds: ProcessBounds, token: FilterToken) -> Result<Self, String> {
+    /// Mounts a /tmp.
+    pub(crate) fn mount(bounds: ProcessBounds, token: FilterToken) -> Result<Self, RootError> {
         mount_tmp(&bounds, token)?;
         let epoch = TimeSpec::new(0, 0);
         let follow = UtimensatFlags::FollowSymlink;
-        utimensat(nix::fcntl::AT_FDCWD, PLACE, &epoch, &epoch, follow)
-            .map_err(|error| format!("date /tmp: {error}"))?;
-        let mounted = TmpState::now().map_err(failed("look at /tmp"))?;
+        utimensat(nix::fcntl::AT_FDCWD, FOLDER, &epoch, &epoch, follow)
+            .map_err(during("dating /tmp"))?;
+        let mounted = TmpState::now().map_err(during("stat of /tmp"))?;
         if mounted.folder[3] == u64::from(NOBODY) {
-            // The island owns the folder and could set back what it was modified: its changes must get another date.
-            wait_past(mounted.dates[2]).map_err(failed("wait for the clock"))?;
+            // The island owns the folder and could set back the modification date. The change date
+            // gives the island away if its changes get a later date than the mount.
+            wait_past(mounted.dates[2]).map_err(during("reading the clock"))?;
         }
         Ok(Self { bounds, token, mounted })
     }
 
-    /// Puts another in its place unless it is as it was; whether it did.
-    pub(crate) fn renew(&mut self) -> Result<bool, String> {
+    /// Replaces /tmp by a new one if an island has changed it; returns whether it did.
+    pub(crate) fn renew(&mut self) -> Result<bool, RootError> {
         if TmpState::now().is_ok_and(|now| now == self.mounted) {
             return Ok(false);
         }
-        sys::unmount(c"/tmp", self.token).map_err(failed("unmount /tmp"))?;
+        sys::unmount(c"/tmp", self.token).map_err(during("unmounting /tmp"))?;
         *self = Self::mount(self.bounds, self.token)?;
         Ok(true)
     }
@@ -68,8 +72,8 @@ impl Tmp {
 
 impl TmpState {
     fn now() -> io::Result<Self> {
-        let system = statfs(PLACE)?;
-        let at = std::fs::metadata(PLACE)?;
+        let system = statfs(FOLDER)?;
+        let at = std::fs::metadata(FOLDER)?;
         let (mode, user, group) = (at.mode().into(), at.uid().into(), at.gid().into());
         Ok(Self {
             free_files: system.files_free(),
@@ -84,7 +88,7 @@ impl TmpState {
     }
 }
 
-/// Waits until what is changed gets a later date than this one.
+/// Waits until a change would get a later date than `date`.
 fn wait_past(date: (i64, i64)) -> io::Result<()> {
     loop {
         if sys::file_clock()? > date {

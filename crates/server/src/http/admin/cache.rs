@@ -9,12 +9,14 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::error::{PROBLEM, Problem, Refused};
-use super::super::json::Json;
-use super::query::{NoParameters, key};
-use super::{Answer, Guarded, note};
 use crate::calls::Code;
-use crate::http::App;
+use crate::http::admin::answer::Answer;
+use crate::http::admin::answer::note;
+use crate::http::admin::guarded::Guarded;
+use crate::http::admin::query::{NoParameters, key};
+use crate::http::app::App;
+use crate::http::error::{PROBLEM, Problem, Refused};
+use crate::http::json::Json;
 use crate::http::peer::Peer;
 use crate::store::Facts;
 

@@ -12,14 +12,17 @@ use host::net::{Listed, State as Doing, WithdrawalError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::super::error::{PROBLEM, Problem, Refused};
-use super::super::json::Json;
-use super::query::{AddressFilter, NoParameters};
-use super::{Answer, Guarded, note};
 use crate::calls::Code;
 use crate::calls::from_json;
+use crate::http::admin::answer::Answer;
+use crate::http::admin::answer::note;
+use crate::http::admin::guarded::Guarded;
+use crate::http::admin::query::{AddressFilter, NoParameters};
+use crate::http::app::App;
+use crate::http::body;
+use crate::http::error::{PROBLEM, Problem, Refused};
+use crate::http::json::Json;
 use crate::http::peer::Peer;
-use crate::http::{App, function};
 
 /// An address.
 #[derive(Serialize, ToSchema)]
@@ -164,7 +167,7 @@ pub(super) async fn change_of_2017(
 }
 
 async fn changed(app: &App, peer: Peer, body: Body) -> Result<Changed, Refused> {
-    let bytes = function::read(body).await?;
+    let bytes = body::read(body).await?;
     let asked: Change = from_json(&bytes).map_err(|error| {
         let detail = format!("the body is not {{\"ip\": …, \"state\": …}}: {error}");
         Refused::new(Code::Malformed, detail)

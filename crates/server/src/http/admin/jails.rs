@@ -8,12 +8,14 @@ use island::{IslandId, IslandInfo};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::error::{PROBLEM, Problem, Refused};
-use super::super::json::Json;
-use super::query::{NoParameters, number};
-use super::{Answer, Guarded, note};
 use crate::calls::Code;
-use crate::http::App;
+use crate::http::admin::answer::Answer;
+use crate::http::admin::answer::note;
+use crate::http::admin::guarded::Guarded;
+use crate::http::admin::query::{NoParameters, number};
+use crate::http::app::App;
+use crate::http::error::{PROBLEM, Problem, Refused};
+use crate::http::json::Json;
 use crate::http::peer::Peer;
 
 /// An island. The first eight keys are those of 2017.

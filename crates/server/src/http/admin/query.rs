@@ -6,8 +6,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
-use super::super::error::Refused;
 use crate::calls::Code;
+use crate::http::error::Refused;
 
 /// The longest part of a value that an answer repeats, in characters.
 const SHOWN: usize = 64;

@@ -7,12 +7,14 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::App;
-use super::super::error::{PROBLEM, Problem};
-use super::super::json::Json;
-use super::query::NoParameters;
-use super::{Answer, Guarded, go};
 use crate::calls::Load;
+use crate::http::admin::answer::Answer;
+use crate::http::admin::go;
+use crate::http::admin::guarded::Guarded;
+use crate::http::admin::query::NoParameters;
+use crate::http::app::App;
+use crate::http::error::{PROBLEM, Problem};
+use crate::http::json::Json;
 use crate::metrics::{Lookups, Snapshot, StageLatency};
 
 /// How the server is doing.

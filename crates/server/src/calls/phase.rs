@@ -44,7 +44,7 @@ impl Phase {
     }
 
     /// Whether a connection ends with its next answer.
-    pub(super) fn is_ending(&self) -> bool {
+    pub fn is_ending(&self) -> bool {
         self.0.step.load(Ordering::Relaxed) >= LEAVING
     }
 
