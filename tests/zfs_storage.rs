@@ -124,7 +124,7 @@ async fn a_root_grows_no_further_than_its_quota() {
 async fn twenty_two_islands_at_once_get_their_roots_and_lose_them() {
     let Some(bench) = Bench::new().await else { return };
     let islands: Vec<_> = (0..22).map(|_| IslandId::mint()).collect();
-    // Two programs nobody has asked for yet, so that making them is part of the rush.
+    // Two new programs, so that their artifacts are made meanwhile.
     let programs = [program("one"), program("two")];
     let mut all = tokio::task::JoinSet::new();
     for (number, island) in islands.iter().cloned().enumerate() {

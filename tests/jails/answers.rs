@@ -1,4 +1,4 @@
-//! What the caller of an island hears and sees, and what two islands may not share.
+//! The outcome of an island, what its program sees, and what two islands may not share.
 
 use std::fs;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use libtest_mimic::Trial;
 
 use crate::lab::{Lab, bind, runtime};
 use crate::launcher::{CONNECTS, REFUSES};
-use crate::{prison, trials};
+use crate::{jail_model, trials};
 
 pub fn trials() -> Vec<Trial> {
     trials![
-        a_functions_answer_status_signal_and_complaints_reach_the_caller,
-        a_program_that_cannot_be_executed_is_our_fault_and_says_why,
-        a_tool_sees_the_folders_and_files_that_it_was_given,
+        a_functions_output_status_and_signal_reach_the_caller,
+        a_program_that_cannot_be_executed_is_a_start_error_with_the_cause,
+        a_tool_sees_its_folders_and_files,
         an_island_has_devices_a_tmp_and_its_rules_while_it_runs,
-        an_address_is_there_for_the_jail_and_is_lent_again_when_the_jail_is_gone,
-        an_address_stays_lent_while_its_jail_is_dying,
+        an_address_is_there_for_the_jail_and_is_leased_again_when_the_jail_is_gone,
+        an_address_stays_leased_while_its_jail_is_dying,
         no_two_islands_write_one_folder_and_the_next_one_may_at_once,
-        what_a_program_was_once_copied_for_is_not_copied_again,
+        a_known_program_is_not_copied_again,
     ]
 }
 
-fn a_functions_answer_status_signal_and_complaints_reach_the_caller() {
+fn a_functions_output_status_and_signal_reach_the_caller() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;
@@ -40,19 +40,19 @@ fn a_functions_answer_status_signal_and_complaints_reach_the_caller() {
             (&["signal=11"], Ending::Signaled(11), "", ""),
             (&["cat"], Ending::Exited(0), "given", ""),
         ];
-        for (deeds, ending, stdout, stderr) in table {
-            let mut spec = lab.function(deeds);
+        for (actions, ending, stdout, stderr) in table {
+            let mut spec = lab.function(actions);
             spec.stdin = b"given".to_vec();
             let outcome = bench.run(&spec).await.unwrap();
-            assert_eq!(outcome.ending, ending, "{deeds:?}");
-            assert_eq!(String::from_utf8_lossy(&outcome.stdout), stdout, "{deeds:?}");
-            assert_eq!(String::from_utf8_lossy(&outcome.stderr), stderr, "{deeds:?}");
+            assert_eq!(outcome.ending, ending, "{actions:?}");
+            assert_eq!(String::from_utf8_lossy(&outcome.stdout), stdout, "{actions:?}");
+            assert_eq!(String::from_utf8_lossy(&outcome.stderr), stderr, "{actions:?}");
         }
         lab.at_rest(&bench, "five functions").await;
     });
 }
 
-fn a_program_that_cannot_be_executed_is_our_fault_and_says_why() {
+fn a_program_that_cannot_be_executed_is_a_start_error_with_the_cause() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;
@@ -65,7 +65,7 @@ fn a_program_that_cannot_be_executed_is_our_fault_and_says_why() {
     });
 }
 
-fn a_tool_sees_the_folders_and_files_that_it_was_given() {
+fn a_tool_sees_its_folders_and_files() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;
@@ -77,8 +77,8 @@ fn a_tool_sees_the_folders_and_files_that_it_was_given() {
             bind(out.clone(), "/out", true),
             bind(lab.path("job"), "/given/job", false),
         ];
-        let deeds = ["read=/src/main.go", "out= and ", "read=/given/job", "write=/out/made"];
-        let outcome = bench.run(&lab.tool(binds, &deeds)).await.unwrap();
+        let actions = ["read=/src/main.go", "out= and ", "read=/given/job", "write=/out/made"];
+        let outcome = bench.run(&lab.tool(binds, &actions)).await.unwrap();
         assert_eq!(outcome.ending, Ending::Exited(0), "{outcome:?}");
         assert_eq!(String::from_utf8_lossy(&outcome.stdout), "package main and a job");
         assert_eq!(fs::read_to_string(out.join("made")).unwrap(), "written");
@@ -97,7 +97,7 @@ fn an_island_has_devices_a_tmp_and_its_rules_while_it_runs() {
         let spec = lab.function(&["sleep=0.2"]);
         let before = lab.picture();
         let look = async {
-            while lab.prison.processes().is_empty() {
+            while lab.jail_model.processes().is_empty() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             lab.picture()
@@ -122,7 +122,7 @@ fn an_island_has_devices_a_tmp_and_its_rules_while_it_runs() {
     });
 }
 
-fn an_address_is_there_for_the_jail_and_is_lent_again_when_the_jail_is_gone() {
+fn an_address_is_there_for_the_jail_and_is_leased_again_when_the_jail_is_gone() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;
@@ -135,7 +135,7 @@ fn an_address_is_there_for_the_jail_and_is_lent_again_when_the_jail_is_gone() {
             drop(spec);
             lab.at_rest(&bench, "a function with an address").await;
             assert_eq!(
-                lab.prison.noted().pop().unwrap().1.addresses,
+                lab.jail_model.noted().pop().unwrap().1.addresses,
                 std::slice::from_ref(&address)
             );
             seen.push(address);
@@ -145,7 +145,7 @@ fn an_address_is_there_for_the_jail_and_is_lent_again_when_the_jail_is_gone() {
     });
 }
 
-fn an_address_stays_lent_while_its_jail_is_dying() {
+fn an_address_stays_leased_while_its_jail_is_dying() {
     /// A busy machine may not look in time.
     const TURNS: usize = 20;
     runtime().block_on(async {
@@ -157,9 +157,9 @@ fn an_address_stays_lent_while_its_jail_is_dying() {
             spec.setup.address = bench.lease();
             bench.run(&spec).await.unwrap();
             drop(spec);
-            let dying = || lab.prison.list().iter().any(|(.., dying)| *dying);
+            let dying = || lab.jail_model.list().iter().any(|(.., dying)| *dying);
             let lent = |it: &host::net::Listed| matches!(it.state, State::Leased { .. });
-            // In this order, for a jail that was dying a moment ago may be gone now.
+            // In this order: a jail that was dying a moment ago may be gone now.
             while bench.pools.list().iter().any(lent) {
                 seen |= dying();
                 tokio::time::sleep(Duration::from_millis(2)).await;
@@ -170,7 +170,7 @@ fn an_address_stays_lent_while_its_jail_is_dying() {
                 return;
             }
         }
-        panic!("no jail was dying for {:?}", prison::DYING);
+        panic!("no jail was dying for {:?}", jail_model::DYING);
     });
 }
 
@@ -181,7 +181,7 @@ fn no_two_islands_write_one_folder_and_the_next_one_may_at_once() {
         let binds = || vec![bind(lab.folder("cache"), "/cache", true)];
         let (long, short) = (lab.tool(binds(), &["sleep=0.3"]), lab.tool(binds(), &["out=x"]));
         let second = async {
-            while lab.prison.processes().is_empty() {
+            while lab.jail_model.processes().is_empty() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             bench.run(&short).await
@@ -200,7 +200,7 @@ fn no_two_islands_write_one_folder_and_the_next_one_may_at_once() {
     });
 }
 
-fn what_a_program_was_once_copied_for_is_not_copied_again() {
+fn a_known_program_is_not_copied_again() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;

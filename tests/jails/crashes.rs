@@ -1,4 +1,4 @@
-//! The server ends at any step of an island's life without giving anything back; the next start does.
+//! The server crashes at any step of an island's life, and the next start removes what is left.
 
 use std::time::Duration;
 
@@ -11,29 +11,29 @@ use nix::unistd::Pid;
 use tokio::runtime::Runtime;
 
 use crate::host::Fault;
+use crate::jail_model::runs;
 use crate::lab::{Bench, Lab, bind, runtime};
 use crate::launcher::CONNECTS;
-use crate::prison::runs;
 use crate::trials;
 
-/// So many commands a start only looks with.
+/// How many commands of a start only look.
 const LOOKS: usize = 10;
 /// More commands than any island takes.
 const MOST: usize = 60;
 
 pub fn trials() -> Vec<Trial> {
     trials![
-        a_start_gives_back_what_a_crash_left_of_a_function_at_any_command,
-        a_start_gives_back_what_a_crash_left_of_a_tool_at_any_command,
-        a_start_gives_back_islands_that_ran_and_loses_no_address,
-        an_address_of_a_jail_that_is_dying_is_not_lent_by_the_next_start,
-        a_sweep_gives_back_islands_that_ran_and_says_which,
+        a_start_removes_what_a_crash_left_of_a_function_at_any_command,
+        a_start_removes_what_a_crash_left_of_a_tool_at_any_command,
+        a_start_removes_islands_that_ran_and_loses_no_address,
+        an_address_of_a_dying_jail_is_not_leased_by_the_next_start,
+        a_sweep_removes_islands_that_ran_and_lists_them,
         a_start_that_may_not_sweep_touches_nothing,
         a_start_that_crashed_while_it_swept_is_swept_itself,
     ]
 }
 
-/// Which processes a crash takes.
+/// The processes that a crash ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Crash {
     /// The server; the launcher ends its islands by itself.
@@ -42,17 +42,17 @@ enum Crash {
     Both,
 }
 
-/// Makes calls on a backend whose server crashes then.
+/// Makes calls on a backend, and then crashes its server.
 fn crashes(lab: &Lab, crash: Crash, calls: impl AsyncFnOnce(&Bench)) {
     let server = runtime();
     server.block_on(async { calls(&lab.start().await).await });
     end(lab, server, crash);
 }
 
-/// Ends a server where it is.
+/// Ends a server at once.
 fn end(lab: &Lab, server: Runtime, crash: Crash) {
     if crash == Crash::Both {
-        kill(Pid::from_raw(lab.prison.launcher()), Signal::SIGKILL).unwrap();
+        kill(Pid::from_raw(lab.jail_model.launcher()), Signal::SIGKILL).unwrap();
     }
     lab.host.let_late_work_be_done(false);
     server.shutdown_timeout(Duration::from_secs(5));
@@ -60,7 +60,7 @@ fn end(lab: &Lab, server: Runtime, crash: Crash) {
     lab.host.forget_faults();
 }
 
-/// A start after a crash leaves nothing, and works.
+/// A start after a crash works and leaves nothing.
 fn starts_again(lab: &Lab, what: &str) {
     runtime().block_on(async {
         let bench = lab.start().await;
@@ -107,7 +107,7 @@ fn at_any_command(make: impl Fn(&Lab, &Bench, usize) -> Spec) {
     }
 }
 
-fn a_start_gives_back_what_a_crash_left_of_a_function_at_any_command() {
+fn a_start_removes_what_a_crash_left_of_a_function_at_any_command() {
     at_any_command(|lab, bench, number| {
         let mut spec = lab.new_function(number, &["out=x"]);
         spec.setup.address = bench.lease();
@@ -115,7 +115,7 @@ fn a_start_gives_back_what_a_crash_left_of_a_function_at_any_command() {
     });
 }
 
-fn a_start_gives_back_what_a_crash_left_of_a_tool_at_any_command() {
+fn a_start_removes_what_a_crash_left_of_a_tool_at_any_command() {
     at_any_command(|lab, _, _| {
         let binds =
             vec![bind(lab.folder("src"), "/src", false), bind(lab.folder("out"), "/out", true)];
@@ -128,8 +128,8 @@ fn some(lab: &Lab, bench: &Bench, count: usize) -> Vec<Spec> {
     let make = |number: usize| match number % 3 {
         0 => lab.tool(vec![bind(lab.folder(&number.to_string()), "/out", true)], &["sleep=30"]),
         one_or_two => {
-            let deeds = [&["sleep=30"][..], &[CONNECTS, "sleep=30"]][one_or_two - 1];
-            let mut spec = lab.function(deeds);
+            let actions = [&["sleep=30"][..], &[CONNECTS, "sleep=30"]][one_or_two - 1];
+            let mut spec = lab.function(actions);
             spec.setup.address = bench.lease();
             spec
         }
@@ -143,12 +143,12 @@ async fn some_run(lab: &Lab, bench: &Bench, count: usize) {
         let islands = bench.islands.clone();
         tokio::spawn(async move { islands.run(&spec).await });
     }
-    while lab.prison.processes().len() < count {
+    while lab.jail_model.processes().len() < count {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-fn a_start_gives_back_islands_that_ran_and_loses_no_address() {
+fn a_start_removes_islands_that_ran_and_loses_no_address() {
     let lab = Lab::new();
     for crash in [Crash::Server, Crash::Both] {
         for turn in 0..3 {
@@ -158,13 +158,17 @@ fn a_start_gives_back_islands_that_ran_and_loses_no_address() {
     }
 }
 
-fn an_address_of_a_jail_that_is_dying_is_not_lent_by_the_next_start() {
+fn an_address_of_a_dying_jail_is_not_leased_by_the_next_start() {
     let lab = Lab::new();
     crashes(&lab, Crash::Both, async |bench| some_run(&lab, bench, 6).await);
     runtime().block_on(async {
         let bench = lab.start().await;
-        assert_eq!(lab.prison.processes(), [0; 0], "they would share their users with new islands");
-        // All addresses that are free are taken, again and again, while jails of the crash are there.
+        assert_eq!(
+            lab.jail_model.processes(),
+            [0; 0],
+            "they would share their users with new islands"
+        );
+        // All free addresses are leased, again and again, while jails of the crash are there.
         let mut calls = Vec::new();
         for _ in 0..8 {
             let mut spec = lab.function(&["out=x"]);
@@ -177,12 +181,12 @@ fn an_address_of_a_jail_that_is_dying_is_not_lent_by_the_next_start() {
     });
 }
 
-fn a_sweep_gives_back_islands_that_ran_and_says_which() {
+fn a_sweep_removes_islands_that_ran_and_lists_them() {
     let lab = Lab::new();
     crashes(&lab, Crash::Both, async |bench| some_run(&lab, bench, 6).await);
-    let left: Vec<String> = lab.prison.noted().into_iter().map(|(name, _)| name).collect();
+    let left: Vec<String> = lab.jail_model.noted().into_iter().map(|(name, _)| name).collect();
     runtime().block_on(async {
-        let mut swept = sweep_on(&lab.options(), lab.ground()).await.unwrap();
+        let mut swept = sweep_on(&lab.options(), lab.environment()).await.unwrap();
         lab.is_at_rest("a sweep");
         swept.gone.sort();
         let mut expected = left;
@@ -191,7 +195,7 @@ fn a_sweep_gives_back_islands_that_ran_and_says_which() {
         assert!(swept.busy.is_empty(), "{swept:?}");
         swept.foreign.sort();
         assert_eq!(swept.foreign, ["zroot/jails/run/with space", "zroot/jails/run/www"]);
-        assert!(!runs(lab.prison.launcher()));
+        assert!(!runs(lab.jail_model.launcher()));
     });
 }
 

@@ -10,7 +10,7 @@ use crate::lab::{Bench, Lab, bind, runtime};
 use crate::launcher::{CONNECTS, REFUSES};
 use crate::trials;
 
-/// How many islands there are at once.
+/// How many islands run at once.
 const CROWD: usize = 20;
 
 pub fn trials() -> Vec<Trial> {
@@ -80,7 +80,7 @@ fn nothing_is_left_of_twenty_islands_while_commands_fail_at_random() {
             }
             lab.next_works(&bench, &format!("dice {seed}")).await;
         }
-        // A call that had to be refused among the others changes nothing either.
+        // A call that is refused leaves nothing either.
         assert!(bench.run(&lab.function(&[REFUSES])).await.is_err());
         lab.at_rest(&bench, "a refusal").await;
     });

@@ -1,4 +1,4 @@
-//! A wait for an island that is dropped at any moment leaves nothing.
+//! A future of an island's run that is dropped at any moment leaves nothing.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -12,7 +12,7 @@ use crate::lab::{Bench, Lab, bind, runtime};
 use crate::launcher::CONNECTS;
 use crate::trials;
 
-/// More than any of these runs is polled, or sends commands.
+/// More polls, and more commands, than any of these runs takes.
 const MOST: usize = 200;
 
 pub fn trials() -> Vec<Trial> {
@@ -25,7 +25,8 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Polls a future so many times and drops it, if it has not ended, at once or when it would be polled again.
+/// Polls a future so many times and drops it, if it has not ended, at once or when it would be
+/// polled again.
 async fn polled<F: Future>(future: F, times: usize, at_once: bool) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut polls = 0;

@@ -1,4 +1,4 @@
-//! Every way in which an island, the launcher or the backend can end, and that nothing is left of it.
+//! Every way in which an island, the launcher or the backend can end: nothing of it is left.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use libtest_mimic::Trial;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::jail_model::{LauncherFault, runs};
 use crate::lab::{Bench, Lab, bind, runtime};
 use crate::launcher::{CONNECTS, REFUSES};
-use crate::prison::{Order, runs};
 use crate::trials;
 
 pub fn trials() -> Vec<Trial> {
@@ -18,18 +18,18 @@ pub fn trials() -> Vec<Trial> {
         nothing_is_left_of_a_function_however_it_ends,
         nothing_is_left_of_a_tool_however_it_ends,
         nothing_is_left_when_the_launcher_refuses_or_ends_at_any_time,
-        a_launcher_that_stands_before_it_makes_a_jail_keeps_nothing_from_being_given_back,
-        a_launcher_that_stands_when_a_jail_is_made_keeps_nothing_from_being_given_back,
+        a_launcher_that_stops_before_it_makes_a_jail_holds_up_no_teardown,
+        a_launcher_that_stops_after_it_made_a_jail_holds_up_no_teardown,
         a_launcher_that_was_killed_between_calls_is_started_again,
-        close_ends_the_islands_that_run_and_gives_everything_back,
-        close_gives_back_islands_that_are_being_made,
-        close_waits_for_whoever_has_not_heard_of_an_islands_end,
+        close_ends_the_islands_that_run_and_removes_everything,
+        close_removes_islands_that_are_being_made,
+        close_waits_for_callers_that_have_not_read_an_exit,
         a_closed_backend_makes_no_island,
-        a_backend_that_is_dropped_without_being_closed_gives_back_what_has_ended,
+        a_backend_that_is_dropped_without_a_close_removes_ended_islands,
     ]
 }
 
-/// Runs a spec to an end that is expected, and looks at what is left.
+/// Runs a spec to the expected ending, and checks that nothing is left.
 async fn ends(lab: &Lab, bench: &Bench, mut spec: Spec, expected: Option<Ending>, what: &str) {
     if matches!(spec.setup.rights, island::Rights::Function) {
         spec.setup.address = bench.lease();
@@ -57,10 +57,10 @@ fn nothing_is_left_of_a_function_however_it_ends() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;
-        for (deeds, expected) in WAYS {
-            let mut spec = lab.function(deeds);
+        for (actions, expected) in WAYS {
+            let mut spec = lab.function(actions);
             shorten(&mut spec);
-            ends(&lab, &bench, spec, expected, &format!("{deeds:?}")).await;
+            ends(&lab, &bench, spec, expected, &format!("{actions:?}")).await;
         }
     });
 }
@@ -71,10 +71,10 @@ fn nothing_is_left_of_a_tool_however_it_ends() {
         let bench = lab.start().await;
         let binds =
             || vec![bind(lab.folder("src"), "/src", false), bind(lab.folder("out"), "/out", true)];
-        for (deeds, expected) in WAYS {
-            let mut spec = lab.tool(binds(), deeds);
+        for (actions, expected) in WAYS {
+            let mut spec = lab.tool(binds(), actions);
             shorten(&mut spec);
-            ends(&lab, &bench, spec, expected, &format!("{deeds:?}")).await;
+            ends(&lab, &bench, spec, expected, &format!("{actions:?}")).await;
         }
         let missing = lab.tool(vec![bind(lab.path("none"), "/none", false)], &["out=x"]);
         ends(&lab, &bench, missing, None, "a folder that is not there").await;
@@ -82,7 +82,7 @@ fn nothing_is_left_of_a_tool_however_it_ends() {
 }
 
 fn shorten(spec: &mut Spec) {
-    if spec.args.iter().any(|deed| deed.starts_with("sleep")) {
+    if spec.args.iter().any(|action| action.starts_with("sleep")) {
         spec.bounds.deadline = Duration::from_millis(100);
     }
 }
@@ -91,57 +91,63 @@ fn nothing_is_left_when_the_launcher_refuses_or_ends_at_any_time() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;
-        for order in [Order::Refuse, Order::EndBefore, Order::EndAfter, Order::EndWhile] {
-            for deeds in [&["sleep=30"][..], &[CONNECTS, "sleep=30"], &["out=x"]] {
-                lab.prison.order(order);
-                let mut spec = lab.function(deeds);
+        for fault in [
+            LauncherFault::Refuse,
+            LauncherFault::EndBefore,
+            LauncherFault::EndAfter,
+            LauncherFault::EndWhile,
+        ] {
+            for actions in [&["sleep=30"][..], &[CONNECTS, "sleep=30"], &["out=x"]] {
+                lab.jail_model.set_launcher_fault(fault);
+                let mut spec = lab.function(actions);
                 shorten(&mut spec);
-                ends(&lab, &bench, spec, None, &format!("{order:?} {deeds:?}")).await;
+                ends(&lab, &bench, spec, None, &format!("{fault:?} {actions:?}")).await;
             }
         }
     });
 }
 
-/// Drops the wait for an island whose launcher stands still, and has it go on when everything was given back.
-fn stands(order: Order) {
+/// Drops the wait for an island whose launcher is stopped, and continues the launcher after the
+/// teardown.
+fn stops(fault: LauncherFault) {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;
-        lab.prison.order(order);
+        lab.jail_model.set_launcher_fault(fault);
         let spec = lab.function(&["sleep=30"]);
         let run = tokio::time::timeout(Duration::from_millis(200), bench.islands.run(&spec));
         assert!(run.await.is_err());
-        lab.host_at_rest("while the launcher stands").await;
-        kill(Pid::from_raw(lab.prison.launcher()), Signal::SIGCONT).unwrap();
+        lab.host_at_rest("while the launcher is stopped").await;
+        kill(Pid::from_raw(lab.jail_model.launcher()), Signal::SIGCONT).unwrap();
         lab.at_rest(&bench, "the launcher has gone on").await;
         lab.next_works(&bench, "the launcher has gone on").await;
     });
 }
 
-fn a_launcher_that_stands_before_it_makes_a_jail_keeps_nothing_from_being_given_back() {
-    stands(Order::StandBefore);
+fn a_launcher_that_stops_before_it_makes_a_jail_holds_up_no_teardown() {
+    stops(LauncherFault::StopBefore);
 }
 
-fn a_launcher_that_stands_when_a_jail_is_made_keeps_nothing_from_being_given_back() {
-    stands(Order::StandAfter);
+fn a_launcher_that_stops_after_it_made_a_jail_holds_up_no_teardown() {
+    stops(LauncherFault::StopAfter);
 }
 
 fn a_launcher_that_was_killed_between_calls_is_started_again() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;
-        let first = lab.prison.launcher();
+        let first = lab.jail_model.launcher();
         kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
-        // The call right after it may find it gone or not; none is left of either.
+        // The next call may find the launcher gone or not. Nothing may be left in both cases.
         let _ = bench.run(&lab.function(&["out=x"])).await;
         lab.at_rest(&bench, "the call after the launcher's end").await;
         lab.next_works(&bench, "the launcher's end").await;
-        assert_ne!(lab.prison.launcher(), first);
+        assert_ne!(lab.jail_model.launcher(), first);
     });
 }
 
-fn close_ends_the_islands_that_run_and_gives_everything_back() {
-    // With one thread, nobody has heard of an island's end before close waits for that.
+fn close_ends_the_islands_that_run_and_removes_everything() {
+    // With one thread, no caller learns of an exit before close waits for that.
     let alone = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     alone.block_on(async {
         let lab = Lab::new();
@@ -158,13 +164,13 @@ fn close_ends_the_islands_that_run_and_gives_everything_back() {
             let bench = bench.clone();
             calls.push(tokio::spawn(async move { bench.run(&spec).await.map(|_| ()) }));
         }
-        while lab.prison.processes().len() < 6 {
+        while lab.jail_model.processes().len() < 6 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         bench.backend.close().await;
-        // Not a moment later: the process is about to end.
+        // At this moment and not later, because the process is about to end.
         lab.is_at_rest("close has returned");
-        assert!(!runs(lab.prison.launcher()));
+        assert!(!runs(lab.jail_model.launcher()));
         for call in calls {
             let _ = call.await.unwrap();
         }
@@ -172,7 +178,7 @@ fn close_ends_the_islands_that_run_and_gives_everything_back() {
     });
 }
 
-fn close_gives_back_islands_that_are_being_made() {
+fn close_removes_islands_that_are_being_made() {
     runtime().block_on(async {
         for number in 1..8 {
             let lab = Lab::new();
@@ -193,7 +199,7 @@ fn close_gives_back_islands_that_are_being_made() {
     });
 }
 
-fn close_waits_for_whoever_has_not_heard_of_an_islands_end() {
+fn close_waits_for_callers_that_have_not_read_an_exit() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;
@@ -218,13 +224,13 @@ fn a_closed_backend_makes_no_island() {
         bench.run(&lab.function(&["out=x"])).await.unwrap();
         bench.backend.close().await;
         let error = bench.run(&lab.function(&["out=x"])).await.unwrap_err();
-        assert!(error.to_string().contains("closed"), "{error}");
+        assert!(error.to_string().contains("the server is stopping"), "{error}");
         lab.at_rest(&bench, "a closed backend").await;
         bench.backend.close().await;
     });
 }
 
-fn a_backend_that_is_dropped_without_being_closed_gives_back_what_has_ended() {
+fn a_backend_that_is_dropped_without_a_close_removes_ended_islands() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;

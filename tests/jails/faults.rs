@@ -1,4 +1,5 @@
-//! Every command of an island goes wrong once, in every way: the call hears of it, nothing is left, the next one works.
+//! Every command of an island goes wrong once, in every way: the call fails, nothing is left, and
+//! the next call works.
 
 use island::Spec;
 use libtest_mimic::Trial;
@@ -18,11 +19,11 @@ pub fn trials() -> Vec<Trial> {
         any_command_of_a_tool_may_go_wrong,
         any_two_commands_in_a_row_may_go_wrong,
         a_mount_that_comes_after_its_deadline_is_unmounted,
-        what_cannot_be_given_back_is_tried_until_it_is_gone,
+        a_teardown_that_fails_is_tried_until_it_is_done,
     ]
 }
 
-/// Whether a command is one of those that make an island, and not of those that give it back.
+/// Whether a command belongs to the making of an island, and not to its teardown.
 fn makes(command: &str) -> bool {
     let parts = ["zfs clone", "zfs snapshot", "zfs set", "mount -t", "rctl -a"];
     parts.iter().any(|part| command.starts_with(part)) || command.ends_with(" alias")
@@ -55,7 +56,7 @@ async fn each_command(
         let vital = hits.into_iter().find(|command| makes(command));
         match (result, vital) {
             (Ok(_), None) => {}
-            // Its cause can be read in the message.
+            // The message names the cause.
             (Err(error), Some(vital)) => {
                 assert!(error.to_string().contains(vital), "{what}: {error}")
             }
@@ -141,7 +142,8 @@ fn a_mount_that_comes_after_its_deadline_is_unmounted() {
         for (mount, unmounts) in [(1, 1), (2, 2)] {
             let first = lab.host.count();
             lab.host.fault(mount, Fault::ComesLate);
-            // The root stays until the mount has come, which is looked for after each failure.
+            // The root stays until the mount is there: the teardown looks for mounts after each
+            // failure.
             let destroy = mount + unmounts + 1;
             (0..3).for_each(|turn| lab.host.fault(destroy + 2 * turn, Fault::Fails));
             assert!(bench.run(&lab.function(&["out=x"])).await.is_err());
@@ -156,7 +158,7 @@ fn a_mount_that_comes_after_its_deadline_is_unmounted() {
     });
 }
 
-fn what_cannot_be_given_back_is_tried_until_it_is_gone() {
+fn a_teardown_that_fails_is_tried_until_it_is_done() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;
@@ -167,7 +169,7 @@ fn what_cannot_be_given_back_is_tried_until_it_is_gone() {
             lab.at_rest(&bench, "an undisturbed call").await;
             lab.log_since(first).iter().filter(|command| makes(command)).count()
         };
-        // From the first command of the giving back on, eight fail one after the other.
+        // Beginning with the first command of the teardown, eight fail one after the other.
         (making..making + 8).for_each(|number| lab.host.fault(number, Fault::Fails));
         bench.run(&lab.function(&["out=x"])).await.unwrap();
         lab.at_rest(&bench, "eight failures").await;

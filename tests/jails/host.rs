@@ -1,7 +1,7 @@
-//! A FreeBSD host that lies in a folder and answers commands, and in which any of them can go wrong.
+//! A FreeBSD host that is a folder and answers commands, each of which can go wrong.
 //!
-//! What must always hold: a command whose wait is dropped before it has worked does its work a moment later, for nobody
-//! can call back a command that is under way; the real one is killed, and sometimes that comes too late.
+//! Invariants: a command whose future is dropped before it took effect takes effect a moment later.
+//! On a real host the process is killed, and sometimes too late.
 
 #[path = "pool.rs"]
 mod pool;
@@ -21,9 +21,9 @@ use tokio::sync::watch;
 pub use pool::Pool;
 pub use system::{MEMORY, Mounted, System};
 
-/// After how long a command does its work that nobody waits for any more.
+/// After how long a command whose future was dropped takes effect.
 const LATE: Duration = Duration::from_millis(4);
-/// When one that comes late does it at the latest.
+/// When a command that comes late takes effect at the latest.
 const LATEST: Duration = Duration::from_secs(5);
 
 pub fn good(stdout: &str) -> Output {
@@ -34,7 +34,7 @@ pub fn bad(code: i32, stderr: &str) -> Output {
     Output { code: Some(code), stdout: String::new(), stderr: format!("{stderr}\n") }
 }
 
-/// What becomes of one command.
+/// What goes wrong with one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It fails and has done nothing.
@@ -45,7 +45,8 @@ pub enum Fault {
     Hangs,
     /// It does its work, and does not end within its deadline.
     HangsAfterwards,
-    /// It does not end within its deadline, cannot be killed, and does its work once the giving back has come to a dataset.
+    /// It does not end within its deadline, cannot be killed, and takes effect after the teardown
+    /// has tried to destroy a dataset.
     ComesLate,
     /// It stops there for good, and has done nothing.
     Stops,
@@ -270,7 +271,7 @@ impl Executor for Host {
     }
 }
 
-/// How a command fails for no reason of ours.
+/// How a command fails when the host is out of something.
 fn refusal(words: &[String]) -> Output {
     let last = words.last().map_or("", String::as_str);
     let said = match words[0].as_str() {

@@ -1,6 +1,6 @@
-//! A model host that was prepared, with things of others on it, and the backend that runs there.
+//! A prepared model host with foreign jails, mounts and addresses, and the backend that runs on it.
 //!
-//! What must always hold: what the host looks like at rest is what it looked like before the first island.
+//! Invariants: at rest the host looks as it did before the first island.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -19,17 +19,17 @@ use island::{
 use tokio::runtime::Runtime;
 
 use crate::host::{Host, Mounted, Pool, System};
-use crate::prison::{Jail, Prison};
+use crate::jail_model::{Jail, JailModel};
 
-/// What the programs of the model do.
+/// The program of the model's islands: a script that performs its arguments.
 const PROGRAM: &str = r#"
-for deed; do
-    case $deed in
-    out=*) printf %s "${deed#out=}" ;;
-    err=*) printf %s "${deed#err=}" >&2 ;;
-    exit=*) exit "${deed#exit=}" ;;
-    signal=*) kill -"${deed#signal=}" $$ ;;
-    sleep=*) sleep "${deed#sleep=}" ;;
+for action; do
+    case $action in
+    out=*) printf %s "${action#out=}" ;;
+    err=*) printf %s "${action#err=}" >&2 ;;
+    exit=*) exit "${action#exit=}" ;;
+    signal=*) kill -"${action#signal=}" $$ ;;
+    sleep=*) sleep "${action#sleep=}" ;;
     spam) while :; do printf %4096s x; done ;;
     line)
         printf r >&3
@@ -39,16 +39,16 @@ for deed; do
         printf d >&3
         ;;
     cat) cat ;;
-    read=*) cat "$ROOT${deed#read=}" ;;
-    write=*) printf written > "$ROOT${deed#write=}" ;;
+    read=*) cat "$ROOT${action#read=}" ;;
+    write=*) printf written > "$ROOT${action#write=}" ;;
     esac
 done
 "#;
-/// The first function's user; whoever is alone has it.
+/// The user of the first function; a function that runs alone has it.
 pub const FIRST_USER: u32 = 1_398_341_648;
 /// How long a host may take to be at rest.
 const REST: Duration = Duration::from_secs(10);
-/// How long an answer may take that does not wait for a deadline.
+/// How long an island may take that does not wait for a deadline.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 static LAUNCHER: OnceLock<tempfile::TempPath> = OnceLock::new();
@@ -56,7 +56,7 @@ static LAUNCHER: OnceLock<tempfile::TempPath> = OnceLock::new();
 pub struct Lab {
     folder: tempfile::TempDir,
     pub host: Host,
-    pub prison: Prison,
+    pub jail_model: JailModel,
     program: Arc<File>,
     before: Vec<String>,
 }
@@ -100,7 +100,7 @@ impl Lab {
     pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("si-jails-").tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let prison = Prison::create(&at("prison")).unwrap();
+        let jail_model = JailModel::create(&at("jail_model")).unwrap();
         let mut pool = Pool::new("zroot/jails", &at("jails"), &at("snapshots"));
         for name in ["releases", "artifacts", "run"] {
             pool.add(&format!("zroot/jails/{name}"));
@@ -111,11 +111,12 @@ impl Lab {
             fs::write(root.join("bin/tool"), PROGRAM).unwrap();
             pool.snapshot(&format!("zroot/jails/{name}@p1"));
         }
-        let mut system = System::new(pool, prison.clone(), at("jails/run"));
+        let mut system = System::new(pool, jail_model.clone(), at("jails/run"));
         others(&mut system, &at("others"));
         symlink(LAUNCHER.get().unwrap(), at("launcher")).unwrap();
         let program = script(PROGRAM);
-        let mut lab = Self { folder, host: Host::new(system), prison, program, before: Vec::new() };
+        let mut lab =
+            Self { folder, host: Host::new(system), jail_model, program, before: Vec::new() };
         lab.before = lab.picture();
         lab
     }
@@ -131,7 +132,7 @@ impl Lab {
         folder
     }
 
-    pub fn ground(&self) -> HostEnvironment {
+    pub fn environment(&self) -> HostEnvironment {
         let host = self.host.clone();
         let counters = Arc::new(move |subject: &str| host.system(|it| it.counters(subject)));
         HostEnvironment { exec: Arc::new(self.host.clone()), root: true, open, counters }
@@ -170,7 +171,7 @@ impl Lab {
 
     pub async fn try_start(&self, options: Options) -> Result<Bench, StartError> {
         let pools = options.pools.clone();
-        let backend = FreeBsd::start_on(options, self.ground()).await?;
+        let backend = FreeBsd::start_on(options, self.environment()).await?;
         Ok(Bench { islands: Islands::new(backend.clone()), backend, pools })
     }
 
@@ -178,24 +179,24 @@ impl Lab {
         self.try_start(self.options()).await.unwrap()
     }
 
-    /// A function that does these deeds.
-    pub fn function(&self, deeds: &[&str]) -> Spec {
-        with(Spec::function(self.program.clone(), limits()), deeds)
+    /// A function that performs these actions.
+    pub fn function(&self, actions: &[&str]) -> Spec {
+        with(Spec::function(self.program.clone(), limits()), actions)
     }
 
-    /// The same with a program that nobody has called before.
-    pub fn new_function(&self, number: usize, deeds: &[&str]) -> Spec {
-        with(Spec::function(script(&format!("{PROGRAM}# {number}\n")), limits()), deeds)
+    /// As [`Lab::function`], with a program that was not called before.
+    pub fn new_function(&self, number: usize, actions: &[&str]) -> Spec {
+        with(Spec::function(script(&format!("{PROGRAM}# {number}\n")), limits()), actions)
     }
 
-    /// A tool that does these deeds and sees these folders.
-    pub fn tool(&self, binds: Vec<Bind>, deeds: &[&str]) -> Spec {
+    /// A tool that performs these actions and sees these folders.
+    pub fn tool(&self, binds: Vec<Bind>, actions: &[&str]) -> Spec {
         let rights =
             ToolRights { purpose: Purpose::Build, binds, overlay: None, background: false };
         let mut tool = Spec::function(self.program.clone(), limits());
         tool.setup.rights = Rights::Tool(rights);
         tool.program = Program::Path("/bin/tool".to_owned());
-        with(tool, deeds)
+        with(tool, actions)
     }
 
     /// The commands since the first ones.
@@ -213,14 +214,14 @@ impl Lab {
             let datasets = datasets.cloned().chain(mounts).chain(aliases);
             datasets.chain(system.rules.iter().cloned()).collect()
         });
-        let jails = self.prison.list().into_iter();
+        let jails = self.jail_model.list().into_iter();
         lines.extend(jails.map(|(name, jail, dying)| format!("{name} {jail:?} dying {dying}")));
-        lines.extend(self.prison.processes().iter().map(|pid| format!("process {pid}")));
+        lines.extend(self.jail_model.processes().iter().map(|pid| format!("process {pid}")));
         let folder = fs::read_dir(self.path("jails/run")).unwrap().flatten();
         lines.extend(folder.map(|entry| entry.path().display().to_string()));
         let ledger = fs::read_to_string(self.path("aliases")).unwrap_or_default();
         lines.extend(ledger.lines().skip(1).map(|line| format!("ledger {line}")));
-        lines.extend(self.prison.complaints().lines().map(|line| format!("complaint: {line}")));
+        lines.extend(self.jail_model.violations().lines().map(|line| format!("violation: {line}")));
         lines.sort();
         lines
     }
@@ -240,7 +241,7 @@ impl Lab {
                 .collect::<Vec<_>>()
         };
         while !busy().is_empty() {
-            assert!(Instant::now() < until, "{what}: {:?} are not given back", busy());
+            assert!(Instant::now() < until, "{what}: {:?} are not removed", busy());
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         // Nothing comes later either.
@@ -266,12 +267,12 @@ impl Lab {
         }
     }
 
-    /// The next call works, and has the first user, for nobody else has one any more.
+    /// The next call works and has the first user, because no other island has it any more.
     pub async fn next_works(&self, bench: &Bench, what: &str) {
         let outcome = bench.run(&self.function(&["out=next"])).await;
         let outcome = outcome.unwrap_or_else(|error| panic!("{what}: the next call: {error}"));
         assert_eq!((outcome.ending, &*outcome.stdout), (Ending::Exited(0), &b"next"[..]), "{what}");
-        let (_, jail) = self.prison.noted().pop().unwrap();
+        let (_, jail) = self.jail_model.noted().pop().unwrap();
         assert_eq!(jail.user, FIRST_USER, "{what}");
         self.at_rest(bench, &format!("{what}, and the next call")).await;
     }
@@ -300,8 +301,8 @@ impl Bench {
     }
 }
 
-fn with(mut spec: Spec, deeds: &[&str]) -> Spec {
-    spec.args.extend(deeds.iter().map(|deed| (*deed).to_owned()));
+fn with(mut spec: Spec, actions: &[&str]) -> Spec {
+    spec.args.extend(actions.iter().map(|action| (*action).to_owned()));
     spec
 }
 
@@ -309,7 +310,8 @@ pub fn bind(source: PathBuf, target: &str, writable: bool) -> Bind {
     Bind { source, target: target.into(), writable }
 }
 
-/// What others have on this host, some of it where only ours should be, and none of it ours to touch.
+/// Jails, mounts, rules and addresses of other programs, some of them in the folder of the islands.
+/// The backend must not touch them.
 fn others(system: &mut System, folder: &Path) {
     system.pool.add("zroot/jails/run/www");
     system.pool.add("zroot/jails/run/with space");
@@ -320,17 +322,18 @@ fn others(system: &mut System, folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     let jail =
         |path: PathBuf, address: &str| Jail { path, addresses: vec![address.into()], user: 0 };
-    system.prison.make("www", &jail(system.run.join("www"), "10.9.0.3")).unwrap();
+    system.jail_model.make("www", &jail(system.run.join("www"), "10.9.0.3")).unwrap();
     // It has the name of an island, but of one of another server.
-    system.prison.make("si_0123abcd_9", &jail(folder.to_owned(), "10.0.2.16")).unwrap();
+    system.jail_model.make("si_0123abcd_9", &jail(folder.to_owned(), "10.0.2.16")).unwrap();
     system.rules.push("jail:www:maxproc:deny=5".into());
     system.addresses.insert("em0".into(), vec!["10.0.2.15".into(), "10.0.2.16".into()]);
     system.addresses.insert("em1".into(), vec!["10.9.0.2".into(), "10.9.0.3".into()]);
     system.say_addresses();
 }
 
-/// Writes the launcher of all labs: this program again, told where the jails are, beside which it lies. To be written
-/// before the first process is started, which could hold it open otherwise, and nobody executes what somebody may write.
+/// Writes the launcher of all labs: a script that runs this program with the folder of the jails.
+/// Call it before the first process is started: a process that has the file open for writing would
+/// make its execution fail.
 pub fn write_launcher() {
     let mut file = tempfile::Builder::new()
         .prefix("si-jails-launcher-")
@@ -338,12 +341,12 @@ pub fn write_launcher() {
         .tempfile()
         .unwrap();
     let own = std::env::current_exe().unwrap();
-    let text = format!("#!/bin/sh\nexec '{}' \"$1\" \"${{0%/*}}/prison\"\n", own.display());
+    let text = format!("#!/bin/sh\nexec '{}' \"$1\" \"${{0%/*}}/jail_model\"\n", own.display());
     file.write_all(text.as_bytes()).unwrap();
     LAUNCHER.set(file.into_temp_path()).unwrap();
 }
 
-/// Takes away what [`write_launcher`] has written.
+/// Removes the launcher that [`write_launcher`] has written.
 pub fn remove_launcher() {
     fs::remove_file(LAUNCHER.get().unwrap()).unwrap();
 }

@@ -1,7 +1,8 @@
-//! A launcher for the model: the same conversation as FreeBSD's, with files for jails and groups of processes in them.
+//! The launcher of the model: the same protocol as FreeBSD's, with files for jails and groups of
+//! processes in them.
 //!
-//! What must always hold: an island's end is reported when its jail was removed and none of its processes is left; when
-//! the server goes away all islands end, and then this process.
+//! Invariants: the launcher reports an exit when the jail is removed and none of its processes is
+//! left; when the server goes away, all islands end, and then this process.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -20,42 +21,43 @@ use island::freebsd::protocol::JailRequest;
 use island::wire::{self, Event, ExecRequest, Incoming, Request};
 use nix::sys::signal::{Signal, raise};
 
-use crate::prison::{Jail, Order, Prison, jid};
+use crate::jail_model::{Jail, JailModel, LauncherFault, jid};
 
-/// How often an island that waits for its program looks whether its jail is still there.
+/// How often an island that waits for its program checks that its jail is there.
 const LOOK: Duration = Duration::from_millis(1);
 /// As FreeBSD's launcher: the status of a process that never became its program.
 const NOT_STARTED: i32 = 125;
-/// An argument that makes the island say a reason, and end.
+/// An argument that makes the island report a reason, and end.
 pub const REFUSES: &str = "refuses";
-/// An argument that makes the island have had a connection.
+/// An argument that makes the island open a connection.
 pub const CONNECTS: &str = "connects";
 
 struct Launcher {
     server: Mutex<OwnedFd>,
-    prison: Prison,
+    jail_model: JailModel,
 }
 
 /// Runs until the server goes away.
-pub fn main(prison: &Path) -> ExitCode {
+pub fn main(jail_model: &Path) -> ExitCode {
     // Closed on exec, or a program would keep it open when this process has ended.
     let server = io::stdin().as_fd().try_clone_to_owned().unwrap();
     let socket = server.as_raw_fd();
-    let launcher = Arc::new(Launcher { server: Mutex::new(server), prison: Prison::at(prison) });
+    let launcher =
+        Arc::new(Launcher { server: Mutex::new(server), jail_model: JailModel::at(jail_model) });
     let mut incoming = Incoming::default();
     incoming.next::<serde_json::Value>(socket).unwrap();
-    launcher.prison.say_launcher();
+    launcher.jail_model.say_launcher();
     launcher.send(&Event::Ready);
     let mut islands: HashMap<String, JoinHandle<()>> = HashMap::new();
     while let Ok(Some((request, fds))) = incoming.next::<Request<JailRequest>>(socket) {
         match request {
             Request::Kill { id } => {
                 if islands.contains_key(&id) {
-                    launcher.prison.remove(&id);
+                    launcher.jail_model.remove(&id);
                 }
             }
             Request::List => {
-                let alive = islands.keys().filter(|id| launcher.prison.exists(id));
+                let alive = islands.keys().filter(|id| launcher.jail_model.exists(id));
                 let islands = alive.map(|id| (id.clone(), jid(id))).collect();
                 launcher.send(&Event::Listed { islands });
             }
@@ -69,7 +71,7 @@ pub fn main(prison: &Path) -> ExitCode {
         }
     }
     for (id, island) in islands {
-        launcher.prison.remove(&id);
+        launcher.jail_model.remove(&id);
         let _ = island.join();
     }
     ExitCode::SUCCESS
@@ -85,33 +87,35 @@ impl Launcher {
         prepare: &JailRequest,
         control: OwnedFd,
     ) -> Result<JoinHandle<()>, String> {
-        let order = self.prison.ordered();
-        match order {
-            Some(Order::Refuse) => return Err("jail_set: Resource temporarily unavailable".into()),
-            Some(Order::EndBefore) => die(),
-            Some(Order::StandBefore) => raise(Signal::SIGSTOP).unwrap(),
+        let fault = self.jail_model.take_launcher_fault();
+        match fault {
+            Some(LauncherFault::Refuse) => {
+                return Err("jail_set: Resource temporarily unavailable".into());
+            }
+            Some(LauncherFault::EndBefore) => die(),
+            Some(LauncherFault::StopBefore) => raise(Signal::SIGSTOP).unwrap(),
             _ => {}
         }
         let jail = jail(prepare);
-        self.prison.look_at(&prepare.id, &jail);
-        self.prison.make(&prepare.id, &jail)?;
-        self.prison.note(&prepare.id, &jail);
-        match order {
-            Some(Order::EndAfter) => die(),
-            Some(Order::StandAfter) => raise(Signal::SIGSTOP).unwrap(),
+        self.jail_model.look_at(&prepare.id, &jail);
+        self.jail_model.make(&prepare.id, &jail)?;
+        self.jail_model.note(&prepare.id, &jail);
+        match fault {
+            Some(LauncherFault::EndAfter) => die(),
+            Some(LauncherFault::StopAfter) => raise(Signal::SIGSTOP).unwrap(),
             _ => {}
         }
         let (me, id) = (self.clone(), prepare.id.clone());
         Ok(std::thread::spawn(move || {
-            let exit = me.live(&id, &jail.path, control, order);
-            me.prison.end_processes(&id);
-            me.prison.remove(&id);
+            let exit = me.live(&id, &jail.path, control, fault);
+            me.jail_model.end_processes(&id);
+            me.jail_model.remove(&id);
             me.send(&Event::Exited { id, exit });
         }))
     }
 
     /// An island from its making to its end.
-    fn live(&self, id: &str, root: &Path, control: OwnedFd, order: Option<Order>) -> Exit {
+    fn live(&self, id: &str, root: &Path, control: OwnedFd, fault: Option<LauncherFault>) -> Exit {
         let killed = Exit { code: None, signal: Some(libc::SIGKILL), oom: false };
         let left = |code| Exit { code: Some(code), signal: None, oom: false };
         let mut incoming = Incoming::default();
@@ -123,14 +127,14 @@ impl Launcher {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return left(NOT_STARTED),
             }
-            if !self.prison.exists(id) {
+            if !self.jail_model.exists(id) {
                 return killed;
             }
             std::thread::sleep(LOOK);
         };
-        let has = |deed: &str| go.args.iter().any(|arg| arg == deed);
+        let has = |action: &str| go.args.iter().any(|arg| arg == action);
         if has(CONNECTS) {
-            self.prison.connected(id);
+            self.jail_model.connected(id);
         }
         let started = if has(REFUSES) {
             Err("exec function: Exec format error".into())
@@ -145,12 +149,12 @@ impl Launcher {
             }
         };
         drop(control);
-        self.prison.enter(id, child.id() as i32);
-        if order == Some(Order::EndWhile) {
+        self.jail_model.enter(id, child.id() as i32);
+        if fault == Some(LauncherFault::EndWhile) {
             die();
         }
-        if !self.prison.exists(id) {
-            self.prison.end_processes(id);
+        if !self.jail_model.exists(id) {
+            self.jail_model.end_processes(id);
         }
         let status = child.wait().unwrap();
         Exit { code: status.code(), signal: status.signal(), oom: false }
@@ -160,7 +164,7 @@ impl Launcher {
 /// Ends as a crash would, its islands' processes left as they are.
 fn die() -> ! {
     let _ = raise(Signal::SIGKILL);
-    unreachable!("nobody survives that")
+    unreachable!("a process survived SIGKILL")
 }
 
 fn jail(prepare: &JailRequest) -> Jail {
@@ -182,14 +186,15 @@ fn start(go: &ExecRequest, fds: Vec<OwnedFd>, root: &Path) -> Result<Child, Stri
     let mut fds = fds.into_iter();
     let mut stream = || fds.next().ok_or("the program came without its descriptors");
     let (stdin, stdout, stderr) = (stream()?, stream()?, stream()?);
-    let line = fds.next();
+    let channel = fds.next();
     let below = |path: &str| root.join(path.trim_start_matches('/'));
     let program = below(go.program.as_deref().ok_or("the model runs no program of a descriptor")?);
     File::open(&program).map_err(|error| format!("exec {}: {error}", program.display()))?;
     let mut shell = Command::new("/bin/sh");
-    if let Some(line) = line {
-        // SAFETY: dup2(2) may be called between fork and exec; it is this process's copy of whatever had that number.
-        unsafe { shell.pre_exec(move || take(&line)) };
+    if let Some(channel) = channel {
+        // SAFETY: dup2(2) may be called between fork and exec; the child owns its copy of the
+        // descriptor with that number.
+        unsafe { shell.pre_exec(move || take(&channel)) };
     }
     shell
         .arg(program)
@@ -207,14 +212,14 @@ fn start(go: &ExecRequest, fds: Vec<OwnedFd>, root: &Path) -> Result<Child, Stri
         .map_err(|error| format!("exec: {error}"))
 }
 
-/// The program's line has the number that FreeBSD's launcher gives it.
-fn take(line: &OwnedFd) -> io::Result<()> {
-    const LINE: i32 = 3;
-    let result = match line.as_raw_fd() {
+/// Gives the call channel the number that FreeBSD's launcher gives it.
+fn take(channel: &OwnedFd) -> io::Result<()> {
+    const CHANNEL: i32 = 3;
+    let result = match channel.as_raw_fd() {
         // SAFETY: plain integers.
-        LINE => unsafe { libc::fcntl(LINE, libc::F_SETFD, 0) },
+        CHANNEL => unsafe { libc::fcntl(CHANNEL, libc::F_SETFD, 0) },
         // SAFETY: plain integers.
-        other => unsafe { libc::dup2(other, LINE) },
+        other => unsafe { libc::dup2(other, CHANNEL) },
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

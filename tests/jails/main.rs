@@ -1,7 +1,8 @@
-//! The FreeBSD backend, whole, on a model of a host: nothing is left and nothing is lost, whatever goes wrong and when.
+//! The FreeBSD backend, whole, on a model of a host: nothing is left and nothing is lost, whatever
+//! goes wrong and when.
 //!
-//! The model keeps a FreeBSD 15 host's rules in memory and in a folder; this program is its launcher as well. It needs
-//! neither FreeBSD nor root, so it runs with all other tests.
+//! The model keeps a FreeBSD 15 host's rules in memory and in a folder; this program is its
+//! launcher as well. It needs neither FreeBSD nor root, so it runs with all other tests.
 
 mod answers;
 mod crashes;
@@ -10,12 +11,12 @@ mod drops;
 mod ends;
 mod faults;
 mod host;
+mod jail_model;
 mod lab;
 mod launcher;
 mod operator;
-mod prison;
-mod standby;
 mod starts;
+mod warm;
 
 use std::process::ExitCode;
 
@@ -29,10 +30,10 @@ use trials;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
-    if let [_, word, prison] = &*words
+    if let [_, word, jail_model] = &*words
         && word == "launcher"
     {
-        return launcher::main(prison.as_ref());
+        return launcher::main(jail_model.as_ref());
     }
     let all = [
         answers::trials(),
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
         drops::trials(),
         crashes::trials(),
         crowd::trials(),
-        standby::trials(),
+        warm::trials(),
         operator::trials(),
         starts::trials(),
     ];

@@ -1,4 +1,4 @@
-//! What operators see of jails, and how they end one: by the number that the host knows it by.
+//! What operators see of jails, and how they end one: by the jail's number.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use island::{Ending, IslandInfo, Label, State};
 use libtest_mimic::Trial;
 
 use crate::host::MEMORY;
+use crate::jail_model::jid;
 use crate::lab::{Bench, Lab, runtime};
-use crate::prison::jid;
 use crate::trials;
 
 pub fn trials() -> Vec<Trial> {
     trials![
         a_jail_is_listed_by_its_number_with_what_it_is_for_and_what_it_uses,
         jails_of_others_are_neither_listed_nor_ended,
-        whoever_waits_for_a_jail_that_is_ended_learns_that_an_operator_did_it,
+        the_caller_of_a_jail_that_an_operator_ends_learns_that,
         a_host_that_does_not_count_resources_lists_jails_without_them,
     ]
 }
@@ -58,18 +58,18 @@ fn jails_of_others_are_neither_listed_nor_ended() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;
-        let before = lab.prison.list().len();
+        let before = lab.jail_model.list().len();
         assert!(before >= 2);
         let all = bench.islands.residents().await.unwrap();
         assert!(all.is_empty(), "{all:?}");
         let foreign = island::IslandId::parse("si_0123abcd_9").unwrap();
         bench.islands.stop(&[foreign]).await;
-        assert_eq!(lab.prison.list().len(), before);
-        lab.at_rest(&bench, "an operator who ends what is not ours").await;
+        assert_eq!(lab.jail_model.list().len(), before);
+        lab.at_rest(&bench, "an operator who ends a foreign jail").await;
     });
 }
 
-fn whoever_waits_for_a_jail_that_is_ended_learns_that_an_operator_did_it() {
+fn the_caller_of_a_jail_that_an_operator_ends_learns_that() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;

@@ -1,4 +1,5 @@
-//! zfs(8) of the model: datasets and snapshots are folders, and its complaints are OpenZFS 2.4's.
+//! zfs(8) of the model: datasets and snapshots are folders, and its messages are those of OpenZFS
+//! 2.4.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +16,8 @@ pub struct Dataset {
     pub properties: BTreeMap<String, String>,
 }
 
-/// All datasets and snapshots. Mount points are inherited: `zroot/jails` lies in one folder, all others below it.
+/// All datasets and snapshots. Mount points are inherited: `zroot/jails` lies in one folder, all
+/// others below it.
 pub struct Pool {
     pub datasets: BTreeMap<String, Dataset>,
     pub snapshots: BTreeMap<String, PathBuf>,

@@ -1,4 +1,4 @@
-//! What the backend needs of a host before it starts, and a start that fails.
+//! What the backend needs from a host, and starts that fail.
 
 use island::freebsd::FreeBsd;
 use island::{Backend, StartError};
@@ -14,7 +14,7 @@ pub fn trials() -> Vec<Trial> {
         a_host_that_does_not_count_makes_islands_without_rules,
         an_ordinary_user_makes_no_jails,
         a_host_that_was_not_prepared_is_refused_with_what_to_do,
-        rules_of_devices_that_are_not_ours_are_refused,
+        foreign_rules_of_devices_are_refused,
         a_launcher_that_does_not_start_is_an_error,
         any_command_of_a_start_may_go_wrong,
     ]
@@ -51,11 +51,11 @@ fn a_host_that_does_not_count_makes_islands_without_rules() {
 fn an_ordinary_user_makes_no_jails() {
     let lab = Lab::new();
     runtime().block_on(async {
-        let mut ground = lab.ground();
-        ground.root = false;
-        let error = FreeBsd::start_on(lab.options(), ground).await.err().expect("a refusal");
+        let mut environment = lab.environment();
+        environment.root = false;
+        let error = FreeBsd::start_on(lab.options(), environment).await.err().expect("a refusal");
         assert!(matches!(error, StartError::Unsupported(_)), "{error}");
-        assert!(error.to_string().contains("run as root"), "{error}");
+        assert!(error.to_string().contains("run sky-island as root"), "{error}");
     });
 }
 
@@ -72,7 +72,7 @@ fn a_host_that_was_not_prepared_is_refused_with_what_to_do() {
     assert!(why.contains("filesystem.zfs_dataset"), "{why}");
 }
 
-fn rules_of_devices_that_are_not_ours_are_refused() {
+fn foreign_rules_of_devices_are_refused() {
     let lab = Lab::new();
     lab.host.system(|system| {
         let rule = ["devfs", "rule", "-s", "3281", "add", "path", "bpf*", "unhide"];
@@ -107,7 +107,7 @@ fn any_command_of_a_start_may_go_wrong() {
                 taken
             });
             lab.is_at_rest(&format!("{fault:?} at {number}"));
-            // As after an update of the host, so that each command is needed anew.
+            // As after a reboot of the host, so that each command is needed again.
             lab.host.system(|system| system.forget_devices());
             if taken <= number {
                 assert!(number > 15, "a start takes only {taken} commands");

@@ -1,7 +1,8 @@
-//! The rest of the model: what mount(8), rctl(8), ifconfig(8), devfs(8), jail(8), jls(8) and sysctl(8) do and say.
+//! The rest of the model: what mount(8), rctl(8), ifconfig(8), devfs(8), jail(8), jls(8), sysctl(8)
+//! and rctl_get_racct(2) do and answer.
 //!
-//! What must always hold: the rules are those of a FreeBSD 15 host, or harsher ones; a command that the model does not
-//! know panics; what must never be done is complained of.
+//! Invariants: the rules are those of a FreeBSD 15 host, or harsher; a command that the model does
+//! not know panics; a broken rule is reported as a violation.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +14,7 @@ use serde_json::json;
 
 use super::pool::Pool;
 use super::{bad, good};
-use crate::prison::{Jail, Prison};
+use crate::jail_model::{Jail, JailModel};
 
 const PERMISSIONS: &str = "security.jail.param.allow.mount.zfs\nsecurity.jail.param.allow.mount.\n\
     security.jail.param.allow.suser\nsecurity.jail.param.allow.raw_sockets\n";
@@ -26,7 +27,7 @@ pub const MEMORY: u64 = 2_326_528;
 /// How often a new IPv6 address is said to be tentative.
 const CHECKS: u32 = 1;
 
-/// A mount that is none of ZFS.
+/// A mount of another file system than ZFS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mounted {
     pub kind: String,
@@ -37,7 +38,7 @@ pub struct Mounted {
 
 pub struct System {
     pub pool: Pool,
-    pub prison: Prison,
+    pub jail_model: JailModel,
     /// Where the roots of islands lie.
     pub run: PathBuf,
     pub mounts: Vec<Mounted>,
@@ -56,10 +57,10 @@ pub struct System {
 }
 
 impl System {
-    pub fn new(pool: Pool, prison: Prison, run: PathBuf) -> Self {
+    pub fn new(pool: Pool, jail_model: JailModel, run: PathBuf) -> Self {
         Self {
             pool,
-            prison,
+            jail_model,
             run,
             mounts: Vec::new(),
             rules: Vec::new(),
@@ -76,9 +77,9 @@ impl System {
     pub fn run(&mut self, words: &[&str]) -> Output {
         match words {
             ["zfs", rest @ ..] => {
-                let (mounts, prison) = (&self.mounts, &self.prison);
+                let (mounts, jail_model) = (&self.mounts, &self.jail_model);
                 let mounted = |root: &Path| mounts.iter().any(|mount| mount.at.starts_with(root));
-                self.pool.run(rest, |root| mounted(root) || prison.holds(root))
+                self.pool.run(rest, |root| mounted(root) || jail_model.holds(root))
             }
             ["mount", "-p"] => self.list_mounts(),
             ["mount", "-t", kind, "-o", options, source, at] => {
@@ -91,7 +92,7 @@ impl System {
             }
             ["rctl", "-r", filter] if self.racct => self.remove_rules(filter),
             ["rctl", ..] => bad(1, NO_RACCT),
-            ["jail", "-R", name] => match self.prison.remove(name) {
+            ["jail", "-R", name] => match self.jail_model.remove(name) {
                 true => good(""),
                 false => bad(1, &format!("jail: \"{name}\" not found")),
             },
@@ -134,7 +135,7 @@ impl System {
 
     /// The living jail whose root a path lies in.
     fn living(&self, at: &Path) -> Option<String> {
-        let found = self.prison.list().into_iter();
+        let found = self.jail_model.list().into_iter();
         found.filter(|(_, jail, dying)| !dying && at.starts_with(&jail.path)).map(|it| it.0).next()
     }
 
@@ -163,11 +164,13 @@ impl System {
             if written(options)
                 && let Some(other) = self.mounts.iter().find(twice)
             {
-                self.prison.complain(format!("{source} is writable on {place} and {other:?}"));
+                self.jail_model
+                    .report_violation(format!("{source} is writable on {place} and {other:?}"));
             }
         }
         if kind == "nullfs" && fs::remove_dir(at).is_ok() {
-            // What lies below is seen by the island's program, which is no further away than a folder.
+            // What lies below is seen by the island's program, which is no further away than a
+            // folder.
             std::os::unix::fs::symlink(source, at).unwrap();
         }
         self.mounts.push(Mounted {
@@ -193,9 +196,10 @@ impl System {
                 ),
             };
         };
-        // By force it may work or not; harsher than the host, it does not, and nobody should have to try.
+        // On the host, force may succeed here. The model is harsher and refuses.
         if let Some(jail) = self.living(at) {
-            self.prison.complain(format!("{place} was to be unmounted while {jail} lives"));
+            self.jail_model
+                .report_violation(format!("{place} was to be unmounted while {jail} lives"));
             return bad(1, &format!("umount: unmount of {place} failed: Device busy"));
         }
         let above = |mount: &&Mounted| mount.at != at && mount.at.starts_with(at);
@@ -235,7 +239,7 @@ impl System {
             return Err(io::ErrorKind::Unsupported.into());
         }
         let name = subject.strip_prefix("jail:").unwrap();
-        let memory = if self.prison.exists(name) { self.memory } else { 0 };
+        let memory = if self.jail_model.exists(name) { self.memory } else { 0 };
         *self.counted.entry(name.to_owned()).or_default() += 1;
         Ok(format!("cputime=0,datasize=0,memoryuse={memory},maxproc=1"))
     }
@@ -243,8 +247,8 @@ impl System {
     fn remove_rules(&mut self, filter: &str) -> Output {
         let of = format!("{filter}:");
         let name = filter.trim_start_matches("jail:");
-        if self.prison.exists(name) {
-            self.prison.complain(format!("the rules of {name} go while it lives"));
+        if self.jail_model.exists(name) {
+            self.jail_model.report_violation(format!("the rules of {name} go while it lives"));
         }
         let before = self.rules.len();
         self.rules.retain(|rule| !rule.starts_with(&of));
@@ -254,7 +258,7 @@ impl System {
         good("")
     }
 
-    /// What more was not asked for is not looked at.
+    /// Lists all columns; the caller reads those that it asked for.
     fn list_jails(&self) -> Output {
         let listed = |(name, jail, dying): (String, Jail, bool)| {
             let (six, four): (Vec<String>, Vec<String>) =
@@ -262,7 +266,7 @@ impl System {
             let path = jail.path;
             json!({"name": name, "path": path, "dying": dying, "ip4.addr": four, "ip6.addr": six})
         };
-        let jails: Vec<_> = self.prison.list().into_iter().map(listed).collect();
+        let jails: Vec<_> = self.jail_model.list().into_iter().map(listed).collect();
         let all = json!({"__version": "2", "jail-information": {"jail": jails}});
         good(&all.to_string())
     }
@@ -293,17 +297,18 @@ impl System {
             let holds = |it: &&(String, Jail, bool)| {
                 !it.2 && it.1.addresses.iter().any(|other| other == address)
             };
-            if let Some((name, ..)) = self.prison.list().iter().find(holds) {
-                self.prison.complain(format!("{name} lives, and its address {address} is gone"));
+            if let Some((name, ..)) = self.jail_model.list().iter().find(holds) {
+                self.jail_model
+                    .report_violation(format!("{name} lives, and its address {address} is gone"));
             }
         }
         good("")
     }
 
-    /// Has the launcher know which addresses there are.
+    /// Tells the launcher the addresses of all interfaces.
     pub fn say_addresses(&self) {
         let all: Vec<_> = self.addresses.values().flatten().cloned().collect();
-        self.prison.set_addresses(&all);
+        self.jail_model.set_addresses(&all);
     }
 
     fn list_addresses(&mut self, interface: &str) -> Output {

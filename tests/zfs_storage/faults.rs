@@ -1,4 +1,4 @@
-//! What a crash leaves, at whatever moment it comes, and what is none of ours.
+//! What a crash leaves at any moment, and foreign datasets.
 
 use std::time::Duration;
 

@@ -13,6 +13,8 @@ use crate::launcher::process::LINE;
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<libc::kinfo_proc>() == 1088);
 
+/// The login name of an island's session, in place of the name of the user who started the server.
+const LOGIN: &CStr = c"island";
 /// Room for the kernel's message about a parameter.
 const MESSAGE: usize = 256;
 
@@ -249,7 +251,7 @@ pub(super) fn become_user(user: u32) -> io::Result<()> {
     // SAFETY: these take numbers and valid pointers; a group list of one entry is that long.
     unsafe {
         check(libc::setsid())?;
-        check(libc::setlogin(c"nobody".as_ptr()))?;
+        check(libc::setlogin(LOGIN.as_ptr()))?;
         check(libc::setgroups(1, &user))?;
         check(libc::setresgid(user, user, user))?;
         check(libc::setresuid(user, user, user))

@@ -22,7 +22,7 @@ use crate::freebsd::storage::pool::{CLONE, Pool};
 
 /// How many artifacts are kept. There are more only while islands are clones of all of them.
 pub(super) const LIMIT: usize = 256;
-/// How many artifacts one pass tries to destroy; ZFS refuses those that islands are clones of.
+/// How many artifacts one pass tries to destroy; ZFS refuses an artifact with clones.
 const TRIES: usize = 32;
 
 pub(super) struct Artifacts {

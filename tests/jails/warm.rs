@@ -1,4 +1,5 @@
-//! Jails that stand by: a call on one waits for no command of the host, and whatever becomes of them, nothing is left.
+//! Warm jails: a call on one waits for no command of the host, and nothing is left of one however
+//! it ends.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,29 +13,29 @@ use crate::lab::{Bench, Lab, limits, runtime};
 use crate::trials;
 
 /// How long a command takes on a host that is slow.
-const PACE: Duration = Duration::from_millis(400);
-/// How long a host may take until it does nothing any more.
+const SLOW: Duration = Duration::from_millis(400);
+/// How long a host may take until it is idle.
 const REST: Duration = Duration::from_secs(20);
-/// More commands than it takes to give one jail back and to make another.
+/// More commands than it takes to remove one jail and to make another.
 const MOST: usize = 40;
 
 pub fn trials() -> Vec<Trial> {
     trials![
-        a_call_on_a_jail_that_stands_by_waits_for_no_command,
-        a_jail_that_ended_while_it_stood_by_is_given_back_and_its_call_served,
-        any_command_for_a_jail_that_is_to_stand_by_may_go_wrong,
+        a_call_on_a_warm_jail_waits_for_no_command,
+        a_warm_jail_that_ended_is_removed_and_its_call_served_by_another,
+        any_command_for_a_warm_jail_may_go_wrong,
         warm_islands_count_with_the_memory_that_they_use,
     ]
 }
 
-struct Yard {
+struct WarmLab {
     warm_pool: WarmPool,
     turns: Arc<Semaphore>,
     function: Function,
     spec: Spec,
 }
 
-impl Yard {
+impl WarmLab {
     /// Functions whose warm islands share so many bytes of memory.
     fn sharing(lab: &Lab, bench: &Bench, memory: u64) -> Self {
         let idle = Duration::from_secs(60);
@@ -65,16 +66,16 @@ impl Yard {
         outcome
     }
 
-    async fn stands_by(&self) {
+    async fn ready(&self) {
         let until = Instant::now() + REST;
         while self.warm_pool.ready(&self.function) == 0 {
-            assert!(Instant::now() < until, "none stands by");
+            assert!(Instant::now() < until, "no warm island is ready");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 }
 
-/// Waits until the host has had nothing to do for a while.
+/// Waits until the host has run no command for a while.
 async fn quiet(lab: &Lab) {
     let (mut count, mut since) = (lab.host.count(), Instant::now());
     let until = since + REST;
@@ -87,66 +88,67 @@ async fn quiet(lab: &Lab) {
     }
 }
 
-fn a_call_on_a_jail_that_stands_by_waits_for_no_command() {
+fn a_call_on_a_warm_jail_waits_for_no_command() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;
-        let yard = Yard::new(&lab, &bench);
-        yard.call().await;
+        let warm_lab = WarmLab::new(&lab, &bench);
+        warm_lab.call().await;
         for _ in 0..3 {
-            yard.stands_by().await;
+            warm_lab.ready().await;
             quiet(&lab).await;
-            lab.host.slow(PACE);
+            lab.host.slow(SLOW);
             let began = Instant::now();
-            yard.call().await;
-            assert!(began.elapsed() < PACE / 2, "{:?}", began.elapsed());
+            warm_lab.call().await;
+            assert!(began.elapsed() < SLOW / 2, "{:?}", began.elapsed());
             lab.host.slow(Duration::ZERO);
         }
-        yard.warm_pool.close();
-        lab.at_rest(&bench, "calls on jails that stood by").await;
+        warm_lab.warm_pool.close();
+        lab.at_rest(&bench, "calls on warm jails").await;
     });
 }
 
-fn a_jail_that_ended_while_it_stood_by_is_given_back_and_its_call_served() {
+fn a_warm_jail_that_ended_is_removed_and_its_call_served_by_another() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;
-        let yard = Yard::new(&lab, &bench);
-        yard.call().await;
+        let warm_lab = WarmLab::new(&lab, &bench);
+        warm_lab.call().await;
         for _ in 0..3 {
-            yard.stands_by().await;
+            warm_lab.ready().await;
             quiet(&lab).await;
             let killed = bench.backend.list();
             for id in &killed {
-                lab.prison.remove(&id.to_string());
+                lab.jail_model.remove(&id.to_string());
             }
-            // Not in the midst of it: what is killed while it takes its call up has begun.
+            // Wait for the exits: an island that is killed while it takes its call counts as
+            // called.
             let until = Instant::now() + REST;
             while bench.backend.list().iter().any(|id| killed.contains(id)) {
-                assert!(Instant::now() < until, "the end of {killed:?} is not heard of");
+                assert!(Instant::now() < until, "the end of {killed:?} is not reported");
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            yard.call().await;
+            warm_lab.call().await;
         }
-        yard.warm_pool.close();
-        lab.at_rest(&bench, "jails that ended while they stood by").await;
+        warm_lab.warm_pool.close();
+        lab.at_rest(&bench, "warm jails that ended").await;
     });
 }
 
-fn any_command_for_a_jail_that_is_to_stand_by_may_go_wrong() {
+fn any_command_for_a_warm_jail_may_go_wrong() {
     runtime().block_on(async {
         let lab = Lab::new();
         let bench = lab.start().await;
         for fault in FAULTS {
             for number in 0..MOST {
-                let yard = Yard::new(&lab, &bench);
-                yard.call().await;
+                let warm_lab = WarmLab::new(&lab, &bench);
+                warm_lab.call().await;
                 let first = lab.host.count();
                 lab.host.fault(number, fault);
                 quiet(&lab).await;
                 lab.host.forget_faults();
-                yard.call().await;
-                yard.warm_pool.close();
+                warm_lab.call().await;
+                warm_lab.warm_pool.close();
                 lab.at_rest(&bench, &format!("{fault:?} at {number} behind a call")).await;
                 if lab.host.count() - first < number {
                     break;
@@ -161,26 +163,26 @@ fn warm_islands_count_with_the_memory_that_they_use() {
         let lab = Lab::new();
         let bench = lab.start().await;
         // Less than the limits of two islands allow, more than three use.
-        let yard = Yard::sharing(&lab, &bench, limits().resources.memory * 3 / 2);
+        let warm_lab = WarmLab::sharing(&lab, &bench, limits().resources.memory * 3 / 2);
         for name in ["a", "b", "c"] {
-            let function = yard.with_function(name);
+            let function = warm_lab.with_function(name);
             function.call().await;
-            function.stands_by().await;
+            function.ready().await;
         }
         let until = Instant::now() + REST;
         lab.host.system(|system| system.counted.clear());
         // The pool compares them with its bound each time that it has looked at all.
         while lab.host.system(|it| it.counted.values().filter(|times| **times > 2).count()) < 3 {
-            assert_eq!(yard.warm_pool.count(), 3);
+            assert_eq!(warm_lab.warm_pool.count(), 3);
             assert!(Instant::now() < until, "the pool does not look at its islands");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         lab.host.system(|system| system.memory = limits().resources.memory * 2 / 3);
-        while yard.warm_pool.count() > 2 {
+        while warm_lab.warm_pool.count() > 2 {
             assert!(Instant::now() < until, "three islands use more than the bound");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        yard.warm_pool.close();
+        warm_lab.warm_pool.close();
         lab.at_rest(&bench, "warm islands that share memory").await;
     });
 }

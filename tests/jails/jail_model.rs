@@ -1,7 +1,8 @@
-//! The jails of the model: files in a folder that the launcher's process and the host's commands both look at.
+//! The jails of the model: files in a folder that the launcher's process and the host's commands
+//! use.
 //!
-//! What must always hold: a jail is made once and removed once, whoever does it; when it has been removed nothing that
-//! ran in it runs any more; one that had TCP is dying for a while after that, and holds its root.
+//! Invariants: a jail is made once and removed once; no process of a removed jail runs; a jail that
+//! had TCP is dying for a while after its removal, and keeps its root busy.
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,7 +13,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-/// How long a jail is dying that had TCP.
+/// How long a jail that had TCP is dying.
 pub const DYING: Duration = Duration::from_millis(60);
 /// How long a killed process may take to be gone.
 const GONE_WAIT: Duration = Duration::from_secs(5);
@@ -29,10 +30,10 @@ pub struct Jail {
     pub user: u32,
 }
 
-/// What the launcher is to do wrong when it is next told to make an island.
+/// A fault of the launcher at its next request to make an island.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Order {
-    /// It makes no jail, and says so.
+pub enum LauncherFault {
+    /// It makes no jail, and reports that.
     Refuse,
     /// It ends before it makes a jail.
     EndBefore,
@@ -40,18 +41,18 @@ pub enum Order {
     EndAfter,
     /// It ends when the program runs.
     EndWhile,
-    /// It stands still before it makes a jail, until it is told to go on.
-    StandBefore,
-    /// It stands still when the jail is made, until it is told to go on.
-    StandAfter,
+    /// It stops before it makes a jail, until a signal continues it.
+    StopBefore,
+    /// It stops after it has made the jail, until a signal continues it.
+    StopAfter,
 }
 
 #[derive(Clone, Debug)]
-pub struct Prison {
+pub struct JailModel {
     folder: PathBuf,
 }
 
-impl Prison {
+impl JailModel {
     pub fn at(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
     }
@@ -113,9 +114,9 @@ impl Prison {
         }
     }
 
-    /// Says that a process, which leads a group of its own, is in a jail.
+    /// Notes that a process, which leads a group of its own, is in a jail.
     pub fn enter(&self, name: &str, pid: i32) {
-        // Written aside, so that nobody reads half of a number.
+        // A rename is atomic, so a reader never sees half of a number.
         let aside = self.file("gone", &format!("{name}.pid"));
         fs::write(&aside, pid.to_string()).unwrap();
         fs::rename(&aside, self.file("pids", name)).unwrap();
@@ -165,35 +166,36 @@ impl Prison {
         names.filter_map(|name| self.process(&name)).filter(|pid| runs(*pid)).collect()
     }
 
-    /// The addresses that interfaces have, for [`Prison::look_at`].
+    /// The addresses that interfaces have, for [`JailModel::look_at`].
     pub fn set_addresses(&self, addresses: &[String]) {
         let aside = self.folder.join("addresses.new");
         fs::write(&aside, addresses.join("\n")).unwrap();
         fs::rename(aside, self.folder.join("addresses")).unwrap();
     }
 
-    /// Looks at a jail that is to be made: its address is there, and nobody else has that or its user.
+    /// Checks a jail that is to be made: its address is on an interface, and no other jail has its
+    /// address or its user.
     pub fn look_at(&self, name: &str, jail: &Jail) {
         let there = fs::read_to_string(self.folder.join("addresses")).unwrap_or_default();
         for address in &jail.addresses {
             if !there.lines().any(|other| other == address) {
-                self.complain(format!("{name} was made before its address {address}"));
+                self.report_violation(format!("{name} was made before its address {address}"));
             }
         }
         for (other, theirs, dying) in self.list() {
-            // Nothing runs in one that is dying, so its user is nobody.
+            // Nothing runs in a dying jail, so its user is free.
             if !dying && jail.user >= FUNCTIONS && jail.user == theirs.user {
-                self.complain(format!("{name} has the user of {other}"));
+                self.report_violation(format!("{name} has the user of {other}"));
             }
             if jail.addresses.iter().any(|address| theirs.addresses.contains(address)) {
-                self.complain(format!("{name} has the address of {other}, dying: {dying}"));
+                self.report_violation(format!("{name} has the address of {other}, dying: {dying}"));
             }
         }
     }
 
-    /// Notes that something was done which must never be.
-    pub fn complain(&self, what: String) {
-        self.append("complaints", &what);
+    /// Notes that the backend broke a rule.
+    pub fn report_violation(&self, what: String) {
+        self.append("violations", &what);
     }
 
     fn append(&self, file: &str, line: &str) {
@@ -202,20 +204,20 @@ impl Prison {
         file.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
-    pub fn complaints(&self) -> String {
-        fs::read_to_string(self.folder.join("complaints")).unwrap_or_default()
+    pub fn violations(&self) -> String {
+        fs::read_to_string(self.folder.join("violations")).unwrap_or_default()
     }
 
-    pub fn order(&self, order: Order) {
-        fs::write(self.folder.join("order"), serde_json::to_vec(&order).unwrap()).unwrap();
+    pub fn set_launcher_fault(&self, fault: LauncherFault) {
+        fs::write(self.folder.join("launcher_fault"), serde_json::to_vec(&fault).unwrap()).unwrap();
     }
 
-    /// Takes the order; it is obeyed once.
-    pub fn ordered(&self) -> Option<Order> {
-        let path = self.folder.join("order");
-        let order = serde_json::from_slice(&fs::read(&path).ok()?).ok();
+    /// Takes the fault, which happens once.
+    pub fn take_launcher_fault(&self) -> Option<LauncherFault> {
+        let path = self.folder.join("launcher_fault");
+        let fault = serde_json::from_slice(&fs::read(&path).ok()?).ok();
         let _ = fs::remove_file(path);
-        order
+        fault
     }
 
     pub fn say_launcher(&self) {
@@ -227,7 +229,7 @@ impl Prison {
         fs::read_to_string(self.folder.join("launcher")).unwrap().parse().unwrap()
     }
 
-    /// Notes each island for the tests: who it was and what the host looked like.
+    /// Notes a jail for the tests.
     pub fn note(&self, name: &str, jail: &Jail) {
         self.append("log", &format!("{name} {}", serde_json::to_string(jail).unwrap()));
     }
@@ -249,7 +251,7 @@ pub fn jid(name: &str) -> i32 {
     (number % 1_000_000 + 1) as i32
 }
 
-/// Whether a process runs; one that nobody has reaped does not.
+/// Whether a process runs; a zombie does not.
 pub fn runs(pid: i32) -> bool {
     if kill(Pid::from_raw(pid), None).is_err() {
         return false;
