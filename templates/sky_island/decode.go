@@ -6,7 +6,7 @@ import "reflect"
 
 func (in *input) decode(variadic bool, pointers []interface{}) (well bool) {
 	defer func() {
-		// Whatever reflection refuses is not ours to judge.
+		// Values that reflection refuses are left to Go's compiler.
 		if recover() != nil {
 			well = false
 		}
@@ -67,8 +67,8 @@ func (in *input) bits(n int) (bits uint64) {
 	return bits
 }
 
-// value decodes the next value; false if Go's compiler would not take it there, or might not. A composite literal may
-// leave its type out where it is an element.
+// value decodes the next value; false if Go's compiler would refuse the value there, or might. A composite literal that
+// is an element may have no type.
 func (in *input) value(to reflect.Value, element bool) bool {
 	switch tag := in.byte(); tag {
 	case 'N':
@@ -130,7 +130,7 @@ func untyped(to reflect.Value, value interface{}) bool {
 	return true
 }
 
-// composite decodes the elements of a composite literal of the type that it is to have.
+// composite decodes the elements of a composite literal whose type is the type of to.
 func (in *input) composite(to reflect.Value) bool {
 	length, count := in.count(), in.count()
 	switch to.Kind() {
@@ -147,7 +147,7 @@ func (in *input) composite(to reflect.Value) bool {
 	return false
 }
 
-// fields decodes all fields of a struct in order, or those that are named.
+// fields decodes all fields of a struct in order, or the named ones.
 func (in *input) fields(to reflect.Value, count int) bool {
 	kind, set := to.Type(), make([]bool, to.NumField())
 	keyed := 0
@@ -171,7 +171,7 @@ func (in *input) fields(to reflect.Value, count int) bool {
 	return keyed == count || keyed == 0 && count == len(set)
 }
 
-// field finds a field of the struct itself; -1 if there is none, or it is a field of an embedded one.
+// field finds a field of the struct itself; -1 if there is none, or if an embedded struct has it.
 func field(kind reflect.Type, name string) int {
 	for i := 0; i < kind.NumField(); i++ {
 		if kind.Field(i).Name == name {

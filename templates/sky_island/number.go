@@ -7,7 +7,7 @@ import (
 	"reflect"
 )
 
-// number decodes an untyped numeric constant: its notation, and what the server computed of it exactly.
+// number decodes an untyped numeric constant: its notation, and the values that the server computed exactly.
 func (in *input) number(tag byte, to reflect.Value) bool {
 	has := in.byte()
 	integral, negative := has&1 != 0, has&2 != 0
@@ -22,7 +22,7 @@ func (in *input) number(tag byte, to reflect.Value) bool {
 		bits32 = in.bits(4)
 	}
 	f64, f32 := math.Float64frombits(bits64), math.Float32frombits(uint32(bits32))
-	// As a two's complement, if it fits 64 bits with the sign.
+	// The two's complement, if the number fits 64 bits with the sign.
 	signed := int64(magnitude)
 	if negative {
 		signed = -signed

@@ -1,8 +1,7 @@
-//! What the server asks of a fetch island, and what comes back: one JSON value each way.
+//! The job of a fetch island and its answer: one JSON value each way.
 //!
-//! The worker that answers runs inside the island, where a stranger's bytes are parsed. So the
-//! server trusts no field of an [`FetchAnswer`] until it has been through the same constructors as
-//! a client's request.
+//! The fetch worker runs inside the island, where untrusted bytes are parsed. So the server checks every field of a
+//! [`FetchAnswer`] with the same constructors as a client's request.
 
 use std::path::PathBuf;
 
@@ -33,7 +32,7 @@ pub struct Mirror {
 /// One fetch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FetchJob {
-    /// The Go import path of the package to call: `golang.org/x/text/cases`.
+    /// The Go import path of the called package: `golang.org/x/text/cases`.
     pub import_path: String,
     /// A tag, branch, commit of 7 to 40 hex digits or pseudo-version; without it the newest.
     pub version: Option<String>,
@@ -43,8 +42,7 @@ pub struct FetchJob {
     pub origins: Vec<Origin>,
     /// The first rule whose prefix matches wins.
     pub mirrors: Vec<Mirror>,
-    /// Revisions whose checkout the server still has: when the version resolves to one of them
-    /// nothing is fetched.
+    /// Revisions whose checkout the server has: when the version resolves to one of them, nothing is fetched.
     pub have: Vec<String>,
     /// An empty folder to write `src/`, `deps/` and `overlay/` into. Scratch files go to `$TMPDIR`.
     pub dest: PathBuf,
@@ -54,53 +52,53 @@ pub struct FetchJob {
     pub max_bytes: u64,
 }
 
-/// What became of a [`FetchJob`].
+/// The result of a [`FetchJob`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FetchAnswer {
     /// A checkout lies in the job's folder.
     Fetched(Fetched),
-    /// The version still means this revision, which the server has.
+    /// The version means a revision that the server has.
     Unchanged {
-        /// That revision.
+        /// The revision.
         revision: String,
     },
-    /// Nothing that can be used was written.
+    /// There is no checkout.
     Failed(FetchFailure),
 }
 
-/// How a checkout is to be compiled.
+/// A checkout, and how it is compiled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fetched {
     /// A commit (40 hex digits) from git, a module version from the proxy.
     pub revision: String,
-    /// Which source it came from.
+    /// The source that the checkout came from.
     pub origin: Origin,
-    /// The path that the module gives itself in go.mod, or the one it was asked for by.
+    /// The module's path in go.mod, or else the requested path.
     pub module_path: String,
     /// The folder of the module's go.mod below `src/`, with `/` between elements; empty for `src/`
     /// itself.
     pub module_dir: String,
-    /// The import path of the package as its module knows it.
+    /// The import path of the package within its module.
     pub import_path: String,
     /// The name in the package clause.
     pub package_name: String,
-    /// Files of the package are left out because they need cgo.
+    /// Whether files of the package were left out because they need cgo.
     pub cgo: bool,
-    /// The module's own vendor folder is complete and is used; `deps/` is then empty.
+    /// Whether the module's own vendor folder is complete and used; `deps/` is then empty.
     pub vendored: bool,
 }
 
 /// Why there is no checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchFailure {
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub code: FailureCode,
     /// A sentence or two for the caller, naming what was asked for and each source that was tried.
     pub detail: String,
 }
 
-/// Whose fault it is, finely enough to choose an answer by.
+/// The kind of failure, as finely as the server's error codes need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureCode {
@@ -110,18 +108,18 @@ pub enum FailureCode {
     Package,
     /// The module is there, the version is not.
     Version,
-    /// No source could be reached, or one broke off.
+    /// No source could be reached, or a source broke off.
     Unreachable,
-    /// It is larger than `max_bytes`.
+    /// The source is larger than `max_bytes`.
     TooLarge,
     /// The package is a program (`package main`).
     MainPackage,
     /// Every file of the package needs cgo, or a dependency does.
     Cgo,
-    /// go.mod asks for a newer Go than this one.
+    /// go.mod requires a newer Go than the server has.
     NewerGo,
     /// go.mod cannot be read, a dependency cannot be found, or no file fits this platform.
     Module,
-    /// Ours: the disk, the go command, a defect.
+    /// The server failed: the disk, the go command, a defect.
     Internal,
 }

@@ -1,4 +1,4 @@
-//! The state directory: one server at a time, and where to find it.
+//! The state directory: one server at a time, and the server's address for other programs.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, Write};
@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{Flock, FlockArg};
 
 mod holder;
+mod lock_file;
 mod token;
 
 pub use holder::{LockHolder, holder};
+use lock_file::LOCK;
 pub use token::{AdminToken, TokenError, admin_token, known_admin_token};
 
-/// The file that is locked, and that makes a folder one of ours.
-const LOCK: &str = "lock";
-/// How long a start waits for one that holds the directory without serving, and how often it looks.
+/// How long a start waits for a process that holds the directory without an address, and how often it looks.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
-/// A hold on a state directory.
+/// A locked state directory.
 pub struct State {
     path: PathBuf,
     lock: Flock<File>,
@@ -29,21 +29,21 @@ pub struct State {
 /// A state directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// It cannot be made or written.
-    #[error("the state directory {0} cannot be used; set state_dir to one that can")]
+    /// The directory cannot be made, read or written.
+    #[error("the state directory {0} cannot be used; set state_dir to another folder")]
     Unusable(PathBuf, #[source] std::io::Error),
-    /// Another server has it.
-    #[error("the state directory {path} is in use by a server{}", .server.as_ref().map(|place| format!(" at {place}")).unwrap_or_default())]
+    /// Another process uses the directory.
+    #[error("the state directory {path} is in use by a server{}; stop that server or set state_dir to another folder", .server.as_ref().map(|address| format!(" at {address}")).unwrap_or_default())]
     InUse {
         /// The directory.
         path: PathBuf,
-        /// Where that server listens, if it has said so.
+        /// The address of that server, if it is known.
         server: Option<String>,
     },
 }
 
 impl State {
-    /// Makes the directory if it is not there, for its owner alone, and takes hold of it.
+    /// Makes the directory where there is none, for its owner alone, and locks it.
     pub fn open(path: PathBuf) -> Result<Self, StateError> {
         let unusable = |error| StateError::Unusable(path.clone(), error);
         claim(&path).map_err(unusable)?;
@@ -62,10 +62,10 @@ impl State {
                 Err((_, error)) => return Err(unusable(error.into())),
             }
             let held;
-            (file, held) = holder::is_held(file).map_err(unusable)?;
-            let place = holder::place(&mut file).unwrap_or_default();
-            let server = Some(place).filter(|place| held && !place.is_empty());
-            // Without a place the holder is a single call, or a server that is just starting.
+            (file, held) = lock_file::is_held(file).map_err(unusable)?;
+            let address = lock_file::address(&mut file).unwrap_or_default();
+            let server = Some(address).filter(|address| held && !address.is_empty());
+            // Without an address the holder is a single call, or a server that is just starting.
             if server.is_some() || began.elapsed() > LOCK_WAIT {
                 return Err(StateError::InUse { path, server });
             }
@@ -73,17 +73,17 @@ impl State {
         }
     }
 
-    /// Where it lies.
+    /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Says where the server listens, for whoever finds the directory in use.
-    pub fn announce(&mut self, place: &str) {
-        self.write(place);
+    /// Writes the server's address into the lock file, for processes that find the directory in use.
+    pub fn announce(&mut self, address: &str) {
+        self.write(address);
     }
 
-    /// Says that the server ends: whoever wants the directory waits for that.
+    /// Removes the server's address, because the server ends: another process waits for the lock from now on.
     pub fn withdraw(&mut self) {
         self.write("");
     }
@@ -95,12 +95,14 @@ impl State {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(text.as_bytes()));
         if let Err(error) = written {
-            tracing::warn!(%error, "cannot write to the lock file");
+            let path = self.path.join(LOCK);
+            tracing::warn!(path = %path.display(), %error, "the server's address cannot be written");
         }
     }
 }
 
-/// Makes the directory for its owner alone, or sees that it is one of ours: what lies in another is not ours to delete.
+/// Makes the directory for its owner alone, or checks that it is a state directory: files in another folder must not be
+/// deleted.
 fn claim(path: &Path) -> io::Result<()> {
     let foreign = |what: &str| Err(io::Error::new(io::ErrorKind::AlreadyExists, what.to_owned()));
     match path.symlink_metadata() {
@@ -108,12 +110,12 @@ fn claim(path: &Path) -> io::Result<()> {
             return std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         }
         Err(error) => return Err(error),
-        Ok(metadata) if !metadata.is_dir() => return foreign("it is no folder"),
+        Ok(metadata) if !metadata.is_dir() => return foreign("the path is no folder"),
         Ok(_) => {}
     }
     let empty = std::fs::read_dir(path)?.next().is_none();
     if !empty && !path.join(LOCK).exists() {
-        return foreign("it has files that are not of this program");
+        return foreign("the folder has files of another program");
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
 }
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_server_is_refused_and_told_where_the_first_one_is() {
+    fn a_second_server_is_refused_with_the_address_of_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let mut state = State::open(folder.path().join("state")).unwrap();
         state.announce("http://127.0.0.1:3281");

@@ -45,7 +45,7 @@ pub(super) fn find(state: &Path) -> Result<Server, NoServer> {
     let began = Instant::now();
     loop {
         match holder(state).map_err(|error| NoServer::Hidden(state.into(), error))? {
-            LockHolder::Nobody => return Err(NoServer::None(state.into())),
+            LockHolder::None => return Err(NoServer::None(state.into())),
             LockHolder::Server(place) => {
                 return place.parse().map_err(|error| NoServer::Unknown(state.into(), error));
             }

@@ -1,13 +1,13 @@
 //! The Go build cache in layers, by the go command's own hook: a program that it asks for every entry (`GOCACHEPROG`,
 //! since Go 1.24), for hosts whose kernel cannot lay folders over each other.
 //!
-//! It runs on the build island, beside the compiler, and is trusted no more than that: what it may read and write is
-//! what the island may. Requests come one JSON value a line on stdin, answers go to stdout.
+//! The program runs on the build island, beside the compiler, and is trusted no more than the compiler: it can read and
+//! write what the island can. Requests come one JSON value a line on stdin, responses go to stdout.
 //!
-//! What must always hold:
-//! - it writes to the upper folder alone, and each file aside first, then renamed into place;
+//! Invariants:
+//! - the program writes to the upper folder alone, and each file aside first, then renamed into place;
 //! - an entry that is missing, cut short or garbled in any layer is a miss, never a failure;
-//! - each request has one answer; after one that cannot be read there is nobody to answer, and it ends.
+//! - each request has one response; a request that cannot be read ends the program.
 
 mod disk;
 mod request;
@@ -19,22 +19,22 @@ use std::io::{self, BufReader, Read, Write};
 pub use disk::{Layers, NotAbsolute};
 use request::{CacheRequest, Response};
 
-/// The first release whose go command asks such a program without an experiment's being switched on.
+/// The first release whose go command uses such a program without an experiment flag.
 pub const SINCE_MINOR: u32 = 24;
 /// Bytes of requests that are read at once: what a pipe holds.
 pub const BUFFER: usize = 64 << 10;
 
-/// The conversation broke off.
+/// Why the conversation with the go command ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// The pipe.
-    #[error("the go command cannot be heard or answered")]
+    /// The pipe failed.
+    #[error("the pipes to the go command cannot be read or written")]
     Pipe(#[from] io::Error),
-    /// A line that is no request.
-    #[error("the go command's request cannot be read")]
+    /// A line is no request.
+    #[error("a request of the go command cannot be parsed")]
     Garbage(#[source] serde_json::Error),
-    /// A line without an end.
-    #[error("the go command's request is longer than {0} bytes")]
+    /// A line is too long.
+    #[error("a request of the go command is longer than {0} bytes")]
     Long(usize),
 }
 
@@ -47,7 +47,7 @@ pub fn serve<R: Read>(
     Response::hello().write(&mut output)?;
     output.flush()?;
     loop {
-        // Whoever waits for an answer gets it before we wait for a question.
+        // Responses are flushed before this waits for the next request.
         if !request::is_whole(input.buffer()) {
             output.flush()?;
         }
@@ -75,7 +75,7 @@ pub fn serve<R: Read>(
                 break;
             }
             Err(why) => {
-                // Its body, if there is one, is nobody's.
+                // The body of a refused request is skipped.
                 let _ = request::body(&mut input, request.body, |_| Ok(()));
                 Response::refused(id, why)
             }

@@ -1,6 +1,7 @@
-//! How a build island sees the Go build cache: which folders of the host lie where, and what its go command is told.
+//! How a build island sees the Go build cache: which folders of the host are mounted where, and the environment of the go
+//! command.
 //!
-//! What must always hold: of all folders the island can write the upper one alone.
+//! Invariants: the island can write no layer but the upper one.
 
 use std::path::{Path, PathBuf};
 
@@ -9,24 +10,24 @@ use island::{Bind, Overlay};
 use super::cacheprog::SINCE_MINOR;
 use super::job::PROGRAM;
 
-/// Where the island sees the folder that it writes, or all layers in one.
+/// The path on the island of the upper folder, or of all layers in one.
 const CACHE: &str = "/gocache";
-/// Where it sees the layers below, by their place in the list, when they are not in one.
+/// The folder on the island of separate lower layers, which are named by their index in the list.
 const LOWER: &str = "/layers";
 
-/// What lays the layers over each other.
+/// How layers are laid over each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layering {
-    /// The kernel.
+    /// The kernel mounts them as one folder.
     Mount,
-    /// A program of ours on the island, which the go command asks.
+    /// The go command asks a program of this server on the island.
     Program,
-    /// Nothing: there is one layer, which is written.
+    /// Not at all: there is one layer, which builds write.
     None,
 }
 
 impl Layering {
-    /// What a host has, whose kernel can or cannot do it, with a go command of Go 1.`minor`.
+    /// The choice for a host whose kernel can mount overlays or not, with a go command of Go 1.`minor`.
     pub(super) fn choose(overlays: bool, minor: u32) -> Self {
         match overlays {
             true => Self::Mount,
@@ -36,17 +37,17 @@ impl Layering {
     }
 }
 
-/// Folders of the host that make up a build cache.
+/// The folders of the host that make up a build cache.
 pub(super) struct Folders<'a> {
-    /// Layers that are only read, the topmost first.
+    /// Read-only layers, the topmost first.
     pub(super) lower: &'a [PathBuf],
-    /// The layer that is written.
+    /// The layer that builds write.
     pub(super) upper: &'a Path,
-    /// An empty folder beside it, for a kernel that needs one.
+    /// An empty folder beside it, which the kernel needs for an overlay.
     pub(super) work: &'a Path,
 }
 
-/// What an island is given of them.
+/// The mounts and the environment of an island.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct IslandFolders {
     pub(super) binds: Vec<Bind>,
@@ -55,7 +56,7 @@ pub(super) struct IslandFolders {
     pub(super) env: Vec<String>,
 }
 
-/// Lays the folders over each other. Without layers below there is nothing to lay.
+/// Lays the folders over each other. Without lower layers the upper folder is a cache by itself.
 pub(super) fn lay(layering: Layering, folders: &Folders<'_>, program: &Path) -> IslandFolders {
     let Folders { lower, upper, work } = *folders;
     let native = vec![format!("GOCACHE={CACHE}")];
@@ -70,16 +71,16 @@ pub(super) fn lay(layering: Layering, folders: &Folders<'_>, program: &Path) -> 
             IslandFolders { binds: Vec::new(), overlay: Some(overlay), env: native }
         }
         (Layering::Program, [_, ..]) => {
-            let place = |index: usize| format!("{LOWER}/{index}");
+            let target = |index: usize| format!("{LOWER}/{index}");
             let mut binds = vec![writable(upper), read_only(program, PROGRAM)];
             let mut command = format!("GOCACHEPROG={PROGRAM} cache-worker {CACHE}");
             for (index, layer) in lower.iter().enumerate() {
-                binds.push(read_only(layer, place(index)));
-                command.push_str(&format!(" {}", place(index)));
+                binds.push(read_only(layer, target(index)));
+                command.push_str(&format!(" {}", target(index)));
             }
-            // The go command still wants a cache of its own, where it makes 256 folders and keeps nothing that a build
-            // needs. The bottom layer was made by itself, so it finds all of them there.
-            let own = format!("GOCACHE={}", place(lower.len() - 1));
+            // The go command still needs a GOCACHE folder, where it makes 256 folders and keeps nothing that a build needs.
+            // The bottom layer was made by a go command, so all of these folders are there.
+            let own = format!("GOCACHE={}", target(lower.len() - 1));
             IslandFolders { binds, overlay: None, env: vec![own, command] }
         }
         (Layering::None, _) | (_, []) => {
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_goes_before_the_program_and_an_old_go_command_has_neither() {
+    fn the_kernel_is_preferred_to_the_program_and_an_old_go_command_has_neither() {
         for (overlays, minor, expected) in [
             (true, 26, Layering::Mount),
             (true, 21, Layering::Mount),
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn one_layer_alone_is_the_go_commands_own_cache() {
+    fn a_single_layer_is_the_go_commands_own_cache() {
         for (layering, lower) in [
             (Layering::Mount, &[][..]),
             (Layering::Program, &[]),
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_has_all_layers_in_one_place() {
+    fn a_mount_has_all_layers_in_one_folder() {
         let IslandFolders { binds, overlay, env } =
             seen(Layering::Mount, &["/state/own", "/state/base"]);
         let expected = Overlay {
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_told_the_layers_and_may_write_the_upper_one() {
+    fn the_program_gets_the_layers_and_can_write_the_upper_one() {
         let IslandFolders { binds, overlay, env } =
             seen(Layering::Program, &["/state/own", "/state/base"]);
         assert_eq!(overlay, None);

@@ -1,7 +1,7 @@
-//! main.go: a call laid into a template, with the imports that it needs.
+//! main.go: a template filled with a call and the imports that the call needs.
 //!
-//! What must always hold: only parsed values are laid in (a [`Call`], [`ImportPath`]s, a checked package name), each at
-//! one place and once, so that nothing in them is taken for a part of the template.
+//! Invariants: only parsed values are filled in (a [`Call`], [`ImportPath`]s, a checked package name), each once, so that
+//! nothing in a value is taken for a part of the template.
 
 use goexpr::{Call, FunctionForm};
 
@@ -10,26 +10,26 @@ use super::stdlib;
 use crate::source::Checkout;
 use crate::source::ImportPath;
 
-/// How the results of a call are dealt with.
+/// Whether a call has results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ResultForm {
-    /// They are printed.
+    /// There are results, which are printed.
     Values,
-    /// There are none.
+    /// There are none; the call is a statement.
     Statement,
 }
 
 const VALUES: &str = include_str!("../../../../templates/main.go.values");
 const STATEMENT: &str = include_str!("../../../../templates/main.go.statement");
 const FUNCTION: &str = include_str!("../../../../templates/main.go.function");
-/// What decides how main.go looks, for the keys of artifacts.
+/// All templates, for the keys of artifacts.
 pub(super) const TEMPLATES: &str = concat!(
     include_str!("../../../../templates/main.go.values"),
     include_str!("../../../../templates/main.go.statement"),
     include_str!("../../../../templates/main.go.function"),
 );
 
-/// What the call is about.
+/// The called package.
 pub(super) struct Target<'a> {
     path: &'a str,
     name: &'a str,
@@ -42,7 +42,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// The text of main.go, in the language of Go 1.`minor` whatever older one the module asks for. `imports` settles which
+/// The text of main.go, in the language of Go 1.`minor` even if the module asks for an older one. `imports` decides which
 /// package a name means.
 pub(super) fn main_go(
     target: &Target<'_>,
@@ -82,7 +82,7 @@ pub(super) fn function_go(
     let names = list(shape.parameters, |n| format!("sky_island_a{n}"));
     let variables = if names.is_empty() { String::new() } else { format!("{names} := ") };
     let spread = if shape.variadic { "..." } else { "" };
-    // Without results there is nothing to print, and nothing to print it with.
+    // Without results nothing is printed, and an unused import would not compile.
     let (library, print, close) = match shape.results {
         0 => ("", "", ""),
         _ => ("\tsky_island_fmt \"fmt\"\n", "sky_island_fmt.Print(", ")"),
@@ -130,12 +130,12 @@ fn list(length: usize, element: impl Fn(usize) -> String) -> String {
     (0..length).map(element).collect::<Vec<_>>().join(", ")
 }
 
-/// Lays values into a template, in which their markers stand in the same order.
+/// Fills values into a template, which has their markers in the same order.
 fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut text = String::with_capacity(template.len() * 2);
     let mut rest = template;
     for (marker, value) in values {
-        // A marker is looked for in the template alone, so what was laid in is never read again.
+        // A marker is searched in the rest of the template alone, so a filled-in value is never searched.
         let (before, after) = rest.split_once(marker).unwrap_or((rest, ""));
         text.extend([before, value]);
         rest = after;
@@ -155,13 +155,13 @@ fn import_specs(target: &Target<'_>, call: &Call, imports: &[ImportPath]) -> Vec
     if !call.unqualified().is_empty() {
         specs.push(format!(". \"{}\"", target.path));
     }
-    let mut settled: Vec<&str> = Vec::new();
+    let mut decided: Vec<&str> = Vec::new();
     for path in imports.iter().filter(|path| path.as_str() != target.path) {
         specs.push(format!("\"{path}\""));
-        settled.push(guess_name(path.as_str()));
+        decided.push(guess_name(path.as_str()));
     }
     for (name, selected) in call.packages() {
-        if settled.contains(&name.as_str()) {
+        if decided.contains(&name.as_str()) {
             continue;
         }
         if name == target.name {
@@ -173,7 +173,7 @@ fn import_specs(target: &Target<'_>, call: &Call, imports: &[ImportPath]) -> Vec
     specs
 }
 
-/// What a package at a path is probably called; for the standard library it is known.
+/// The probable name of the package at a path; names of the standard library are known.
 fn guess_name(path: &str) -> &str {
     if let Some(name) = stdlib::name_of(path) {
         return name;
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn each_call_imports_what_it_names_and_nothing_else() {
+    fn each_call_imports_the_packages_that_it_names_and_no_others() {
         let dot = ". \"github.com/mmcloughlin/geohash\"";
         let named = "geohash \"github.com/mmcloughlin/geohash\"";
         let table: [(&str, &[&str], &[&str]); 6] = [
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_template_in_a_call_stays_text() {
+    fn template_markers_in_a_call_stay_text() {
         let call = Call::parse("Encode(\"{{imports}} {{call}}\")").unwrap();
         let text = main_go(&GEOHASH, &call, &[], ResultForm::Values, 26);
         assert_eq!(text.matches("{{imports}} {{call}}").count(), 1);

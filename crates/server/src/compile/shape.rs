@@ -1,11 +1,11 @@
 //! The shape of a function: how many parameters and results it has.
 //!
-//! It is guessed from a call. Where the guess is wrong, Go's compiler says which type the function has, and that text is
-//! read here: `func(format string, a ...any) (n int, err error)`.
+//! The shape is guessed from a call. Where the guess is wrong, Go's compiler prints the type of the function, and that text
+//! is read here: `func(format string, a ...any) (n int, err error)`.
 
-/// What the compiler's complaint about a wrong guess begins with.
-const COMPLAINT: &str = "in call to sky_island_shape, type func";
-/// Of a call with more arguments than this, the compiler is asked at once.
+/// The beginning of the compiler's diagnostic about a wrong guess.
+const WRONG_GUESS: &str = "in call to sky_island_shape, type func";
+/// A call with more arguments than this gets the shape from the compiler at once.
 const MOST_GUESSED: usize = 16;
 
 /// The shape of a function.
@@ -20,14 +20,14 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// What a call with this many arguments is most likely of.
+    /// The most likely shape for a call with this number of arguments.
     pub fn guess(arguments: usize) -> Self {
         Self { parameters: arguments.min(MOST_GUESSED), variadic: false, results: 1 }
     }
 
-    /// The shape that the compiler found instead of the guessed one, if that is its complaint.
+    /// The shape that the compiler found instead of the guessed one, if that is its diagnostic.
     pub fn read(stderr: &str) -> Option<Self> {
-        let (_, text) = stderr.split_once(COMPLAINT)?;
+        let (_, text) = stderr.split_once(WRONG_GUESS)?;
         let mut rest = text;
         let parameters = list(&mut rest)?;
         let variadic = parameters.last().is_some_and(|last| {
@@ -44,7 +44,7 @@ impl Shape {
         Some(Self { parameters: parameters.len(), variadic, results })
     }
 
-    /// Whether a call with this many arguments can be of such a function.
+    /// Whether a function of this shape can be called with this number of arguments.
     pub fn takes(&self, arguments: usize, spread: bool) -> bool {
         match (self.variadic, spread) {
             (true, false) => arguments + 1 >= self.parameters,
@@ -54,7 +54,7 @@ impl Shape {
     }
 }
 
-/// The elements of the list in brackets that a text begins with; the text is left behind it.
+/// The elements of the list in brackets at the beginning of a text; the text then begins after the list.
 fn list<'t>(text: &mut &'t str) -> Option<Vec<&'t str>> {
     let inside = text.strip_prefix('(')?;
     let (mut elements, mut begin, mut depth) = (Vec::new(), 0, 0);
@@ -83,7 +83,7 @@ fn list<'t>(text: &mut &'t str) -> Option<Vec<&'t str>> {
     None
 }
 
-/// Goes on to the quote that ends a string.
+/// Skips to the quote that ends a string.
 fn skip_string(bytes: &mut impl Iterator<Item = (usize, u8)>) -> Option<()> {
     loop {
         match bytes.next()?.1 {
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shape_is_read_from_what_the_compiler_says() {
+    fn the_shape_is_read_from_the_compilers_diagnostic() {
         let table = [
             ("func(f string, a ...interface{}) string", (2, true, 1)),
             ("func(a int) (int, error)", (1, false, 2)),
@@ -125,7 +125,7 @@ mod tests {
         ];
         for (text, (parameters, variadic, results)) in table {
             let expected = Shape { parameters, variadic, results };
-            for complaint in [
+            for diagnostic in [
                 format!(
                     "# m\n/call:1:1: in call to sky_island_shape, type {text} of m.F does not match func(sky_island_A0) sky_island_R0 (cannot infer sky_island_A0 and sky_island_R0)\nmore"
                 ),
@@ -133,14 +133,14 @@ mod tests {
                     "/call:1:1: in call to sky_island_shape, type {text} of F does not match inferred type func(int, int) int for func(sky_island_A0, sky_island_A1) sky_island_R0"
                 ),
             ] {
-                assert_eq!(Shape::read(&complaint), Some(expected), "{text}");
+                assert_eq!(Shape::read(&diagnostic), Some(expected), "{text}");
             }
         }
     }
 
     #[test]
-    fn other_complaints_tell_no_shape() {
-        for complaint in [
+    fn other_diagnostics_name_no_shape() {
+        for diagnostic in [
             "",
             "/call:1:1: undefined: F",
             "/call:1:1: cannot use generic function F without instantiation",
@@ -148,12 +148,12 @@ mod tests {
             "/call:1:1: in call to sky_island_shape, type func(a int",
             "/call:1:1: in call to F, type func(a int) of F does not match",
         ] {
-            assert_eq!(Shape::read(complaint), None, "{complaint}");
+            assert_eq!(Shape::read(diagnostic), None, "{diagnostic}");
         }
     }
 
     #[test]
-    fn a_function_takes_as_many_arguments_as_it_has_parameters() {
+    fn a_call_has_as_many_arguments_as_the_function_has_parameters() {
         let shape = |parameters, variadic| Shape { parameters, variadic, results: 1 };
         for (shape, arguments, spread, expected) in [
             (shape(2, false), 2, false, true),

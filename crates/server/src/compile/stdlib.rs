@@ -1,8 +1,8 @@
 //! Which package of the standard library a name in a call means, chosen as goimports would.
 //!
 //! `stdlib.txt` has a line for each public package: its path, its name and, where several packages have that name, the
-//! names that it exports. It comes from the `api` folder of the Go distribution; of several packages that fit, the one
-//! on the earlier line is chosen.
+//! names that the package exports. The file comes from the `api` folder of the Go distribution; of several packages that
+//! fit, the one on the earlier line is chosen.
 
 use std::collections::BTreeSet;
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_found_and_ambiguous_ones_by_what_is_selected() {
+    fn ambiguous_names_are_decided_by_their_selectors() {
         let table = [
             ("strings", &["NewReader"][..], Some("strings")),
             ("json", &["Marshal"], Some("encoding/json")),

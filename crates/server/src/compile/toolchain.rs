@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-/// Where a Go toolchain lies when PATH has none.
+/// Where a Go toolchain is searched when PATH has none.
 const USUAL: [&str; 3] = ["/usr/local/go/bin/go", "/usr/lib/go/bin/go", "/opt/go/bin/go"];
-/// The oldest release whose `go build` can do what we ask of it.
+/// The oldest release whose `go build` has all the flags that builds use.
 const OLDEST: (u32, u32) = (1, 21);
 
 /// A Go toolchain.
@@ -14,24 +14,26 @@ pub struct Toolchain {
     version: String,
 }
 
-/// No toolchain that can be used.
+/// Why there is no usable toolchain.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolchainError {
-    /// There is none.
+    /// No toolchain was found.
     #[error(
-        "no Go toolchain was found in PATH or /usr/local/go; `make` installs one, or set go.command"
+        "no Go toolchain was found in PATH or /usr/local/go; install one with `make`, or set go.command"
     )]
     Missing,
-    /// The configured command is none.
-    #[error("{0} is no go command of a Go toolchain")]
+    /// The configured command is no go command.
+    #[error(
+        "{0} (go.command) is not the go command of a Go toolchain; set the path of one, such as /usr/local/go/bin/go"
+    )]
     NotGo(PathBuf),
-    /// It is too old.
-    #[error("Go {0} at {1} is too old; Go 1.{minor} or later is needed", minor = OLDEST.1)]
+    /// The toolchain is too old.
+    #[error("Go {0} at {1} is too old; install Go 1.{minor} or later, or set go.command", minor = OLDEST.1)]
     Old(String, PathBuf),
 }
 
 impl Toolchain {
-    /// The configured toolchain, or the first that is found.
+    /// The configured toolchain, or the first one in PATH and the usual folders.
     pub fn find(configured: Option<&Path>) -> Result<Self, ToolchainError> {
         if let Some(command) = configured {
             return Self::at(command)
@@ -44,7 +46,7 @@ impl Toolchain {
         candidates.find_map(|command| Self::at(&command)).ok_or(ToolchainError::Missing)?.checked()
     }
 
-    /// The toolchain that a go command belongs to: the root is two folders above, and has a VERSION file.
+    /// The toolchain of a go command: the root is two folders above, and has a VERSION file.
     fn at(command: &Path) -> Option<Self> {
         let command = command.canonicalize().ok()?;
         let goroot = command.parent()?.parent()?.to_owned();
@@ -72,7 +74,7 @@ impl Toolchain {
         &self.version
     }
 
-    /// The minor number of the release, which names the language.
+    /// The minor number of the release, which is the language version.
     pub fn minor(&self) -> u32 {
         release(&self.version).map_or(OLDEST.1, |(_, minor)| minor)
     }

@@ -1,37 +1,39 @@
-//! Go import paths as clients write them, parsed at the door.
+//! Go import paths as clients write them.
 
 use std::fmt;
 
 /// The longest import path, in bytes.
 const MAX_BYTES: usize = 400;
 
-/// How much of a bad text a message shows, in characters.
+/// How much of a refused text a message shows, in characters.
 const EXCERPT_CHARS: usize = 80;
 
-/// The import path of a package: a host, then the elements below it. Every element is plain: it can be a file name, a
-/// part of a URL and a string in Go source without any escaping.
+/// The import path of a package: a host, then the elements below it. Every element can be a file name, a part of a URL and
+/// a string in Go source without any escaping.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ImportPath(String);
 
-/// A URL that is no import path.
+/// Why a text is no import path.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PathError(String);
 
 impl ImportPath {
-    /// Reads `github.com/a/b/sub`; `https://` before it and `.git` or `/` after it are tolerated.
+    /// Reads `github.com/a/b/sub`; `https://` in front and `.git` or `/` at the end are tolerated.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         let fail =
             |why: &str| Err(PathError(format!("{} is not a Go import path: {why}", excerpt(text))));
         if text.is_empty() {
-            return fail("it is empty; give one such as \"github.com/mmcloughlin/geohash\"");
+            return fail(
+                "the text is empty; give a path such as \"github.com/mmcloughlin/geohash\"",
+            );
         }
         if text.len() > MAX_BYTES {
-            return fail(&format!("it is longer than {MAX_BYTES} bytes"));
+            return fail(&format!("the path is longer than {MAX_BYTES} bytes"));
         }
         let path = text.strip_prefix("https://").unwrap_or(text);
         if path.contains("://") {
-            return fail("leave the scheme away, or use https://");
+            return fail("leave the scheme out, or use https://");
         }
         let path = path.strip_suffix('/').unwrap_or(path);
         let path = path.strip_suffix(".git").unwrap_or(path);
@@ -52,7 +54,7 @@ impl ImportPath {
     pub fn parse_import(text: &str) -> Result<Self, PathError> {
         if text.is_empty() || text.len() > MAX_BYTES {
             return Err(PathError(format!(
-                "{} is not a package path: it is empty or too long",
+                "{} is not a package path: give 1 to {MAX_BYTES} bytes",
                 excerpt(text)
             )));
         }
@@ -62,7 +64,7 @@ impl ImportPath {
         }
     }
 
-    /// The path itself.
+    /// The path.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -79,7 +81,7 @@ impl fmt::Display for ImportPath {
     }
 }
 
-/// The beginning of a text, as it is shown in a message.
+/// The beginning of a text, quoted for a message.
 pub(super) fn excerpt(text: &str) -> String {
     let mut cut: String = text.chars().take(EXCERPT_CHARS).collect();
     if cut.len() < text.len() {
@@ -90,13 +92,13 @@ pub(super) fn excerpt(text: &str) -> String {
 
 fn check_host(host: &str) -> Result<(), &'static str> {
     if host.contains(':') {
-        return Err("a host has no port here");
+        return Err("leave the port out");
     }
     if host.contains('@') {
-        return Err("a host has no user here");
+        return Err("leave the user out");
     }
     if !host.contains('.') {
-        return Err("its first element must be a host name with a dot, such as github.com");
+        return Err("the first element must be a host name with a dot, such as github.com");
     }
     let label = |label: &str| {
         !label.is_empty()
@@ -105,19 +107,19 @@ fn check_host(host: &str) -> Result<(), &'static str> {
             && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
     if !host.split('.').all(label) {
-        return Err("its host name is not one of lower-case letters, digits, dots and hyphens");
+        return Err("a host name has lower-case letters, digits, dots and hyphens only");
     }
     let last = host.rsplit('.').next().unwrap_or_default();
     if last.bytes().all(|b| b.is_ascii_digit()) {
-        return Err("its host is an address; give a host name");
+        return Err("the host is an address; give a host name");
     }
     Ok(())
 }
 
-/// The rules of Go's module.CheckImportPath, and no element that begins or ends with a dot.
+/// The rules of Go's module.CheckImportPath; in addition, no element begins or ends with a dot.
 fn check_element(element: &str) -> Result<(), &'static str> {
     if element.is_empty() {
-        return Err("it has an empty element");
+        return Err("an element between two slashes is empty");
     }
     if element.starts_with('.') || element.ends_with('.') {
         return Err("an element begins or ends with a dot");
@@ -137,7 +139,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_clients_write_is_read_as_an_import_path() {
+    fn common_spellings_are_read_as_an_import_path() {
         let table = [
             ("github.com/a/b", "github.com/a/b"),
             ("https://github.com/a/b.git", "github.com/a/b"),
@@ -152,14 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_import_path_is_refused_with_a_reason() {
+    fn other_texts_are_refused_with_a_reason() {
         let refused = [
             ("", "empty"),
             ("fmt", "host name with a dot"),
             ("http://github.com/a/b", "scheme"),
-            ("github.com//b", "empty element"),
+            ("github.com//b", "is empty"),
             ("github.com/../b", "dot"),
-            ("github.com/a/.git", "empty element"),
+            ("github.com/a/.git", "is empty"),
             ("github.com/a b", "only ASCII"),
             ("github.com/a?x=1", "only ASCII"),
             ("GitHub.com/a/b", "lower-case"),

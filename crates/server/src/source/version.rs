@@ -1,4 +1,4 @@
-//! Versions as clients ask for them, and the revisions that they mean.
+//! Versions of requests, and the revisions that they mean.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::path::excerpt;
 /// The longest version text, in bytes.
 const MAX_BYTES: usize = 200;
 
-/// What was asked for: a tag, a branch, a commit or a pseudo-version, not yet looked up.
+/// The version of a request: a tag, a branch, a commit or a pseudo-version, not yet looked up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Version(String);
 
@@ -15,7 +15,7 @@ pub struct Version(String);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Revision(String);
 
-/// A text that can be no version.
+/// A text that is no version.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{} is not a version: give a tag, a branch, a commit of 7 to 40 hex digits or a pseudo-version",
@@ -40,7 +40,7 @@ impl Version {
         if legal { Ok(Self(text.to_owned())) } else { Err(VersionError(text.to_owned())) }
     }
 
-    /// The text itself.
+    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -52,7 +52,7 @@ impl Revision {
         Version::parse(text).ok().map(|version| Self(version.0))
     }
 
-    /// The text itself.
+    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_git_or_a_command_would_take_for_something_else_are_refused() {
+    fn texts_that_git_or_a_command_would_misread_are_refused() {
         let bad = [
             "", "-rf", "a..b", "a b", "/x", "x/", "a//b", ".x", "x.lock", "a~1", "a^", "a:b",
             "@{1}", "a\n", "*", "refs/-x",

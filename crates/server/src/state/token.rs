@@ -1,7 +1,7 @@
-//! The token of the admin API that the server makes for itself, in the state directory.
+//! The admin token that the server makes for itself, in the state directory.
 //!
-//! What must always hold: the file is its owner's alone, is written aside and renamed into place, and what it holds is
-//! said to nobody, the log included.
+//! Invariants: only the owner can read the file; the file is written aside and renamed into place; the token is never
+//! logged.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -15,29 +15,29 @@ const BYTES: usize = 32;
 /// The longest file that is read, in bytes.
 const LONGEST: u64 = 4096;
 
-/// A token, and where it is written down.
+/// A token, and the file that has it.
 pub struct AdminToken {
-    /// The token, which no log is to have.
+    /// The token, which must not be logged.
     pub text: String,
     /// The file.
     pub path: PathBuf,
-    /// It was made just now.
+    /// Whether the token was made just now.
     pub is_new: bool,
 }
 
-/// A token that cannot be read or written.
+/// An admin token that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("the admin API's token in {0} cannot be used")]
+#[error("the admin token in {0} cannot be used")]
 pub struct TokenError(PathBuf, #[source] io::Error);
 
-/// The token in the state directory of whoever holds it; makes it where there is none.
+/// The token in a state directory that this process has locked; makes a token where there is none.
 pub fn admin_token(state: &Path) -> Result<AdminToken, TokenError> {
     let path = state.join(FILE);
     open(&path).map_err(|error| TokenError(path, error))
 }
 
-/// The token in the state directory for whoever may read it; none where none was made. Whose file it is does not matter
-/// to somebody who only sends it.
+/// The token in a state directory; none where none was made. A client may use a file of another owner, because it only
+/// sends the token.
 pub fn known_admin_token(state: &Path) -> Result<Option<AdminToken>, TokenError> {
     let path = state.join(FILE);
     let known = path.symlink_metadata().and_then(|metadata| text(&path, &metadata));
@@ -59,24 +59,36 @@ fn open(path: &Path) -> io::Result<AdminToken> {
 fn read(path: &Path) -> io::Result<String> {
     let metadata = path.symlink_metadata()?;
     if !metadata.is_file() {
-        return wrong("it is no file with a token; remove it to have a new one made");
+        return wrong(
+            "the path is no file with a token; remove it, and the next start makes a new token",
+        );
     }
     if metadata.uid() != nix::unistd::geteuid().as_raw() {
-        return wrong("it is another user's; remove it to have a new one made");
+        return wrong(
+            "the file belongs to another user; remove it, and the next start makes a new token",
+        );
     }
     if metadata.permissions().mode() & 0o077 != 0 {
-        return wrong("others may have read it; remove it to have a new one made");
+        return wrong(
+            "other users may have read the file; remove it, and the next start makes a new token",
+        );
     }
     text(path, &metadata)
 }
 
 fn text(path: &Path, metadata: &fs::Metadata) -> io::Result<String> {
     if !metadata.is_file() || metadata.len() > LONGEST {
-        return wrong("it is no file with a token; remove it to have a new one made");
+        return wrong(
+            "the path is no file with a token; remove it, and the next start makes a new token",
+        );
     }
     let text = fs::read_to_string(path)?.trim().to_owned();
     let good = text.len() >= BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if good { Ok(text) } else { wrong("it has no token; remove it to have a new one made") }
+    if good {
+        Ok(text)
+    } else {
+        wrong("the file has no token; remove it, and the next start makes a new token")
+    }
 }
 
 fn wrong(what: &str) -> io::Result<String> {
@@ -93,11 +105,15 @@ fn make(path: &Path) -> io::Result<String> {
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-    // Whatever the umask says.
+    // The umask could have taken rights away.
     file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all(format!("{text}\n").as_bytes())?;
     file.sync_all()?;
     fs::rename(&aside, path)?;
+    // Clients keep the token, so a power cut must not undo the rename.
+    if let Some(folder) = path.parent() {
+        fs::File::open(folder)?.sync_all()?;
+    }
     Ok(text)
 }
 
@@ -106,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_made_once_and_is_its_owners_alone() {
+    fn a_token_is_made_once_and_only_its_owner_can_read_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         let first = open(&path).unwrap();
@@ -119,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_may_read_or_that_holds_no_token_is_refused() {
+    fn a_file_that_others_may_read_or_that_has_no_token_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         let refused = |what: &str| {
@@ -128,7 +144,7 @@ mod tests {
         };
         open(&path).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-        refused("others");
+        refused("other users");
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         for text in ["", "\n", "short", "a token with spaces that is long enough for one"] {
             fs::write(&path, text).unwrap();
@@ -140,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn who_only_sends_it_makes_none_and_reads_what_there_is() {
+    fn a_client_makes_no_token_and_reads_the_one_there_is() {
         let folder = tempfile::tempdir().unwrap();
         assert!(known_admin_token(folder.path()).unwrap().is_none());
         assert!(!folder.path().join(FILE).exists());
@@ -151,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_is_written_over() {
+    fn leftovers_of_a_crash_are_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         fs::write(path.with_extension("new"), "half").unwrap();

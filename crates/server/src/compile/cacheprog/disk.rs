@@ -1,5 +1,5 @@
-//! The go command's own on-disk form of a build cache, in layers: for each action a file that names its output, for
-//! each output a file with its bytes, both in a folder named by their first byte.
+//! The go command's own on-disk format of a build cache, in layers: for each action a file that names the action's output,
+//! for each output a file with the output's bytes, both in a folder named by their first byte.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -8,9 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
-/// The length of a file that names an output: `v1 ACTION OUTPUT SIZE TIME` and a line's end, the numbers in 20 columns.
+/// The length of a file that names an output: `v1 ACTION OUTPUT SIZE TIME` and a line end, the numbers in 20 columns.
 const ENTRY_BYTES: usize = 3 + 64 + 1 + 64 + 1 + 20 + 1 + 20 + 1;
-/// What is being written, in the upper folder. There is one writer.
+/// The file in the upper folder that is being written. There is one writer.
 const ASIDE: &str = "aside";
 /// A body is written to disk in pieces of this many bytes.
 const PIECE: usize = 64 << 10;
@@ -49,7 +49,7 @@ pub struct Layers {
     lower: Vec<String>,
 }
 
-/// An entry that was found.
+/// A found entry.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Hit {
     pub(super) output: Id,
@@ -58,13 +58,13 @@ pub(super) struct Hit {
     pub(super) path: String,
 }
 
-/// A folder whose files could not be named to the go command.
+/// A layer whose files could not be named to the go command.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no absolute path of a layer")]
+#[error("the layer {0:?} is not an absolute path")]
 pub struct NotAbsolute(String);
 
 impl Layers {
-    /// The folder that is written, and those below it, the topmost first; absolute paths.
+    /// The upper folder, which is written, and the read-only folders below, the topmost first; absolute paths.
     pub fn new(upper: String, lower: Vec<String>) -> Result<Self, NotAbsolute> {
         match std::iter::once(&upper).chain(&lower).find(|layer| !layer.starts_with('/')) {
             Some(layer) => Err(NotAbsolute(layer.clone())),
@@ -83,16 +83,16 @@ impl Layers {
             let entry = read_entry(&path(layer, &name, 'a')).ok()?;
             let (output, size) = parse_entry(&entry, &name)?;
             let name = output.hex();
-            // A layer made by a mount has no bytes of its own for an output that a lower one had already.
-            let mut places =
+            // A layer made by a mount lacks the bytes of an output that a lower layer had already.
+            let mut files =
                 std::iter::once(layer).chain(self.all()).map(|layer| path(layer, &name, 'd'));
-            let path = places.find(|path| is_whole(path, size))?;
+            let path = files.find(|path| is_whole(path, size))?;
             Some(Hit { output, size, path })
         })
     }
 
-    /// Keeps what `body` has as the output of an action; answers the file it lies in. It must have `size` bytes, and
-    /// the output's name must be their hash.
+    /// Keeps `body` as the output of an action; returns the file that has it. The body must have `size` bytes, and the
+    /// output's name must be their hash.
     pub(super) fn put(
         &self,
         action: &Id,
@@ -104,7 +104,7 @@ impl Layers {
         let file = path(&self.upper, &output.hex(), 'd');
         let written = write_body(&aside, output, size, body);
         if let Err(error) = written {
-            // What is left of it takes room that may be what was missing.
+            // A full disk may be the reason, so the room is freed.
             let _ = fs::remove_file(&aside);
             return Err(error);
         }
@@ -120,10 +120,10 @@ fn path(layer: &str, name: &str, kind: char) -> String {
 }
 
 fn read_entry(path: &str) -> io::Result<Vec<u8>> {
-    // Whatever else may lie there is not waited for.
+    // A damaged layer may have a pipe there, which must not block.
     let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let mut entry = vec![0; ENTRY_BYTES + 1];
-    // A file is read as far as it goes by one call; there are hundreds of these for the smallest program.
+    // One read is enough for a regular file, and the smallest program has hundreds of entries.
     let length = file.read(&mut entry)?;
     entry.truncate(length);
     Ok(entry)
@@ -151,7 +151,7 @@ fn format_entry(action: &Id, output: &Id, size: u64) -> String {
     format!("v1 {} {} {size:20} {now:20}\n", action.hex(), output.hex())
 }
 
-/// Writes what `body` has, if it is what it is said to be.
+/// Writes `body` to a file. Fails where the size or the hash differs from the announced one.
 fn write_body(path: &str, output: &Id, size: u64, body: &mut dyn Read) -> io::Result<()> {
     let mut file = File::create(path)?;
     let (mut hash, mut length) = (Sha256::new(), 0);
@@ -167,13 +167,13 @@ fn write_body(path: &str, output: &Id, size: u64, body: &mut dyn Read) -> io::Re
         file.write_all(&piece)?;
     }
     if length != size || hash.finalize()[..] != *output.bytes() {
-        let why = format!("the body is not the one of {size} bytes that was announced");
+        let why = format!("the body differs from the announced size of {size} bytes or hash");
         return Err(io::Error::new(ErrorKind::InvalidData, why));
     }
     Ok(())
 }
 
-/// Renames what was written aside to where it belongs, in a folder that is made when it is needed.
+/// Renames a file that was written aside into its folder, which is made where there is none.
 fn place(aside: &str, path: &str) -> io::Result<()> {
     match fs::rename(aside, path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -242,7 +242,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_whatsoever_bring_the_reader_down(entry: Vec<u8>) {
+        fn no_bytes_crash_the_reader(entry: Vec<u8>) {
             prop_assert_eq!(parse_entry(&entry, &hash(b"action").hex()), None);
         }
     }
@@ -302,7 +302,7 @@ mod tests {
             let [entry, data] = files(&layers, &action);
             damage(&entry, &data);
             assert_eq!(layers.get(&action), None, "{what}");
-            // It is made again over the damage.
+            // A new entry replaces the damaged one.
             layers.put(&action, &hash(TEXT), TEXT.len() as u64, &mut &TEXT[..]).unwrap();
             assert_eq!(layers.get(&action).map(|hit| hit.output), Some(hash(TEXT)), "{what}");
         }
@@ -335,7 +335,7 @@ mod tests {
     fn an_entry_above_may_name_an_output_below() {
         let (_site, layers, action) = site();
         let [entry, data] = files(&layers, &action);
-        // What a mount leaves: its go command saw that the output was there already.
+        // A mount leaves this: its go command saw that the output was there already.
         let above = path(&layers.upper, &action.hex(), 'a');
         fs::create_dir(Path::new(&above).parent().unwrap()).unwrap();
         fs::rename(entry, above).unwrap();
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_leaves_nothing_that_could_be_found() {
+    fn a_refused_body_leaves_no_entry() {
         let (_site, layers, _) = site();
         let action = hash(b"new");
         for (size, body) in [(3, "ne"), (3, "newer"), (3, "old"), (0, "new")] {

@@ -1,4 +1,4 @@
-//! What the go command says to a cache program, and what it is told. The words are those of `cmd/go/internal/cacheprog`.
+//! Requests of the go command to a cache program, and responses. The field names are those of `cmd/go/internal/cacheprog`.
 
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 
@@ -10,28 +10,28 @@ use serde::{Deserialize, Serialize};
 use super::CacheError;
 use super::disk::{Hit, Id};
 
-/// The longest request, in bytes; the go command's have less than 200.
+/// The longest request, in bytes; the go command's requests have less than 200.
 const REQUEST_BYTES: usize = 4096;
 /// The longest body, in bytes: more than any compiled package has.
 const BODY_BYTES: u64 = 1 << 30;
 
-/// A request that was read.
+/// A request.
 pub(super) struct Request {
-    /// The answer repeats it.
+    /// The response repeats the id.
     pub(super) id: i64,
-    /// What is asked, or why that is not understood.
+    /// The command, or why it is not understood.
     pub(super) ask: Result<CacheRequest, String>,
     /// Bytes of the body that follows in a line of its own; none follows an empty one.
     pub(super) body: u64,
 }
 
-/// What is asked.
+/// The command of a request.
 pub(super) enum CacheRequest {
     /// The output of an action.
     Get(Id),
-    /// To keep the output of an action; its body follows, unless it is empty.
+    /// Keep the output of an action; the body follows, unless it is empty.
     Put { action: Id, output: Id, size: u64 },
-    /// To end.
+    /// End.
     Close,
 }
 
@@ -58,12 +58,12 @@ impl Line {
                 let output = id("OutputID", &self.output_id)?;
                 let size = u64::try_from(self.body_size).ok().filter(|size| *size <= BODY_BYTES);
                 let size = size.ok_or_else(|| {
-                    format!("a body of {} bytes: at most {BODY_BYTES} are kept", self.body_size)
+                    format!("a body has {} bytes, at most {BODY_BYTES} are kept", self.body_size)
                 })?;
                 Ok(CacheRequest::Put { action, output, size })
             }
             "close" => Ok(CacheRequest::Close),
-            other => Err(format!("{other:?} is no command that was announced")),
+            other => Err(format!("the command {other:?} was not announced")),
         }
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn read(input: &mut impl BufRead) -> Result<Option<Request>, CacheErr
     }
 }
 
-/// Lets `keep` read the body that follows a request, decoded as it comes, and goes past it however that went.
+/// Lets `keep` read and decode the body that follows a request, then skips the rest of the body even when `keep` fails.
 pub(super) fn body<T>(
     input: &mut impl BufRead,
     size: u64,
@@ -126,7 +126,7 @@ pub(super) fn body<T>(
     Err(io::Error::new(ErrorKind::InvalidData, "no body follows the request"))
 }
 
-/// The rest of a quoted text without escapes, its end included; the line's end comes too early.
+/// The rest of a quoted text without escapes, up to the closing quote; a line end before it is an error.
 struct Quoted<'a, R> {
     input: &'a mut R,
     ended: bool,
@@ -146,14 +146,17 @@ impl<R: BufRead> Read for Quoted<'_, R> {
         } else if found.first() == Some(&b'"') {
             self.ended = true;
         } else {
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the body is cut short"));
+            return Err(io::Error::new(
+                ErrorKind::UnexpectedEof,
+                "the body ends before its closing quote",
+            ));
         }
         self.input.consume(length + usize::from(self.ended));
         Ok(length)
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Response {
@@ -178,12 +181,12 @@ fn is_zero(size: &u64) -> bool {
 }
 
 impl Response {
-    /// The first message, which nobody asked for.
+    /// The first message, which answers no request.
     pub(super) fn hello() -> Self {
         Self { known_commands: &["get", "put", "close"], ..Self::default() }
     }
 
-    /// To a request that has nothing to say but that it was done.
+    /// The response to a request that needs no result.
     pub(super) fn done(id: i64) -> Self {
         Self { id, ..Self::default() }
     }
@@ -192,7 +195,7 @@ impl Response {
         Self { id, miss: true, ..Self::default() }
     }
 
-    /// The time of the entry is left out: it is for the results of tests, which are not run here.
+    /// The time of the entry is left out: the go command needs it for test results only.
     pub(super) fn hit(id: i64, hit: Hit) -> Self {
         let output_id = STANDARD.encode(hit.output.bytes());
         Self { id, output_id, size: hit.size, disk_path: hit.path, ..Self::default() }
@@ -206,7 +209,7 @@ impl Response {
         Self { id, err: why, ..Self::default() }
     }
 
-    /// Writes it as one line.
+    /// Writes the response as one line.
     pub(super) fn write(&self, output: &mut impl Write) -> io::Result<()> {
         serde_json::to_writer(&mut *output, self)?;
         output.write_all(b"\n")

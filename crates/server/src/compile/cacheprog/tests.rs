@@ -1,4 +1,4 @@
-//! Conversations with the cache program, as the go command has them and as it never should.
+//! Conversations with the cache program, correct and broken ones.
 
 use std::fs;
 use std::io::{BufRead, BufReader, BufWriter, Cursor, Read, Write};
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::compile::cacheprog::disk::Layers;
 use crate::compile::cacheprog::{CacheError, serve};
 
-/// Longer than any answer takes.
+/// Longer than any response takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Talk {
@@ -29,7 +29,7 @@ fn request(id: i64, command: &str, fields: &Value) -> String {
     for (name, value) in fields.as_object().unwrap() {
         request[name] = value.clone();
     }
-    // The go command's lines end twice.
+    // The go command ends each request with an empty line.
     format!("{request}\n\n")
 }
 
@@ -37,7 +37,7 @@ fn get(id: i64, action: &str) -> String {
     request(id, "get", &json!({"ActionID": hash(action.as_bytes())}))
 }
 
-/// A request to keep `body`, without it.
+/// A request to keep `body`, without the body itself.
 fn keep(id: i64, action: &str, body: &[u8]) -> String {
     let (action, output) = (hash(action.as_bytes()), hash(body));
     let mut fields = json!({"ActionID": action, "OutputID": output});
@@ -73,12 +73,12 @@ impl Talk {
         Layers::new(path("upper"), vec![path("lower")]).unwrap()
     }
 
-    /// Says it all and takes down the answers, the greeting left out, and how it ended.
+    /// Sends all requests. Returns the responses without the greeting, and the end of the conversation.
     fn all(&self, said: &str) -> (Vec<Value>, Result<(), CacheError>) {
         self.in_pieces(said, 64 << 10)
     }
 
-    /// The same, where no more than so many bytes are read at a time.
+    /// Sends all requests to a program that reads at most this number of bytes at a time.
     fn in_pieces(&self, said: &str, most: usize) -> (Vec<Value>, Result<(), CacheError>) {
         let mut answers = Vec::new();
         let input = BufReader::with_capacity(most, Cursor::new(said.as_bytes()));
@@ -90,13 +90,13 @@ impl Talk {
     }
 }
 
-/// The bytes that an answer points at.
+/// The bytes of the file that a response names.
 fn body(answer: &Value) -> Vec<u8> {
     fs::read(answer["DiskPath"].as_str().unwrap_or_else(|| panic!("{answer}"))).unwrap()
 }
 
 #[test]
-fn what_was_put_is_got_and_anything_else_is_a_miss() {
+fn a_kept_output_is_found_and_any_other_is_a_miss() {
     let talk = Talk::new();
     let said = [get(1, "a"), put(2, "a", b"text"), get(3, "a"), get(4, "b"), close(5)].concat();
     let (answers, end) = talk.all(&said);
@@ -112,7 +112,7 @@ fn what_was_put_is_got_and_anything_else_is_a_miss() {
 }
 
 #[test]
-fn a_body_of_any_size_comes_through_whole_however_it_is_cut() {
+fn a_body_arrives_whole_in_pieces_of_any_size() {
     for size in [0, 1, 2, 3, 4, 1023, 1024, 65_535, 65_536, 65_537, 3_000_001] {
         let bytes: Vec<u8> = (0..size).map(|n: u32| (n ^ n >> 8) as u8).collect();
         for most in [7, 4096, 64 << 10] {
@@ -127,7 +127,7 @@ fn a_body_of_any_size_comes_through_whole_however_it_is_cut() {
 }
 
 #[test]
-fn a_request_that_cannot_be_met_is_refused_and_the_next_one_is_answered() {
+fn a_bad_request_is_refused_and_the_next_one_is_answered() {
     let line = |text: &str| format!("\"{text}\"\n");
     let good = STANDARD.encode(b"text");
     let named = |name: &str, value: Value| {
@@ -140,7 +140,7 @@ fn a_request_that_cannot_be_met_is_refused_and_the_next_one_is_answered() {
         ("a longer body", keep(1, "a", b"text") + &line(&STANDARD.encode(b"texts")), "announced"),
         ("another body", keep(1, "a", b"text") + &line(&STANDARD.encode(b"tExt")), "announced"),
         ("an empty body", keep(1, "a", b"text") + &line(""), "announced"),
-        ("a body without an end", keep(1, "a", b"text") + "\"" + &good + "\n", "cut short"),
+        ("a body without an end", keep(1, "a", b"text") + "\"" + &good + "\n", "closing quote"),
         ("a body that is no base64", keep(1, "a", b"text") + &line("dGV*dA=="), "Invalid"),
         ("a body out of step", keep(1, "a", b"text") + &line("dGV4dA"), "Invalid"),
         ("no body", keep(1, "a", b"text"), "no body"),
@@ -166,7 +166,7 @@ fn a_request_that_cannot_be_met_is_refused_and_the_next_one_is_answered() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_refused_without_losing_the_thread() {
+fn a_folder_that_cannot_be_written_is_an_error_of_one_request() {
     let talk = Talk::new();
     fs::remove_dir(talk.folder.path().join("upper")).unwrap();
     let (answers, _) = talk.all(&[put(1, "a", &[7; 100_000]), get(2, "a"), close(3)].concat());
@@ -190,7 +190,7 @@ fn a_line_that_is_no_request_ends_the_conversation() {
 }
 
 #[test]
-fn the_end_of_the_input_is_an_end_at_any_place() {
+fn the_input_can_end_anywhere() {
     let said = [put(1, "a", b"text"), get(2, "a")].concat();
     for length in 0..said.len() {
         let (answers, _) = Talk::new().all(&said[..length]);
