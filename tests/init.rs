@@ -222,7 +222,7 @@ fn what_stands_against_it_is_said_before_anything_is_made() {
                 std::fs::create_dir(folder).unwrap();
                 std::fs::write(folder.join("thesis"), "years of work").unwrap();
             },
-            "is no empty folder",
+            "is not an empty folder",
         ),
         (
             |world| {
@@ -278,11 +278,11 @@ fn what_cannot_be_had_is_said_with_what_to_do() {
                 let folder = world.wanted.layout.folder().to_owned();
                 world.wanted.layout = Layout::new("tank", Some(&folder), release).unwrap();
             },
-            "15.2-RELEASE/MANIFEST is not there; set release",
+            "15.2-RELEASE/MANIFEST; set release",
         ),
         (
             &|world| world.wanted.sets.push(SetName::parse("games").unwrap()),
-            "it has no games; there are: base, lib32",
+            "the MANIFEST has no games; base_packages can have: base, lib32",
         ),
         (&|world| world.wanted.go.version = version("1.27.9"), "set go_sha256"),
         (&|world| world.wanted.go.sum = Some(sum.clone()), "was published; nothing of it was used"),
@@ -292,7 +292,7 @@ fn what_cannot_be_had_is_said_with_what_to_do() {
                 world.wanted.go.sum = Some(sum_of(&wrong));
                 world.site.put("/go1.27.3.freebsd-amd64.tar.gz", wrong);
             },
-            "has Go 1.27.4, and go_version says 1.27.3",
+            "has Go 1.27.4, but go_version says 1.27.3",
         ),
         (
             &|world| {
@@ -300,7 +300,7 @@ fn what_cannot_be_had_is_said_with_what_to_do() {
                 world.wanted.go.sum = Some(sum_of(&wrong));
                 world.site.put("/go1.27.3.freebsd-amd64.tar.gz", wrong);
             },
-            "has no Go for freebsd_amd64, and go_version says 1.27.3",
+            "has no Go for freebsd_amd64, but go_version says 1.27.3",
         ),
         (
             &|world| {
@@ -384,7 +384,7 @@ fn other_sets_than_a_base_system_has_are_refused() {
     world.run(None).result.unwrap();
     world.wanted.sets = vec![SetName::base()];
     let said = complaint(&world);
-    assert!(said.contains("was made of base+lib32, and base_packages says base"), "{said}");
+    assert!(said.contains("was made of base+lib32, but base_packages says base"), "{said}");
 }
 
 #[test]
