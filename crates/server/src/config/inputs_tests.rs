@@ -200,7 +200,7 @@ fn values_that_a_server_could_not_start_with_are_problems_of_the_file() {
     let text = r#"{"admin_api_token": "", "admin_token_header": "two words", "jails": {"monitoring_addr": "a b"}}"#;
     let found = problems(text);
     let keys = [
-        "admin_api_token: is empty",
+        "admin_api_token: must not be empty",
         "admin_token_header: \"two words\"",
         "jails.monitoring_addr: ",
     ];

@@ -136,7 +136,7 @@ fn a_file_that_the_site_does_not_have_is_not_tried_again() {
     let bar = super::super::Progress::new(std::io::sink(), false).bar("", 0);
     let download = Download { url, target: place.target(), sum: sum_of(b"") };
     let error = download.run(&bar, &AtomicBool::new(false)).unwrap_err();
-    assert!(error.to_string().contains("404; is there such a release"), "{error}");
+    assert!(error.to_string().contains("404; check that the release exists"), "{error}");
     assert_eq!(place.site.asked().len(), 1);
 }
 
