@@ -13,8 +13,8 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "serve",
         &[
-            "calls", "compile", "config", "http", "listen", "log", "metrics", "source", "state",
-            "store",
+            "calls", "compile", "config", "http", "init", "listen", "log", "metrics", "source",
+            "state", "store",
         ],
     ),
     ("config", &["init", "listen", "metrics", "source"]),

@@ -22,8 +22,6 @@ mod limits;
 mod listen;
 pub mod live;
 mod log;
-#[cfg(test)]
-mod messages_tests;
 mod network;
 mod problem;
 pub mod reference;

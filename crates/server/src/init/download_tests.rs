@@ -141,7 +141,7 @@ fn a_file_that_the_site_does_not_have_is_not_tried_again() {
 }
 
 #[test]
-fn a_download_that_nobody_waits_for_ends() {
+fn a_download_whose_future_is_dropped_ends() {
     let place = Place::new();
     let url = format!("{}{FILE}", place.site.url());
     let bar = super::super::Progress::new(std::io::sink(), false).bar("", 0);
