@@ -15,7 +15,7 @@ use init_support::world::{
 };
 
 /// The error of a run with its causes, as people see it.
-fn complaint(world: &World) -> String {
+fn failure_of(world: &World) -> String {
     chain(&world.run(None).result.expect_err("it must fail"))
 }
 
@@ -119,7 +119,7 @@ fn archives_on_this_host_are_used_and_checked() {
 }
 
 #[test]
-fn with_all_archives_on_this_host_nobody_is_asked() {
+fn with_all_archives_on_this_host_no_site_is_asked() {
     let mut world = World::model();
     let folder = world.folder.path().join("sets");
     std::fs::create_dir(&folder).unwrap();
@@ -147,7 +147,7 @@ fn a_local_archive_with_another_sum_is_refused_and_kept() {
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("base.txz"), b"not it").unwrap();
     world.wanted.set_dir = Some(folder.clone());
-    let said = complaint(&world);
+    let said = failure_of(&world);
     assert!(
         said.contains("base.txz has the SHA-256 sum") && said.contains("move this one away"),
         "{said}"
@@ -172,8 +172,8 @@ fn an_archive_that_rotted_after_its_download_is_removed() {
     world.run_until(create.unwrap());
     let archive = world.wanted.layout.folder().join("releases/downloads/15.1-RELEASE-base.txz");
     std::fs::write(&archive, b"rotten").unwrap();
-    let said = complaint(&world);
-    assert!(said.contains("run init again to download it anew"), "{said}");
+    let said = failure_of(&world);
+    assert!(said.contains("run init again to download it again"), "{said}");
     assert!(!archive.exists());
     world.run(None).result.unwrap();
 }
@@ -182,7 +182,7 @@ fn an_archive_that_rotted_after_its_download_is_removed() {
 fn a_wrong_sum_on_the_site_is_one_clear_sentence() {
     let world = World::model();
     world.site.put("/releases/amd64/amd64/15.1-RELEASE/base.txz", b"evil".to_vec());
-    let said = complaint(&world);
+    let said = failure_of(&world);
     assert!(
         said.contains("/base.txz has the SHA-256 sum") && said.contains("was published"),
         "{said}"
@@ -195,7 +195,7 @@ fn a_wrong_sum_on_the_site_is_one_clear_sentence() {
 fn downloads_that_break_off_are_taken_up_by_the_next_run() {
     let world = World::model();
     world.site.behave(Behaviour { ranges: true, breaks: (usize::MAX, 10_000) });
-    let said = complaint(&world);
+    let said = failure_of(&world);
     assert!(said.contains("run init again to go on"), "{said}");
     world.site.behave(Behaviour::default());
     world.site.asked();
@@ -222,7 +222,7 @@ fn what_stands_against_it_is_said_before_anything_is_made() {
                 std::fs::create_dir(folder).unwrap();
                 std::fs::write(folder.join("thesis"), "years of work").unwrap();
             },
-            "is no empty folder",
+            "is not an empty folder",
         ),
         (
             |world| {
@@ -261,7 +261,7 @@ fn what_stands_against_it_is_said_before_anything_is_made() {
         let mut world = World::model();
         prepare(&mut world);
         let before = world.look();
-        let said = complaint(&world);
+        let said = failure_of(&world);
         assert!(said.contains(expected), "{said}");
         assert_eq!(world.look(), before, "{expected}");
         assert!(!said.contains('\n'), "{said}");
@@ -278,11 +278,11 @@ fn what_cannot_be_had_is_said_with_what_to_do() {
                 let folder = world.wanted.layout.folder().to_owned();
                 world.wanted.layout = Layout::new("tank", Some(&folder), release).unwrap();
             },
-            "15.2-RELEASE/MANIFEST is not there; set release",
+            "15.2-RELEASE/MANIFEST; set release",
         ),
         (
             &|world| world.wanted.sets.push(SetName::parse("games").unwrap()),
-            "it has no games; there are: base, lib32",
+            "the MANIFEST has no games; base_packages can have: base, lib32",
         ),
         (&|world| world.wanted.go.version = version("1.27.9"), "set go_sha256"),
         (&|world| world.wanted.go.sum = Some(sum.clone()), "was published; nothing of it was used"),
@@ -292,7 +292,7 @@ fn what_cannot_be_had_is_said_with_what_to_do() {
                 world.wanted.go.sum = Some(sum_of(&wrong));
                 world.site.put("/go1.27.3.freebsd-amd64.tar.gz", wrong);
             },
-            "has Go 1.27.4, and go_version says 1.27.3",
+            "has Go 1.27.4, but go_version says 1.27.3",
         ),
         (
             &|world| {
@@ -300,7 +300,7 @@ fn what_cannot_be_had_is_said_with_what_to_do() {
                 world.wanted.go.sum = Some(sum_of(&wrong));
                 world.site.put("/go1.27.3.freebsd-amd64.tar.gz", wrong);
             },
-            "has no Go for freebsd_amd64, and go_version says 1.27.3",
+            "has no Go for freebsd_amd64, but go_version says 1.27.3",
         ),
         (
             &|world| {
@@ -312,7 +312,7 @@ fn what_cannot_be_had_is_said_with_what_to_do() {
     for (prepare, expected) in table {
         let mut world = World::model();
         prepare(&mut world);
-        let said = complaint(&world);
+        let said = failure_of(&world);
         assert!(said.contains(expected), "{said}");
         assert!(!said.contains('\n'), "{said}");
     }
@@ -345,7 +345,7 @@ fn a_host_without_resolv_conf_and_localtime_is_told_so() {
     }
     let ran = world.run(None);
     ran.result.unwrap();
-    assert!(ran.said.contains("find no hosts by name"), "{}", ran.said);
+    assert!(ran.said.contains("will not resolve names of hosts"), "{}", ran.said);
     assert!(!world.wanted.layout.folder().join("build/etc/localtime").exists());
 }
 
@@ -368,7 +368,7 @@ fn a_build_jail_that_is_in_use_is_not_replaced() {
     world.run(None).result.unwrap();
     world.zfs(&["clone", "tank/jails/build@p1", "tank/jails/run/si_1"]);
     world.wanted.go.version = version("1.27.4");
-    let said = complaint(&world);
+    let said = failure_of(&world);
     assert!(said.contains("others depend on it"), "{said}");
     let text = world.wanted.layout.folder().join("build/usr/local/go/VERSION");
     assert!(std::fs::read_to_string(text).unwrap().starts_with("go1.27.3\n"));
@@ -383,8 +383,8 @@ fn other_sets_than_a_base_system_has_are_refused() {
     let mut world = World::model();
     world.run(None).result.unwrap();
     world.wanted.sets = vec![SetName::base()];
-    let said = complaint(&world);
-    assert!(said.contains("was made of base+lib32, and base_packages says base"), "{said}");
+    let said = failure_of(&world);
+    assert!(said.contains("was made of base+lib32, but base_packages says base"), "{said}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use host::exec::Host;
 use server::config::Config;
-use server::init::{Init, InitError, Teller};
+use server::init::{Init, InitError, Progress};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::check;
@@ -76,7 +76,7 @@ fn with_init(
     work: impl AsyncFnOnce(&Init) -> Result<ExitCode, InitError>,
 ) -> ExitCode {
     start_log("warn");
-    let wanted = match config.wanted() {
+    let wanted = match config.desired_state() {
         Ok(wanted) => wanted,
         Err(error) => {
             complain(&error);
@@ -84,7 +84,7 @@ fn with_init(
         }
     };
     let Some(runtime) = runtime() else { return ExitCode::from(status::OURS) };
-    let init = Init::new(wanted, Arc::new(Host), Teller::of_process());
+    let init = Init::new(wanted, Arc::new(Host), Progress::of_process());
     let result = runtime.block_on(async {
         tokio::select! {
             result = work(&init) => result.unwrap_or_else(|error| {

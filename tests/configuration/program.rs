@@ -44,7 +44,7 @@ fn check_names_every_problem_and_says_whose_fault_it_is() {
     assert_eq!(output.status.code(), Some(2), "{said}");
     for part in [
         format!("{path}:2:12: limits.memroy: is not known; did you mean memory?"),
-        format!("{path}:3:11: jails.exec_timeout: \"soon\" is no duration"),
+        format!("{path}:3:11: jails.exec_timeout: \"soon\" is not a duration"),
         "SKY_ISLAND_GO_WARM: go.warm: must be true or false, not \"perhaps\"".to_owned(),
     ] {
         assert!(said.contains(&part), "{part} is not in {said}");

@@ -152,7 +152,7 @@ fn problems_are_logged() -> Result<(), String> {
     has(
         &log,
         &[
-            "jails.exec_timeout: \\\"soon\\\" is no duration",
+            "jails.exec_timeout: \\\"soon\\\" is not a duration",
             "did you mean memory?",
             "config.json:",
         ],

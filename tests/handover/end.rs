@@ -66,7 +66,7 @@ fn a_second_signal_ends_calls_at_once_and_everything_is_given_back() {
 }
 
 #[test]
-fn what_outlasts_the_grace_is_ended() {
+fn calls_that_outlast_the_grace_are_killed() {
     let host = Host::new();
     let address = free();
     let server = host.start(&json!({"listen": address, "shutdown_grace": "1s"}));

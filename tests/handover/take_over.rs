@@ -90,7 +90,7 @@ fn two_servers_share_a_socket_and_either_may_go() {
 }
 
 #[test]
-fn a_server_that_is_told_to_stop_while_it_makes_place_stops() {
+fn a_signal_to_stop_ends_a_hand_over() {
     let host = Host::new();
     let address = free();
     let server = host.start(&json!({"listen": address}));
@@ -104,7 +104,7 @@ fn a_server_that_is_told_to_stop_while_it_makes_place_stops() {
 }
 
 #[test]
-fn a_server_that_nobody_could_take_over_goes_on() {
+fn a_server_whose_successor_could_not_start_goes_on() {
     let host = Host::new();
     let address = free();
     let server = host.start(&json!({"listen": address}));

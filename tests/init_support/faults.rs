@@ -17,7 +17,7 @@ pub enum Kind {
     After,
     /// It does half of it, where it reads an archive; otherwise nothing.
     Half,
-    /// It does what it should, and never answers: whoever waits for it is dropped.
+    /// It does what it should, and never answers: the future that waits for it is dropped.
     Hang,
 }
 

@@ -1,4 +1,4 @@
-//! ZFS as far as init uses it, on plain folders: datasets, snapshots, clones, properties, and its complaints.
+//! ZFS as far as init uses it, on plain folders: datasets, snapshots, clones, properties, and its errors.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use host::exec::{Command, ExecError, Executor, Host, Output};
 use host::layout::{Layout, Release};
 use server::init::{
-    DesiredState, Go, GoVersion, Init, InitError, Machine, Mirror, Removal, SetName, Sha256, Space,
-    Teller,
+    DesiredGo, DesiredState, DiskSpace, GoVersion, Init, InitError, Machine, Mirror, Progress,
+    Removal, SetName, Sha256,
 };
 
 use super::faults::{Fault, Faulty};
@@ -151,14 +151,14 @@ impl World {
             set_dir: None,
             release_mirror: mirror.clone(),
             update: true,
-            go: Go { version: version("1.27.3"), mirror, archive: None, sum: None },
+            go: DesiredGo { version: version("1.27.3"), mirror, archive: None, sum: None },
             dns: Vec::new(),
             machine: Machine::of("x86_64").unwrap(),
             etc,
             state_dir: folder.path().join("state"),
             lock: folder.path().join("lock"),
             user: 0,
-            space: Space { base: 1 << 20, build: 1 << 20 },
+            space: DiskSpace { base: 1 << 20, build: 1 << 20 },
         };
         let world = Self { site, folder, pool: Arc::new(pool), wanted };
         world.publish();
@@ -186,8 +186,8 @@ impl World {
     fn init(&self, fault: Option<Fault>) -> (Init, Faulty, Page) {
         let faulty = Faulty::new(Lab(self.pool.clone()), fault);
         let page = Page::default();
-        let teller = Teller::new(page.clone(), false);
-        (Init::new(self.wanted.clone(), Arc::new(faulty.clone()), teller), faulty, page)
+        let progress = Progress::new(page.clone(), false);
+        (Init::new(self.wanted.clone(), Arc::new(faulty.clone()), progress), faulty, page)
     }
 
     /// Runs init, with one command failing or without.

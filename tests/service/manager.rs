@@ -1,4 +1,4 @@
-//! The running server and whoever started it.
+//! The running server and the service manager that started it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};

@@ -1,7 +1,7 @@
 //! The configuration: its keys, their defaults, and what must hold for it to be used.
 //!
-//! The keys of the 2017 server keep their names and places. Everything has a default. The types and their doc comments
-//! are the only definition of the keys; [`keys`] reads it, and what is said about a key anywhere comes from there.
+//! The keys of the 2017 server keep their names and places. Each key has a default. The types and their doc comments are the
+//! only definition of the keys: [`keys`] reads it, and the reference, the flags and the checks are made from it.
 //! [`Inputs`] puts a configuration together from flags, the environment and the file, and reports all problems at once.
 
 use std::path::{Path, PathBuf};
@@ -50,82 +50,90 @@ use crate::init::{GoVersion, SetName};
 use crate::listen::Origin;
 use crate::source::{Mirror, Origin as Source};
 
-/// The port that clients of 2017 know.
+/// The port of the 2017 server.
 pub const PORT: u16 = 3281;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The FreeBSD release of the base system.
-    #[schemars(example = &"15.1-RELEASE", extend("x-default" = "the running kernel's"))]
+    /// The FreeBSD release of the base system that `init` installs. It must not be newer than the
+    /// kernel.
+    #[schemars(example = &"15.1-RELEASE", extend("x-default" = "the release of the running kernel"))]
     pub release: Option<String>,
-    /// Listens on all addresses at this port, as in 2017. `listen` wins over it, unless a stronger source sets the port.
+    /// Listens on this port of all addresses, IPv4 and IPv6, as the server of 2017 did. `listen`
+    /// takes precedence, unless a stronger source sets the port.
     #[schemars(example = 3280, extend("x-default" = "none", "x-flag" = "http-port"))]
     pub http_port: Option<u16>,
-    /// Where to listen: an address and port, `unix:` and a path, or a list of such.
-    #[schemars(with = "OneOrSeveral", example = &"127.0.0.1:3281", extend("x-default" = "127.0.0.1:3281", "x-flag" = "listen"))]
+    /// The endpoints to listen on: an address and port, `unix:` and a path, or a list of such.
+    /// `http://` or `https://` before an address fixes the protocol there.
+    #[schemars(with = "TextOrList", example = &"127.0.0.1:3281", extend("x-default" = "127.0.0.1:3281", "x-flag" = "listen"))]
     pub listen: Option<Endpoints>,
-    /// The certificate that is shown there. Its files are read again at SIGHUP.
+    /// The certificate of the server.
     pub tls: Option<Tls>,
-    /// The origins whose pages may call from a browser.
+    /// The origins whose pages may call the server from a browser; `*` stands for every origin.
     #[schemars(with = "Vec<String>", example = ["https://example.org"])]
     pub cors_origins: Vec<Origin>,
-    /// Connections at once. Further ones wait in the system's own queue.
+    /// The most connections that are open at once. Further ones wait in the queue of the system
+    /// until one closes.
     #[schemars(example = 4096, extend("x-default" = "4096"))]
     pub connections: Option<usize>,
-    /// How long a connection may take to send the head of its next request.
+    /// How long a client may take to send the head of its next request, idle time included. The
+    /// server closes the connection then.
     #[schemars(example = &"1m", extend("x-default" = "1m"))]
     pub head_wait: Option<Span>,
-    /// How long calls may go on after the signal to stop. A service manager has to wait longer than this: the systemd unit
-    /// waits for two minutes.
+    /// How long calls under way may go on after the signal to stop. Calls that take longer are
+    /// killed. The service manager has to wait longer than this; the systemd unit waits for two
+    /// minutes.
     #[schemars(example = &"30s", extend("x-default" = "30s", "x-flag" = "shutdown-grace"))]
     pub shutdown_grace: Option<Span>,
-    /// The token of the admin API. Without one the first start writes one into `admin-token` in the state directory.
-    #[schemars(extend("x-default" = "the one in the state directory", "x-secret" = true))]
+    /// The token that opens the admin API. Where it is not set, the first start writes a token to
+    /// `admin-token` in the state directory.
+    #[schemars(extend("x-default" = "the token in the state directory", "x-secret" = true))]
     pub admin_api_token: Option<String>,
-    /// The header that carries the token.
+    /// The request header that carries the token of the admin API.
     #[schemars(extend("x-default" = "X-Sky-Island-Token"))]
     pub admin_token_header: Option<String>,
     /// The Go release that `init` installs.
     #[schemars(with = "Option<String>", example = &"1.26.7", extend("x-default" = "a pinned release"))]
     pub go_version: Option<GoVersion>,
-    /// Where `init` downloads Go from.
+    /// The site that `init` downloads Go from.
     #[schemars(with = "Option<String>", example = &"https://mirror.example.com/go", extend("x-default" = "https://go.dev/dl"))]
     pub go_mirror: Option<crate::init::Mirror>,
-    /// An archive of Go on this host, which `init` uses instead.
+    /// A Go archive on this host that `init` uses instead of a download.
     #[schemars(example = &"/root/go1.26.7.freebsd-amd64.tar.gz", extend("x-default" = "none"))]
     pub go_tarball: Option<PathBuf>,
-    /// The SHA-256 sum of Go's archive.
-    #[schemars(with = "Option<String>", extend("x-default" = "the one beside `go_tarball`, or the published one"))]
+    /// The SHA-256 sum that the Go archive must have. `init` uses no archive with another sum.
+    #[schemars(with = "Option<String>", extend("x-default" = "the sum in the file beside `go_tarball`, or the published sum"))]
     pub go_sha256: Option<Sha256>,
-    /// Where `init` looks for the base system's archives.
+    /// A folder on this host with the archives of the base system, which `init` uses instead of
+    /// downloads.
     #[schemars(example = &"/root/15.1-RELEASE", extend("x-default" = "none"))]
     pub base_sys_pkg_dir: Option<PathBuf>,
-    /// The distribution sets of the base system.
+    /// The distribution sets that the base system is made of; `base` must be among them.
     #[schemars(with = "Option<Vec<String>>", example = ["base", "lib32"], extend("x-default" = "`base`"))]
     pub base_packages: Option<Vec<SetName>>,
-    /// Where `init` downloads FreeBSD from.
+    /// The site that `init` downloads FreeBSD from.
     #[schemars(with = "Option<String>", example = &"https://mirror.example.com/freebsd", extend("x-default" = "the FreeBSD project's site"))]
     pub release_mirror: Option<crate::init::Mirror>,
-    /// Whether `init` brings the release's updates into the base system.
+    /// Whether `init` installs the updates of the release into the base system (freebsd-update(8)).
     pub freebsd_update: bool,
-    /// FreeBSD's datasets.
+    /// The ZFS datasets on FreeBSD.
     pub filesystem: Filesystem,
-    /// The pool of addresses.
+    /// The addresses that calls can ask for.
     pub network: Network,
-    /// Islands, by the name that they had in 2017.
+    /// Islands and caches, by their names of 2017.
     pub jails: Jails,
-    /// Where caches and scratch files lie.
-    #[schemars(example = &"/var/lib/sky-island", extend("x-default" = "root's `/var/db/sky-island` on FreeBSD and `/var/lib/sky-island` on Linux; another user's `~/.local/state/sky-island`", "x-flag" = "state-dir"))]
+    /// The folder for caches, scratch files and the state of the server; an absolute path.
+    #[schemars(example = &"/var/lib/sky-island", extend("x-default" = "for root `/var/db/sky-island` on FreeBSD and `/var/lib/sky-island` on Linux; for other users `~/.local/state/sky-island`", "x-flag" = "state-dir"))]
     pub state_dir: Option<PathBuf>,
-    /// What calls may use.
+    /// Limits of calls, fetches and builds, and of the caches.
     pub limits: Limits,
     /// How the islands of functions are made.
     pub island: Island,
-    /// Islands that stand by.
+    /// The pool of warm islands.
     pub standby: Standby,
-    /// Where source comes from.
+    /// Where modules come from.
     pub sources: Sources,
     /// The Go toolchain.
     pub go: GoConfig,
@@ -133,25 +141,26 @@ pub struct Config {
     pub log: Log,
 }
 
-/// FreeBSD's datasets.
+/// The ZFS datasets on FreeBSD.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filesystem {
-    /// The dataset below which all of ours lie.
+    /// The dataset below which all datasets of Sky Island lie.
     #[schemars(example = &"tank/islands", extend("x-default" = "zroot"))]
     pub zfs_dataset: Option<String>,
-    /// Whether they are compressed.
-    #[schemars(example = true, extend("x-default" = "as the dataset that ours lie in"))]
+    /// Whether the datasets are compressed.
+    #[schemars(example = true, extend("x-default" = "inherited from the parent dataset"))]
     pub compression: Option<bool>,
 }
 
-/// Where source comes from.
+/// Where modules come from.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sources {
-    /// The sources to try, in this order.
+    /// The kinds of sources to try for a module, in this order.
     pub order: Vec<Source>,
-    /// Path prefixes that are fetched from elsewhere.
+    /// Prefixes of module paths, each with the URL or folder that such modules are fetched from
+    /// instead.
     #[schemars(example = mirror_example())]
     pub mirrors: Vec<Mirror>,
 }
@@ -166,19 +175,21 @@ impl Default for Sources {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GoConfig {
-    /// Whether the whole standard library is compiled at the first start, in the background.
+    /// Whether the whole standard library is compiled in the background at the first start, so that
+    /// first builds take less time.
     pub warm: bool,
-    /// The go command.
-    #[schemars(example = &"/usr/local/go/bin/go", extend("x-default" = "FreeBSD's build jail's, else the one in PATH or /usr/local/go", "x-flag" = "go"))]
+    /// The path of the go command.
+    #[schemars(example = &"/usr/local/go/bin/go", extend("x-default" = "on FreeBSD the one of the build jail; otherwise the first in PATH, or the one in /usr/local/go", "x-flag" = "go"))]
     pub command: Option<PathBuf>,
-    /// GOPROXY of the go command.
-    #[schemars(example = &"https://proxy.golang.org,direct", extend("x-default" = "the environment's GOPROXY, or the toolchain's own"))]
+    /// GOPROXY of the go command: the module proxies to ask.
+    #[schemars(example = &"https://proxy.golang.org,direct", extend("x-default" = "GOPROXY of the environment, or the default of the toolchain"))]
     pub proxy: Option<String>,
-    /// GOSUMDB of the go command.
-    #[schemars(example = &"sum.golang.org", extend("x-default" = "the environment's GOSUMDB, or the toolchain's own"))]
+    /// GOSUMDB of the go command: the checksum database, or `off`.
+    #[schemars(example = &"sum.golang.org", extend("x-default" = "GOSUMDB of the environment, or the default of the toolchain"))]
     pub sumdb: Option<String>,
-    /// GOPRIVATE of the go command.
-    #[schemars(example = &"git.example.com/*", extend("x-default" = "the environment's GOPRIVATE, or the toolchain's own"))]
+    /// GOPRIVATE of the go command: patterns of modules that no proxy and no checksum database is
+    /// asked for.
+    #[schemars(example = &"git.example.com/*", extend("x-default" = "GOPRIVATE of the environment, or the default of the toolchain"))]
     pub private: Option<String>,
     /// Whether a program whose imports were compiled before is made by the compiler and the linker alone, as the go
     /// command ran them then. Otherwise the go command makes every program, which takes half as long again.
@@ -191,13 +202,13 @@ impl Default for GoConfig {
     }
 }
 
-/// The form of a key that takes one text or a list of them.
+/// The schema of a key that takes one text or a list of texts.
 #[derive(JsonSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "only its schema is used")]
-enum OneOrSeveral {
-    One(String),
-    Several(Vec<String>),
+enum TextOrList {
+    Text(String),
+    List(Vec<String>),
 }
 
 fn mirror_example() -> serde_json::Value {
@@ -205,13 +216,13 @@ fn mirror_example() -> serde_json::Value {
 }
 
 impl Config {
-    /// Reads and validates a file alone; without one, the defaults.
+    /// Reads and validates a file, without flags and environment; without a file, the defaults.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let inputs = Inputs { file: path.map(Into::into), ..Inputs::default() };
         Ok(inputs.read()?.config().clone())
     }
 
-    /// Where state lies: as configured, or after the platform's convention.
+    /// The state directory: as configured, or by the platform's convention.
     pub fn state_dir(&self) -> PathBuf {
         let environment = |name: &str| {
             std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
@@ -252,7 +263,7 @@ impl Config {
         self.limits.call_timeout.map_or_else(stages, |limit| limit.get())
     }
 
-    /// The deadline of a build.
+    /// How long a build may take.
     pub fn build_deadline(&self) -> Duration {
         self.jails.build_timeout.get()
     }
@@ -281,14 +292,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_as_json_is_read_as_the_same() {
+    fn a_configuration_is_read_as_it_was_written() {
         let written = serde_json::to_value(Config::default()).unwrap();
         let read: Config = serde_json::from_value(written.clone()).unwrap();
         assert_eq!(serde_json::to_value(read).unwrap(), written);
     }
 
     #[test]
-    fn state_lies_where_the_platform_keeps_it() {
+    fn the_state_directory_follows_the_platform() {
         let path = |text: &str| Some(PathBuf::from(text));
         let system = if cfg!(target_os = "freebsd") { "/var/db" } else { "/var/lib" };
         let table = [

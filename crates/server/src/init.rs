@@ -1,8 +1,8 @@
-//! Preparing a FreeBSD host: datasets, the base system, Go, the build jail; and freeing it of them again.
+//! `init` prepares a FreeBSD host: datasets, the base system, Go, the build jail. `destroy` removes them.
 //!
-//! What must always hold: everything is made beside its place and renamed into it when it is whole, so that whatever
-//! has its final name is finished; each step is skipped where its result is there; only what bears our mark is removed;
-//! nothing is extracted whose SHA-256 sum was not checked.
+//! Invariants: everything is made under another name and renamed when it is whole, so that a dataset or file with its final
+//! name is finished; a step is skipped where its result is there; only datasets with the mark of `init` are removed; no archive
+//! is extracted whose SHA-256 sum was not checked.
 
 mod base;
 mod build;
@@ -14,24 +14,24 @@ mod download;
 mod error;
 mod extract;
 mod facts;
-mod hold;
 mod holders;
+mod host_lock;
 mod manifest;
 mod mark;
 mod mirror;
 mod names;
+mod progress;
 mod steps;
-mod teller;
 
 pub use checksum::{Sha256, SumError};
-pub use desired::{DesiredState, Go, Space};
+pub use desired::{DesiredGo, DesiredState, DiskSpace};
 pub use destroy::Removal;
 pub use download::DownloadError;
 pub use error::InitError;
 pub use manifest::ManifestError;
 pub use mirror::{Mirror, MirrorError};
 pub use names::{GoVersion, Machine, NameError, SetName};
-pub use teller::Teller;
+pub use progress::Progress;
 
 use std::time::Instant;
 
@@ -41,45 +41,45 @@ use host::zfs::Zfs;
 use facts::Facts;
 use steps::Step;
 
-/// Where a build finds the Go workspace in its jail. Not below /root, which FreeBSD keeps for root alone while builds run
-/// as another user.
+/// The Go workspace in the build jail. It is not below /root, which only root can enter: builds run as another user.
 pub const WORKSPACE: &str = "/go";
 
-/// A host, and what it is to be prepared as. Needs a tokio runtime.
+/// A host and its desired state. Needs a tokio runtime.
 pub struct Init {
     wanted: DesiredState,
     exec: Shared,
     zfs: Zfs,
-    teller: Teller,
+    progress: Progress,
 }
 
 impl Init {
-    /// Prepares by these commands, and says so there.
-    pub fn new(wanted: DesiredState, exec: Shared, teller: Teller) -> Self {
-        Self { wanted, zfs: Zfs::new(exec.clone()), exec, teller }
+    /// Runs commands by `exec`, and prints to `progress`.
+    pub fn new(wanted: DesiredState, exec: Shared, progress: Progress) -> Self {
+        Self { wanted, zfs: Zfs::new(exec.clone()), exec, progress }
     }
 
-    /// Prepares the host: looks what is there, and does the rest. May be dropped, and run again, at any time.
+    /// Prepares the host: looks at what is there, and does the remaining steps. The future may be dropped at any time, and run
+    /// again.
     pub async fn run(&self) -> Result<(), InitError> {
         self.check_user()?;
-        let _held = hold::Held::take(&self.wanted.lock)?;
+        let _held = host_lock::HostLock::take(&self.wanted.lock)?;
         let mut facts = self.look().await?;
         let steps = steps::plan(&self.wanted);
         let rest = steps.iter().any(|step| !facts.done(*step, &self.wanted));
-        // A server may run on while there is nothing to be done.
-        let _state = if rest { hold::no_server(&self.wanted.state_dir)? } else { None };
+        // A server need not stop where nothing has to be done.
+        let _state = if rest { host_lock::no_server(&self.wanted.state_dir)? } else { None };
         self.check(&facts).await?;
         for step in steps {
             let title = step.title(&self.wanted);
             if facts.done(step, &self.wanted) {
-                self.teller.say(&format!("{title}: there already"));
+                self.progress.say(&format!("{title}: there already"));
                 continue;
             }
-            self.teller.say(&title);
+            self.progress.say(&title);
             let began = Instant::now();
             self.act(step, &facts).await?;
             facts = self.look().await?;
-            self.teller.say(&format!("  done in {:.1?}", began.elapsed()));
+            self.progress.say(&format!("  done in {:.1?}", began.elapsed()));
         }
         Ok(())
     }
@@ -107,7 +107,7 @@ impl Init {
         }
     }
 
-    /// Runs a command to its good end.
+    /// Runs a command that has to succeed.
     async fn command(&self, command: &Command) -> Result<String, ExecError> {
         self.exec.run(command).await?.success(command)
     }

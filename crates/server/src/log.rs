@@ -1,7 +1,7 @@
-//! The log: for people on a terminal, as JSON elsewhere, on stderr or in a file that can be opened anew.
+//! The log: text on a terminal, JSON elsewhere, on stderr or in a file that can be opened again.
 //!
-//! What must always hold: each line is written whole, by one system call and before what comes after it, so that a crash
-//! loses none; a file that cannot be opened anew leaves the old one in use.
+//! Invariants: each line is written whole, by one system call and before the code after it goes on, so that a crash loses no
+//! line; where a file cannot be opened again, the open one stays in use.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -12,27 +12,27 @@ use std::sync::OnceLock;
 use parking_lot::RwLock;
 use tracing_subscriber::EnvFilter;
 
-/// Who may read the file: the log has the packages that are called.
+/// Only the owner may read the file: the log has the names of the packages that are called.
 const MODE: u32 = 0o600;
 
-/// The file that the log goes to, if it goes to one.
+/// The file of the log, if the log has one.
 static FILE: OnceLock<LogFile> = OnceLock::new();
 
-/// The log's file cannot be written.
+/// Why the file of the log cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("the log cannot be written to {}; see that its folder is there and may be written, or set another log.file", .path.display())]
+#[error("the log cannot be written to {}; make its folder writable, or set log.file to another path", .path.display())]
 pub struct LogError {
     path: PathBuf,
     #[source]
     cause: io::Error,
 }
 
-/// Starts the log. `level` is how much it says where RUST_LOG does not say so: `error`, `warn`, `info`, `debug` or `trace`.
-/// With a file, that has it, as JSON. A log that was started before stays.
+/// Starts the log. `level` is the least severe level that is logged where RUST_LOG is not set: `error`, `warn`, `info`, `debug`
+/// or `trace`. With a file the log goes there as JSON. A log that was started before stays.
 pub fn start(level: &str, file: Option<&Path>) -> Result<(), LogError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
-    // An error is that of a log that was started before.
+    // `try_init` fails where a log was started before.
     if let Some(path) = file {
         let opened = LogFile::open(path)?;
         let file = FILE.get_or_init(|| opened);
@@ -45,8 +45,8 @@ pub fn start(level: &str, file: Option<&Path>) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Has panics logged from now on, by their place. What they say is left out where it was made up at that moment, for it can
-/// quote a request.
+/// Has panics logged from now on, by their position in the source. A message that was formatted is left out, for it can quote
+/// a request.
 pub fn panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
@@ -55,8 +55,8 @@ pub fn panics() {
     }));
 }
 
-/// Opens the log's file anew, after somebody has moved it away. Without a file there is nothing to do. When it cannot be
-/// opened, the one that was open stays in use.
+/// Opens the file of the log again, after it was moved away. Does nothing for a log without a file. Where that fails, the open
+/// file stays in use.
 pub fn reopen() -> Result<(), LogError> {
     FILE.get().map_or(Ok(()), LogFile::reopen)
 }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_moved_away_is_opened_anew_and_what_was_there_stays() {
+    fn a_file_that_was_moved_away_is_opened_again_and_the_old_one_stays() {
         let folder = tempfile::tempdir().unwrap();
         let (path, old) = (folder.path().join("log"), folder.path().join("log.0"));
         fs::write(&path, "earlier\n").unwrap();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn only_its_owner_may_read_the_file() {
+    fn only_the_owner_may_read_the_file() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_opened_anew_leaves_the_old_one_in_use() {
+    fn where_a_file_cannot_be_opened_again_the_open_one_stays_in_use() {
         let folder = tempfile::tempdir().unwrap();
         let (path, old) = (folder.path().join("log"), folder.path().join("log.0"));
         let log = LogFile::open(&path).unwrap();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_many_threads_stay_whole_while_the_file_is_opened_anew() {
+    fn lines_of_many_threads_stay_whole_while_the_file_is_opened_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let log = LogFile::open(&path).unwrap();

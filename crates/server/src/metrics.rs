@@ -1,7 +1,7 @@
-//! What happens, in numbers: recorded in memory where it happens, sent to StatsD, shown to Prometheus and the admin API.
+//! Metrics: recorded in memory, sent to StatsD, shown to Prometheus and the admin API.
 //!
-//! What must always hold: a leaf, which every part may be given; recording costs some atomics, and nothing waits for a
-//! number to be sent; each event is recorded once, by whoever causes it.
+//! Invariants: this part imports no other part of the server, so every part may have it; recording costs some atomics and
+//! never waits for metrics to be sent; each event is recorded once, by the part that causes it.
 
 mod listing;
 mod observers;
@@ -30,7 +30,7 @@ use snapshot::Second;
 use statsd::Statsd;
 use table::Family;
 
-/// A handle on all numbers; clones share them.
+/// A handle on all metrics; clones share them.
 #[derive(Clone)]
 pub struct Metrics {
     inner: Arc<Inner>,
@@ -55,21 +55,22 @@ impl Metrics {
     /// The server need not answer, nor need its name have an address yet. Fails where no thread can be started.
     pub fn send_to(&self, target: Target) -> io::Result<()> {
         let statsd = Statsd::start(self.inner.numbers.clone(), target)?;
-        // A second one would have each number counted twice.
+        // A second thread would send each count twice.
         let _ = self.inner.statsd.set(statsd);
         self.changed();
         Ok(())
     }
 
-    /// Sends what was not sent yet, for the end of the server; takes at most a second.
+    /// Sends everything that was not sent yet, at the end of the server. Takes at most a second.
     pub fn finish(&self) {
         if let Some(statsd) = self.inner.statsd.get() {
             statsd.finish();
         }
     }
 
-    /// A call that was admitted or refused for want of room: its code (`ok` or that of a failure), which kind of principal
-    /// asked (a place in [`PRINCIPALS`]), and how long each stage took, in order.
+    /// Records a call that was admitted, or refused for want of room: its code (`ok` or that of a
+    /// failure), the kind of principal that asked (a place in [`PRINCIPALS`]), and the time of each
+    /// stage in order.
     pub fn call(&self, code: &str, principal: usize, stages: impl IntoIterator<Item = Duration>) {
         self.inner.numbers.count(Family::Calls, code_index(code));
         self.inner.numbers.count(Family::CallPrincipals, principal);
@@ -79,45 +80,46 @@ impl Metrics {
         self.changed();
     }
 
-    /// A request that did not become a call, by the code of its answer and the kind of principal that asked.
+    /// Records a request that did not become a call, by the code of its response and the kind of
+    /// principal that asked.
     pub fn no_call(&self, code: &str, principal: usize) {
         self.inner.numbers.count(Family::CallPrincipals, principal);
         self.count(Family::Calls, code_index(code));
     }
 
-    /// A call, or a request for one, for which nothing was run.
+    /// Records a call, or a request for one, for which nothing was run.
     pub fn refused(&self, why: Refused) {
         self.count(Family::Refusals, why as usize);
     }
 
-    /// A request of any kind was answered with this status, after this time.
+    /// Records the response to a request of any kind: its status and the time until then.
     pub fn request(&self, status: u16, took: Duration) {
         self.inner.second.answered(&self.inner.numbers, status);
         self.time(Family::HttpRequest, 0, took);
     }
 
-    /// A fetch has ended, whatever came of it.
+    /// Records a fetch, failed or not.
     pub fn fetched(&self, took: Duration) {
         self.time(Family::Fetch, 0, took);
     }
 
-    /// A compilation has ended, whatever came of it.
+    /// Records a compilation, failed or not.
     pub fn built(&self, took: Duration) {
         self.time(Family::Build, 0, took);
     }
 
-    /// Something was looked up, and was known already or not.
+    /// Records a look-up in a cache, and whether it was a hit.
     pub fn looked_up(&self, cache: Cache, known: bool) {
         let family = if known { Family::CacheHits } else { Family::CacheMisses };
         self.count(family, cache as usize);
     }
 
-    /// All that was counted.
+    /// All metrics as of now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of(&self.inner.numbers, &self.inner.second)
     }
 
-    /// All numbers as Prometheus reads them, of the type [`CONTENT_TYPE`].
+    /// All metrics as Prometheus reads them, of the type [`CONTENT_TYPE`].
     pub fn prometheus(&self) -> String {
         prometheus::text(&self.inner.numbers)
     }
@@ -139,7 +141,7 @@ impl Metrics {
     }
 }
 
-/// The place of a code; what is none counts as the last, a failure of ours.
+/// The index of a code; an unknown code counts as the last one, `internal`.
 fn code_index(code: &str) -> usize {
     CODES.iter().position(|known| *known == code).unwrap_or(CODES.len() - 1)
 }

@@ -1,5 +1,4 @@
-//! Each key and value on its own: known keys of the right form whose values can be read. All problems are found, not only
-//! the first.
+//! Checks each key and value by itself: the key is known, the value has its form and can be read. All problems are found.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +11,12 @@ use super::problem::{Problem, SetBy, redacted};
 /// How much of a value a problem shows, in characters.
 const SHOWN: usize = 60;
 
-/// What set each key, by its path.
+/// The source that set each key, by the key's path.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Places(pub(super) BTreeMap<String, SetBy>);
+pub(super) struct KeySources(pub(super) BTreeMap<String, SetBy>);
 
-impl Places {
-    /// What set a key, or else what it is in.
+impl KeySources {
+    /// The source that set a key, or else the section or list that the key is in.
     pub(super) fn of(&self, path: &str) -> SetBy {
         let mut path = path;
         loop {
@@ -31,19 +30,19 @@ impl Places {
         }
     }
 
-    /// What is in a key, or it itself, is set by something else now.
+    /// Notes that a source has set a key and everything in it.
     pub(super) fn set(&mut self, path: &str, set_by: SetBy) {
         self.0.retain(|other, _| !is_within(other, path));
         self.0.insert(path.to_owned(), set_by);
     }
 }
 
-/// Whether a path is another one or leads on from it.
+/// Whether a path is another one or begins with it.
 pub(super) fn is_within(path: &str, other: &str) -> bool {
     path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// The name that another one is most like; none where none is like it.
+/// The name that is most like this one, where one is alike.
 pub(super) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| name.to_lowercase().replace('-', "_");
     let name = plain(name);
@@ -54,21 +53,21 @@ pub(super) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> O
         .map(|it| it.1)
 }
 
-/// Looks at all keys of a configuration.
-pub(super) fn check(tree: &Map<String, Value>, places: &Places) -> Vec<Problem> {
-    let mut checker = Checker { places, problems: Vec::new() };
+/// Checks all keys of a configuration.
+pub(super) fn check(tree: &Map<String, Value>, sources: &KeySources) -> Vec<Problem> {
+    let mut checker = Checker { sources, problems: Vec::new() };
     checker.section(keys::root(), tree, "");
     checker.problems
 }
 
 struct Checker<'a> {
-    places: &'a Places,
+    sources: &'a KeySources,
     problems: Vec<Problem>,
 }
 
 impl Checker<'_> {
     fn add(&mut self, path: &str, text: &str) {
-        let (key, set_by) = (path.to_owned(), self.places.of(path));
+        let (key, set_by) = (path.to_owned(), self.sources.of(path));
         self.problems.push(Problem { key, set_by, text: redacted(text) });
     }
 
@@ -83,10 +82,10 @@ impl Checker<'_> {
             }
         }
         let missing = |name: &&String| map.get(*name).is_none_or(Value::is_null);
-        // A section in which nothing is set is not there.
+        // A section without a value counts as not set.
         let is_set = path.ends_with(']') || map.values().any(|value| !value.is_null());
         for name in section.required.iter().filter(missing).filter(|_| is_set) {
-            self.add(&below(name), "is missing");
+            self.add(&below(name), "must be set");
         }
     }
 
@@ -111,7 +110,7 @@ impl Checker<'_> {
                 if let Some(refusal) = refusal(path, value) {
                     let shown = shown(value);
                     match refusal {
-                        _ if secret => self.add(path, "cannot be used"),
+                        _ if secret => self.add(path, "has a value that cannot be used"),
                         text if text.contains(&shown) => self.add(path, &text),
                         text => self.add(path, &format!("{shown}: {text}")),
                     }
@@ -121,7 +120,7 @@ impl Checker<'_> {
     }
 }
 
-/// What a key's own type says against a value.
+/// The error of the key's own type for a value.
 fn refusal(path: &str, value: &Value) -> Option<String> {
     let (mut whole, mut expected) = (value.clone(), String::new());
     let mut wrap = |name: &str| {
@@ -138,7 +137,7 @@ fn refusal(path: &str, value: &Value) -> Option<String> {
     };
     path.rsplit('.').for_each(&mut wrap);
     let error = serde_path_to_error::deserialize::<_, Config>(whole).err()?;
-    // Others that it would need beside it are missing here.
+    // Other errors come from keys that are missing in this document of one key.
     is_within(&error.path().to_string(), &expected).then(|| error.inner().to_string())
 }
 
@@ -154,7 +153,7 @@ fn unknown(section: &Section, name: &str) -> String {
     {
         return format!("is not known; did you mean {}?", leaf.path);
     }
-    format!("is not known; the keys here are {}", here.collect::<Vec<_>>().join(", "))
+    format!("is not known; the keys here are: {}", here.collect::<Vec<_>>().join(", "))
 }
 
 fn fits(form: &ValueForm, value: &Value) -> bool {

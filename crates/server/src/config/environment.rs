@@ -1,17 +1,17 @@
-//! Keys as variables of the environment: their names, the values that texts stand for, and names that mean nothing.
+//! Keys as variables of the environment: their names, their values, and warnings about unknown names.
 
 use serde_json::Value;
 
 use super::check::nearest;
 use super::keys::{self, Leaf, ValueForm};
 
-/// What the name of each of our variables begins with.
+/// The beginning of the name of each variable.
 const PREFIX: &str = "SKY_ISLAND_";
 /// The variable that names the configuration file.
 pub(super) const FILE: &str = "SKY_ISLAND_CONFIG";
-/// The variable that names the server which subcommands ask.
+/// The variable that names the server that subcommands ask.
 pub const SERVER: &str = "SKY_ISLAND_SERVER";
-/// Beginnings of names that are others' than this configuration's: those of tests and benchmarks.
+/// Beginnings of names that set no key: variables of tests and benchmarks.
 const OTHERS: [&str; 6] = [
     "SKY_ISLAND_BIN",
     "SKY_ISLAND_OFFLINE",
@@ -26,7 +26,7 @@ pub fn variable(path: &str) -> String {
     format!("{PREFIX}{}", path.replace('.', "_").to_uppercase())
 }
 
-/// The variables of this process that may be meant for us.
+/// The variables of this process whose names begin as those of keys do.
 pub(super) fn of_process() -> Vec<(String, String)> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
@@ -35,12 +35,12 @@ pub(super) fn of_process() -> Vec<(String, String)> {
     ours
 }
 
-/// The key that a variable sets; none for one that means nothing.
+/// The key that a variable sets, if any.
 pub(super) fn leaf(name: &str) -> Option<&'static Leaf> {
     keys::leaves().iter().find(|leaf| variable(&leaf.path) == name)
 }
 
-/// What is to be said about a variable that sets no key.
+/// The warning about a variable that sets no key; none where that is no mistake.
 pub(super) fn warning(name: &str) -> Option<String> {
     if name == FILE || name == SERVER || OTHERS.iter().any(|other| name.starts_with(other)) {
         return None;
@@ -48,11 +48,11 @@ pub(super) fn warning(name: &str) -> Option<String> {
     let names: Vec<String> = keys::leaves().iter().map(|leaf| variable(&leaf.path)).collect();
     let meant = nearest(name, names.iter().map(String::as_str));
     let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-    Some(format!("{name} in the environment is no key of the configuration{meant}"))
+    Some(format!("the variable {name} sets no key of the configuration{meant}"))
 }
 
-/// The value that a text stands for where a key has this form. A text that stands for none is left as it is, so that
-/// whoever checks it can say what it should be.
+/// The value of a key of this form that a text stands for. Another text is returned as it is: the check of the value reports
+/// it then.
 pub(super) fn value(text: &str, form: &ValueForm) -> Value {
     let as_text = || Value::String(text.to_owned());
     match form {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_stand_for_values_of_the_keys_form() {
+    fn texts_stand_for_values_of_the_form_of_their_key() {
         let table = [
             ("limits.calls", "12", json!(12)),
             ("limits.calls", "many", json!("many")),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn one_or_several_are_told_apart() {
+    fn one_text_and_a_list_are_told_apart() {
         let either = ValueForm::Either(vec![
             ValueForm::Text(None),
             ValueForm::List(Box::new(ValueForm::Text(None))),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_means_nothing_is_warned_about_with_the_nearest_that_does() {
+    fn a_warning_about_an_unknown_variable_names_the_nearest_known_one() {
         let warned = warning("SKY_ISLAND_JAIL_EXEC_TIMEOUT").unwrap();
         assert!(warned.contains("did you mean SKY_ISLAND_JAILS_EXEC_TIMEOUT?"), "{warned}");
         for other in [FILE, SERVER, "SKY_ISLAND_BIN", "SKY_ISLAND_STRICT", "SKY_ISLAND_TEST_POOL"] {

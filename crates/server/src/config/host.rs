@@ -1,4 +1,4 @@
-//! What the configuration says about a FreeBSD host: where everything lies on it, and what it is prepared as.
+//! The keys about a FreeBSD host: the names of its datasets and folders, and what `init` prepares on it.
 
 use std::path::Path;
 
@@ -6,30 +6,30 @@ use host::layout::{Layout, LayoutError, Release};
 
 use super::Config;
 use crate::init::Mirror;
-use crate::init::{DesiredState, Go, Space};
+use crate::init::{DesiredGo, DesiredState, DiskSpace};
 use crate::init::{GoVersion, Machine, SetName};
 
-/// The dataset below which ours lie, unless another is named: the pool that FreeBSD's installer makes.
+/// The default of `filesystem.zfs_dataset`: the pool that FreeBSD's installer makes.
 const DATASET: &str = "zroot";
-/// One init or destroy at a time holds this file, which goes with the next start of the host.
+/// The lock file of `init` and `destroy`, in a folder that FreeBSD empties when the host starts.
 const LOCK: &str = "/var/run/sky-island-init.lock";
 
-/// A host that cannot be prepared as the configuration says.
+/// Why a host cannot be prepared as the configuration says.
 #[derive(Debug, thiserror::Error)]
 pub enum DesiredStateError {
-    /// Where everything would lie.
+    /// The names of datasets and folders cannot be used.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// A processor that the FreeBSD and the Go project have no archives for.
-    #[error("there are no archives of FreeBSD and Go for {0}")]
+    /// The FreeBSD project or the Go project has no archives for this processor.
+    #[error("FreeBSD and Go publish no archives for {0}; init works on x86_64 and aarch64")]
     Machine(&'static str),
 }
 
 impl Config {
-    /// Where the datasets and folders lie. Without `release` it is the running kernel's, which a base system must not
-    /// be newer than.
+    /// The names of the datasets and folders. Where `release` is not set it is that of the running kernel, for a base
+    /// system must not be newer than its kernel.
     ///
-    /// Fails for a name that is none, and without `release` where the kernel is not FreeBSD's.
+    /// Fails for a bad name, and where `release` is not set and the kernel is not FreeBSD's.
     pub fn layout(&self) -> Result<Layout, LayoutError> {
         let release = match &self.release {
             Some(release) => Release::parse(release)?,
@@ -39,8 +39,8 @@ impl Config {
         Layout::new(dataset, self.jails.base_jail_dir.as_deref(), release)
     }
 
-    /// What `init` prepares this host as.
-    pub fn wanted(&self) -> Result<DesiredState, DesiredStateError> {
+    /// What `init` prepares on this host.
+    pub fn desired_state(&self) -> Result<DesiredState, DesiredStateError> {
         let here = Machine::here().ok_or(DesiredStateError::Machine(std::env::consts::ARCH))?;
         Ok(DesiredState {
             layout: self.layout()?,
@@ -49,8 +49,8 @@ impl Config {
             set_dir: self.base_sys_pkg_dir.clone(),
             release_mirror: self.release_mirror.clone().unwrap_or_else(Mirror::freebsd),
             update: self.freebsd_update,
-            go: Go {
-                version: self.go_release().unwrap_or_else(Go::default_version),
+            go: DesiredGo {
+                version: self.go_release().unwrap_or_else(DesiredGo::default_version),
                 mirror: self.go_mirror.clone().unwrap_or_else(Mirror::go),
                 archive: self.go_tarball.clone(),
                 sum: self.go_sha256.clone(),
@@ -61,11 +61,11 @@ impl Config {
             state_dir: self.state_dir(),
             lock: LOCK.into(),
             user: nix::unistd::geteuid().as_raw(),
-            space: Space::default(),
+            space: DiskSpace::default(),
         })
     }
 
-    /// The release of Go that is named, or that the archive's name says.
+    /// The configured release of Go, or the one in the archive's name.
     fn go_release(&self) -> Option<GoVersion> {
         let of_archive = || {
             let name = self.go_tarball.as_ref()?.file_name()?.to_str()?;
@@ -74,7 +74,7 @@ impl Config {
         self.go_version.clone().or_else(of_archive)
     }
 
-    /// What is wrong with the keys that `init` reads.
+    /// The problems of the keys that `init` reads.
     pub(super) fn host_problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let paths =
@@ -85,19 +85,19 @@ impl Config {
             }
         }
         if self.go_tarball.is_some() && self.go_release().is_none() {
-            problems.push("go_version: say which release go_tarball is".into());
+            problems.push("go_version: must be set, for the name of go_tarball does not say which release of Go it is".into());
         }
         if let Some(sets) = &self.base_packages
             && !sets.contains(&SetName::base())
         {
-            problems.push("base_packages: without base there is no system".into());
+            problems.push("base_packages: must have base; add it".into());
         }
         let release = self.release.as_deref().map(Release::parse);
         let dataset = self.filesystem.zfs_dataset.as_deref().unwrap_or(DATASET);
         if let Some(Err(error)) = release {
             problems.push(error.to_string());
         }
-        // Any release will do to see whether the names are good ones.
+        // Whether the other names are good does not depend on the release.
         let folder = self.jails.base_jail_dir.as_deref();
         let any = Release::parse("15.0-RELEASE").and_then(|any| Layout::new(dataset, folder, any));
         match any {
@@ -111,7 +111,7 @@ impl Config {
     }
 }
 
-/// What uname(3) says the release is; empty where it says nothing.
+/// The release of the kernel by uname(3); empty where that fails.
 fn kernel() -> String {
     nix::sys::utsname::uname()
         .map(|names| names.release().to_string_lossy().into_owned())
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_is_that_of_the_keys_of_2017() {
+    fn the_layout_follows_the_keys_of_2017() {
         let text = r#"{"release": "15.1-RELEASE", "filesystem": {"zfs_dataset": "tank/si"},
             "jails": {"base_jail_dir": "/jails"}}"#;
         let layout = layout(text).unwrap();
@@ -137,25 +137,26 @@ mod tests {
     }
 
     #[test]
-    fn without_keys_it_is_the_installers_pool() {
+    fn without_keys_the_datasets_are_in_the_installers_pool() {
         let layout = layout(r#"{"release": "15.1-RELEASE"}"#).unwrap();
         assert_eq!(layout.jails().as_str(), "zroot/jails");
         assert_eq!(layout.folder(), Path::new("/zroot/jails"));
     }
 
     #[test]
-    fn without_a_release_it_is_the_kernels() {
+    fn without_a_release_the_layout_has_that_of_the_kernel() {
         let found = layout("{}").map(|layout| layout.release().clone());
         assert_eq!(found.is_ok(), cfg!(target_os = "freebsd"), "{found:?}");
     }
 
     #[test]
-    fn what_is_wanted_has_defaults_and_follows_its_keys() {
-        let wanted = |text: &str| serde_json::from_str::<Config>(text).unwrap().wanted().unwrap();
+    fn the_desired_state_has_defaults_and_follows_its_keys() {
+        let wanted =
+            |text: &str| serde_json::from_str::<Config>(text).unwrap().desired_state().unwrap();
         let plain = wanted(r#"{"release": "15.1-RELEASE"}"#);
         assert_eq!(plain.sets, [SetName::base()]);
         assert_eq!(plain.release_mirror, Mirror::freebsd());
-        assert_eq!(plain.go.version, Go::default_version());
+        assert_eq!(plain.go.version, DesiredGo::default_version());
         assert_eq!((plain.compression, plain.update), (None, false));
         let text = r#"{"release": "15.1-RELEASE", "base_packages": ["base.txz", "lib32"], "freebsd_update": true,
             "release_mirror": "https://m.example/pub/", "go_tarball": "/x/go1.26.8.freebsd-amd64.tar.gz",
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn each_key_that_makes_no_sense_is_named() {
+    fn each_bad_key_is_named() {
         let table = [
             (r#"{"base_packages": ["lib32"]}"#, "base_packages"),
             (r#"{"base_sys_pkg_dir": "here"}"#, "base_sys_pkg_dir"),
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_none_is_refused_by_its_key() {
+    fn a_bad_name_is_refused_with_its_key() {
         let bad = r#"{"release": "15.1-RELEASE", "filesystem": {"zfs_dataset": "z@x"}}"#;
         assert!(layout(bad).unwrap_err().to_string().contains("zfs_dataset"));
         assert!(layout(r#"{"release": "lucid"}"#).unwrap_err().to_string().contains("release"));

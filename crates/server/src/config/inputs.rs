@@ -1,10 +1,10 @@
-//! What a configuration is put together from: flags over the environment over the file over the defaults.
+//! The inputs of a configuration: flags take precedence over the environment, that over the file, that over the defaults.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::check::{Places, check, is_within};
+use super::check::{KeySources, check, is_within};
 use super::file::{self, Document};
 use super::keys::{self, Leaf};
 use super::problem::{ConfigError, Problem, SetBy, redacted};
@@ -12,28 +12,28 @@ use super::settings::Settings;
 use super::validate::split;
 use super::{Config, environment};
 
-/// Where values come from. It can be read again at any time, for the file may have changed.
+/// Where values come from. The inputs can be read again at any time, for the file may have changed.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
     /// The configuration file.
     pub file: Option<PathBuf>,
-    /// The variables whose names are ours, and their texts.
+    /// The variables that begin with `SKY_ISLAND_`, and their texts.
     pub environment: Vec<(String, String)>,
-    /// Paths of keys, and the texts that their flags were given with, each of them once or more.
+    /// Paths of keys, each with the texts that its flag was given.
     pub flags: Vec<(String, Vec<String>)>,
 }
 
-/// What is known so far.
+/// The layers that have been read so far, on top of each other.
 #[derive(Default)]
 struct Layers {
     tree: Map<String, Value>,
-    places: Places,
+    sources: KeySources,
     problems: Vec<Problem>,
     warnings: Vec<String>,
 }
 
 impl Inputs {
-    /// The file, or the one that the environment names; the environment of this process; and these flags.
+    /// The inputs of this process: the file, or the one that the environment names; the environment; and these flags.
     pub fn of_process(file: Option<&Path>, flags: Vec<(String, Vec<String>)>) -> Self {
         let environment = environment::of_process();
         let named =
@@ -42,7 +42,7 @@ impl Inputs {
         Self { file, environment, flags }
     }
 
-    /// Reads them, and finds every problem.
+    /// Reads the inputs, and finds every problem.
     pub fn read(&self) -> Result<Settings, ConfigError> {
         let mut layers = Layers::default();
         if let Some(path) = &self.file {
@@ -51,15 +51,16 @@ impl Inputs {
         }
         layers.add_environment(&self.environment);
         layers.add_flags(&self.flags);
-        let Layers { tree, mut places, mut problems, warnings } = layers;
-        problems.extend(check(&tree, &places));
-        let mut nulls = Vec::new();
-        note_nulls(&tree, "", &mut nulls);
-        let config = put_together(tree, &places, &mut problems);
+        let Layers { tree, mut sources, mut problems, warnings } = layers;
+        problems.extend(check(&tree, &sources));
+        let nulls = nulls(&tree, "");
+        let dropped = problems.iter().map(|problem| problem.key.clone()).collect();
+        let (config, more) = put_together(tree, &sources, dropped);
+        problems.extend(more);
         match config.filter(|_| problems.is_empty()) {
             Some(config) => {
-                places.0.retain(|path, _| !nulls.contains(path));
-                Ok(Settings::new(config, places, self.file.clone(), warnings))
+                sources.0.retain(|path, _| !nulls.contains(path));
+                Ok(Settings::new(config, sources, self.file.clone(), warnings))
             }
             None => {
                 problems.sort_by_key(|problem| match &problem.set_by {
@@ -72,13 +73,14 @@ impl Inputs {
     }
 }
 
-/// The configuration, and the problems that lie between values that have none themselves.
+/// The configuration without the keys in `dropped`, which have problems of their own, and the problems of values that are
+/// good by themselves.
 fn put_together(
     mut tree: Map<String, Value>,
-    places: &Places,
-    problems: &mut Vec<Problem>,
-) -> Option<Config> {
-    let mut dropped: Vec<String> = problems.iter().map(|problem| problem.key.clone()).collect();
+    sources: &KeySources,
+    mut dropped: Vec<String>,
+) -> (Option<Config>, Vec<Problem>) {
+    let mut problems = Vec::new();
     for path in &dropped {
         remove(&mut tree, path);
     }
@@ -88,51 +90,55 @@ fn put_together(
             Ok(config) => break config,
             Err(error) => error,
         };
-        // What is incomplete because of what was dropped goes too.
+        // An object that lacks a dropped key cannot be read either: it is dropped without a problem of its own.
         let path = error.path().to_string();
         if !dropped.iter().any(|other| is_within(other, &path)) {
-            let (set_by, text) = (places.of(&path), error.inner().to_string());
+            let (set_by, text) = (sources.of(&path), error.inner().to_string());
             problems.push(Problem { key: path.clone(), set_by, text: redacted(&text) });
         }
         if !remove(&mut tree, &path) {
-            return None;
+            return (None, problems);
         }
         dropped.push(path);
     };
     for text in config.problems() {
         let (key, text) = split(&text);
-        // It may be there only because another value is not.
+        // The problem may come from a value that was dropped.
         let echo = |path: &String| is_within(key, path) || is_within(path, key);
         if key.is_empty() || !dropped.iter().any(echo) {
-            let (key, set_by) = (key.to_owned(), places.of(key));
+            let (key, set_by) = (key.to_owned(), sources.of(key));
             problems.push(Problem { key, set_by, text: redacted(text) });
         }
     }
-    Some(config)
+    (Some(config), problems)
 }
 
 impl Layers {
     fn add_file(&mut self, path: &Path, text: &str) {
-        let mut add = |key: &str, place, text: &str| {
-            let (key, set_by) = (key.to_owned(), SetBy::File(path.into(), place));
+        let mut add = |key: &str, position, text: &str| {
+            let (key, set_by) = (key.to_owned(), SetBy::File(path.into(), position));
             self.problems.push(Problem { key, set_by, text: text.to_owned() });
         };
         let start = file::Position { line: 1, column: 1 };
         let document = match Document::parse(text) {
             Ok(document) => document,
-            Err(garbled) => {
-                return add("", garbled.place, &format!("is not JSON: {}", garbled.text));
+            Err(invalid) => {
+                return add(
+                    "",
+                    invalid.position,
+                    &format!("the file is not JSON: {}", invalid.text),
+                );
             }
         };
         let Value::Object(tree) = document.value else {
-            return add("", start, "must be a JSON object");
+            return add("", start, "the file must be a JSON object");
         };
-        for (key, place) in document.places {
-            if let Some(SetBy::File(_, first)) = self.places.0.get(&key) {
+        for (key, position) in document.positions {
+            if let Some(SetBy::File(_, first)) = self.sources.0.get(&key) {
                 let line = first.line;
-                add(&key, place, &format!("is given twice, first in line {line}; remove one"));
+                add(&key, position, &format!("is given twice, first in line {line}; remove one"));
             } else {
-                self.places.0.insert(key, SetBy::File(path.into(), place));
+                self.sources.0.insert(key, SetBy::File(path.into(), position));
             }
         }
         self.tree = tree;
@@ -165,10 +171,10 @@ impl Layers {
 
     fn add_layer(&mut self, values: Vec<(&'static Leaf, Value, SetBy)>) {
         let sets = |path: &str| values.iter().any(|(leaf, ..)| leaf.path == path);
-        // In one source an address wins over a port; a port wins over the address of a weaker source.
+        // In one source `listen` takes precedence over `http_port`; a port takes precedence over `listen` of a weaker source.
         if sets("http_port") && !sets("listen") {
             self.tree.remove("listen");
-            self.places.0.remove("listen");
+            self.sources.0.remove("listen");
         }
         for (leaf, value, set_by) in values {
             self.set(&leaf.path, value, set_by);
@@ -183,27 +189,26 @@ impl Layers {
             if inner.is_null() {
                 *inner = Value::Object(Map::new());
             }
-            // Something else in its place is the file's mistake, which is found there.
+            // Another value in place of the section is a problem of the file, which is reported for the file.
             let Value::Object(inner) = inner else { return };
             map = inner;
         }
         map.insert(name.to_owned(), value);
-        self.places.set(path, set_by);
+        self.sources.set(path, set_by);
     }
 }
 
-/// The paths of keys that are null, which set nothing.
-fn note_nulls(map: &Map<String, Value>, prefix: &str, nulls: &mut Vec<String>) {
-    for (name, value) in map {
-        match value {
-            Value::Null => nulls.push(format!("{prefix}{name}")),
-            Value::Object(map) => note_nulls(map, &format!("{prefix}{name}."), nulls),
-            _ => {}
-        }
-    }
+/// The paths of the keys that are null, and so not set.
+fn nulls(map: &Map<String, Value>, prefix: &str) -> Vec<String> {
+    let below = |(name, value): (&String, &Value)| match value {
+        Value::Null => vec![format!("{prefix}{name}")],
+        Value::Object(map) => nulls(map, &format!("{prefix}{name}.")),
+        _ => Vec::new(),
+    };
+    map.iter().flat_map(below).collect()
 }
 
-/// Without what is not set: nulls, and objects that have nothing else in them.
+/// The tree without nulls, and without objects that have only nulls in them.
 fn pruned(map: Map<String, Value>) -> Map<String, Value> {
     let prune = |(name, value)| match value {
         Value::Null => None,
@@ -223,7 +228,7 @@ fn pruned(map: Map<String, Value>) -> Map<String, Value> {
     map.into_iter().filter_map(prune).collect()
 }
 
-/// Takes a key out, or the list that leads to it. Says whether there was one.
+/// Removes a key, or the list that the key is in. Returns whether there was one.
 fn remove(tree: &mut Map<String, Value>, path: &str) -> bool {
     let path = path.split('[').next().unwrap_or(path);
     let (sections, name) = path.rsplit_once('.').unwrap_or(("", path));

@@ -102,20 +102,20 @@ fn all_problems_are_reported_at_once_each_with_its_path_and_line() {
     let expected = [
         r#"c.json:2:14: limits.memroy: is not known; did you mean memory?"#,
         r#"c.json:2:32: limits.calls: must be a whole number, not "many""#,
-        r#"c.json:3:14: limits.builds: must be at least 1"#,
+        r#"c.json:3:14: limits.builds: must be at least 1, not 0"#,
         r#"c.json:3:27: limits.processes: must be a whole number, not -1"#,
-        r#"c.json:3:44: limits.memory: a Go program needs at least 16MiB"#,
+        r#"c.json:3:44: limits.memory: must be at least 16MiB, not 1KiB: a Go program does not start with less"#,
         r#"c.json:4:13: jails.exec_timeout: must be a duration such as "10s" or "8h", not 10"#,
-        r#"c.json:4:33: jails.build_timeout: "soon" is no duration such as 10s or 8h: expected number at 0"#,
-        r#"c.json:4:58: jails.children_max: an island makes no islands; use 0"#,
+        r#"c.json:4:33: jails.build_timeout: "soon" is not a duration such as 10s or 8h: expected number at 0"#,
+        r#"c.json:4:58: jails.children_max: must be 0, for islands make no islands"#,
         r#"c.json:5:3: http_port: must be a whole number up to 65535, not 70000"#,
         r#"c.json:6:3: state_dir: must be an absolute path"#,
         r#"c.json:7:10: go.warm: must be true or false, not "yes""#,
         r#"c.json:8:32: sources.order[1]: must be "git" or "proxy", not "prxy"; did you mean "proxy"?"#,
-        r#"c.json:9:5: sources.mirrors[0].target: is missing"#,
-        r#"c.json:10:55: sources.mirrors[1].weight: is not known; the keys here are prefix, target"#,
-        r#"c.json:11:15: network.ip4.start_addr: is missing"#,
-        r#"c.json:11:15: network.ip4.range: is missing"#,
+        r#"c.json:9:5: sources.mirrors[0].target: must be set"#,
+        r#"c.json:10:55: sources.mirrors[1].weight: is not known; the keys here are: prefix, target"#,
+        r#"c.json:11:15: network.ip4.start_addr: must be set"#,
+        r#"c.json:11:15: network.ip4.range: must be set"#,
         r#"c.json:11:43: network.ip4.mask: "255.255.255.300": invalid IPv4 address syntax"#,
     ];
     assert_eq!(problems(text), expected);
@@ -128,7 +128,7 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
         (r#"{"Limits": {}}"#, "did you mean limits?"),
         (r#"{"state-dir": null}"#, "did you mean state_dir?"),
         (r#"{"standby": {"per_funktion": 1}}"#, "did you mean per_function?"),
-        (r#"{"standby": {"zebra": 1}}"#, "the keys here are idle, memory, per_function, total"),
+        (r#"{"standby": {"zebra": 1}}"#, "the keys here are: idle, memory, per_function, total"),
     ] {
         let found = problems(text);
         assert!(found.len() == 1 && found[0].contains(meant), "{text}: {found:?}");
@@ -136,9 +136,9 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
 }
 
 #[test]
-fn a_text_that_is_no_json_object_is_said_with_its_place() {
-    assert_eq!(problems("{\n  \"a\" 1}"), ["c.json:2:7: is not JSON: expected `:`"]);
-    assert_eq!(problems("[]"), ["c.json:1:1: must be a JSON object"]);
+fn a_file_that_is_no_json_object_is_reported_with_the_position() {
+    assert_eq!(problems("{\n  \"a\" 1}"), ["c.json:2:7: the file is not JSON: expected `:`"]);
+    assert_eq!(problems("[]"), ["c.json:1:1: the file must be a JSON object"]);
     let twice = "{\"release\": \"15.1-RELEASE\",\n\"release\": \"15.0-RELEASE\"}";
     assert_eq!(
         problems(twice),
@@ -149,7 +149,7 @@ fn a_text_that_is_no_json_object_is_said_with_its_place() {
 }
 
 #[test]
-fn what_is_null_is_not_set() {
+fn a_null_counts_as_not_set() {
     let settings = read(
         r#"{"release": null, "jails": {"exec_timeout": null}, "network": {"ip4": {"interface": null}}}"#,
     );
@@ -159,7 +159,7 @@ fn what_is_null_is_not_set() {
     assert!(
         problems(r#"{"network": {"pools": [null]}}"#)[0].contains("must be an object, not null")
     );
-    assert!(problems(r#"{"network": {"pools": [{}]}}"#)[0].contains("interface: is missing"));
+    assert!(problems(r#"{"network": {"pools": [{}]}}"#)[0].contains("interface: must be set"));
 }
 
 #[test]
@@ -189,18 +189,18 @@ fn problems_of_variables_and_flags_are_named_by_them() {
     let found = folder.problems(&variables, &[("jails.build_timeout", "0s")]);
     let expected = [
         "c.json:1:2: limits: must be an object, not 5",
-        r#"--build-timeout: jails.build_timeout: "0s": a duration must be longer than 0"#,
-        r#"SKY_ISLAND_JAILS_EXEC_TIMEOUT: jails.exec_timeout: "soon" is no duration such as 10s or 8h: expected number at 0"#,
+        r#"--build-timeout: jails.build_timeout: "0s": a duration must be longer than 0; write one such as 10s"#,
+        r#"SKY_ISLAND_JAILS_EXEC_TIMEOUT: jails.exec_timeout: "soon" is not a duration such as 10s or 8h: expected number at 0"#,
     ];
     assert_eq!(found, expected);
 }
 
 #[test]
-fn what_a_server_could_not_start_with_is_a_problem_of_the_file() {
+fn values_that_a_server_could_not_start_with_are_problems_of_the_file() {
     let text = r#"{"admin_api_token": "", "admin_token_header": "two words", "jails": {"monitoring_addr": "a b"}}"#;
     let found = problems(text);
     let keys = [
-        "admin_api_token: is empty",
+        "admin_api_token: must not be empty",
         "admin_token_header: \"two words\"",
         "jails.monitoring_addr: ",
     ];
@@ -237,7 +237,7 @@ fn an_unknown_variable_is_a_warning() {
         .inputs(&[("SKY_ISLAND_STATEDIR", "/x"), ("SKY_ISLAND_BIN", "/y")], &[])
         .read()
         .unwrap();
-    let expected = "SKY_ISLAND_STATEDIR in the environment is no key of the configuration; \
+    let expected = "the variable SKY_ISLAND_STATEDIR sets no key of the configuration; \
         did you mean SKY_ISLAND_STATE_DIR?";
     assert_eq!(settings.warnings(), [expected]);
 }

@@ -1,4 +1,4 @@
-//! What the configuration says about islands to whatever makes them.
+//! The options of a backend of islands, as the configuration says.
 
 use std::path::PathBuf;
 
@@ -9,22 +9,22 @@ use island::{Jails, Options};
 use crate::config::Config;
 use crate::config::units::Bytes;
 
-/// The file of the state directory in which aliases are remembered.
+/// The file of the state directory that lists the aliases that the server added to interfaces.
 const LEDGER: &str = "aliases";
-/// The file of the state directory that says which addresses are taken out of the pools.
+/// The file of the state directory that lists the addresses that are withdrawn from the pools.
 const WITHDRAWN: &str = "withdrawn";
-/// The folder of the state directory in which a program is compiled to be measured.
+/// The folder of the state directory in which `jails.address_space` is measured.
 const MEASURE: &str = "measure";
 
 impl Config {
-    /// What a backend of islands needs to know. `zones` is Go's archive of time zones, `ahead` how many islands are made
-    /// ahead of calls.
+    /// The options of a backend. `zones` is Go's archive of time zones, `ahead` the number of islands that are made ahead of
+    /// calls.
     pub fn island_options(
         &self,
         zones: Option<PathBuf>,
         ahead: usize,
     ) -> Result<Options, LayoutError> {
-        // The link stays good when the program is replaced; elsewhere there is none.
+        // On Linux this link leads to the running program even after its file was replaced.
         let own = PathBuf::from("/proc/self/exe");
         let launcher =
             if cfg!(target_os = "linux") { own } else { std::env::current_exe().unwrap_or(own) };
@@ -46,12 +46,12 @@ impl Config {
         })
     }
 
-    /// The file that says which addresses are taken out of the pools.
+    /// The file that lists the addresses that are withdrawn from the pools.
     pub fn withdrawals(&self) -> PathBuf {
         self.state_dir().join(WITHDRAWN)
     }
 
-    /// The go command: as configured, or on FreeBSD the build jail's, or none to look for it.
+    /// The go command: as configured, or on FreeBSD the one of the build jail; none where it has to be found in PATH.
     pub fn go_command(&self) -> Option<PathBuf> {
         let jail = || {
             let command = self.layout().ok()?.goroot().join("bin/go");

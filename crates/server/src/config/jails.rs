@@ -1,4 +1,4 @@
-//! Islands and caches, by their names of 2017.
+//! The section `jails`: islands and caches, by their names of 2017.
 
 use std::path::PathBuf;
 
@@ -11,27 +11,30 @@ use crate::config::units::{Bytes, Span};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Jails {
-    /// The mount point of FreeBSD's datasets.
+    /// The folder that the datasets are mounted at.
     #[schemars(example = &"/zroot/jails", extend("x-default" = "`/<filesystem.zfs_dataset>/jails`"))]
     pub base_jail_dir: Option<PathBuf>,
-    /// How long a version keeps meaning the revision that it was resolved to.
+    /// How long a version, such as a branch or `latest`, keeps the revision that it was resolved
+    /// to. After that the next call resolves it again.
     pub cache_default_expiration: Span,
-    /// How long an entry that nobody uses stays in the caches.
+    /// How long an unused checkout or artifact stays in its cache. After that it is deleted.
     pub cache_purge_after: Span,
-    /// Jails that a jail may make; only 0 is accepted.
+    /// The number of jails that a jail may make; only 0 is accepted, for islands make no islands.
     pub children_max: u32,
-    /// Host or host:port of a StatsD server.
+    /// The StatsD server to send metrics to, as a host or host:port.
     #[schemars(example = &"127.0.0.1:8125", extend("x-default" = "none", "x-flag" = "monitoring-addr"))]
     pub monitoring_addr: Option<String>,
-    /// The deadline of a build.
+    /// How long a build may take. A longer one is killed, and the call fails as `deadline`.
     #[schemars(extend("x-flag" = "build-timeout"))]
     pub build_timeout: Span,
-    /// The deadline of a run.
+    /// How long a function may run. A longer one is killed, and the call fails as `deadline`.
     #[schemars(extend("x-flag" = "exec-timeout"))]
     pub exec_timeout: Span,
-    /// Whether to refuse a FreeBSD host whose kernel does not count resources, instead of leaving them without limits.
+    /// Whether the server refuses to start on a FreeBSD host whose kernel cannot limit resources
+    /// (`kern.racct.enable`). Otherwise islands run there without limits.
     pub require_limits: bool,
-    /// The address space that a Go program which does nothing takes on FreeBSD, on top of which memory is limited.
+    /// The address space of a Go program that does nothing, on FreeBSD. Memory is limited on top of
+    /// it.
     #[schemars(example = &"1228MiB", extend("x-default" = "measured"))]
     pub address_space: Option<Bytes>,
 }

@@ -1,5 +1,5 @@
-//! The keys that there are, read from the definitions of the configuration's own types: their doc comments say what they
-//! mean, and attributes beside them what else is true of them.
+//! All keys of the configuration, read from the definitions of its types: a doc comment says what a key means, attributes
+//! beside it the rest.
 //!
 //! `x-default` says in words what holds where nothing is set, `x-flag` names the option of `serve`, `x-secret` marks what is
 //! never shown, and `example` shows a value. What SIGHUP changes is listed in [`super::live`].
@@ -11,14 +11,14 @@ use serde_json::{Map, Value};
 use super::Config;
 use super::live;
 
-/// One key, and those below it.
+/// A key.
 #[derive(Clone, Debug)]
 pub struct Key {
-    /// Its own name.
+    /// The last part of its path.
     pub name: String,
     /// What it means, from the doc comment.
     pub doc: String,
-    /// What its value is.
+    /// The form of its value.
     pub form: ValueForm,
     /// What holds where nothing is set, in words; none where the default is a value.
     pub default: Option<String>,
@@ -32,14 +32,14 @@ pub struct Key {
     pub example: Option<Value>,
 }
 
-/// What a value is.
+/// The form of a value.
 #[derive(Clone, Debug)]
 pub enum ValueForm {
     /// A whole number from 0 to this.
     Whole(u64),
     /// true or false.
     Switch,
-    /// A text; what it is of, where that is known: `duration`, `size`.
+    /// A text; its format where there is one: `duration`, `size`.
     Text(Option<String>),
     /// One of these texts.
     Choice(Vec<String>),
@@ -60,10 +60,10 @@ pub struct Section {
     pub required: Vec<String>,
 }
 
-/// A key that a value is set by, and the way to it.
+/// A key that has a value, not a section, and its path.
 #[derive(Clone, Debug)]
 pub struct Leaf {
-    /// The names from the top on, with dots: `jails.exec_timeout`.
+    /// The path from the root, with dots: `jails.exec_timeout`.
     pub path: String,
     /// The key.
     pub key: &'static Key,
@@ -86,29 +86,26 @@ pub fn root() -> &'static Section {
     })
 }
 
-/// All keys that a value is set by: those of sections, but not of the sections within lists.
+/// All keys that have values, those in sections included, those in the objects of lists not.
 pub fn leaves() -> &'static [Leaf] {
     static LEAVES: OnceLock<Vec<Leaf>> = OnceLock::new();
-    LEAVES.get_or_init(|| {
-        let mut leaves = Vec::new();
-        collect(root(), "", &mut leaves);
-        leaves
-    })
+    LEAVES.get_or_init(|| leaves_of(root(), ""))
 }
 
-/// The leaf of a path.
+/// The key of a path.
 pub fn leaf(path: &str) -> Option<&'static Leaf> {
     leaves().iter().find(|leaf| leaf.path == path)
 }
 
-fn collect(section: &'static Section, prefix: &str, leaves: &mut Vec<Leaf>) {
-    for key in &section.keys {
+fn leaves_of(section: &'static Section, prefix: &str) -> Vec<Leaf> {
+    let below = |key: &'static Key| {
         let path = format!("{prefix}{}", key.name);
         match &key.form {
-            ValueForm::Section(section) => collect(section, &format!("{path}."), leaves),
-            _ => leaves.push(Leaf { path, key }),
+            ValueForm::Section(section) => leaves_of(section, &format!("{path}.")),
+            _ => vec![Leaf { path, key }],
         }
-    }
+    };
+    section.keys.iter().flat_map(below).collect()
 }
 
 /// The keys of an object; `prefix` is its path with a dot behind it, or nothing for the root.
@@ -134,7 +131,7 @@ fn key(prefix: &str, name: &str, schema: &Value) -> Key {
     }
 }
 
-/// The form that a JSON schema describes. That a value may be null is not of it: null is not set, everywhere.
+/// The form that a JSON schema describes. Null is left out: for every key it means "not set".
 fn form(schema: &Value, path: &str) -> ValueForm {
     if let Some(choices) = schema["anyOf"].as_array() {
         let mut forms: Vec<ValueForm> = choices
@@ -177,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_forms_are_those_of_the_types() {
+    fn forms_follow_the_types() {
         assert!(matches!(form_of("http_port"), ValueForm::Whole(65535)));
         assert!(matches!(form_of("go.warm"), ValueForm::Switch));
         assert!(
@@ -216,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_default_says_in_words_what_holds_then() {
+    fn a_key_without_a_default_value_has_one_in_words() {
         let defaults = serde_json::to_value(Config::default()).unwrap();
         for leaf in leaves() {
             let pointer = format!("/{}", leaf.path.replace('.', "/"));

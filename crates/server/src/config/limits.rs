@@ -1,54 +1,66 @@
-//! What calls may use, and the caches behind them.
+//! The section `limits`: limits of calls, fetches and builds, and of the caches.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::units::{Bytes, Span};
 
-/// What calls may use. Each is a bound on one thing.
+/// Limits of calls, fetches and builds, and of the caches.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// How long a call waits for its turn.
+    /// How long a call waits for a slot to fetch, build or run. Where none becomes free in that
+    /// time, the call fails as `busy`.
     pub queue_wait: Span,
-    /// The overall time limit of a call: waiting, fetch, build and run together. A call that exceeds it is answered with 504.
-    #[schemars(extend("x-live" = true, "x-default" = "as long as its stages may take together"))]
+    /// The overall time limit of a call: waiting, fetch, build and run together. A call that takes
+    /// longer fails as `deadline`.
+    #[schemars(extend("x-default" = "as long as its stages may take together"))]
     pub call_timeout: Option<Span>,
-    /// Calls that are in the server at once, waiting or not.
+    /// The most calls in the server at once, waiting ones included. Further calls fail as `busy` at
+    /// once.
     pub calls: usize,
-    /// Functions that run at once.
-    #[schemars(extend("x-default" = "four a core", "x-flag" = "concurrency"))]
+    /// The most functions that run at once. Further calls wait up to `limits.queue_wait`.
+    #[schemars(extend("x-default" = "4 per core", "x-flag" = "concurrency"))]
     pub concurrency: usize,
-    /// Builds that run at once.
-    #[schemars(extend("x-default" = "one a core"))]
+    /// The most builds that run at once. Further ones wait up to `limits.queue_wait`.
+    #[schemars(extend("x-default" = "1 per core"))]
     pub builds: usize,
-    /// Fetches that run at once.
+    /// The most fetches that run at once. Further ones wait up to `limits.queue_wait`.
     pub fetches: usize,
-    /// The deadline of a fetch.
+    /// How long a fetch may take. A longer one is killed, and the call fails as `deadline`.
     pub fetch_timeout: Span,
-    /// Bytes that a fetch may receive and unpack.
+    /// The most bytes that a fetch may receive and unpack. Where a module needs more, the call
+    /// fails as `source_size`.
     pub fetch_size: Bytes,
-    /// Memory of a fetch.
+    /// The most memory that a fetch may use, at least 16MiB. A fetch that needs more is killed, and
+    /// the call fails.
     pub fetch_memory: Bytes,
-    /// Memory of a build.
+    /// The most memory that a build may use, at least 16MiB. A build that needs more is killed, and
+    /// the call fails as `out_of_memory`.
     pub build_memory: Bytes,
-    /// Disk space of a build.
+    /// The most disk space that a build may use. A build that needs more is killed, and the call
+    /// fails as `build`.
     pub build_size: Bytes,
-    /// Memory of a function.
+    /// The most memory that a function may use, at least 16MiB. A function that needs more is
+    /// killed, and the call fails as `out_of_memory`.
     #[schemars(extend("x-flag" = "memory"))]
     pub memory: Bytes,
-    /// Processes and threads of a function.
+    /// The most processes and threads that a function may have. Where it needs more, the system
+    /// refuses to start them.
     pub processes: u64,
-    /// Output of a function.
+    /// The most bytes that a function may write to its output, and as many to its error output. A
+    /// function that writes more is killed, and the call fails as `output`.
     pub output: Bytes,
-    /// A function's /tmp.
+    /// The size of a function's `/tmp`. Where that is full, writing to it fails.
     pub tmp: Bytes,
-    /// Checkouts on disk.
+    /// The most disk space of the cache of checkouts. Beyond that the least recently used ones are
+    /// deleted.
     pub checkout_cache: Bytes,
-    /// Artifacts on disk.
+    /// The most disk space of the cache of artifacts. Beyond that the least recently used ones are
+    /// deleted.
     pub artifact_cache: Bytes,
-    /// Islands made ahead of calls.
-    #[schemars(extend("x-default" = "two a core"))]
+    /// How many islands are made ahead of calls, so that a call need not wait for one; 0 for none.
+    #[schemars(extend("x-default" = "2 per core"))]
     pub islands_ahead: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Where to listen, whom to let in, and how long a stop may take.
+//! The keys about listening, connections and the end of the server.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,24 +14,24 @@ use crate::config::units::Span;
 use crate::config::{Config, PORT};
 use crate::listen::{Endpoint, Protocol};
 
-/// Connections at once.
+/// The default of `connections`.
 const CONNECTIONS: usize = 4096;
-/// How long a connection may take to send the head of its next request.
+/// The default of `head_wait`.
 const HEAD_WAIT: Span = Span::seconds(60);
-/// How long calls may go on after the signal to stop.
+/// The default of `shutdown_grace`.
 const SHUTDOWN_GRACE: Span = Span::seconds(30);
 
-/// One place, or a list of them.
+/// One endpoint, or a list of endpoints.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Endpoints {
     /// `"127.0.0.1:3281"`
     One(Endpoint),
     /// `["127.0.0.1:3281", "unix:/run/sky-island.sock"]`
-    Several(Vec<Endpoint>),
+    List(Vec<Endpoint>),
 }
 
-/// As one that is untagged would be read, but for what is said of a place that is none.
+/// Reads what `untagged` would read, but with the error of the endpoint itself.
 impl<'de> Deserialize<'de> for Endpoints {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
@@ -39,7 +39,7 @@ impl<'de> Deserialize<'de> for Endpoints {
             type Value = Endpoints;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a place to listen at or a list of them")
+                f.write_str("an endpoint to listen on or a list of endpoints")
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Endpoints, E> {
@@ -47,32 +47,33 @@ impl<'de> Deserialize<'de> for Endpoints {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Endpoints, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Endpoints::Several)
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Endpoints::List)
             }
         }
         deserializer.deserialize_any(Reader)
     }
 }
 
-/// The certificate that is shown at every address that is listened at; without one HTTP is spoken there.
+/// The certificate of the server. Where it is set, HTTPS is served at all addresses that do not
+/// begin with `http://`; where it is not, HTTP.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
-    /// The file with the certificate and those that it depends on, PEM.
+    /// The PEM file with the certificate and its chain, an absolute path. SIGHUP reads it again.
     #[schemars(example = &"/etc/sky-island/cert.pem")]
     pub cert: PathBuf,
-    /// The file with its key, PEM.
+    /// The PEM file with the private key, an absolute path. SIGHUP reads it again.
     #[schemars(example = &"/etc/sky-island/key.pem")]
     pub key: PathBuf,
 }
 
 impl Config {
-    /// Where to listen: as configured, at all addresses where only a port is, or at the loopback address.
+    /// The endpoints to listen on: as configured; all addresses where only a port is; otherwise the loopback address.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         let at = |address: SocketAddr| Endpoint::Tcp(address, Protocol::Either);
         match (&self.listen, self.http_port) {
-            (Some(Endpoints::One(place)), _) => vec![place.clone()],
-            (Some(Endpoints::Several(places)), _) => places.clone(),
+            (Some(Endpoints::One(endpoint)), _) => vec![endpoint.clone()],
+            (Some(Endpoints::List(endpoints)), _) => endpoints.clone(),
             (None, Some(port)) => vec![
                 at((Ipv4Addr::UNSPECIFIED, port).into()),
                 at((Ipv6Addr::UNSPECIFIED, port).into()),
@@ -81,7 +82,7 @@ impl Config {
         }
     }
 
-    /// Connections at once.
+    /// The most connections that are open at once.
     pub fn connections(&self) -> usize {
         self.connections.unwrap_or(CONNECTIONS)
     }
@@ -96,30 +97,33 @@ impl Config {
         self.shutdown_grace.unwrap_or(SHUTDOWN_GRACE).get()
     }
 
-    /// What is wrong with where to listen.
+    /// The problems of these keys.
     pub(super) fn listen_problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let endpoints = self.endpoints();
         if endpoints.is_empty() {
-            problems.push("listen: name at least one place".to_owned());
+            problems.push("listen: the list is empty; name at least one endpoint".to_owned());
         }
-        for (index, place) in endpoints.iter().enumerate() {
-            if endpoints[..index].contains(place) {
-                problems.push(format!("listen: {place} is there twice"));
+        for (index, endpoint) in endpoints.iter().enumerate() {
+            if endpoints[..index].contains(endpoint) {
+                problems.push(format!("listen: {endpoint} is there twice; remove one"));
             }
-            if self.tls.is_none() && matches!(place, Endpoint::Tcp(_, Protocol::Https)) {
-                problems.push(format!("listen: {place} needs tls.cert and tls.key"));
+            if self.tls.is_none() && matches!(endpoint, Endpoint::Tcp(_, Protocol::Https)) {
+                problems.push(format!(
+                    "listen: {endpoint} needs a certificate; set tls.cert and tls.key"
+                ));
             }
         }
         if let Some(tls) = &self.tls {
             for (key, path) in [("tls.cert", &tls.cert), ("tls.key", &tls.key)] {
                 if !path.is_absolute() {
-                    problems.push(format!("{key}: must be an absolute path"));
+                    problems
+                        .push(format!("{key}: must be an absolute path, not {}", path.display()));
                 }
             }
         }
         if self.connections() == 0 {
-            problems.push("connections: must be at least 1".to_owned());
+            problems.push("connections: must be at least 1, not 0".to_owned());
         }
         problems
     }
@@ -129,14 +133,14 @@ impl Config {
 mod tests {
     use super::*;
 
-    fn places(text: &str) -> Result<Vec<String>, String> {
+    fn endpoints(text: &str) -> Result<Vec<String>, String> {
         let config: Config = serde_json::from_str(text).map_err(|e| e.to_string())?;
         config.validate().map_err(|e| e.to_string())?;
         Ok(config.endpoints().iter().map(ToString::to_string).collect())
     }
 
     #[test]
-    fn places_are_one_or_several_and_a_port_alone_means_all_addresses() {
+    fn endpoints_are_one_or_a_list_and_a_port_alone_means_all_addresses() {
         let table: [(&str, &[&str]); 5] = [
             ("{}", &["127.0.0.1:3281"]),
             (r#"{"http_port": 3280}"#, &["0.0.0.0:3280", "[::]:3280"]),
@@ -148,12 +152,12 @@ mod tests {
             ),
         ];
         for (text, expected) in table {
-            assert_eq!(places(text).unwrap(), expected, "{text}");
+            assert_eq!(endpoints(text).unwrap(), expected, "{text}");
         }
     }
 
     #[test]
-    fn what_cannot_be_listened_at_is_refused() {
+    fn endpoints_that_cannot_be_listened_on_are_refused() {
         for (text, says) in [
             (r#"{"listen": []}"#, "at least one"),
             (r#"{"listen": ["127.0.0.1:1", "127.0.0.1:1"]}"#, "twice"),
@@ -162,7 +166,7 @@ mod tests {
             (r#"{"connections": 0}"#, "connections"),
             (r#"{"cors_origins": ["example.org"]}"#, "https://example.org"),
         ] {
-            let error = places(text).unwrap_err();
+            let error = endpoints(text).unwrap_err();
             assert!(error.contains(says), "{text}: {error}");
         }
     }

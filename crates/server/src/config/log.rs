@@ -1,6 +1,6 @@
-//! What the log says, and where it goes.
+//! The section `log`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,32 +9,34 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// The file that it is written to, as JSON; opened anew at SIGHUP. Without one it goes to stderr.
+    /// The file that the log is written to, as JSON. SIGHUP opens it again, after it was moved
+    /// away. Where it is not set, the log goes to stderr.
     #[schemars(example = &"/var/log/sky-island.log", extend("x-default" = "stderr"))]
     pub file: Option<PathBuf>,
-    /// How much it says, where RUST_LOG does not say so.
+    /// How much is logged: lines of this level and of the ones before it. The variable RUST_LOG
+    /// takes precedence.
     pub level: Level,
 }
 
-/// How much the log says: this, and what is worse.
+/// The least severe level that is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// What went wrong on our side.
+    /// Failures of the server.
     Error,
-    /// What needs somebody's attention.
+    /// What an operator should look at.
     Warn,
-    /// One line a call.
+    /// One line for each call.
     #[default]
     Info,
-    /// More than is needed while all is well.
+    /// Details for finding a fault.
     Debug,
-    /// Everything, that of libraries included.
+    /// Everything, libraries included.
     Trace,
 }
 
 impl Level {
-    /// Its name.
+    /// The name of the level.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -47,9 +49,14 @@ impl Level {
 }
 
 impl Log {
-    /// What is wrong with it.
+    /// The problem of the section.
     pub(super) fn problems(&self) -> Option<String> {
         let relative = self.file.as_ref().is_some_and(|file| !file.is_absolute());
-        relative.then(|| "log.file: must be an absolute path".to_owned())
+        relative.then(|| {
+            format!(
+                "log.file: must be an absolute path, not {}",
+                self.file.as_deref().unwrap_or(Path::new("")).display()
+            )
+        })
     }
 }

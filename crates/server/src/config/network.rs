@@ -1,4 +1,4 @@
-//! The addresses that islands may have: one range by its keys of 2017, and pools.
+//! The addresses of islands: one range by its keys of 2017, and pools.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,60 +10,63 @@ use serde::{Deserialize, Serialize};
 /// The most pools.
 const MOST_POOLS: usize = 256;
 
-/// The addresses that islands may have.
+/// The addresses that calls can ask for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
-    /// One range of IPv4 addresses.
+    /// One range of IPv4 addresses, by its keys of 2017.
     pub ip4: Option<Ip4>,
-    /// Networks of either family.
+    /// Pools of addresses, IPv4 or IPv6.
     #[schemars(example = pools_example())]
     pub pools: Vec<PoolConfig>,
 }
 
-/// A range within one network, from `start_addr` to the address whose last octet is `range`.
+/// A range of addresses within one network, from `start_addr` to the address whose last octet is
+/// `range`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ip4 {
     /// The interface that the addresses are added to; on Linux, a bridge.
     #[schemars(example = &"em0")]
     pub interface: String,
-    /// The first address.
+    /// The first address of the range.
     #[schemars(example = &"192.168.0.20")]
     pub start_addr: Ipv4Addr,
-    /// The network's mask.
+    /// The network mask.
     #[schemars(example = &"255.255.255.0")]
     pub mask: Ipv4Addr,
-    /// The last octet of the last address.
+    /// The last octet of the last address of the range.
     #[schemars(example = 220)]
     pub range: u8,
-    /// The gateway.
+    /// The gateway of islands that have an address.
     #[schemars(example = &"192.168.0.1", extend("x-default" = "none"))]
     pub gateway: Option<Ipv4Addr>,
-    /// Name servers.
+    /// The name servers of islands that have an address. On FreeBSD `init` writes them into the base
+    /// system's resolv.conf, too.
     #[serde(default)]
     #[schemars(example = ["9.9.9.9"])]
     pub dns: Vec<Ipv4Addr>,
 }
 
-/// A pool as it is written in JSON.
+/// A pool of addresses.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PoolConfig {
     /// The interface that the addresses are added to; on Linux, a bridge.
     #[schemars(example = &"em1")]
     pub interface: String,
-    /// The network, as `10.9.0.0/24` or `fd00:9::/64`.
+    /// The network whose addresses are lent, such as `10.9.0.0/24` or `fd00:9::/64`.
     #[schemars(example = &"10.9.0.0/24")]
     pub network: String,
-    /// What is never lent: addresses, networks, and ranges such as `10.9.0.200-10.9.0.210`.
+    /// Addresses of the network that are never lent: single ones, networks, and ranges such as
+    /// `10.9.0.200-10.9.0.210`.
     #[serde(default)]
     #[schemars(example = ["10.9.0.200-10.9.0.210"])]
     pub exclude: Vec<String>,
-    /// The gateway.
+    /// The gateway of islands that have an address of this pool.
     #[schemars(example = &"10.9.0.1", extend("x-default" = "none"))]
     pub gateway: Option<IpAddr>,
-    /// Name servers.
+    /// The name servers of islands that have an address of this pool.
     #[serde(default)]
     #[schemars(example = ["10.9.0.1"])]
     pub dns: Vec<IpAddr>,
@@ -76,12 +79,12 @@ fn pools_example() -> serde_json::Value {
 type Problems = Vec<String>;
 
 impl Network {
-    /// What is wrong with it.
+    /// The problems of all pools.
     pub(super) fn problems(&self) -> Problems {
         self.read().1
     }
 
-    /// The pools of a valid configuration, `ip4` first.
+    /// All pools of a valid configuration, the one of `ip4` first.
     pub fn pools(&self) -> Vec<Pool> {
         self.read().0
     }
@@ -93,7 +96,10 @@ impl Network {
         let mut problems = Vec::new();
         let mut named = Vec::new();
         if self.pools.len() > MOST_POOLS {
-            problems.push(format!("network.pools: at most {MOST_POOLS}"));
+            problems.push(format!(
+                "network.pools: {} pools are more than {MOST_POOLS}; remove some",
+                self.pools.len()
+            ));
         }
         for (name, read) in ip4.chain(pools) {
             match read {
@@ -106,7 +112,9 @@ impl Network {
             for (name, other) in earlier.filter(|(_, other)| other.claim().overlaps(&pool.claim()))
             {
                 let (one, two) = (other.claim(), pool.claim());
-                problems.push(format!("{later}: {two} and {one} of {name} overlap"));
+                problems.push(format!(
+                    "{later}: {two} overlaps {one} of {name}; give each pool addresses of its own"
+                ));
             }
         }
         (named.into_iter().map(|(_, pool)| pool).collect(), problems)
@@ -122,13 +130,16 @@ impl Ip4 {
         let span = Range::new(self.start_addr.into(), last.into());
         if span.is_none() {
             let range = self.range;
-            problems.push(format!("range: {range} lies before start_addr's last octet {first}"));
+            problems.push(format!("range: {range} is less than {first}, the last octet of start_addr; set the last octet of the last address"));
         }
         let mask = Ipv4Network::with_netmask(self.start_addr, self.mask);
         let network = match mask.and_then(|it| Ipv4Network::new(it.network(), it.prefix())) {
             Ok(network) => Some(network),
             Err(_) => {
-                problems.push(format!("mask: {} is no network mask", self.mask));
+                problems.push(format!(
+                    "mask: {} is not a network mask; write one such as 255.255.255.0",
+                    self.mask
+                ));
                 None
             }
         };
@@ -136,7 +147,7 @@ impl Ip4 {
             && !network.contains(last)
         {
             problems.push(format!(
-                "range: {last} lies outside {network}, the network of start_addr and mask"
+                "range: {last} is outside {network}, the network of start_addr and mask"
             ));
         }
         let (true, Some(interface), Some(network)) = (problems.is_empty(), interface, network)
@@ -161,8 +172,10 @@ impl PoolConfig {
         let network = match self.network.parse::<IpNetwork>() {
             Ok(network) if self.network.contains('/') => Some(network),
             _ => {
-                problems
-                    .push(format!("network: {:?} is no network such as 10.9.0.0/24", self.network));
+                problems.push(format!(
+                    "network: {:?} is not a network; write one such as 10.9.0.0/24",
+                    self.network
+                ));
                 None
             }
         };
@@ -227,9 +240,9 @@ mod tests {
     #[test]
     fn each_mistake_in_the_keys_of_2017_is_named() {
         for (changed, part) in [
-            (r#"{"range": 19}"#, "network.ip4.range: 19 lies before"),
+            (r#"{"range": 19}"#, "network.ip4.range: 19 is less than"),
             (r#"{"mask": "255.0.255.0"}"#, "network.ip4.mask"),
-            (r#"{"mask": "255.255.255.192"}"#, "192.168.0.220 lies outside 192.168.0.0/26"),
+            (r#"{"mask": "255.255.255.192"}"#, "192.168.0.220 is outside 192.168.0.0/26"),
             (r#"{"gateway": "192.168.1.1"}"#, "gateway: 192.168.1.1"),
             (r#"{"interface": "em 0"}"#, "network.ip4.interface"),
         ] {

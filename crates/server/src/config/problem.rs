@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, and where: a file's line, a variable or a flag.
+//! The problems of a configuration, each with its place: a line of the file, a variable or a flag.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use serde::ser::SerializeStruct;
 
 use super::file::Position;
 
-/// What set a key.
+/// The source that set a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SetBy {
-    /// Nothing.
+    /// No source: the key has its default.
     Default,
     /// The configuration file.
     File(PathBuf, Position),
@@ -32,14 +32,14 @@ impl fmt::Display for SetBy {
     }
 }
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The way to the key, `jails.exec_timeout` or `network.pools[0].network`; empty for the file as a whole.
+    /// The path of the key, `jails.exec_timeout` or `network.pools[0].network`; empty for the file as a whole.
     pub key: String,
-    /// What set it.
+    /// The source that set the key.
     pub set_by: SetBy,
-    /// What is wrong, and what to do about it. It holds no secret.
+    /// What is wrong and what to do, without secrets.
     pub text: String,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// `{key, source, problem}`, and `line` and `column` of one in the file.
+/// `{key, source, problem}`, and `line` and `column` where the file set the key.
 impl Serialize for Problem {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Problem", 5)?;
@@ -72,18 +72,18 @@ impl Serialize for Problem {
     }
 }
 
-/// A configuration that cannot be used.
+/// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file is not there or cannot be read.
-    #[error("cannot read {0}")]
+    /// The file cannot be read.
+    #[error("the configuration file {0} cannot be read")]
     Read(PathBuf, #[source] std::io::Error),
-    /// All that is wrong.
+    /// All problems.
     #[error("the configuration has problems:{}", .0.iter().map(|it| format!("\n  {it}")).collect::<String>())]
     Invalid(Vec<Problem>),
 }
 
-/// The text without the user and password of any address in it.
+/// The text without the users and passwords of the URLs in it.
 pub(super) fn redacted(text: &str) -> String {
     let mut parts = text.split("://");
     let mut clean = parts.next().unwrap_or_default().to_owned();
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_an_address_is_used_as_is_not_shown() {
+    fn users_and_passwords_of_urls_are_not_shown() {
         let table = [
             (
                 "https://me:word@h.example/x, then http://h/a@b",

@@ -1,4 +1,4 @@
-//! The reference of all keys, docs/configuration.md, written from their definitions.
+//! The reference of all keys, docs/configuration.md, made from their definitions.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use super::keys::{self, Key, Section, ValueForm};
 use crate::config::Config;
 use crate::config::environment::variable;
 
-/// What comes before the tables.
+/// The text before the tables.
 const INTRODUCTION: &str = include_str!("reference.md");
 
 /// The whole text.
@@ -22,13 +22,12 @@ pub fn text() -> String {
     text.push_str("\n## Flags of `serve`\n\n| flag | key | variable |\n|---|---|---|\n");
     text.extend(flags);
     text.push_str("\n## At the top\n\n");
-    table(&mut text, keys::root(), "", &defaults);
-    sections(&mut text, keys::root(), "", &defaults);
-    text
+    text + &table(keys::root(), "", &defaults) + &sections(keys::root(), "", &defaults)
 }
 
 /// The sections within a section, and those that its lists hold.
-fn sections(text: &mut String, section: &Section, prefix: &str, defaults: &Value) {
+fn sections(section: &Section, prefix: &str, defaults: &Value) -> String {
+    let mut text = String::new();
     for key in &section.keys {
         let (inner, path) = match &key.form {
             ValueForm::Section(inner) => (inner, format!("{prefix}{}", key.name)),
@@ -40,13 +39,14 @@ fn sections(text: &mut String, section: &Section, prefix: &str, defaults: &Value
         };
         let defaults = &defaults[&key.name];
         let _ = write!(text, "\n## `{path}`\n\n{}\n\n", key.doc);
-        table(text, inner, &format!("{path}."), defaults);
-        sections(text, inner, &format!("{path}."), defaults);
+        text.push_str(&table(inner, &format!("{path}."), defaults));
+        text.push_str(&sections(inner, &format!("{path}."), defaults));
     }
+    text
 }
 
-fn table(text: &mut String, section: &Section, prefix: &str, defaults: &Value) {
-    text.push_str("| key | value | default | meaning |\n|---|---|---|---|\n");
+fn table(section: &Section, prefix: &str, defaults: &Value) -> String {
+    let mut text = String::from("| key | value | default | meaning |\n|---|---|---|---|\n");
     for key in section.keys.iter().filter(|key| !matches!(key.form, ValueForm::Section(_))) {
         let required = section.required.contains(&key.name);
         let default = match &key.default {
@@ -60,6 +60,7 @@ fn table(text: &mut String, section: &Section, prefix: &str, defaults: &Value) {
         let (name, form) = (&key.name, form(&key.form));
         let _ = writeln!(text, "| `{prefix}{name}` | {form} | {default} | {} |", meaning(key));
     }
+    text
 }
 
 fn meaning(key: &Key) -> String {
@@ -68,7 +69,7 @@ fn meaning(key: &Key) -> String {
         let _ = write!(text, " Example: `{example}`.");
     }
     if key.secret {
-        text.push_str(" It is never shown.");
+        text.push_str(" Never shown.");
     }
     if key.live {
         text.push_str(" ↻");

@@ -1,4 +1,4 @@
-//! A configuration that can be used, with what set each key; what it looks like, and what another one would change.
+//! A valid configuration with the source of each key: how it is shown, and how it differs from another one.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,48 +6,48 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::check::Places;
+use super::check::KeySources;
 use super::keys::{self, Leaf};
 use super::live::{self, Applier};
 use super::problem::{SetBy, redacted};
 use crate::config::Config;
 
-/// What is shown of a secret.
+/// Shown instead of a secret.
 const MASK: &str = "********";
 
-/// A valid configuration, and where it comes from.
+/// A valid configuration, and where each value comes from.
 #[derive(Clone)]
 pub struct Settings {
     config: Config,
-    /// The same as JSON.
+    /// The configuration as JSON.
     tree: Value,
-    places: Places,
+    sources: KeySources,
     /// The configuration file.
     file: Option<PathBuf>,
     warnings: Vec<String>,
 }
 
-/// One key as it is in force. Secrets are masked.
+/// A key with its value. Secrets are masked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entry {
-    /// The way to it, `jails.exec_timeout`.
+    /// The path of the key, `jails.exec_timeout`.
     pub key: &'static str,
-    /// Its value; null where it has none, and [`keys::Key::default`] says what holds then.
+    /// The value; null where the key is not set, and [`keys::Key::default`] says what holds then.
     pub value: Value,
-    /// What set it: `default`, `config.json:12`, `environment SKY_ISLAND_…`, `flag --…`.
+    /// The source that set the key: `default`, `config.json:12`, `environment SKY_ISLAND_…`, `flag --…`.
     pub source: String,
 }
 
-/// A key that differs between two configurations. It shows no secrets.
+/// A key whose value differs between two configurations. Secrets are masked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// The way to it.
+    /// The path of the key.
     pub key: &'static str,
-    /// What it was, as JSON.
+    /// The value in the one configuration, as JSON.
     pub from: String,
-    /// What it is to be.
+    /// The value in the other one.
     pub to: String,
-    /// The parts of a running server that apply it; none where it needs a restart.
+    /// The parts of a running server that apply the key; none where it needs a restart.
     pub appliers: &'static [Applier],
 }
 
@@ -60,12 +60,12 @@ impl fmt::Debug for Settings {
 impl Settings {
     pub(super) fn new(
         config: Config,
-        places: Places,
+        sources: KeySources,
         file: Option<PathBuf>,
         warnings: Vec<String>,
     ) -> Self {
         let tree = serde_json::to_value(&config).unwrap_or_default();
-        Self { config, tree, places, file, warnings }
+        Self { config, tree, sources, file, warnings }
     }
 
     /// The configuration.
@@ -73,7 +73,7 @@ impl Settings {
         &self.config
     }
 
-    /// What is odd about where it comes from, without being wrong.
+    /// What is odd about the sources of the configuration without being a problem.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -88,12 +88,12 @@ impl Settings {
         let entry = |leaf: &'static Leaf| Entry {
             key: &leaf.path,
             value: masked(leaf, self.in_force(leaf)),
-            source: self.places.of_key(&leaf.path).to_string(),
+            source: self.sources.of_key(&leaf.path).to_string(),
         };
         keys::leaves().iter().map(entry).collect()
     }
 
-    /// What another configuration would change.
+    /// The keys whose values differ in another configuration.
     pub fn changes(&self, other: &Self) -> Vec<Change> {
         let differs = |leaf: &&Leaf| self.value(leaf) != other.value(leaf);
         let change = |leaf: &'static Leaf| Change {
@@ -108,16 +108,16 @@ impl Settings {
     /// These settings with the values that another configuration has for these keys; none where they make no
     /// configuration.
     pub fn with(&self, other: &Self, keys: &[&str]) -> Option<Self> {
-        let (mut tree, mut places) = (self.tree.clone(), self.places.clone());
+        let (mut tree, mut sources) = (self.tree.clone(), self.sources.clone());
         for leaf in keys::leaves().iter().filter(|leaf| keys.contains(&&*leaf.path)) {
             *tree.pointer_mut(&pointer(leaf))? = other.value(leaf).clone();
-            places.set(&leaf.path, other.places.of_key(&leaf.path));
+            sources.set(&leaf.path, other.sources.of_key(&leaf.path));
         }
         let config = serde_json::from_value(tree.clone()).ok()?;
-        Some(Self { config, tree, places, file: self.file.clone(), warnings: Vec::new() })
+        Some(Self { config, tree, sources, file: self.file.clone(), warnings: Vec::new() })
     }
 
-    /// The value, or where none is set, the one that this host makes of it.
+    /// The value, or where the key is not set, the one that holds on this host.
     fn in_force(&self, leaf: &Leaf) -> Value {
         match (self.value(leaf), leaf.path.as_str()) {
             (Value::Null, "state_dir") => self.config.state_dir().display().to_string().into(),
@@ -145,7 +145,7 @@ fn masked(leaf: &Leaf, value: Value) -> Value {
     }
 }
 
-/// Addresses may have a user and a password in them.
+/// The value without the users and passwords of the URLs in it.
 fn without_users(value: Value) -> Value {
     match value {
         Value::String(text) => redacted(&text).into(),
@@ -157,8 +157,8 @@ fn without_users(value: Value) -> Value {
     }
 }
 
-impl Places {
-    /// What set a key itself: a value that is not in its section has its default, whatever wrote the section.
+impl KeySources {
+    /// The source of a key itself: a key that is not in its section has its default, whichever source has the section.
     fn of_key(&self, path: &str) -> SetBy {
         self.0.get(path).cloned().unwrap_or(SetBy::Default)
     }

@@ -1,4 +1,4 @@
-//! How many islands stand by.
+//! The section `standby`: the pool of warm islands.
 
 use island::PoolLimits;
 use schemars::JsonSchema;
@@ -6,19 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::units::{Bytes, Span};
 
-/// Islands that stand by for functions that were called before.
+/// The pool of warm islands: islands on which functions that were called before have been started
+/// ahead of their next calls.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Standby {
-    /// Islands that stand by for one function.
-    #[schemars(extend("x-default" = "eight a core"))]
+    /// The most warm islands for one function, at least 1.
+    #[schemars(extend("x-default" = "8 per core"))]
     pub per_function: usize,
-    /// Islands that stand by for all functions; 0 for none at all.
-    #[schemars(extend("x-default" = "thirty-two a core"))]
+    /// The most warm islands for all functions; 0 turns the pool off.
+    #[schemars(extend("x-default" = "32 per core"))]
     pub total: usize,
-    /// Memory that all together may hold.
+    /// The most memory of all warm islands together. Beyond that no more are started.
     pub memory: Bytes,
-    /// How long one stands by for a function that nobody calls.
+    /// How long a warm island waits for a call of its function. After that it is ended.
     pub idle: Span,
 }
 
@@ -35,7 +36,7 @@ impl Default for Standby {
 }
 
 impl Standby {
-    /// The same, as islands want it.
+    /// The limits as the warm pool takes them.
     pub fn limits(&self) -> PoolLimits {
         PoolLimits {
             per_function: self.per_function,

@@ -56,10 +56,12 @@ impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let span = humantime::parse_duration(&text).map_err(|e| {
-            D::Error::custom(format!("{text:?} is no duration such as 10s or 8h: {e}"))
+            D::Error::custom(format!("{text:?} is not a duration such as 10s or 8h: {e}"))
         })?;
         if span.is_zero() {
-            return Err(D::Error::custom("a duration must be longer than 0"));
+            return Err(D::Error::custom(
+                "a duration must be longer than 0; write one such as 10s",
+            ));
         }
         Ok(Self(span))
     }
@@ -111,9 +113,9 @@ impl<'de> Deserialize<'de> for Bytes {
         let text = String::deserialize(deserializer)?;
         let size: bytesize::ByteSize = text
             .parse()
-            .map_err(|e| D::Error::custom(format!("{text:?} is no size such as 64MiB: {e}")))?;
+            .map_err(|e| D::Error::custom(format!("{text:?} is not a size such as 64MiB: {e}")))?;
         if size.0 == 0 {
-            return Err(D::Error::custom("a size must be larger than 0"));
+            return Err(D::Error::custom("a size must be larger than 0; write one such as 64MiB"));
         }
         Ok(Self(size.0))
     }
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_as_the_same() {
+    fn sizes_and_durations_are_read_as_they_were_written() {
         for text in ["64MiB", "8GiB", "1025B", "3KiB"] {
             let size: Bytes = serde_json::from_value(text.into()).unwrap();
             assert_eq!(size.to_string(), text);

@@ -1,4 +1,4 @@
-//! What must hold between the values of a configuration, whatever each of them is.
+//! Checks of the values of a configuration beyond their form, and of values that depend on each other.
 
 use super::problem::{ConfigError, Problem, SetBy, redacted};
 use crate::config::Config;
@@ -7,7 +7,7 @@ use crate::metrics::Target;
 use crate::source::Mirror;
 
 impl Config {
-    /// Finds every problem of one that was not read by [`Inputs`](super::Inputs), or was changed since.
+    /// Finds every problem of a configuration that was not read by [`Inputs`](super::Inputs), or was changed since.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let problem = |text: &String| {
             let (key, text) = split(text);
@@ -17,7 +17,7 @@ impl Config {
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
     }
 
-    /// What is wrong with it, each as `key: what`.
+    /// All problems, each as `key: what is wrong`.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut check = |holds: bool, problem: &str| {
@@ -25,16 +25,19 @@ impl Config {
                 problems.push(problem.to_owned());
             }
         };
-        check(self.http_port != Some(0), "http_port: 0 is no port");
+        check(self.http_port != Some(0), "http_port: must be a port from 1 to 65535, not 0");
         check(
             self.jails.children_max == 0,
-            "jails.children_max: an island makes no islands; use 0",
+            "jails.children_max: must be 0, for islands make no islands",
         );
         check(
             self.standby.per_function > 0,
-            "standby.per_function: must be at least 1; standby.total of 0 has none stand by",
+            "standby.per_function: must be at least 1, not 0; standby.total = 0 turns the pool off",
         );
-        check(!self.sources.order.is_empty(), "sources.order: name git, proxy or both");
+        check(
+            !self.sources.order.is_empty(),
+            "sources.order: the list is empty; name git, proxy or both",
+        );
         let limits = &self.limits;
         for (name, value) in [
             ("calls", limits.calls),
@@ -43,7 +46,7 @@ impl Config {
             ("fetches", limits.fetches),
             ("processes", limits.processes as usize),
         ] {
-            check(value > 0, &format!("limits.{name}: must be at least 1"));
+            check(value > 0, &format!("limits.{name}: must be at least 1, not 0"));
         }
         let least = Bytes::mib(16);
         for (name, value) in [
@@ -51,7 +54,12 @@ impl Config {
             ("build_memory", limits.build_memory),
             ("fetch_memory", limits.fetch_memory),
         ] {
-            check(value >= least, &format!("limits.{name}: a Go program needs at least 16MiB"));
+            check(
+                value >= least,
+                &format!(
+                    "limits.{name}: must be at least 16MiB, not {value}: a Go program does not start with less"
+                ),
+            );
         }
         let absolute = self.state_dir.as_ref().is_none_or(|path| path.is_absolute());
         check(absolute, "state_dir: must be an absolute path");
@@ -72,13 +80,13 @@ impl Config {
     }
 }
 
-/// The key and what is wrong with it.
+/// The key of a problem, and its text.
 pub(super) fn split(problem: &str) -> (&str, &str) {
     problem.split_once(": ").filter(|(key, _)| !key.contains(' ')).unwrap_or(("", problem))
 }
 
 impl Config {
-    /// What no header can carry, or would open the admin API to everybody.
+    /// The problems of the header and the token of the admin API.
     fn admin_problems(&self) -> Vec<String> {
         let header = self.admin_token_header.as_deref().map(header_problem);
         let token = self.admin_api_token.as_deref().map(token_problem);
@@ -90,23 +98,28 @@ impl Config {
 fn header_problem(name: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let good = !name.is_empty() && name.bytes().all(allowed);
-    (!good).then(|| format!("admin_token_header: {name:?} is no name of a header"))
+    (!good).then(|| format!("admin_token_header: {name:?} is not the name of a header; write one such as X-Sky-Island-Token"))
 }
 
 fn token_problem(token: &str) -> Option<String> {
     let visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
     if token.is_empty() {
-        return Some("admin_api_token: is empty; leave it away, and the server makes one".into());
+        return Some(
+            "admin_api_token: must not be empty; remove the key, and the server makes a token"
+                .into(),
+        );
     }
     let good = token.trim() == token && token.bytes().all(visible);
-    let text = "admin_api_token: only visible ASCII characters and blanks between them reach the server in a header";
+    let text = "admin_api_token: must be visible ASCII characters with spaces only between them, for a header carries the token";
     (!good).then(|| text.to_owned())
 }
 
 fn mirror_problem(mirror: &Mirror) -> Result<(), String> {
     let Mirror { prefix, target } = mirror;
     if prefix.is_empty() || prefix.starts_with('/') || prefix.ends_with('/') {
-        return Err(format!("{prefix:?} is no module path prefix such as github.com/acme"));
+        return Err(format!(
+            "{prefix:?} is not a prefix of module paths; write one such as github.com/acme"
+        ));
     }
     let loopback = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
     let local = loopback.iter().any(|start| {
@@ -117,5 +130,5 @@ fn mirror_problem(mirror: &Mirror) -> Result<(), String> {
     if target.starts_with("https://") || target.starts_with('/') || local {
         return Ok(());
     }
-    Err(format!("{target:?} is neither https://host/path nor an absolute folder"))
+    Err(format!("{target:?} is neither https://host/path nor the absolute path of a folder"))
 }

@@ -8,25 +8,25 @@ use host::exec::Command;
 
 use super::facts::Facts;
 use super::manifest::Manifest;
-use super::mark::{Mark, PROPERTY, Part, Stage};
+use super::mark::{Mark, PROPERTY, Part, PartStage};
 use crate::init::error::InitError;
 use crate::init::{Init, download};
 
 /// How long freebsd-update may take.
 const UPDATE: Duration = Duration::from_secs(4 * 3600);
-/// freebsd-update says every file that it changes.
+/// freebsd-update prints the name of every file that it changes.
 const UPDATE_OUTPUT: u64 = 64 << 20;
 /// The largest MANIFEST, resolv.conf or localtime, in bytes.
 const SMALL: u64 = 1 << 20;
 
 impl Init {
-    /// Downloads what is not there of the archives and their MANIFEST.
+    /// Downloads the archives and the MANIFEST that are not there yet.
     pub(super) async fn fetch_sets(&self) -> Result<(), InitError> {
         let wanted = &self.wanted;
         self.make_downloads().await?;
         if !wanted.manifest().is_file() {
             let url = wanted.release_mirror.manifest(wanted.layout.release(), wanted.machine);
-            self.teller.say(&format!("  downloading {url}"));
+            self.progress.say(&format!("  downloading {url}"));
             let text = self.text(&url).await?.ok_or(InitError::NoManifest(url.clone()))?;
             Manifest::parse(&text).map_err(|source| InitError::Manifest { at: url, source })?;
             let path = wanted.manifest();
@@ -55,14 +55,14 @@ impl Init {
         InitError::Manifest { at: self.wanted.manifest().display().to_string(), source }
     }
 
-    /// Extracts the archives into a dataset beside the base system's place.
+    /// Extracts the archives into a dataset beside the one of the finished base system.
     pub(super) async fn extract_sets(&self, facts: &Facts) -> Result<(), InitError> {
         let (wanted, name) = (&self.wanted, Part::Base.unfinished(&self.wanted.layout));
-        // Half of an extraction is worth nothing. A dataset goes whatever flags its files have.
+        // An extraction that was interrupted begins again. A dataset can be destroyed whatever flags its files have.
         if facts.dataset(&name).is_some() {
             self.remove_unfinished(facts, Part::Base).await?;
         }
-        let mark = self.base_mark(Stage::Begun).to_string();
+        let mark = self.base_mark(PartStage::Begun).to_string();
         self.zfs.create(&name, &[(PROPERTY, mark.as_str())]).await?;
         self.check_mounted(&name).await?;
         let folder = self.folder_of(&name);
@@ -76,7 +76,7 @@ impl Init {
             let archive = self.checked(&path, sum).await?;
             self.extract(archive, &path, &folder).await?;
         }
-        self.mark(&name, &self.base_mark(Stage::Extracted)).await
+        self.mark(&name, &self.base_mark(PartStage::Extracted)).await
     }
 
     /// Brings the release's updates into the base system.
@@ -86,7 +86,7 @@ impl Init {
         self.make_downloads().await?;
         let work = self.wanted.downloads().join("freebsd-update");
         std::fs::create_dir_all(&work).map_err(InitError::file("make", &work))?;
-        // With fetch before it, install ends well where there is nothing to install.
+        // After `fetch`, `install` succeeds where there is nothing to install; alone it fails.
         let command = Command::program("freebsd-update")
             .arg("-b")
             .arg(self.folder_of(&name))
@@ -99,7 +99,7 @@ impl Init {
             .deadline(UPDATE)
             .output(UPDATE_OUTPUT);
         self.command(&command).await.map_err(InitError::update)?;
-        self.mark(&name, &self.base_mark(Stage::Updated)).await
+        self.mark(&name, &self.base_mark(PartStage::Updated)).await
     }
 
     /// Writes the base system's resolv.conf and localtime.
@@ -120,26 +120,26 @@ impl Init {
         let resolv =
             if servers.is_empty() { hosts("resolv.conf")? } else { Some(servers.into_bytes()) };
         if resolv.is_none() {
-            self.teller.say(
-                "  note: neither network.ip4.dns nor the host says a name server; islands will find no hosts by name",
+            self.progress.say(
+                "  note: neither network.ip4.dns nor the host's resolv.conf has a name server; islands will not resolve names of hosts",
             );
         }
-        // A host without localtime is at UTC, and so is the base system.
+        // Without localtime a host uses UTC, and so does the base system.
         for (file, bytes) in [("resolv.conf", resolv), ("localtime", hosts("localtime")?)] {
             if let Some(bytes) = bytes {
                 let path = etc.join(file);
                 write_whole(&path, &bytes).map_err(InitError::file("write", path))?;
             }
         }
-        self.mark(&name, &self.base_mark(Stage::Ready)).await
+        self.mark(&name, &self.base_mark(PartStage::Ready)).await
     }
 
-    /// Takes the snapshot and gives the base system its name.
+    /// Makes the snapshot and gives the base system its name.
     pub(super) async fn finish_base(&self, facts: &Facts) -> Result<(), InitError> {
         self.finish(facts, Part::Base).await
     }
 
-    /// Removes the downloads, and what was begun for a configuration that is no longer wanted.
+    /// Removes the downloads, and unfinished datasets of an earlier configuration.
     pub(super) async fn tidy(&self, facts: &Facts) -> Result<(), InitError> {
         for part in facts.unfinished(&self.wanted) {
             self.remove_unfinished(facts, part).await?;
@@ -153,12 +153,12 @@ impl Init {
         }
     }
 
-    fn base_mark(&self, stage: Stage) -> Mark {
+    fn base_mark(&self, stage: PartStage) -> Mark {
         Mark { part: Part::Base, stage, of: self.wanted.sets_text() }
     }
 }
 
-/// Writes a file so that it is there whole or not at all.
+/// Writes a file: the whole of it or nothing.
 fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let mut name = std::ffi::OsString::from(".part-");
@@ -169,13 +169,13 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     download::settle(&part, path)
 }
 
-/// A file that people write by hand, whole.
+/// Reads a file of at most [`SMALL`] bytes.
 pub(super) fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(SMALL + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > SMALL {
-        return Err(std::io::Error::new(ErrorKind::FileTooLarge, "it has more than 1 MiB"));
+        return Err(std::io::Error::new(ErrorKind::FileTooLarge, "the file has more than 1 MiB"));
     }
     Ok(bytes)
 }

@@ -9,13 +9,13 @@ use super::base::read_small;
 use super::checksum::Sha256;
 use super::facts::Facts;
 use super::manifest::sum_in_releases;
-use super::mark::{Mark, PROPERTY, Part, Stage};
+use super::mark::{Mark, PROPERTY, Part, PartStage};
 use crate::init::error::InitError;
 use crate::init::{Init, WORKSPACE};
 
-/// What lies in a Go workspace.
+/// The folders of a Go workspace.
 const FOLDERS: [&str; 4] = ["", "bin", "pkg", "src"];
-/// Each clone of the build jail has one user, whose id is not known here.
+/// The user of a clone of the build jail has an id that is not known here.
 const OPEN: u32 = 0o777;
 
 impl Init {
@@ -32,7 +32,7 @@ impl Init {
         self.download(url, &wanted.go_archive(), sum).await
     }
 
-    /// Makes the build jail beside its place, and extracts Go into it.
+    /// Makes the build jail beside the finished one, and extracts Go into it.
     pub(super) async fn extract_go(&self, facts: &Facts) -> Result<(), InitError> {
         let (wanted, name) = (&self.wanted, Part::Build.unfinished(&self.wanted.layout));
         if facts.dataset(&name).is_some() {
@@ -41,17 +41,17 @@ impl Init {
         let sum = self.go_sum().await?;
         let path = wanted.go_archive();
         let archive = self.checked(&path, &sum).await?;
-        let mark = self.build_mark(Stage::Begun).to_string();
+        let mark = self.build_mark(PartStage::Begun).to_string();
         self.zfs.clone(&wanted.layout.base_snapshot(), &name, &[(PROPERTY, mark.as_str())]).await?;
         self.check_mounted(&name).await?;
         let local = self.folder_of(&name).join("usr/local");
         std::fs::create_dir_all(&local).map_err(InitError::file("make", &local))?;
         self.extract(archive, &path, &local).await?;
         self.check_go(&local.join("go"), path)?;
-        self.mark(&name, &self.build_mark(Stage::Extracted)).await
+        self.mark(&name, &self.build_mark(PartStage::Extracted)).await
     }
 
-    /// Sees that the archive had the Go that its sum, or its name, was believed to stand for.
+    /// Fails unless the archive had the configured Go, for this machine.
     fn check_go(&self, goroot: &Path, archive: PathBuf) -> Result<(), InitError> {
         let text = read_small(&goroot.join("VERSION")).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -82,15 +82,16 @@ impl Init {
                 })
                 .map_err(InitError::file("make", path))?;
         }
-        self.mark(&name, &self.build_mark(Stage::Ready)).await
+        self.mark(&name, &self.build_mark(PartStage::Ready)).await
     }
 
-    /// Takes the snapshot and gives the build jail its name.
+    /// Makes the snapshot and gives the build jail its name.
     pub(super) async fn finish_build(&self, facts: &Facts) -> Result<(), InitError> {
         self.finish(facts, Part::Build).await
     }
 
-    /// The sum that Go's archive must have: as configured, as beside an archive on this host, as known, as published.
+    /// The sum that Go's archive must have: the configured one, the one in a file beside an archive on this host, the one in
+    /// this program, or the published one.
     async fn go_sum(&self) -> Result<Sha256, InitError> {
         let (go, machine) = (&self.wanted.go, self.wanted.machine);
         if let Some(sum) = &go.sum {
@@ -113,18 +114,18 @@ impl Init {
         {
             return Ok(sum);
         }
-        // A mirror that is only files has the sums beside the archives.
+        // A mirror of files has the sums beside the archives.
         let beside = format!("{}.sha256", go.mirror.go_archive(&go.version, machine));
         let text = self.text(&beside).await?.unwrap_or_default();
         Sha256::in_list(&text, &go.version.archive(machine))
             .ok_or_else(|| InitError::NoSum(go.version.clone()))
     }
 
-    fn build_mark(&self, stage: Stage) -> Mark {
+    fn build_mark(&self, stage: PartStage) -> Mark {
         Mark { part: Part::Build, stage, of: self.wanted.go.version.to_string() }
     }
 
-    /// Says in a dataset's mark how far it is.
+    /// Writes into the mark of a dataset how much of it is done.
     pub(super) async fn mark(&self, name: &DatasetName, mark: &Mark) -> Result<(), InitError> {
         Ok(self.zfs.set(name, &[(PROPERTY, mark.to_string().as_str())]).await?)
     }
@@ -134,7 +135,7 @@ impl Init {
         folder.unwrap_or_else(|| unreachable!("{name} is not in the layout"))
     }
 
-    /// Takes the snapshot of what is ready and gives it its name. What has that name already is an older one.
+    /// Makes the snapshot of a ready dataset and gives the dataset its name, which an older one may have.
     pub(super) async fn finish(&self, facts: &Facts, part: Part) -> Result<(), InitError> {
         let layout = &self.wanted.layout;
         let (from, to) = (part.unfinished(layout), part.dataset(layout));
@@ -151,7 +152,7 @@ impl Init {
         Ok(self.zfs.rename(&from, &to).await?)
     }
 
-    /// Removes what an earlier run left unfinished.
+    /// Removes the unfinished dataset of an earlier run.
     pub(super) async fn remove_unfinished(
         &self,
         facts: &Facts,
@@ -160,7 +161,7 @@ impl Init {
         self.remove(facts, &part.unfinished(&self.wanted.layout)).await
     }
 
-    /// Removes a dataset with its snapshots, and fails where anything else depends on it.
+    /// Removes a dataset with its snapshots. Fails where another dataset depends on them.
     async fn remove(&self, facts: &Facts, name: &DatasetName) -> Result<(), InitError> {
         let snapshots = facts.tree.iter().filter_map(|dataset| dataset.snapshot());
         for snapshot in snapshots.filter(|snapshot| snapshot.dataset() == *name) {

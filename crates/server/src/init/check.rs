@@ -1,4 +1,4 @@
-//! What must hold before anything is made, and what is worth saying.
+//! Checks before anything is made, and notes about what a server will miss.
 
 use host::exec::Command;
 use host::layout::Release;
@@ -18,7 +18,7 @@ impl Init {
         if self.wanted.user == 0 { Ok(()) } else { Err(InitError::NotRoot) }
     }
 
-    /// Finds what stands against it, before anything is made.
+    /// Fails where the host cannot be prepared.
     pub(super) async fn check(&self, facts: &Facts) -> Result<(), InitError> {
         if self.wanted.update && !gets_updates(self.wanted.layout.release()) {
             return Err(InitError::NoUpdates(self.wanted.layout.release().clone()));
@@ -65,7 +65,7 @@ impl Init {
         Ok(())
     }
 
-    /// What is in the folder would be hidden by the mount.
+    /// Fails for a folder with files, which the mount would hide.
     fn check_folder(&self) -> Result<(), InitError> {
         let folder = self.wanted.layout.folder();
         let free = match std::fs::read_dir(folder) {
@@ -82,26 +82,26 @@ impl Init {
             return Ok(());
         }
         self.command(&Command::program("kldload").args(["-n", module])).await.map_err(failed)?;
-        self.teller.say(&format!(
-            "kernel module {module} loaded; `sysrc kld_list+={module}` loads it after a restart, too"
+        self.progress.say(&format!(
+            "kernel module {module} loaded; run `sysrc kld_list+={module}` to load the module at each start of the host"
         ));
         Ok(())
     }
 
-    /// Says what does not stop init, but what a server will miss.
+    /// Prints what a server will miss on this host.
     async fn say_findings(&self) {
         let racct = Command::program("sysctl").args(["-n", "kern.racct.enable"]);
         if !matches!(self.command(&racct).await, Ok(text) if text.trim() == "1") {
-            self.teller.say(
-                "note: islands cannot be limited by rctl: put kern.racct.enable=1 into /boot/loader.conf and restart",
+            self.progress.say(
+                "note: rctl cannot limit islands; put kern.racct.enable=1 into /boot/loader.conf and restart the host",
             );
         }
         let kernel = Command::program("sysctl").args(["-n", "kern.osrelease"]);
         let kernel = self.command(&kernel).await.ok().and_then(|t| Release::of_kernel(&t).ok());
         let release = self.wanted.layout.release();
         if let Some(kernel) = kernel.filter(|kernel| kernel.numbers() < release.numbers()) {
-            self.teller.say(&format!(
-                "note: release {release} is newer than the kernel {kernel}; its programs may not run: update the host first"
+            self.progress.say(&format!(
+                "note: release {release} is newer than the kernel {kernel}, so its programs may not run; update the host, or set release to an older one"
             ));
         }
     }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn freebsd_update_knows_releases_and_their_candidates() {
+    fn freebsd_update_has_updates_for_releases_and_their_candidates() {
         let table = [
             ("15.1-RELEASE", true),
             ("15.1-RC2", true),

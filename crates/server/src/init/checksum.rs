@@ -15,9 +15,9 @@ const CHUNK: usize = 1 << 18;
 #[serde(try_from = "String")]
 pub struct Sha256(String);
 
-/// A text that is no sum.
+/// Why a text is not a sum.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no SHA-256 sum of 64 hexadecimal digits")]
+#[error("{0:?} is not a SHA-256 sum; write 64 hexadecimal digits")]
 pub struct SumError(String);
 
 impl Sha256 {
@@ -29,7 +29,7 @@ impl Sha256 {
         Err(SumError(text.to_owned()))
     }
 
-    /// The sum of what is left to read of a file. `so_far` is told how many bytes were read, and ends it by `false`.
+    /// The sum of the rest of a file. `so_far` gets the number of bytes that were read, and stops the reading by `false`.
     pub fn of_file(file: &mut File, mut so_far: impl FnMut(u64) -> bool) -> io::Result<Self> {
         let mut hasher = sha2::Sha256::new();
         let (mut buffer, mut total) = (vec![0; CHUNK], 0u64);

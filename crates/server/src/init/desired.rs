@@ -1,4 +1,4 @@
-//! What a host is to be prepared as.
+//! The desired state of a host.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use super::checksum::Sha256;
 use super::mirror::Mirror;
 use super::names::{GoVersion, Machine, SetName};
 
-/// The release of Go that is installed unless another is named, with the sums of its archives by GOARCH.
+/// The default release of Go, with the sums of its archives by GOARCH.
 const GO: (&str, [(&str, &str); 2]) = (
     "1.26.7",
     [
@@ -18,80 +18,80 @@ const GO: (&str, [(&str, &str); 2]) = (
     ],
 );
 
-/// What a host is to be prepared as, and what of it is used for that.
+/// The desired state of a host, and what `init` uses to get there.
 #[derive(Clone, Debug)]
 pub struct DesiredState {
-    /// Where everything lies.
+    /// The names of datasets and folders.
     pub layout: Layout,
-    /// Whether the datasets are compressed; as the parent's are where that is not said.
+    /// Whether the datasets are compressed; none inherits that from the parent.
     pub compression: Option<bool>,
     /// The distribution sets of the base system, `base` among them.
     pub sets: Vec<SetName>,
-    /// A folder that may have their archives, and a MANIFEST.
+    /// A folder that may have the archives of the sets, and a MANIFEST.
     pub set_dir: Option<PathBuf>,
-    /// Where they are downloaded from otherwise.
+    /// The site that other archives of sets are downloaded from.
     pub release_mirror: Mirror,
-    /// Whether the base system gets its release's updates.
+    /// Whether the updates of the release are installed into the base system.
     pub update: bool,
-    /// The toolchain.
-    pub go: Go,
-    /// The name servers in the base system's resolv.conf; the host's own where there are none.
+    /// The Go toolchain.
+    pub go: DesiredGo,
+    /// The name servers for the base system's resolv.conf; those of the host where there are none.
     pub dns: Vec<Ipv4Addr>,
-    /// What the archives are built for.
+    /// The machine that the archives are built for.
     pub machine: Machine,
-    /// The host's resolv.conf and localtime lie here.
+    /// The folder with the host's resolv.conf and localtime.
     pub etc: PathBuf,
-    /// A server that uses the host holds the lock of this state directory.
+    /// The state directory, whose lock a running server holds.
     pub state_dir: PathBuf,
-    /// The file that one init or destroy at a time holds.
+    /// The lock file of `init` and `destroy`.
     pub lock: PathBuf,
-    /// The id of the user who runs it.
+    /// The id of the user that runs `init`.
     pub user: u32,
-    /// The disk space that must be free.
-    pub space: Space,
+    /// The disk space that `init` needs.
+    pub space: DiskSpace,
 }
 
-/// The toolchain that is wanted.
+/// The Go toolchain to install.
 #[derive(Clone, Debug)]
-pub struct Go {
-    /// Its version.
+pub struct DesiredGo {
+    /// The version.
     pub version: GoVersion,
-    /// Where its archive is downloaded from.
+    /// The site that the archive is downloaded from.
     pub mirror: Mirror,
-    /// An archive on this host, which is used instead.
+    /// An archive on this host that is used instead of a download.
     pub archive: Option<PathBuf>,
-    /// The archive's sum; otherwise the one beside it, or the published one.
+    /// The sum of the archive; none for the one in the file beside the archive, or the published one.
     pub sum: Option<Sha256>,
 }
 
 /// Disk space that must be free, in bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Space {
-    /// For the base system: about 1.2 GB without compression, the archive, and freebsd-update's work.
+pub struct DiskSpace {
+    /// For the base system: about 1.2 GB without compression, the archive, and the work files of freebsd-update.
     pub base: u64,
-    /// For the build jail: Go with its archive.
+    /// For the build jail: Go and its archive.
     pub build: u64,
 }
 
-impl Default for Space {
+impl Default for DiskSpace {
     fn default() -> Self {
         Self { base: 3 << 30, build: 1 << 30 }
     }
 }
 
 impl DesiredState {
-    /// The sets as a mark says them.
+    /// The sets as a mark has them.
     pub(super) fn sets_text(&self) -> String {
         let names: Vec<_> = self.sets.iter().map(SetName::as_str).collect();
         names.join("+")
     }
 
-    /// Where archives are kept until they are extracted: a folder in the releases dataset.
+    /// The folder that keeps archives until they are extracted, in the releases dataset.
     pub(super) fn downloads(&self) -> PathBuf {
         self.layout.folder().join("releases/downloads")
     }
 
-    /// Where a set's archive is, or will be.
+    /// The path of a set's archive, which may not exist yet.
     pub(super) fn set_archive(&self, set: &SetName) -> PathBuf {
         let local = self.set_dir.as_ref().map(|folder| folder.join(set.archive()));
         local.filter(|path| path.is_file()).unwrap_or_else(|| {
@@ -99,7 +99,7 @@ impl DesiredState {
         })
     }
 
-    /// Where the MANIFEST is, or will be.
+    /// The path of the MANIFEST, which may not exist yet.
     pub(super) fn manifest(&self) -> PathBuf {
         let local = self.set_dir.as_ref().map(|folder| folder.join("MANIFEST"));
         local
@@ -107,7 +107,7 @@ impl DesiredState {
             .unwrap_or_else(|| self.downloads().join(format!("{}-MANIFEST", self.layout.release())))
     }
 
-    /// Where Go's archive is, or will be.
+    /// The path of Go's archive, which may not exist yet.
     pub(super) fn go_archive(&self) -> PathBuf {
         self.go
             .archive
@@ -116,13 +116,13 @@ impl DesiredState {
     }
 }
 
-impl Go {
-    /// The release that is installed unless another is named.
+impl DesiredGo {
+    /// The default release.
     pub fn default_version() -> GoVersion {
         GoVersion::parse(GO.0).unwrap_or_else(|error| unreachable!("{error}"))
     }
 
-    /// The sum that is known here, of the default release's archive.
+    /// The sum of the default release's archive, which is part of this program.
     pub(super) fn pinned(&self, machine: Machine) -> Option<Sha256> {
         let known = GO.1.iter().find(|(arch, _)| *arch == machine.go)?;
         (self.version.as_str() == GO.0).then(|| Sha256::parse(known.1).ok()).flatten()
@@ -138,8 +138,12 @@ mod tests {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/with-tools.sh");
         let script = std::fs::read_to_string(script).unwrap();
         assert!(script.contains(&format!("GO_VERSION={}\n", GO.0)));
-        let mut go =
-            Go { version: Go::default_version(), mirror: Mirror::go(), archive: None, sum: None };
+        let mut go = DesiredGo {
+            version: DesiredGo::default_version(),
+            mirror: Mirror::go(),
+            archive: None,
+            sum: None,
+        };
         for arch in ["x86_64", "aarch64"] {
             let sum = go.pinned(Machine::of(arch).unwrap()).unwrap();
             assert!(script.contains(&format!("sum={sum}")), "{arch}");

@@ -1,7 +1,7 @@
-//! Freeing a host of what init made, and of what the server made below it.
+//! `destroy`: removes what `init` made, and what the server made below it.
 //!
-//! What must always hold: the plan is whole before anything goes, and it names each dataset and each snapshot; nothing is
-//! removed with whatever may lie below it. One dataset, clone or file of somebody else stops it all.
+//! Invariants: the plan is complete before anything is removed, and names each dataset and each snapshot; nothing is removed
+//! recursively. One dataset, clone or file that was made otherwise, and nothing is removed.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,16 +12,16 @@ use host::exec::Command;
 use host::layout::Layout;
 use host::zfs::{Dataset, DatasetName, SnapshotName, Why, ZfsError};
 
-use super::hold::{Held, no_server};
+use super::host_lock::{HostLock, no_server};
 use super::mark::{Mark, Part};
 use crate::init::error::InitError;
 use crate::init::{Init, facts};
 
-/// How often a dataset is tried that is busy, and the pause between: a jail's last connections may hold it.
+/// How often the removal of a busy dataset is tried, and the pause between: the last connections of a jail may use it.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// One thing that goes.
+/// One removal of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removal {
     /// A dataset without children and snapshots.
@@ -40,7 +40,7 @@ impl fmt::Display for Removal {
 }
 
 impl Init {
-    /// What [`destroy`](Self::destroy) would remove now, in that order; nothing where init made nothing.
+    /// What [`destroy`](Self::destroy) would remove now, in that order; empty where `init` made nothing.
     pub async fn removals(&self) -> Result<Vec<Removal>, InitError> {
         let layout = &self.wanted.layout;
         let jails = layout.jails();
@@ -48,7 +48,7 @@ impl Init {
         if ours.is_empty() {
             return Ok(Vec::new());
         }
-        // All kinds, and also those whose names we would not take.
+        // All kinds of datasets, also ones whose names cannot be parsed.
         let list = Command::program("zfs")
             .args(["list", "-H", "-o", "name", "-t", "all", "-r"])
             .arg(jails.as_str());
@@ -63,22 +63,22 @@ impl Init {
         if files.is_empty() { Ok(plan) } else { Err(InitError::Others(files.join(", "))) }
     }
 
-    /// Removes everything that init made, with what the server made below it, and nothing else.
+    /// Removes everything that `init` made and what the server made below it, and nothing else.
     pub async fn destroy(&self) -> Result<(), InitError> {
         self.check_user()?;
-        let _held = Held::take(&self.wanted.lock)?;
+        let _held = HostLock::take(&self.wanted.lock)?;
         let _state = no_server(&self.wanted.state_dir)?;
         let removals = self.removals().await?;
         if removals.is_empty() {
-            self.teller.say("there is nothing that init made");
+            self.progress.say("there is nothing to remove: init made nothing on this host");
             return Ok(());
         }
         self.no_jails().await?;
         for removal in removals {
-            self.teller.say(&format!("removing {removal}"));
+            self.progress.say(&format!("removing {removal}"));
             self.remove_patiently(&removal).await?;
         }
-        // ZFS removes the mount points that are inherited. This one may be set, and then it is left, empty.
+        // ZFS removes inherited mount points. One that was set stays as an empty folder.
         let folder = self.wanted.layout.folder();
         match std::fs::remove_dir(folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -117,8 +117,8 @@ impl Init {
     }
 }
 
-/// The order in which everything goes, or what is not ours. `names` are all that lie in the jails dataset, a line each;
-/// `all` is the whole pool.
+/// The removals in their order, or the names of datasets that were made otherwise. `names` has all names in the jails dataset,
+/// a line each; `all` is the whole pool.
 fn plan(
     layout: &Layout,
     names: &str,
@@ -158,7 +158,8 @@ fn plan(
     Ok(removals.collect())
 }
 
-/// When a dataset goes, clones before what they are clones of and children before parents; none where it is not ours.
+/// The rank of a dataset in the order of removals: clones before their origins, children before parents; none where neither
+/// `init` nor the server made the dataset.
 fn rank(layout: &Layout, dataset: &Dataset, marks: &HashMap<DatasetName, Mark>) -> Option<u8> {
     let name = dataset.filesystem()?;
     let part = marks.get(name).map(|mark| mark.part);
@@ -167,7 +168,7 @@ fn rank(layout: &Layout, dataset: &Dataset, marks: &HashMap<DatasetName, Mark>) 
         return (part == Some(holder)).then_some(last);
     }
     let parent = name.parent()?;
-    // What the server makes is a clone of ours; what somebody made there is a dataset of its own.
+    // The server makes clones; a dataset that was made by hand is none.
     let cloned = dataset.origin.as_ref().is_some_and(|o| o.dataset().is_below(&layout.jails()));
     if parent == layout.run() && cloned {
         return Some(1);
@@ -182,7 +183,7 @@ fn rank(layout: &Layout, dataset: &Dataset, marks: &HashMap<DatasetName, Mark>) 
     (parent == layout.releases() && part == Some(Part::Base)).then_some(4)
 }
 
-/// Files in the folders of the datasets that hold others, which nothing of ours put there.
+/// Files in the folders of the datasets that contain others, which neither `init` nor the server made.
 fn files(layout: &Layout, plan: &[Removal]) -> Result<Vec<String>, InitError> {
     let folders: Vec<_> = plan
         .iter()
@@ -213,13 +214,13 @@ fn files(layout: &Layout, plan: &[Removal]) -> Result<Vec<String>, InitError> {
     Ok(others)
 }
 
-/// Such as a mount leaves behind.
+/// Whether a path is an empty folder, as an unmounted dataset leaves one.
 fn is_empty_folder(path: &Path) -> bool {
     let plain = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
     plain && std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-/// The names of the jails whose roots lie in a folder, in what `jls --libxo=json -n` says; none where it says no list.
+/// The names of the jails whose roots lie in a folder, from the output of `jls --libxo=json -n`; none where that is no list.
 fn jails_below(text: &str, folder: &Path) -> Option<Vec<String>> {
     let said: serde_json::Value = serde_json::from_str(text).ok()?;
     let jails = said.get("jail-information")?.get("jail")?.as_array()?;

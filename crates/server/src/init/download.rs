@@ -1,6 +1,6 @@
-//! Downloads over https: bounded, taken up where they stopped, checked, and only then under their name.
+//! Downloads over https: of limited size, resumed where they stopped, checked against their sum.
 //!
-//! What must always hold: a file has its name only after its bytes had the expected sum and were on the disk.
+//! Invariants: a file has its name only after its bytes had the expected sum and were on the disk.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use super::checksum::Sha256;
 use super::mirror::on_loopback;
-use super::teller::Bar;
+use super::progress::Bar;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(30);
 /// How long a site may stay silent.
 const SILENCE: Duration = Duration::from_secs(60);
-/// How long one try may take; the next one takes up where it stopped.
+/// How long one try may take; the next one resumes where this one stopped.
 const TRY: Duration = Duration::from_secs(3600);
 /// Tries of one download, and the pause between two.
 const TRIES: u32 = 4;
@@ -25,44 +25,44 @@ const PAUSE: Duration = Duration::from_secs(1);
 const ARCHIVE: u64 = 4 << 30;
 /// The largest list of sums, in bytes. That of all releases of Go is a few MiB.
 const LIST: u64 = 32 << 20;
-/// How often a site may send us on.
+/// The most redirects that are followed.
 const REDIRECTS: u32 = 5;
 /// How much is written at once, in bytes.
 const CHUNK: usize = 1 << 17;
 
-/// A download that did not succeed.
+/// Why a download failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
-    /// The site does not have it, or does not give it.
+    /// The site does not have the file, or refuses it.
     #[error("{url}: the site answered {status}{}", hint(*.status))]
     Status {
-        /// What was asked for.
+        /// The URL.
         url: String,
         /// The status of the answer.
         status: u16,
     },
-    /// No answer, or one that broke off. What has come is kept.
-    #[error("{url} cannot be downloaded")]
+    /// The site cannot be reached. What was downloaded is kept.
+    #[error("{url} cannot be downloaded; check the network and the mirror, and run init again")]
     Transport {
-        /// What was asked for.
+        /// The URL.
         url: String,
         /// Why.
         #[source]
         source: Box<ureq::Error>,
     },
-    /// The answer broke off. What has come is kept.
+    /// The connection broke. What was downloaded is kept.
     #[error("{url}: the download broke off; run init again to go on")]
     Broken {
-        /// What was asked for.
+        /// The URL.
         url: String,
         /// Why.
         #[source]
         source: io::Error,
     },
-    /// More than anything that is wanted.
-    #[error("{url} has more than {limit} bytes")]
+    /// The file is too large.
+    #[error("{url} has more than {limit} bytes, the most that init downloads")]
     Large {
-        /// What was asked for.
+        /// The URL.
         url: String,
         /// The limit.
         limit: u64,
@@ -72,26 +72,26 @@ pub enum DownloadError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why; a full disk among it.
+        /// Why, such as a full disk.
         #[source]
         source: io::Error,
     },
-    /// Other bytes than those that were published. They were removed.
+    /// The file is not the published one, and was removed.
     #[error(
         "{url} has the SHA-256 sum {found}, but {expected} was published; nothing of it was used"
     )]
     Sum {
-        /// What was asked for.
+        /// The URL.
         url: String,
-        /// The sum of what came.
+        /// The sum of the file.
         found: Sha256,
         /// The sum that was published.
         expected: Sha256,
     },
-    /// Nobody waits for it any more.
-    #[error("{url}: the download was stopped")]
+    /// Init was stopped.
+    #[error("{url}: the download was stopped; run init again to go on")]
     Stopped {
-        /// What was asked for.
+        /// The URL.
         url: String,
     },
 }
@@ -107,10 +107,10 @@ impl DownloadError {
 }
 
 fn hint(status: u16) -> &'static str {
-    if status == 404 { "; is there such a release for this machine?" } else { "" }
+    if status == 404 { "; check that the release exists for this machine" } else { "" }
 }
 
-/// One download: what, to where, and how its bytes must be.
+/// One download: the URL, the path of the file, and its sum.
 pub(super) struct Download {
     pub(super) url: String,
     pub(super) target: PathBuf,
@@ -118,7 +118,7 @@ pub(super) struct Download {
 }
 
 impl Download {
-    /// Runs it to its end. `stop` ends it early; what has come by then stays for the next run.
+    /// Downloads the file. `stop` ends that early; what was downloaded stays for the next run.
     pub(super) fn run(&self, bar: &Bar, stop: &AtomicBool) -> Result<(), DownloadError> {
         for attempt in 1.. {
             let part = self.part();
@@ -126,7 +126,7 @@ impl Download {
             let result = self.receive(&part, bar, stop).and_then(|()| self.check(&part, stop));
             match result {
                 Ok(()) => return self.settle(&part),
-                // What lay there was perhaps the beginning of another file.
+                // The part from an earlier run may belong to another file.
                 Err(DownloadError::Sum { .. }) if before > 0 && attempt < TRIES => {}
                 Err(error) if error.is_passing() && attempt < TRIES => std::thread::sleep(PAUSE),
                 Err(error) => return Err(error),
@@ -153,7 +153,7 @@ impl Download {
         let mut response = ask(&self.url, length)?;
         let begin = match response.status().as_u16() {
             206 if starts_at(&response, length) => length,
-            // There is no more than what lies there: its sum tells whether it is that.
+            // The part on disk is as long as the file: its sum tells whether it is the file.
             416 => return Ok(()),
             200 => 0,
             206 => {
@@ -217,14 +217,14 @@ impl Download {
     }
 }
 
-/// Gives a file that is whole its name, once it is on the disk.
+/// Gives a whole file its name, after its bytes are on the disk.
 pub(super) fn settle(part: &Path, target: &Path) -> io::Result<()> {
     File::open(part)?.sync_all()?;
     std::fs::rename(part, target)?;
     target.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-/// A short text; none where the site does not have it.
+/// Downloads a short text; none where the site does not have it.
 pub(super) fn text(url: &str) -> Result<Option<String>, DownloadError> {
     let mut response = ask(url, 0)?;
     match response.status().as_u16() {
@@ -241,9 +241,9 @@ pub(super) fn text(url: &str) -> Result<Option<String>, DownloadError> {
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Asks for what lies behind the first bytes. Every status is an answer.
+/// Requests a URL from a byte on. A response with any status is no error.
 fn ask(url: &str, from: u64) -> Result<ureq::http::Response<ureq::Body>, DownloadError> {
-    // From loopback, where http is spoken, nothing leads elsewhere.
+    // With http, which is allowed on loopback alone, no redirect may lead to another host.
     let local = on_loopback(url);
     let agent = ureq::Agent::config_builder()
         .https_only(!local)
@@ -254,7 +254,7 @@ fn ask(url: &str, from: u64) -> Result<ureq::http::Response<ureq::Body>, Downloa
         .timeout_global(Some(TRY))
         .build()
         .new_agent();
-    // Archives are compressed already, and a range of a compressed answer would be no range of the file.
+    // A range of a compressed response is not a range of the file.
     let mut request = agent.get(url).header("accept-encoding", "identity");
     if from > 0 {
         request = request.header("range", format!("bytes={from}-"));

@@ -43,7 +43,7 @@ impl Place {
 
     fn download(&self, sum: Sha256) -> Result<(), DownloadError> {
         let url = format!("{}{FILE}", self.site.url());
-        let bar = super::super::Teller::new(std::io::sink(), false).bar("", 0);
+        let bar = super::super::Progress::new(std::io::sink(), false).bar("", 0);
         Download { url, target: self.target(), sum }.run(&bar, &AtomicBool::new(false))
     }
 
@@ -133,18 +133,18 @@ fn other_bytes_than_the_published_ones_are_not_kept() {
 fn a_file_that_the_site_does_not_have_is_not_tried_again() {
     let place = Place::new();
     let url = format!("{}/nope", place.site.url());
-    let bar = super::super::Teller::new(std::io::sink(), false).bar("", 0);
+    let bar = super::super::Progress::new(std::io::sink(), false).bar("", 0);
     let download = Download { url, target: place.target(), sum: sum_of(b"") };
     let error = download.run(&bar, &AtomicBool::new(false)).unwrap_err();
-    assert!(error.to_string().contains("404; is there such a release"), "{error}");
+    assert!(error.to_string().contains("404; check that the release exists"), "{error}");
     assert_eq!(place.site.asked().len(), 1);
 }
 
 #[test]
-fn a_download_that_nobody_waits_for_ends() {
+fn a_download_whose_future_is_dropped_ends() {
     let place = Place::new();
     let url = format!("{}{FILE}", place.site.url());
-    let bar = super::super::Teller::new(std::io::sink(), false).bar("", 0);
+    let bar = super::super::Progress::new(std::io::sink(), false).bar("", 0);
     let download = Download { url, target: place.target(), sum: sum_of(&body()) };
     let error = download.run(&bar, &AtomicBool::new(true)).unwrap_err();
     assert!(matches!(error, DownloadError::Stopped { .. }), "{error}");

@@ -1,4 +1,4 @@
-//! Why a host cannot be prepared, in one sentence each, with what to do.
+//! Why a host cannot be prepared or cleaned, each with what to do.
 
 use std::path::PathBuf;
 
@@ -13,24 +13,24 @@ use super::manifest::ManifestError;
 use super::names::{GoVersion, SetName};
 use crate::state::StateError;
 
-/// How many of the last lines of a talkative command are its last words.
+/// How many of its last lines are shown of a command that prints many.
 const LAST_LINES: usize = 4;
 
-/// A host that cannot be prepared, or not be freed of what was prepared.
+/// Why `init` or `destroy` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// An ordinary user.
-    #[error("only root can prepare a host; run it as root")]
+    /// The user is not root.
+    #[error("only root can prepare a host; run the command as root")]
     NotRoot,
-    /// Another one is at work.
-    #[error("another init or destroy is at work (it holds {0}); wait for it")]
+    /// Another process has the lock.
+    #[error("another init or destroy is at work and has locked {0}; wait until that one ends")]
     Locked(PathBuf),
-    /// A server uses the host.
+    /// A server runs.
     #[error("a server uses this host; stop it first")]
     Served(#[source] StateError),
-    /// Jails stand on what would be changed.
+    /// Jails run in the datasets that would be removed.
     #[error(
-        "jails are alive below {folder}: {names}; stop the server, or remove them with `jail -r`"
+        "jails run below {folder}: {names}; stop the server, or remove the jails with `jail -r`"
     )]
     Jails {
         /// The folder of the jails.
@@ -38,137 +38,141 @@ pub enum InitError {
         /// The jails.
         names: String,
     },
-    /// A list of jails that is none.
-    #[error("nothing was removed, for jls does not say which jails are alive")]
+    /// The output of jls(8) cannot be read.
+    #[error("nothing was removed: the output of `jls --libxo=json -n` is no list of jails")]
     Listing,
-    /// The dataset that ours go into.
-    #[error("there is no dataset {0}; make it, or set filesystem.zfs_dataset to one that there is")]
+    /// The parent dataset is missing.
+    #[error(
+        "there is no dataset {0}; create that dataset, or set filesystem.zfs_dataset to an existing one"
+    )]
     NoDataset(DatasetName),
     /// Not enough disk.
-    #[error("{dataset} has {} free, and {} are needed; free some, or set filesystem.zfs_dataset to a larger pool", ByteSize(*free), ByteSize(*needed))]
+    #[error("{dataset} has {} free, but {} are needed; free some space, or set filesystem.zfs_dataset to a larger pool", ByteSize(*free), ByteSize(*needed))]
     Space {
-        /// Where.
+        /// The parent dataset.
         dataset: DatasetName,
-        /// What is free, in bytes.
+        /// The free space, in bytes.
         free: u64,
-        /// What is needed, in bytes.
+        /// The space that is needed, in bytes.
         needed: u64,
     },
-    /// The pool filled up on the way.
+    /// The pool became full while an archive was extracted.
     #[error("the disk is full: {0} could not be extracted; free some space and run init again")]
     Full(PathBuf),
-    /// A kernel module.
-    #[error("the kernel module {0} is not loaded and cannot be loaded")]
+    /// A kernel module is missing.
+    #[error(
+        "the kernel module {0} is not loaded and cannot be loaded; build or install the module"
+    )]
     Module(&'static str, #[source] ExecError),
-    /// Updates of a release that gets none.
+    /// The release gets no updates.
     #[error("freebsd-update has nothing for {0}; set freebsd_update to false")]
     NoUpdates(Release),
-    /// A dataset in the place of one of ours.
+    /// Another dataset has the name of one that `init` makes.
     #[error(
-        "{0} was not made by init; rename it (`zfs rename`) or destroy it, or set filesystem.zfs_dataset to another dataset"
+        "{0} was not made by init; rename that dataset (`zfs rename`) or destroy it, or set filesystem.zfs_dataset to another dataset"
     )]
     Foreign(DatasetName),
-    /// Something in the place of a mount point.
+    /// The mount point is in use.
     #[error(
-        "{0} exists and is no empty folder; nothing is mounted over it: move it away, or set jails.base_jail_dir to another folder"
+        "{0} exists and is not an empty folder, so no dataset is mounted there; move it away, or set jails.base_jail_dir to another folder"
     )]
     Occupied(PathBuf),
-    /// A base system of other sets.
+    /// The base system has other sets.
     #[error(
-        "{base} was made of {found}, and base_packages says {wanted}; set it back, or run `sky-island destroy --yes` and init again"
+        "{base} was made of {found}, but base_packages says {wanted}; set base_packages back, or run `sky-island destroy --yes` and init again"
     )]
     Sets {
         /// The base system.
         base: DatasetName,
-        /// Its sets.
+        /// The sets that the base system has.
         found: String,
-        /// The sets that are wanted.
+        /// The configured sets.
         wanted: String,
     },
-    /// Mounted elsewhere than the configuration says, or not at all.
+    /// The dataset is mounted elsewhere, or not at all.
     #[error(
         "{dataset} is not mounted at {folder}; mount it there (`zfs set mountpoint={folder} {dataset}`, `zfs mount {dataset}`)"
     )]
     Mount {
         /// The dataset.
         dataset: DatasetName,
-        /// Where it should be.
+        /// The folder that the dataset belongs at.
         folder: PathBuf,
     },
-    /// ZFS refused.
+    /// A command of ZFS failed.
     #[error(transparent)]
     Zfs(Box<ZfsError>),
-    /// A command of the host.
+    /// Another command of the host failed.
     #[error("{what}")]
     Command {
-        /// What it was run for.
+        /// What cannot be done.
         what: &'static str,
-        /// Why it failed.
+        /// Why the command failed.
         #[source]
         source: ExecError,
     },
-    /// freebsd-update, by its last words, for it says a lot before.
+    /// freebsd-update(8) failed; its last lines.
     #[error("freebsd-update failed; run init again to go on, or set freebsd_update to false: {0}")]
     Update(String),
-    /// A file of the host.
+    /// A file cannot be handled.
     #[error("cannot {what} {path}")]
     File {
-        /// What was to be done.
+        /// What was to be done with the file.
         what: &'static str,
-        /// To which file.
+        /// The file.
         path: PathBuf,
-        /// Why it failed; a full disk among it.
+        /// Why that failed, such as a full disk.
         #[source]
         source: std::io::Error,
     },
-    /// A download.
+    /// A download failed.
     #[error(transparent)]
     Download(#[from] DownloadError),
-    /// There is no MANIFEST.
+    /// The mirror has no MANIFEST of the release.
     #[error(
-        "{0} is not there; set release to one that the mirror has, release_mirror to another mirror, or put MANIFEST into base_sys_pkg_dir"
+        "the mirror has no {0}; set release to one that the mirror has, release_mirror to another mirror, or put a MANIFEST into base_sys_pkg_dir"
     )]
     NoManifest(String),
-    /// A MANIFEST that cannot be used.
-    #[error("{at} is no MANIFEST that can be used")]
+    /// The MANIFEST cannot be used.
+    #[error("the MANIFEST {at} cannot be used; check release, base_packages and release_mirror")]
     Manifest {
-        /// Where it was.
+        /// Its URL or path.
         at: String,
-        /// Why not.
+        /// Why.
         #[source]
         source: ManifestError,
     },
-    /// A set's archive that is not what was published.
+    /// An archive on this host is not the published one.
     #[error("{path} has the SHA-256 sum {found}, but {expected} was published; {remedy}")]
     Sum {
         /// The archive.
         path: PathBuf,
-        /// Its sum.
+        /// The sum of the archive.
         found: Sha256,
         /// The sum that was published.
         expected: Sha256,
         /// What to do.
         remedy: &'static str,
     },
-    /// A set that is nowhere.
-    #[error("the archive of {0} has gone; run init again")]
+    /// The archive of a set disappeared.
+    #[error("the archive of {0} has disappeared; run init again")]
     NoArchive(SetName),
-    /// A sum that nobody knows.
-    #[error("nobody says what SHA-256 sum the archive of Go {0} has; set go_sha256")]
+    /// The sum of Go's archive is not known.
+    #[error("no SHA-256 sum of the archive of Go {0} is published; set go_sha256")]
     NoSum(GoVersion),
-    /// Not the release of Go that was wanted.
-    #[error("{archive} has {found}, and go_version says {wanted}")]
+    /// The archive has another Go.
+    #[error("{archive} has {found}, but go_version says {wanted}; change one of them")]
     Go {
         /// The archive.
         archive: PathBuf,
-        /// What is in it.
+        /// What the archive has.
         found: String,
-        /// What was wanted.
+        /// The configured version.
         wanted: GoVersion,
     },
-    /// Datasets, or files, of somebody else below ours.
+    /// There are datasets or files that neither `init` nor the server made.
     #[error(
-        "nothing was removed, for these are not of this program: {0}; move or destroy them first"
+        "nothing was removed, for Sky Island did not make these: {0}; move or destroy them first"
     )]
     Others(String),
 }
@@ -180,7 +184,7 @@ impl From<ZfsError> for InitError {
 }
 
 impl InitError {
-    /// For `map_err`: a file that could not be handled.
+    /// For `map_err`: the error of a file.
     pub(super) fn file(
         what: &'static str,
         path: impl Into<PathBuf>,
@@ -189,7 +193,7 @@ impl InitError {
         move |source| Self::File { what, path, source }
     }
 
-    /// For `map_err`: freebsd-update, which says what is wrong on stdout.
+    /// For `map_err`: the error of freebsd-update, which prints its errors on stdout.
     pub(super) fn update(source: ExecError) -> Self {
         let ExecError::Failed { output, .. } = &source else {
             return Self::Command { what: "freebsd-update failed", source };
@@ -199,7 +203,7 @@ impl InitError {
         Self::Update(lines[lines.len().saturating_sub(LAST_LINES)..].join("; "))
     }
 
-    /// For `map_err`: a command that did not do what it was run for.
+    /// For `map_err`: the error of a command.
     pub(super) fn command(what: &'static str) -> impl FnOnce(ExecError) -> Self {
         move |source| Self::Command { what, source }
     }
@@ -211,7 +215,7 @@ mod tests {
     use host::exec::Output;
 
     #[test]
-    fn freebsd_updates_last_words_are_its_complaint() {
+    fn the_last_lines_of_freebsd_update_are_shown() {
         let stdout = "Looking up update.FreeBSD.org mirrors... none found.\n\nFetching public key... failed.\n\
             No mirrors remaining, giving up.\n\nThis may be because upgrading from this platform (amd64)\n\
             or release (15.1-RELEASE) is unsupported by freebsd-update.\n";

@@ -1,4 +1,4 @@
-//! Archives: obtained, checked, extracted. What is extracted is the very file that was checked.
+//! Archives: downloaded, checked, extracted. The file descriptor that was checked is the one that is extracted.
 
 use std::fs::File;
 use std::io::Seek;
@@ -18,10 +18,10 @@ use crate::init::error::InitError;
 const EXTRACT: Duration = Duration::from_secs(2 * 3600);
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(200);
-/// How tar(1) says that there is no space left.
+/// The errors of tar(1) when no space is left.
 const FULL: [&str; 3] = ["No space left on device", "Disc quota exceeded", "Disk quota exceeded"];
 
-/// Ends the work of a thread when nobody waits for it any more.
+/// Stops the work of a thread when the future that waits for it is dropped.
 struct StopOnDrop(Arc<AtomicBool>);
 
 impl Drop for StopOnDrop {
@@ -30,7 +30,7 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Runs what blocks on a thread of its own. Where the future is dropped, the thread is told.
+/// Runs blocking work on a thread of its own. Where the future is dropped, the work gets to know by its argument.
 async fn on_thread<T: Send + 'static>(
     work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
 ) -> Result<T, std::io::Error> {
@@ -40,15 +40,15 @@ async fn on_thread<T: Send + 'static>(
 }
 
 impl Init {
-    /// Downloads a file and gives it its name if it has the sum.
+    /// Downloads a file, which gets its name only if it has the sum.
     pub(super) async fn download(
         &self,
         url: String,
         target: &Path,
         sum: Sha256,
     ) -> Result<(), InitError> {
-        self.teller.say(&format!("  downloading {url}"));
-        let bar = self.teller.bar("downloading", 0);
+        self.progress.say(&format!("  downloading {url}"));
+        let bar = self.progress.bar("downloading", 0);
         let download = Download { url, target: target.to_owned(), sum };
         let shown = bar.clone();
         let result = on_thread(move |stop| download.run(&shown, stop)).await;
@@ -56,7 +56,7 @@ impl Init {
         Ok(result.map_err(InitError::file("download", target))??)
     }
 
-    /// A short text from a site; none where the site does not have it.
+    /// Downloads a short text; none where the site does not have it.
     pub(super) async fn text(&self, url: &str) -> Result<Option<String>, InitError> {
         let asked = url.to_owned();
         let result: Result<Option<String>, DownloadError> =
@@ -73,11 +73,12 @@ impl Init {
         std::fs::create_dir_all(&folder).map_err(InitError::file("make", folder))
     }
 
-    /// Opens an archive if it has the sum. One of ours that has another is removed, so that the next run gets it anew.
+    /// Opens an archive if it has the sum. A downloaded one that has another sum is removed, so that the next run downloads it
+    /// again.
     pub(super) async fn checked(&self, path: &Path, sum: &Sha256) -> Result<File, InitError> {
         let mut file = File::open(path).map_err(InitError::file("open", path))?;
         let length = file.metadata().map_or(0, |metadata| metadata.len());
-        let bar = self.teller.bar("checking", length);
+        let bar = self.progress.bar("checking", length);
         let shown = bar.clone();
         let result = on_thread(move |stop| {
             let found = Sha256::of_file(&mut file, |bytes| {
@@ -94,15 +95,16 @@ impl Init {
             return Ok(file);
         }
         let ours = path.starts_with(self.wanted.downloads());
-        let mut remedy = "put the right archive there, or move this one away to have it downloaded";
+        let mut remedy =
+            "put the right archive there, or move this one away to have the archive downloaded";
         if ours {
             std::fs::remove_file(path).map_err(InitError::file("remove", path))?;
-            remedy = "it was removed: run init again to download it anew";
+            remedy = "the archive was removed; run init again to download it again";
         }
         Err(InitError::Sum { path: path.to_owned(), found, expected: sum.clone(), remedy })
     }
 
-    /// Extracts an archive that was checked. File flags, hard links and set-id bits come through by FreeBSD's tar(1).
+    /// Extracts an archive that was checked. FreeBSD's tar(1) keeps file flags, hard links and set-id bits.
     pub(super) async fn extract(
         &self,
         archive: File,
@@ -111,13 +113,13 @@ impl Init {
     ) -> Result<(), InitError> {
         let length = archive.metadata().map_or(0, |metadata| metadata.len());
         let archive = Arc::new(archive);
-        // Owners by their numbers, for the host may name them otherwise.
+        // By number, for the host may give the names of users other numbers.
         let command = Command::program("tar")
             .args(["-x", "-p", "--numeric-owner", "-f", "-", "-C"])
             .arg(folder)
             .stdin(archive.clone())
             .deadline(EXTRACT);
-        let bar = self.teller.bar("extracting", length);
+        let bar = self.progress.bar("extracting", length);
         let result = {
             let run = self.command(&command);
             tokio::pin!(run);

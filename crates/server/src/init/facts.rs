@@ -1,4 +1,4 @@
-//! What is there already, and which steps that leaves. Looking is a few commands; deciding is pure.
+//! What the host has already, and which steps are done. Looking runs a few commands; deciding runs none.
 
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
@@ -7,19 +7,19 @@ use host::layout::Layout;
 use host::zfs::{Dataset, DatasetName, SnapshotName, Zfs, ZfsError};
 
 use super::desired::DesiredState;
-use super::mark::{Mark, PROPERTY, Part, Stage};
+use super::mark::{Mark, PROPERTY, Part, PartStage};
 use super::steps::Step;
 
-/// What is there of what init makes.
+/// What the host has of the results of `init`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
     /// The jails dataset and all below it.
     pub(super) tree: Vec<Dataset>,
     /// The marks of the datasets, their own or inherited.
     pub(super) marks: HashMap<DatasetName, Mark>,
-    /// Nobody but root reaches into the folder of the jails.
+    /// Only root can enter the folder of the jails.
     pub(super) private: bool,
-    /// All archives of the base system are there, and a MANIFEST.
+    /// All archives of the base system and a MANIFEST are there.
     pub(super) sets: bool,
     /// Go's archive is there.
     pub(super) go: bool,
@@ -54,7 +54,7 @@ impl Facts {
         Ok(facts)
     }
 
-    /// A dataset, where it is there.
+    /// The dataset of this name.
     pub(super) fn dataset(&self, name: &DatasetName) -> Option<&Dataset> {
         self.tree.iter().find(|dataset| dataset.filesystem() == Some(name))
     }
@@ -64,12 +64,12 @@ impl Facts {
         self.tree.iter().any(|dataset| dataset.snapshot() == Some(name))
     }
 
-    /// The mark of a dataset that is there and ours: whose mark is that of the part in whose place it is.
+    /// The mark of a dataset that `init` made for this part; none where there is no such dataset.
     pub(super) fn ours(&self, name: &DatasetName, part: Part) -> Option<&Mark> {
         self.marks.get(name).filter(|mark| mark.part == part)
     }
 
-    /// The first dataset that lies in a place of ours without being ours.
+    /// A dataset that has the name of one that `init` makes, but was not made by `init`.
     pub(super) fn foreign(&self, wanted: &DesiredState) -> Option<DatasetName> {
         let layout = &wanted.layout;
         let holders = Part::HOLDERS.map(|part| (part.dataset(layout), part));
@@ -91,14 +91,14 @@ impl Facts {
             Step::Releases => holder(Part::Releases),
             Step::Artifacts => holder(Part::Artifacts),
             Step::Run => holder(Part::Run),
-            Step::FetchSets => self.sets || self.base_reached(Stage::Extracted, wanted),
-            Step::ExtractSets => self.base_reached(Stage::Extracted, wanted),
-            Step::Update => self.base_reached(Stage::Updated, wanted),
-            Step::Settings => self.base_reached(Stage::Ready, wanted),
+            Step::FetchSets => self.sets || self.base_reached(PartStage::Extracted, wanted),
+            Step::ExtractSets => self.base_reached(PartStage::Extracted, wanted),
+            Step::Update => self.base_reached(PartStage::Updated, wanted),
+            Step::Settings => self.base_reached(PartStage::Ready, wanted),
             Step::FinishBase => self.base_finished(wanted),
-            Step::FetchGo => self.go || self.build_reached(Stage::Extracted, wanted),
-            Step::ExtractGo => self.build_reached(Stage::Extracted, wanted),
-            Step::Workspace => self.build_reached(Stage::Ready, wanted),
+            Step::FetchGo => self.go || self.build_reached(PartStage::Extracted, wanted),
+            Step::ExtractGo => self.build_reached(PartStage::Extracted, wanted),
+            Step::Workspace => self.build_reached(PartStage::Ready, wanted),
             Step::FinishBuild => self.build_finished(wanted),
             Step::Tidy => !self.downloads && self.unfinished(wanted).is_empty(),
         }
@@ -108,35 +108,36 @@ impl Facts {
     pub(super) fn base_finished(&self, wanted: &DesiredState) -> bool {
         let layout = &wanted.layout;
         let mark = self.ours(&layout.base(), Part::Base);
-        mark.is_some_and(|mark| mark.stage == Stage::Ready && mark.of == wanted.sets_text())
+        mark.is_some_and(|mark| mark.stage == PartStage::Ready && mark.of == wanted.sets_text())
             && self.has_snapshot(&layout.base_snapshot())
     }
 
-    /// The unfinished base system, where it is made of what is wanted.
+    /// The mark of the unfinished base system, where it has the desired sets.
     pub(super) fn base_part(&self, wanted: &DesiredState) -> Option<&Mark> {
         let name = Part::Base.unfinished(&wanted.layout);
         self.ours(&name, Part::Base).filter(|mark| mark.of == wanted.sets_text())
     }
 
-    /// The parts of which an unfinished one is there.
+    /// The parts of which there is an unfinished dataset.
     pub(super) fn unfinished(&self, wanted: &DesiredState) -> Vec<Part> {
         let there = |part: &Part| self.ours(&part.unfinished(&wanted.layout), *part).is_some();
         // The build jail first, for it may be a clone of the base system.
         [Part::Build, Part::Base].into_iter().filter(there).collect()
     }
 
-    fn base_reached(&self, stage: Stage, wanted: &DesiredState) -> bool {
+    fn base_reached(&self, stage: PartStage, wanted: &DesiredState) -> bool {
         self.base_finished(wanted) || self.base_part(wanted).is_some_and(|mark| mark.stage >= stage)
     }
 
-    /// Whether the build jail is finished: with the Go that is wanted, upon the base system that is wanted.
+    /// Whether the build jail is finished, with the desired Go on the desired base system.
     pub(super) fn build_finished(&self, wanted: &DesiredState) -> bool {
         let layout = &wanted.layout;
-        self.build_upon_base(&layout.build(), wanted).is_some_and(|mark| mark.stage == Stage::Ready)
+        self.build_upon_base(&layout.build(), wanted)
+            .is_some_and(|mark| mark.stage == PartStage::Ready)
             && self.has_snapshot(&layout.build_snapshot())
     }
 
-    /// The unfinished build jail, where it is made of what is wanted.
+    /// The mark of the unfinished build jail, where it has the desired Go on the desired base system.
     pub(super) fn build_part(&self, wanted: &DesiredState) -> Option<&Mark> {
         self.build_upon_base(&Part::Build.unfinished(&wanted.layout), wanted)
     }
@@ -148,7 +149,7 @@ impl Facts {
         (good && mark.of == wanted.go.version.as_str()).then_some(mark)
     }
 
-    fn build_reached(&self, stage: Stage, wanted: &DesiredState) -> bool {
+    fn build_reached(&self, stage: PartStage, wanted: &DesiredState) -> bool {
         self.build_finished(wanted)
             || self.build_part(wanted).is_some_and(|mark| mark.stage >= stage)
     }

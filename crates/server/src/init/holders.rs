@@ -1,4 +1,4 @@
-//! The datasets that hold the others: `jails` and what lies right below it.
+//! The datasets that contain the others: `jails` and the ones right below it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::mark::{Mark, PROPERTY, Part};
 use crate::init::Init;
 use crate::init::error::InitError;
 
-/// Only root reaches into a jail from the host: what a jail's root makes is no program for the host's users.
+/// Only root can enter the jails from the host: set-id programs that root of a jail makes must not reach users of the host.
 const PRIVATE: u32 = 0o700;
 
 impl Init {
@@ -20,7 +20,7 @@ impl Init {
         if facts.dataset(&layout.jails()).is_none() {
             let mountpoint = folder.to_string_lossy();
             let mark = Mark::holder(Part::Jails).to_string();
-            // Inherited by all below: an island must not become another user by a program of the base system.
+            // All datasets below inherit setuid=off: an island must not become another user by a program of the base system.
             let mut with = vec![("atime", "off"), ("setuid", "off"), (PROPERTY, mark.as_str())];
             if !self.is_inherited(folder).await? {
                 with.push(("mountpoint", mountpoint.as_ref()));
@@ -47,13 +47,13 @@ impl Init {
         let mark = Mark::holder(part).to_string();
         let mut with = vec![(PROPERTY, mark.as_str())];
         if part == Part::Run {
-            // Islands do not outlive a crash, so nothing of theirs is waited for.
+            // Islands do not survive a crash of the host, so their writes need not either.
             with.push(("sync", "disabled"));
         }
         Ok(self.zfs.create(&part.dataset(&self.wanted.layout), &with).await?)
     }
 
-    /// Sees to it that what is written below a dataset's folder goes into the dataset.
+    /// Fails unless a dataset is mounted at its folder: files that are written there would go elsewhere.
     pub(super) async fn check_mounted(&self, dataset: &DatasetName) -> Result<(), InitError> {
         let Some(folder) = self.wanted.layout.folder_of(dataset) else {
             unreachable!("{dataset} is not in the layout")

@@ -1,4 +1,4 @@
-//! What is published beside archives: FreeBSD's MANIFEST, and Go's list of releases.
+//! The published sums of archives: FreeBSD's MANIFEST, and Go's list of releases.
 
 use serde::Deserialize;
 
@@ -9,23 +9,23 @@ use super::names::{GoVersion, Machine, SetName};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Manifest(Vec<(SetName, Sha256)>);
 
-/// A MANIFEST that cannot be used.
+/// Why a MANIFEST cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// A line of it.
+    /// A line cannot be read.
     #[error(
-        "line {0} is not that of a MANIFEST: archive, SHA-256 sum, number of files, name, ... between tabs"
+        "line {0} does not have the fields of a MANIFEST: archive, SHA-256 sum, number of files, name, ... between tabs"
     )]
     Line(usize),
-    /// It has no lines.
-    #[error("it is empty")]
+    /// There are no lines.
+    #[error("the MANIFEST is empty")]
     Empty,
-    /// A set that it does not have.
-    #[error("it has no {wanted}; there are: {known}")]
+    /// The set is not in the MANIFEST.
+    #[error("the MANIFEST has no {wanted}; base_packages can have: {known}")]
     Unknown {
         /// The set.
         wanted: SetName,
-        /// The ones that there are.
+        /// The sets that the MANIFEST has.
         known: String,
     },
 }
@@ -57,7 +57,8 @@ fn entry(line: &str) -> Option<(SetName, Sha256)> {
     Some((SetName::parse(set).ok()?, Sha256::parse(sum.trim()).ok()?))
 }
 
-/// The sum of a release's archive in the list that go.dev publishes; none where it is not in it, or it is no such list.
+/// The sum of a release's archive in the list that go.dev publishes; none where the text is no such list, or does not have
+/// the archive.
 pub(super) fn sum_in_releases(text: &str, version: &GoVersion, machine: Machine) -> Option<Sha256> {
     #[derive(Deserialize)]
     struct Release {
@@ -93,7 +94,7 @@ mod tests {
         let manifest = Manifest::parse(&text).unwrap();
         assert_eq!(manifest.sum(&SetName::base()).unwrap().to_string(), SUM);
         let error = manifest.sum(&SetName::parse("lib32").unwrap()).unwrap_err().to_string();
-        assert_eq!(error, "it has no lib32; there are: base-dbg, base");
+        assert_eq!(error, "the MANIFEST has no lib32; base_packages can have: base-dbg, base");
     }
 
     #[test]

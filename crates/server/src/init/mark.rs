@@ -1,7 +1,7 @@
-//! The mark of what init made: one user property on each of its datasets.
+//! The mark that `init` puts on each dataset that it makes: a user property.
 //!
-//! What must always hold: a dataset is ours if its mark names the part that belongs in its place. A dataset that
-//! somebody made below one of ours inherits that one's mark, which is another part's.
+//! Invariants: a dataset was made by `init` if its mark names the part that the dataset's name belongs to. A dataset that was
+//! made by hand below one of them inherits a mark, but of another part.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use host::zfs::DatasetName;
 /// The property.
 pub(super) const PROPERTY: &str = "sky-island:made";
 
-/// What a dataset is for.
+/// The use of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Jails,
@@ -22,24 +22,24 @@ pub(super) enum Part {
     Build,
 }
 
-/// How far a dataset is.
+/// How much of a dataset is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
-    /// It is there.
+pub(super) enum PartStage {
+    /// The dataset exists.
     Begun,
-    /// Its archives are extracted.
+    /// The archives are extracted.
     Extracted,
-    /// It has the release's updates.
+    /// The updates of the release are installed.
     Updated,
-    /// Only its snapshot and its name are missing.
+    /// Only the snapshot and the final name are missing.
     Ready,
 }
 
-/// What a dataset is for, how far it is, and what it is made of.
+/// The use of a dataset, how much of it is done, and what it is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) part: Part,
-    pub(super) stage: Stage,
+    pub(super) stage: PartStage,
     /// The sets of a base system, the Go version of a build jail; empty for the others.
     pub(super) of: String,
 }
@@ -53,18 +53,18 @@ const PARTS: [(Part, &str); 6] = [
     (Part::Build, "build"),
 ];
 
-const STAGES: [(Stage, &str); 4] = [
-    (Stage::Begun, "begun"),
-    (Stage::Extracted, "extracted"),
-    (Stage::Updated, "updated"),
-    (Stage::Ready, "ready"),
+const STAGES: [(PartStage, &str); 4] = [
+    (PartStage::Begun, "begun"),
+    (PartStage::Extracted, "extracted"),
+    (PartStage::Updated, "updated"),
+    (PartStage::Ready, "ready"),
 ];
 
 impl Part {
-    /// The datasets that hold others.
+    /// The datasets that contain others.
     pub(super) const HOLDERS: [Self; 4] = [Self::Jails, Self::Releases, Self::Artifacts, Self::Run];
 
-    /// Its dataset when it is finished.
+    /// The name of the finished dataset.
     pub(super) fn dataset(self, layout: &Layout) -> DatasetName {
         match self {
             Self::Jails => layout.jails(),
@@ -76,11 +76,11 @@ impl Part {
         }
     }
 
-    /// Its dataset while it is made.
+    /// The name of the dataset while it is made.
     pub(super) fn unfinished(self, layout: &Layout) -> DatasetName {
         let finished = self.dataset(layout);
         let name = format!("{}.part", finished.element());
-        // No longer than the names that the layout has tried.
+        // The layout has checked names of that length.
         finished
             .parent()
             .and_then(|parent| parent.child(&name).ok())
@@ -89,12 +89,12 @@ impl Part {
 }
 
 impl Mark {
-    /// The mark of a dataset that only holds others.
+    /// The mark of a dataset that contains others.
     pub(super) fn holder(part: Part) -> Self {
-        Self { part, stage: Stage::Ready, of: String::new() }
+        Self { part, stage: PartStage::Ready, of: String::new() }
     }
 
-    /// Reads a mark; none where it is none of ours.
+    /// Reads a mark; none where `init` did not write the text.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut fields = text.splitn(3, ':');
         let name = fields.next()?;
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unfinished_lies_beside_what_is_finished() {
+    fn an_unfinished_dataset_lies_beside_the_finished_one() {
         let release = Release::parse("15.1-RELEASE").unwrap();
         let layout = Layout::new("zroot", None, release).unwrap();
         let unfinished = |part: Part| part.unfinished(&layout).to_string();

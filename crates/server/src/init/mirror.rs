@@ -1,4 +1,4 @@
-//! Where archives are downloaded from, and how they lie there.
+//! The sites that archives are downloaded from, and the paths of archives there.
 
 use std::fmt;
 
@@ -14,20 +14,20 @@ const GO: &str = "https://go.dev/dl";
 /// Branches whose archives are snapshots, not releases.
 const SNAPSHOTS: [&str; 4] = ["-STABLE", "-CURRENT", "-PRERELEASE", "-ALPHA"];
 
-/// The address of a site: https, or http on this host's loopback.
+/// The URL of a site: https, or http on the loopback address of this host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Mirror(String);
 
-/// An address that is none.
+/// Why a text is not the URL of a site.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no address such as https://mirror.example.com/path (https is required, but on loopback)"
+    "{0:?} is not a URL such as https://mirror.example.com/path; only loopback addresses may have http"
 )]
 pub struct MirrorError(String);
 
 impl Mirror {
-    /// Reads an address, without a query.
+    /// Reads a URL without a query.
     pub fn parse(text: &str) -> Result<Self, MirrorError> {
         let refuse = || MirrorError(text.to_owned());
         let (scheme, rest) = text.split_once("://").ok_or_else(refuse)?;
@@ -79,7 +79,7 @@ impl Mirror {
     }
 }
 
-/// Whether a URL's host is this host's loopback, where https is not needed.
+/// Whether a URL leads to the loopback address of this host, where https is not needed.
 pub(super) fn on_loopback(url: &str) -> bool {
     let authority = url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
     authority.is_some_and(is_loopback)
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn archives_lie_where_the_projects_keep_them() {
+    fn archives_have_the_urls_of_the_projects_sites() {
         let machine = Machine::of("x86_64").unwrap();
         let site = Mirror::freebsd();
         let url = |release: &str, arch: &str| {

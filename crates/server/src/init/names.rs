@@ -1,6 +1,6 @@
-//! What a host is prepared from, by name: distribution sets, Go releases, machines.
+//! Names of distribution sets, Go releases and machines.
 //!
-//! What must always hold: a name that was parsed is one plain element of a path and of a URL.
+//! Invariants: a name that was parsed is one plain element of a path and of a URL.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub struct SetName(String);
 #[serde(try_from = "String")]
 pub struct GoVersion(String);
 
-/// What archives are built for, as FreeBSD's and Go's sites name it.
+/// A machine that archives are built for, as the sites of FreeBSD and Go name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// `uname -m`.
@@ -30,9 +30,9 @@ pub struct Machine {
     pub go: &'static str,
 }
 
-/// A name that is none.
+/// Why a text is not such a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} is no {what}")]
+#[error("{name:?} is not a {what}")]
 pub struct NameError {
     what: &'static str,
     name: String,
@@ -51,7 +51,7 @@ impl SetName {
         Err(NameError { what: "distribution set such as base or lib32", name: text.to_owned() })
     }
 
-    /// The set without which there is no system.
+    /// The set that every system needs.
     pub fn base() -> Self {
         Self("base".to_owned())
     }
@@ -104,12 +104,12 @@ impl GoVersion {
 }
 
 impl Machine {
-    /// The one that this program was built for; none where there are no archives for it.
+    /// The machine that this program was built for; none where there are no archives for it.
     pub fn here() -> Option<Self> {
         Self::of(std::env::consts::ARCH)
     }
 
-    /// The machine that Rust names so.
+    /// The machine by Rust's name of its architecture.
     pub fn of(arch: &str) -> Option<Self> {
         match arch {
             "x86_64" => Some(Self { target: "amd64", arch: "amd64", go: "amd64" }),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_of_go_says_its_version() {
+    fn the_name_of_an_archive_of_go_has_its_version() {
         let machine = Machine::of("aarch64").unwrap();
         let version = GoVersion::parse("1.26.7").unwrap();
         let name = version.archive(machine);

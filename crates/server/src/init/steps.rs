@@ -2,7 +2,7 @@
 
 use super::desired::DesiredState;
 
-/// One step. Its result is something that can be seen, so that it is skipped where that is there.
+/// One step. Whether its result is there can be seen on the host; then the step is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Jails,
@@ -21,7 +21,7 @@ pub(super) enum Step {
     Tidy,
 }
 
-/// The steps that lead to what is wanted.
+/// The steps that lead to the desired state.
 pub(super) fn plan(wanted: &DesiredState) -> Vec<Step> {
     let all = [
         Step::Jails,
@@ -43,7 +43,7 @@ pub(super) fn plan(wanted: &DesiredState) -> Vec<Step> {
 }
 
 impl Step {
-    /// What the step leads to, for people.
+    /// The result of the step, for the output of `init`.
     pub(super) fn title(self, wanted: &DesiredState) -> String {
         let layout = &wanted.layout;
         let (release, go) = (layout.release(), &wanted.go.version);

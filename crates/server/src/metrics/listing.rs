@@ -1,11 +1,11 @@
-//! The list of all numbers as docs/metrics.md has it, made from their definitions.
+//! The list of all metrics in docs/metrics.md, made from their definitions.
 
 use super::table::{DEFINITIONS, Definition, Kind, Values};
 
-/// The list as Markdown: a table of all families, and one of their labels' values.
+/// The list as Markdown: a table of all families, one of the values of labels, and one of the names of 2017.
 pub fn listing() -> String {
     let mut text = String::from(
-        "| StatsD | type | Prometheus | type | unit | what it says |\n|---|---|---|---|---|---|\n",
+        "| StatsD | type | Prometheus | type | unit | meaning |\n|---|---|---|---|---|---|\n",
     );
     for it in DEFINITIONS {
         text.push_str(&format!(

@@ -1,4 +1,4 @@
-//! The numbers of parts that do not know the metrics: islands and leases.
+//! The metrics of parts that do not know this one: islands and leases of addresses.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The numbers as Prometheus reads them: its text format, version 0.0.4.
+//! The metrics as Prometheus reads them: its text format, version 0.0.4.
 
 use ::prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
@@ -8,11 +8,11 @@ use ::prometheus::{Encoder, TEXT_FORMAT, TextEncoder};
 use super::series::{Numbers, Series, Timer};
 use super::table::{DEFINITIONS, Definition, Kind, Values};
 
-/// The type of the text.
+/// The content type of the text.
 pub const CONTENT_TYPE: &str = TEXT_FORMAT;
 
-/// Up to how many microseconds a bucket of a histogram goes. The numbers in memory are as fine as a 32nd, so what lies
-/// that near to a border may be counted on its other side.
+/// The upper bounds of the buckets of a histogram, in microseconds. In memory a timing is known to within a 32nd, so one that
+/// is that near to a bound may be counted on the other side.
 const BORDERS: [u64; 19] = [
     100,
     250,
@@ -35,7 +35,7 @@ const BORDERS: [u64; 19] = [
     300_000_000,
 ];
 
-/// All numbers as text.
+/// All metrics as text.
 pub(super) fn text(numbers: &Numbers) -> String {
     let families: Vec<_> = DEFINITIONS
         .iter()
@@ -44,7 +44,7 @@ pub(super) fn text(numbers: &Numbers) -> String {
         .filter(|family| !family.get_metric().is_empty())
         .collect();
     let mut bytes = Vec::new();
-    // It refuses families without a name or without numbers alone, and memory takes everything.
+    // The encoder fails only for families without a name or without metrics, and writing to memory does not fail.
     let _ = TextEncoder::new().encode(&families, &mut bytes);
     String::from_utf8(bytes).unwrap_or_default()
 }
@@ -63,7 +63,7 @@ fn family(definition: &Definition, series: &[Series]) -> MetricFamily {
     family
 }
 
-/// One number; none for a status that never was.
+/// One metric; none for a status that has not occurred.
 fn metric(definition: &Definition, index: usize, series: &Series) -> Option<Metric> {
     use std::sync::atomic::Ordering::Relaxed;
     let mut metric = Metric::default();

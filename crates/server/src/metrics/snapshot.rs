@@ -1,4 +1,4 @@
-//! The numbers as the admin API shows them: totals since the start, those of this second, and percentiles.
+//! The metrics as the admin API shows them: totals since the start, counts of the current second, and percentiles.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,35 +7,35 @@ use std::time::{Duration, Instant};
 use super::series::{Numbers, Series, Timer};
 use super::table::{Cache, Family, STAGES, status, status_index};
 
-/// All that was counted, at one moment.
+/// All metrics at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Since the server started.
+    /// The time since the server started.
     pub uptime: Duration,
-    /// Requests since then.
+    /// Requests since the start.
     pub total_count: u64,
     /// Requests of the current second.
     pub count: u64,
-    /// Answers since the start, by status code.
+    /// Responses since the start, by status code.
     pub total_status_codes: BTreeMap<u16, u64>,
-    /// Answers of the current second, by status code.
+    /// Responses of the current second, by status code.
     pub status_codes: BTreeMap<u16, u64>,
-    /// What all requests since the start took together.
+    /// The sum of the times of all requests since the start.
     pub total_response_time: Duration,
     /// The stages of calls in their order, then `create` and `teardown` of functions' islands, then `request`.
     pub stages: Vec<StageLatency>,
-    /// What was known already, and what was not.
+    /// Hits and misses of the caches.
     pub cache: CacheCounts,
 }
 
-/// How long a stage took, over all calls since the start.
+/// The times of a stage, over all calls since the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageLatency {
-    /// Which.
+    /// The name of the stage.
     pub stage: &'static str,
-    /// How many spans are counted.
+    /// The number of timings.
     pub count: u64,
-    /// Half of them were at most this long; like the others to within a 32nd.
+    /// Half of the timings were at most this long; exact to a 32nd, as the other percentiles are.
     pub p50: Duration,
     /// Nine of ten were at most this long.
     pub p90: Duration,
@@ -48,24 +48,24 @@ pub struct StageLatency {
 /// Look-ups since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lookups {
-    /// Known already.
+    /// Look-ups that found an entry.
     pub hits: u64,
-    /// Not known.
+    /// Look-ups that found none.
     pub misses: u64,
 }
 
-/// Look-ups in all caches.
+/// Look-ups in all caches, by cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheCounts {
     /// Sources on disk.
     pub checkouts: Lookups,
     /// Programs on disk.
     pub artifacts: Lookups,
-    /// Islands that stand by.
+    /// Warm islands.
     pub standby: Lookups,
 }
 
-/// The current second: what had been counted before it began.
+/// The counts of responses when the current second began.
 pub(super) struct Second {
     began: Instant,
     /// In whole seconds since `began`.
@@ -79,7 +79,7 @@ impl Second {
         Self { began: Instant::now(), current: AtomicU64::new(0), before }
     }
 
-    /// Counts an answer. The first one of a second turns the page.
+    /// Counts a response. The first one of a second begins a new second.
     pub(super) fn answered(&self, numbers: &Numbers, status: u16) {
         self.turn(numbers, self.began.elapsed().as_secs());
         numbers.count(Family::HttpRequests, status_index(status));

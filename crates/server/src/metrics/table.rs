@@ -1,13 +1,13 @@
-//! The definitions of all numbers: the one list that what is recorded, sent, shown and documented is made from.
+//! The definitions of all metrics: the one list that recording, StatsD, Prometheus and the documentation are made from.
 //!
-//! What must always hold: a name means one thing, and its Prometheus name follows from its StatsD name.
+//! Invariants: a name has one meaning; the Prometheus name follows from the StatsD name.
 
 use std::borrow::Cow;
 
 /// Every StatsD name starts with this, and a dot.
 pub const PREFIX: &str = "sky_island";
 
-/// What came of a call: that it was answered, or the code of the failure. The codes are those of answers.
+/// The results of calls: `ok`, or the code of the failure, as in responses.
 pub const CODES: &[&str] = &[
     "ok",
     "malformed",
@@ -53,14 +53,14 @@ pub const PRINCIPALS: &[&str] = &["address", "unix", "command_line", "admin", "u
 /// The stages of a call, in their order.
 pub const STAGES: &[&str] = &["queue", "fetch", "build", "start", "run"];
 
-/// Where something may be known already.
+/// A cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cache {
-    /// Sources on disk, whose version was looked up lately.
+    /// Checkouts on disk whose version was resolved lately.
     Checkouts,
-    /// Programs on disk, and refusals of the compiler that are remembered.
+    /// Artifacts on disk, and recent refusals of the compiler.
     Artifacts,
-    /// Islands that stand by.
+    /// Warm islands.
     Standby,
 }
 
@@ -73,19 +73,19 @@ pub enum Refused {
     Busy,
 }
 
-/// What kind of number it is.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It only grows: `c` in StatsD.
+    /// A number that only grows: `c` in StatsD.
     Counter,
-    /// A span of time for each event: `ms` in StatsD, a histogram of seconds in Prometheus.
+    /// A timing of each event: `ms` in StatsD, a histogram of seconds in Prometheus.
     Timer,
-    /// It goes up and down: `g` in StatsD.
+    /// A number that goes up and down: `g` in StatsD.
     Gauge,
 }
 
 impl Kind {
-    /// What StatsD calls it.
+    /// The name of the kind in StatsD.
     pub fn statsd(self) -> &'static str {
         match self {
             Self::Counter => "counter (c)",
@@ -94,7 +94,7 @@ impl Kind {
         }
     }
 
-    /// What Prometheus calls it.
+    /// The name of the kind in Prometheus.
     pub fn prometheus(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -104,19 +104,19 @@ impl Kind {
     }
 }
 
-/// What tells the numbers of one family apart: the last part of the StatsD name, and a label in Prometheus.
+/// The label of the metrics of one family: the last part of the StatsD name, and a label in Prometheus.
 #[derive(Clone, Copy, Debug)]
 pub struct Label {
-    /// What Prometheus calls it.
+    /// The name of the label in Prometheus.
     pub name: &'static str,
-    /// What it may be.
+    /// The values that the label can have.
     pub values: Values,
 }
 
 /// The values of a label.
 #[derive(Clone, Copy, Debug)]
 pub enum Values {
-    /// These.
+    /// A list of values.
     Of(&'static [&'static str]),
     /// The status codes of HTTP.
     Statuses,
@@ -126,7 +126,7 @@ pub enum Values {
 const STATUSES: std::ops::RangeInclusive<u16> = 100..=599;
 
 impl Values {
-    /// How many there are.
+    /// The number of values.
     pub(super) fn count(self) -> usize {
         match self {
             Self::Of(values) => values.len(),
@@ -134,7 +134,7 @@ impl Values {
         }
     }
 
-    /// One of them.
+    /// The value at an index.
     pub(super) fn value(self, index: usize) -> Cow<'static, str> {
         match self {
             Self::Of(values) => Cow::Borrowed(values[index]),
@@ -143,35 +143,35 @@ impl Values {
     }
 }
 
-/// The place of a status code; one that cannot be counts as the last.
+/// The index of a status code; an impossible one counts as the nearest that is possible.
 pub(super) fn status_index(status: u16) -> usize {
     usize::from(status.clamp(*STATUSES.start(), *STATUSES.end()) - STATUSES.start())
 }
 
-/// The status code at a place.
+/// The status code at an index.
 pub(super) fn status(index: usize) -> u16 {
     STATUSES.start() + index as u16
 }
 
-/// A family of numbers.
+/// The definition of a family of metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct Definition {
-    /// What StatsD calls it, after the prefix.
+    /// The StatsD name, after the prefix.
     pub name: &'static str,
-    /// What kind of number it is.
+    /// The kind of a metric.
     pub kind: Kind,
-    /// What is counted; none for spans of time.
+    /// The unit of counts; empty for timings.
     pub unit: &'static str,
-    /// What tells the family's numbers apart.
+    /// The label of the family's metrics.
     pub label: Option<Label>,
-    /// What the server of 2017 called it, or what was nearest.
+    /// The name on the server of 2017, or the nearest one there.
     pub former: Option<&'static str>,
-    /// What it says.
+    /// The meaning of the metrics.
     pub doc: &'static str,
 }
 
 impl Definition {
-    /// What StatsD calls one of the family's numbers.
+    /// The StatsD name of one metric of the family, after the prefix.
     pub(super) fn key(&self, index: usize) -> String {
         match self.label {
             Some(label) => format!("{}.{}", self.name, label.values.value(index)),
@@ -179,13 +179,13 @@ impl Definition {
         }
     }
 
-    /// How StatsD's names look: `sky_island.calls.<code>`.
+    /// The pattern of the StatsD names: `sky_island.calls.<code>`.
     pub fn statsd(&self) -> String {
         let label = self.label.map(|label| format!(".<{}>", label.name)).unwrap_or_default();
         format!("{PREFIX}.{}{label}", self.name)
     }
 
-    /// What Prometheus calls the family: `sky_island_calls_total`.
+    /// The Prometheus name of the family: `sky_island_calls_total`.
     pub fn prometheus(&self) -> String {
         let unit = match self.kind {
             Kind::Counter => "_total",
@@ -195,7 +195,7 @@ impl Definition {
         format!("{PREFIX}_{}{unit}", self.name.replace('.', "_"))
     }
 
-    /// How many numbers the family has.
+    /// The number of metrics of the family.
     pub(super) fn count(&self) -> usize {
         self.label.map_or(1, |label| label.values.count())
     }
@@ -210,7 +210,7 @@ const CACHE: Option<Label> = label("cache", &["checkouts", "artifacts", "standby
 
 macro_rules! families {
     ($($(#[doc = $doc:literal])* $family:ident $kind:ident $name:literal of $unit:literal by $label:expr, was $former:expr;)*) => {
-        /// All families; a family's number is its place in [`DEFINITIONS`].
+        /// All families; the number of a family is its index in [`DEFINITIONS`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum Family {
             $($(#[doc = $doc])* $family,)*
@@ -229,43 +229,43 @@ macro_rules! families {
 }
 
 families! {
-    /// Calls and requests for one, by what came of them: `ok`, or the code of the answer.
+    /// Calls and requests for calls by their result: `ok`, or the code of the failure.
     Calls Counter "calls" of "calls" by label("code", CODES), was Some("handlers.function.run");
-    /// Calls and requests for one, by the kind of principal that asked: a client by its address, a user over a unix socket, a user of
+    /// Calls and requests for calls by the kind of principal that asked: a client by its address, a user over a unix socket, a user of
     /// the command line, an operator.
     CallPrincipals Counter "call.principals" of "calls" by label("kind", PRINCIPALS), was None;
-    /// Calls and requests for one for which nothing was run: the request is wrong (`request`), or there is no room (`busy`).
+    /// Calls and requests for calls that ran nothing: the request was wrong (`request`), or the server was full (`busy`).
     Refusals Counter "refusals" of "calls" by label("reason", &["request", "busy"]), was None;
-    /// Where a call's time went, as its Server-Timing header says; every call that was taken on has all stages.
+    /// The time of each stage of a call, as in its Server-Timing header. Every call that was admitted has all stages.
     CallStages Timer "call" of "" by label("stage", STAGES), was None;
-    /// Answers to requests of any kind, by their status code.
+    /// Responses to requests of any kind, by status code.
     HttpRequests Counter "http.requests" of "requests" by Some(Label { name: "status", values: Values::Statuses }), was None;
-    /// From the head of a request of any kind to the head of its answer.
+    /// The time from the head of a request of any kind to the head of its response.
     HttpRequest Timer "http.request" of "" by None, was None;
-    /// Islands that were given something to do, those that stand by included.
+    /// Islands that began to fetch, to build or to run a function, warm ones included.
     IslandsCreated Counter "island.created" of "islands" by PURPOSE, was Some("jail.created");
-    /// Islands whose end was seen, or that were given up.
+    /// Islands that ended, or that the server could not end and gave up on.
     IslandsRemoved Counter "island.removed" of "islands" by PURPOSE, was Some("jail.removed");
-    /// Islands that were killed: at their deadline, for what they wrote (`output`) or left on disk (`disk`), because they went on
-    /// after their answer (`late`), by an operator (`operator`), or because nobody waited for them any more (`dropped`).
+    /// Islands that were killed: at their time limit (`deadline`), at the limit of their output (`output`) or disk space (`disk`),
+    /// because they went on after their answer (`late`), by an operator (`operator`), or because the call had ended (`dropped`).
     IslandsKilled Counter "island.killed" of "islands" by label("reason", &["deadline", "output", "disk", "late", "operator", "dropped"]), was Some("jail.killed");
-    /// What it took to find an island or to have one made, and to give it something to do. On Linux it is made meanwhile.
+    /// The time to find or to make an island and to send it its program. On Linux the island may still be in the making then.
     IslandCreate Timer "island.create" of "" by PURPOSE, was Some("jail.create_jail_time");
-    /// From an island's answer, or its being killed, until nothing inside ran any more.
+    /// The time from an island's answer or kill until no process ran inside.
     IslandTeardown Timer "island.teardown" of "" by PURPOSE, was Some("jail.remove_jail_time");
-    /// What a fetch took, whatever came of it: looking a version up, and cloning or downloading where it is new.
+    /// The time of a fetch, failed or not: to resolve the version, and to clone or download a new one.
     Fetch Timer "fetch" of "" by None, was Some("repo.clone");
-    /// What a compilation took, whatever came of it.
+    /// The time of a compilation, failed or not.
     Build Timer "build" of "" by None, was None;
-    /// What was looked up and was known already: a source whose version was looked up lately, a program, an island that stood by.
+    /// Look-ups that found an entry: a checkout whose version was resolved lately, an artifact, a warm island.
     CacheHits Counter "cache.hits" of "look-ups" by CACHE, was None;
-    /// What was looked up and was not known.
+    /// Look-ups that found no entry.
     CacheMisses Counter "cache.misses" of "look-ups" by CACHE, was None;
     /// Addresses that were lent.
     AddressesGranted Counter "address.granted" of "leases" by None, was Some("network.allocate");
-    /// Calls that found no address free.
+    /// Calls for which no address was free.
     AddressesRefused Counter "address.refused" of "leases" by None, was None;
-    /// Addresses that are lent now.
+    /// Addresses that are lent at the moment.
     AddressesBusy Gauge "address.busy" of "addresses" by None, was None;
 }
 
@@ -275,7 +275,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn no_two_numbers_share_a_name() {
+    fn no_two_metrics_share_a_name() {
         let keys = |it: &Definition| (0..it.count()).map(|at| it.key(at)).collect::<Vec<_>>();
         let all: Vec<_> = DEFINITIONS.iter().flat_map(keys).collect();
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_has_its_place_and_what_is_none_the_nearest() {
+    fn every_status_has_an_index_and_an_impossible_one_the_nearest() {
         for code in [100, 200, 404, 599] {
             assert_eq!(status(status_index(code)), code);
         }

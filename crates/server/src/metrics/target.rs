@@ -1,10 +1,10 @@
-//! Where StatsD listens, as an operator writes it: a host or an address, with a port or without.
+//! The StatsD server as an operator writes it: a host or an address, with or without a port.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
-/// StatsD's port, where none is named.
+/// The default port of StatsD.
 const PORT: u16 = cadence::DEFAULT_PORT;
 /// The longest name of a host, in bytes (RFC 1035).
 const HOST_BYTES: usize = 253;
@@ -16,9 +16,11 @@ pub struct Target {
     port: u16,
 }
 
-/// It names no server.
+/// Why a text is not a StatsD server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither a host nor host:port such as 127.0.0.1:{PORT}, metrics or [::1]:{PORT}")]
+#[error(
+    "{0:?} is neither a host nor host:port; write one such as metrics, 127.0.0.1:{PORT} or [::1]:{PORT}"
+)]
 pub struct BadTarget(String);
 
 impl FromStr for Target {
@@ -43,14 +45,14 @@ impl FromStr for Target {
         };
         let plain = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '-' | '_');
         let named = !host.is_empty() && host.len() <= HOST_BYTES && host.chars().all(plain);
-        // A number with dots that is no address is a slip, not a name.
+        // Digits and dots that are no address are a mistake, not a name.
         let number = host.chars().all(|it| it.is_ascii_digit() || it == '.');
         if named && !number { Ok(target(host, port)) } else { Err(bad()) }
     }
 }
 
 impl Target {
-    /// Where that is now. Asks the resolver, which can take seconds.
+    /// The address of the server. Asks the resolver, which can take seconds.
     pub(super) fn resolve(&self) -> io::Result<SocketAddr> {
         let mut found = (self.host.as_str(), self.port).to_socket_addrs()?;
         found.next().ok_or_else(|| io::Error::other("the name has no address"))
@@ -87,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_server_is_refused_and_shown() {
+    fn a_text_that_names_no_server_is_refused_and_shown() {
         let long = "a".repeat(HOST_BYTES + 1);
         for text in [
             "",

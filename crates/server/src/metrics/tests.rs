@@ -1,4 +1,4 @@
-//! The handle and a StatsD server: what is recorded arrives, and a server that is not there costs nothing.
+//! The handle and a StatsD server: recorded metrics arrive, and a server that does not answer costs nothing.
 
 use std::net::UdpSocket;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use island::Observer;
 
 use super::*;
 
-/// How long numbers may take to arrive on a busy machine.
+/// How long metrics may take to arrive on a busy machine.
 const WAIT: Duration = Duration::from_secs(10);
 
 fn listener(address: &str) -> (UdpSocket, Target) {
@@ -103,7 +103,7 @@ fn each_timing_is_sent_as_the_value_that_was_measured() {
 }
 
 #[test]
-fn after_a_silence_numbers_are_sent_again() {
+fn after_a_silence_metrics_are_sent_again() {
     let (socket, target) = listener("127.0.0.1:0");
     let metrics = Metrics::default();
     metrics.send_to(target).unwrap();
@@ -118,7 +118,7 @@ fn after_a_silence_numbers_are_sent_again() {
 }
 
 #[test]
-fn what_was_not_sent_yet_is_sent_at_the_end() {
+fn metrics_that_were_not_sent_yet_are_sent_at_the_end() {
     let (socket, target) = listener("127.0.0.1:0");
     let metrics = Metrics::default();
     metrics.send_to(target).unwrap();
@@ -136,7 +136,7 @@ fn cost(metrics: &Metrics) -> Duration {
 }
 
 #[test]
-fn a_server_that_is_not_there_or_never_reads_makes_nobody_wait() {
+fn a_server_that_does_not_answer_or_never_reads_delays_no_recording() {
     let (_never_reads, silent) = listener("127.0.0.1:0");
     let closed = listener("127.0.0.1:0").1;
     let unknown = "no-such-host.invalid".parse().unwrap();
@@ -155,14 +155,14 @@ fn a_server_that_is_not_there_or_never_reads_makes_nobody_wait() {
 }
 
 #[test]
-fn a_code_that_is_not_known_counts_as_ours() {
+fn an_unknown_code_counts_as_internal() {
     let metrics = Metrics::default();
     metrics.no_call("no such code", 0);
     assert!(metrics.prometheus().contains("sky_island_calls_total{code=\"internal\"} 1"));
 }
 
 #[test]
-fn the_documentation_lists_every_number_as_it_is_defined() {
+fn the_documentation_lists_every_metric_as_it_is_defined() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
     let text = std::fs::read_to_string(path).unwrap();
     let (begin, end) = ("<!-- the list -->\n", "<!-- end of the list -->");

@@ -28,7 +28,7 @@ pub enum StartupError {
     #[error(transparent)]
     Addresses(#[from] WithdrawalError),
     /// The backend of islands cannot start.
-    #[error("this host cannot make islands; `sky-island check` shows what is missing")]
+    #[error("this host cannot make islands; run `sky-island check` to see why")]
     Islands(#[from] StartError),
     /// The cache of artifacts cannot be opened.
     #[error("the cache of artifacts in the state directory (state_dir) cannot be opened")]

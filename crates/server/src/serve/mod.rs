@@ -6,6 +6,8 @@ mod error;
 mod factory;
 mod frontend;
 mod manager;
+#[cfg(test)]
+mod messages_tests;
 mod parts;
 mod reload;
 mod run;

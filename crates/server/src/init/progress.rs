@@ -1,38 +1,38 @@
-//! What init says while it works: lines, and on a terminal a bar for what takes long.
+//! The output of `init` while it works: lines, and on a terminal bars for long steps.
 
 use std::io::{IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
-/// Says what is being done.
-pub struct Teller {
+/// Prints what `init` does.
+pub struct Progress {
     out: Mutex<Box<dyn Write + Send>>,
     bars: bool,
 }
 
-/// A bar for something that takes long; it goes with this value.
+/// The bar of a long step; it disappears when this value is dropped.
 #[derive(Clone)]
 pub(super) struct Bar(ProgressBar);
 
-impl Teller {
-    /// One that speaks on stdout, with bars where stderr is a terminal.
+impl Progress {
+    /// Prints on stdout, with bars where stderr is a terminal.
     pub fn of_process() -> Self {
         Self::new(std::io::stdout(), std::io::stderr().is_terminal())
     }
 
-    /// One that speaks here, with bars on stderr or without.
+    /// Prints to `out`, with or without bars on stderr.
     pub fn new(out: impl Write + Send + 'static, bars: bool) -> Self {
         Self { out: Mutex::new(Box::new(out)), bars }
     }
 
-    /// Says a line. Nobody listening is no failure.
+    /// Prints a line. A reader that has gone is no failure.
     pub(super) fn say(&self, line: &str) {
         let mut out = self.out.lock();
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     }
 
-    /// Begins something of so many bytes.
+    /// Shows the bar of a step that handles `total` bytes.
     pub(super) fn bar(&self, what: &str, total: u64) -> Bar {
         if !self.bars {
             return Bar(ProgressBar::hidden());
@@ -48,17 +48,17 @@ impl Teller {
 }
 
 impl Bar {
-    /// So many bytes are through.
+    /// `bytes` bytes are done.
     pub(super) fn at(&self, bytes: u64) {
         self.0.set_position(bytes);
     }
 
-    /// It will be so many, as is known now.
+    /// The step turns out to have `bytes` bytes.
     pub(super) fn total(&self, bytes: u64) {
         self.0.set_length(bytes);
     }
 
-    /// It is done; the bar goes.
+    /// Removes the bar.
     pub(super) fn end(&self) {
         self.0.finish_and_clear();
     }
@@ -86,12 +86,12 @@ mod tests {
     #[test]
     fn without_a_terminal_there_are_lines_and_no_bars() {
         let page = Page::default();
-        let teller = Teller::new(page.clone(), false);
-        teller.say("one");
-        let bar = teller.bar("two", 10);
+        let progress = Progress::new(page.clone(), false);
+        progress.say("one");
+        let bar = progress.bar("two", 10);
         bar.at(5);
         bar.end();
-        teller.say("three");
+        progress.say("three");
         assert_eq!(*page.0.lock(), b"one\nthree\n");
     }
 }

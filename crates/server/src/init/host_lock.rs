@@ -1,4 +1,4 @@
-//! One init or destroy at a time, and none beside a server.
+//! The lock of the host: one `init` or `destroy` at a time, and none while a server runs.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,16 +9,17 @@ use nix::fcntl::{Flock, FlockArg};
 use crate::init::error::InitError;
 use crate::state::{State, StateError};
 
-/// The file in a state directory without which no server ever held it.
+/// The lock file in a state directory, which a server makes at its first start.
 const SERVERS_LOCK: &str = "lock";
 
-/// A hold on the host against another init or destroy. The file stays: one that was removed could be held twice.
-pub(super) struct Held {
+/// The lock that one `init` or `destroy` holds. The file stays: after a removal two processes could lock two files of its
+/// name.
+pub(super) struct HostLock {
     _lock: Flock<File>,
 }
 
-impl Held {
-    /// Takes hold, without waiting.
+impl HostLock {
+    /// Takes the lock without waiting.
     pub(super) fn take(path: &Path) -> Result<Self, InitError> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
@@ -35,7 +36,7 @@ impl Held {
     }
 }
 
-/// Sees to it that no server runs while the value lives. Where there never was one, no state directory is made.
+/// Keeps servers from starting while the value lives. Where no server ever ran, no state directory is made.
 pub(super) fn no_server(state_dir: &Path) -> Result<Option<State>, InitError> {
     if !state_dir.join(SERVERS_LOCK).exists() {
         return Ok(None);
@@ -52,17 +53,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_one_is_told_to_wait() {
+    fn a_second_holder_of_the_lock_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let lock = folder.path().join("lock");
-        let held = Held::take(&lock).unwrap();
-        assert!(matches!(Held::take(&lock), Err(InitError::Locked(_))));
+        let held = HostLock::take(&lock).unwrap();
+        assert!(matches!(HostLock::take(&lock), Err(InitError::Locked(_))));
         drop(held);
-        Held::take(&lock).unwrap();
+        HostLock::take(&lock).unwrap();
     }
 
     #[test]
-    fn a_server_is_seen_and_none_is_no_reason_for_a_state_directory() {
+    fn a_running_server_is_found_and_without_one_no_state_directory_is_made() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         assert!(no_server(&path).unwrap().is_none());
