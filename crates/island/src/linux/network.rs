@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::exec;
-use host::net::iproute::{self, IprouteError, Link, Port};
+use host::net::iproute::{self, IprouteError, NetworkLink, Port};
 use host::net::{Interface, Lease, Pools};
 use ipnetwork::IpNetwork;
 use tokio::sync::oneshot;
@@ -64,7 +64,7 @@ fn names(pools: &Pools) -> Vec<Interface> {
 }
 
 /// Looks at a pool's interface; none where it is to be made.
-async fn look(exec: &dyn exec::Executor, name: &Interface) -> Result<Option<Link>, String> {
+async fn look(exec: &dyn exec::Executor, name: &Interface) -> Result<Option<NetworkLink>, String> {
     let found = iproute::link(exec, name).await.map_err(|error| why(name, &error))?;
     match found {
         Some(link) if !link.is_bridge() => Err(format!(
