@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use host::net::State;
+use host::net::AddressState;
 use island::{Backend, Ending, StartError};
 use libtest_mimic::Trial;
 
@@ -158,7 +158,8 @@ fn an_address_stays_leased_while_its_jail_is_dying() {
             bench.run(&spec).await.unwrap();
             drop(spec);
             let dying = || lab.jail_model.list().iter().any(|(.., dying)| *dying);
-            let lent = |it: &host::net::Listed| matches!(it.state, State::Leased { .. });
+            let lent =
+                |it: &host::net::PoolAddress| matches!(it.state, AddressState::Leased { .. });
             // In this order: a jail that was dying a moment ago may be gone now.
             while bench.pools.list().iter().any(lent) {
                 seen |= dying();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use host::net::State;
+use host::net::AddressState;
 use island::freebsd::sweep_on;
 use island::{Backend, Spec};
 use libtest_mimic::Trial;
@@ -73,7 +73,7 @@ fn starts_again(lab: &Lab, what: &str) {
 
 fn no_address_is_lost(bench: &Bench, what: &str) {
     let pools = bench.pools.list();
-    let lost = pools.iter().filter(|it| it.state == State::Foreign);
+    let lost = pools.iter().filter(|it| it.state == AddressState::Foreign);
     let lost: Vec<_> = lost.map(|it| it.address.to_string()).collect();
     assert_eq!(lost, ["10.9.0.2", "10.9.0.3"], "{what}");
 }

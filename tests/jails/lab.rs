@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use host::layout::{Layout, Release};
-use host::net::{Family, Interface, Lease, Pools, Settings, State};
+use host::net::{AddressState, Family, Interface, Lease, PoolSettings, Pools};
 use island::freebsd::{FreeBsd, HostEnvironment};
 use island::{
     Backend, Bind, Bounds, Ending, Islands, Jails, Limits, Options, Outcome, Program, Purpose,
@@ -140,7 +140,7 @@ impl Lab {
 
     pub fn options(&self) -> Options {
         let pool = |network: &str| {
-            let settings = Settings {
+            let settings = PoolSettings {
                 interface: Interface::parse("em1").unwrap(),
                 network: network.parse().unwrap(),
                 span: None,
@@ -232,7 +232,7 @@ impl Lab {
         let until = Instant::now() + REST;
         let busy = || {
             let leased =
-                bench.pools.list().into_iter().filter(|it| !matches!(it.state, State::Free));
+                bench.pools.list().into_iter().filter(|it| !matches!(it.state, AddressState::Free));
             let leased =
                 leased.filter(|it| !["10.9.0.2", "10.9.0.3"].contains(&&*it.address.to_string()));
             let listed = bench.backend.list().into_iter().map(|id| id.to_string());

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use host::net::{Family, Interface, Lease, Pool, Pools, Settings};
+use host::net::{Family, Interface, Lease, Pool, PoolSettings, Pools};
 use island::Spec;
 use nix::sched::{CloneFlags, unshare};
 use serde::Deserialize;
@@ -35,7 +35,7 @@ struct Names {
 
 fn pools() -> Pools {
     let pool = |network: &str, gateway: &str, dns: &[&str]| {
-        Pool::new(Settings {
+        Pool::new(PoolSettings {
             interface: Interface::parse(BRIDGE).unwrap(),
             network: network.parse().unwrap(),
             span: None,
@@ -245,7 +245,7 @@ fn an_address_comes_back_however_its_island_ends() {
         |host, pools| {
             let free = |pools: &Pools| {
                 let listed = pools.list();
-                listed.iter().filter(|it| it.state == host::net::State::Free).count()
+                listed.iter().filter(|it| it.state == host::net::AddressState::Free).count()
             };
             let all = free(pools);
             let lease = || lease(pools, Family::V4);

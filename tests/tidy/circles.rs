@@ -113,6 +113,13 @@ mod tests {
     }
 
     #[test]
+    fn a_re_export_that_the_facade_itself_uses_counts() {
+        let root = "mod a; pub use a::A; pub trait T { fn f(&self) -> A; }";
+        let found = of(&[("lib.rs", root), ("a.rs", "use crate::T; pub struct A;")]);
+        assert_eq!(found, "  src/a.rs -> src/lib.rs (crate::T)\n  src/lib.rs -> src/a.rs (A)");
+    }
+
+    #[test]
     fn tests_and_re_exports_form_no_circle() {
         let root = "mod a; mod b; pub use a::A; pub use b::*;";
         let a = "use crate::b::B; pub struct A; #[cfg(test)] mod tests { use super::*; }";

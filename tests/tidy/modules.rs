@@ -228,8 +228,10 @@ impl<'ast> Visit<'ast> for Collector<'_> {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        if path.segments.len() > 1 && path.leading_colon.is_none() {
-            let names = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let names: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        // One small name alone may be a variable that is called like a module.
+        let named = names.len() > 1 || names[0].starts_with(char::is_uppercase);
+        if named && path.leading_colon.is_none() {
             self.own().uses.push(names);
         }
         visit::visit_path(self, path);

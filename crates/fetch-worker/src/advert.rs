@@ -1,7 +1,7 @@
-//! What a repository advertises: its abilities and its references, in both versions of git's
+//! The advertisement of a repository: capabilities and references, in both versions of git's
 //! protocol.
 //!
-//! Pure parsing of a stranger's packets: whatever they hold, the outcome is a value or an error.
+//! Pure parsing of untrusted packets: every input gives a value or an error.
 
 use std::io;
 
@@ -11,19 +11,19 @@ use super::pkt::{Packet, PacketReader};
 use super::refs::Ref;
 use super::smart_error::{SmartError, refusal};
 
-/// More names than this are not listed; the largest public repositories have a few hundred
-/// thousand.
+/// The most references that are read; the largest public repositories have a few hundred thousand.
 const MAX_REFS: usize = 1_000_000;
 
-/// How a repository is to be spoken to.
+/// The protocol of a repository, with its capabilities.
 pub(super) enum Protocol {
-    /// Asks for what it wants; the features are of `fetch`.
+    /// Version 2: the client asks for each thing. The features are those of `fetch`.
     V2 { shallow: bool, filter: bool, sha1: bool },
-    /// Has sent all its names at once; `any`: serves commits that none of them points to.
+    /// Version 0: the host has sent all names at once. `any`: the host also serves commits that no
+    /// name points to.
     V0 { refs: Vec<Ref>, shallow: bool, any: bool },
 }
 
-/// What a repository says of itself when asked first.
+/// Reads the answer to the first request.
 pub(super) fn advertisement<R: io::Read>(
     mut packets: PacketReader<R>,
 ) -> Result<Protocol, SmartError> {
@@ -54,14 +54,16 @@ pub(super) fn advertisement<R: io::Read>(
         next = packets.expect()?;
     }
     if next != Packet::Flush {
-        return Err(SmartError::Protocol("its list of references does not end"));
+        return Err(SmartError::Protocol("the list of references has no end"));
     }
     let has = |cap: &str| caps.split(' ').any(|c| c == cap);
     if !refs.is_empty() && !has("side-band-64k") {
-        return Err(SmartError::Protocol("it cannot multiplex a pack"));
+        return Err(SmartError::Protocol("the capability side-band-64k is missing"));
     }
     if caps.split(' ').any(|c| c == "object-format=sha256") {
-        return Err(SmartError::Protocol("its objects are named by SHA-256"));
+        return Err(SmartError::Protocol(
+            "the repository uses SHA-256, and only SHA-1 is supported",
+        ));
     }
     let any = has("allow-reachable-sha1-in-want") || has("allow-any-sha1-in-want");
     Ok(Protocol::V0 { refs, shallow: has("shallow"), any })
@@ -82,13 +84,15 @@ fn capabilities<R: io::Read>(mut packets: PacketReader<R>) -> Result<Protocol, S
             }
             ("object-format", "sha1") => sha1 = true,
             ("object-format", _) => {
-                return Err(SmartError::Protocol("its objects are named by SHA-256"));
+                return Err(SmartError::Protocol(
+                    "the repository uses SHA-256, and only SHA-1 is supported",
+                ));
             }
             _ => {}
         }
     }
     if !fetches {
-        return Err(SmartError::Protocol("it serves no packs"));
+        return Err(SmartError::Protocol("the host offers no fetch command"));
     }
     Ok(Protocol::V2 { shallow, filter, sha1 })
 }
@@ -101,7 +105,7 @@ fn add_v0(refs: &mut Vec<Ref>, oid: Oid, name: &str) -> Result<(), SmartError> {
         return Ok(());
     }
     if refs.len() >= MAX_REFS {
-        return Err(SmartError::Protocol("it has too many references"));
+        return Err(SmartError::Protocol("the repository has more than 1,000,000 references"));
     }
     refs.push(Ref { name: name.to_owned(), oid, peeled: None });
     Ok(())
@@ -114,12 +118,12 @@ pub(super) fn list<R: io::Read>(mut packets: PacketReader<R>) -> Result<Vec<Ref>
         let packet = packets.expect()?;
         let text = match &packet {
             Packet::Flush => return Ok(refs),
-            // A name that is not UTF-8 cannot be the one that was asked for.
+            // A name that is not UTF-8 cannot be the requested one.
             Packet::Data(_) => match packet.text() {
                 Some(text) => text,
                 None => continue,
             },
-            _ => return Err(SmartError::Protocol("its list of references does not end")),
+            _ => return Err(SmartError::Protocol("the list of references has no end")),
         };
         if let Some(message) = text.strip_prefix("ERR ") {
             return Err(refusal(message));
@@ -132,7 +136,7 @@ pub(super) fn list<R: io::Read>(mut packets: PacketReader<R>) -> Result<Vec<Ref>
             continue;
         }
         if refs.len() >= MAX_REFS {
-            return Err(SmartError::Protocol("it has too many references"));
+            return Err(SmartError::Protocol("the repository has more than 1,000,000 references"));
         }
         let peeled = words.find_map(|w| w.strip_prefix("peeled:"));
         refs.push(Ref {
@@ -146,9 +150,9 @@ pub(super) fn list<R: io::Read>(mut packets: PacketReader<R>) -> Result<Vec<Ref>
 fn parse_oid(text: &str) -> Result<Oid, SmartError> {
     // git2 pads a short id with zeros.
     if text.len() != 40 {
-        return Err(SmartError::Protocol("an object's name is not 40 digits"));
+        return Err(SmartError::Protocol("an object id has not 40 digits"));
     }
-    Oid::from_str(text).map_err(|_| SmartError::Protocol("an object's name is not hexadecimal"))
+    Oid::from_str(text).map_err(|_| SmartError::Protocol("an object id is not hexadecimal"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! The bytes that one fetch may cost: received from the network and unpacked on the disk, in one
-//! count.
+//! The bytes that one fetch may receive from the network and unpack on the disk, in one count.
 //!
 //! Nothing a stranger sends may be written before it was charged here, except by the go command,
 //! whose folders are measured while it runs ([`tree_size`]).
@@ -12,9 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What a file or folder costs beside its content, so that a million empty ones are not free.
 pub(super) const ENTRY_COST: u64 = 512;
 
-/// The limit was passed.
+/// The fetch exceeded its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more than the {max} bytes that one fetch may receive and unpack")]
+#[error("the fetch received and unpacked more than {max} bytes (limits.fetch_size)")]
 pub(super) struct OverBudget {
     /// The limit.
     pub(super) max: u64,
@@ -32,7 +31,7 @@ impl Budget {
         Self { max, spent: Arc::new(AtomicU64::new(0)) }
     }
 
-    /// Counts `bytes`, or says that the limit was passed.
+    /// Counts `bytes`, or fails when the limit is exceeded.
     pub(super) fn charge(&self, bytes: u64) -> Result<(), OverBudget> {
         let before = self
             .spent
@@ -77,8 +76,8 @@ pub(super) fn over_budget(error: &io::Error) -> Option<OverBudget> {
     error.get_ref()?.downcast_ref::<OverBudget>().copied()
 }
 
-/// The bytes below `root`, without following symbolic links; what vanishes meanwhile counts
-/// nothing.
+/// The bytes below `root`, without following symbolic links; a file that vanishes meanwhile does
+/// not count.
 pub(super) fn tree_size(root: &Path) -> u64 {
     let mut total = 0u64;
     let mut folders = vec![root.to_path_buf()];

@@ -1,9 +1,8 @@
-//! A checkout made whole: its dependencies in `deps/`, and in `overlay/` the go.mod and go.sum with
-//! which it builds offline and read-only.
+//! Completes a checkout: the dependencies in `deps/`, and in `overlay/` the go.mod and go.sum with
+//! which the package builds offline and read-only.
 //!
-//! What must always hold: `src/` is not written to; only what the asked packages import is
-//! downloaded; a vendor folder that is consistent wins and costs no download; each failure says
-//! which package it is about.
+//! Invariants: `src/` is not written to; only the imports of the requested packages are downloaded;
+//! a vendor folder that is consistent wins and costs no download; each failure names its package.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,12 +20,12 @@ use super::scratch::Scratch;
 use super::text::bounded;
 use super::verdict::{Verdict, refused, verdict};
 
-/// A source file is searched for `import "C"` this far.
+/// How many bytes of a source file are searched for `import "C"`.
 const MAX_SOURCE: u64 = 4 << 20;
-/// How many modules we look up ourselves where a proxy keeps the go command from doing it.
+/// How many modules are looked up one by one where a proxy's refusal stops the go command.
 const MAX_LOOKUPS: usize = 64;
 
-/// What is known of a checkout that is whole.
+/// The facts about a completed checkout.
 #[derive(Debug)]
 pub(super) struct CompletedCheckout {
     pub(super) layout: PackageLayout,
@@ -112,7 +111,7 @@ struct Listing<'a> {
     dir: PathBuf,
     patterns: BTreeSet<String>,
     layout: &'a PackageLayout,
-    /// The folders that the build will see, by both names that they may have.
+    /// The folders that the build will see, with and without symbolic links in their paths.
     within: Vec<PathBuf>,
 }
 
@@ -126,12 +125,11 @@ impl Listing<'_> {
         let packages = serde_json::Deserializer::from_slice(&output.stdout)
             .into_iter::<ListedPackage>()
             .collect::<Result<Vec<_>, _>>()
-            .map_err(CompleteError::FetchAnswer)?;
+            .map_err(CompleteError::UnreadableOutput)?;
         Ok((output.success, packages, output.stderr))
     }
 
-    /// The packages as the module's own vendor folder has them; `None` where it has none or not all
-    /// of them.
+    /// The packages from the module's own vendor folder; `None` unless the folder has all of them.
     fn vendored(&self) -> Result<Option<Vec<ListedPackage>>, CompleteError> {
         if !self.layout.has_go_mod || !self.dir.join("vendor/modules.txt").is_file() {
             return Ok(None);
@@ -147,10 +145,10 @@ impl Listing<'_> {
         if success && !packages.is_empty() {
             return Ok(packages);
         }
-        Err(self.failure(&said(&stderr)))
+        Err(self.failure(&without_progress(&stderr)))
     }
 
-    /// A text of the go command as a failure.
+    /// The failure for a message of the go command.
     fn failure(&self, text: &str) -> CompleteError {
         let text = bounded(&self.go.scrub(text));
         match verdict(&text) {
@@ -162,16 +160,17 @@ impl Listing<'_> {
         }
     }
 
-    /// Whether the packages can be built; the name of the asked one.
+    /// Checks that the packages can be built: the name of the requested package, and whether it
+    /// needs cgo.
     fn judge(&self, packages: &[ListedPackage]) -> Result<(String, bool), CompleteError> {
         let asked = packages
             .iter()
             .find(|p| !p.dep_only && p.import_path == self.layout.import_path)
             .ok_or_else(|| {
-                let text = format!("the go command does not know {}", self.layout.import_path);
+                let text = format!("the go command lists no package {}", self.layout.import_path);
                 CompleteError::Module(text)
             })?;
-        // What is wrong with the package itself is said before what is wrong below it.
+        // A fault of the requested package is reported before a fault of a dependency.
         let (ours, below): (Vec<_>, Vec<_>) = packages.iter().partition(|p| !p.dep_only);
         for package in [asked].into_iter().chain(ours).chain(below) {
             if let Some(error) = &package.error {
@@ -184,7 +183,7 @@ impl Listing<'_> {
             if !package.standard && !self.within.iter().any(|folder| dir.starts_with(folder)) {
                 let path = &package.import_path;
                 return Err(CompleteError::Module(format!(
-                    "{path} is replaced by a folder outside the repository"
+                    "go.mod replaces {path} by a folder outside the repository; use a module or a folder inside"
                 )));
             }
         }
@@ -237,8 +236,8 @@ fn uses_cgo(dir: &str, file: &str) -> bool {
     })
 }
 
-/// The go command's text without its progress.
-fn said(stderr: &str) -> String {
+/// The messages of the go command without its progress.
+fn without_progress(stderr: &str) -> String {
     let progress =
         ["go: downloading ", "go: finding ", "go: found ", "go: added ", "go: upgraded "];
     stderr
@@ -248,7 +247,7 @@ fn said(stderr: &str) -> String {
         .join("\n")
 }
 
-/// Imports for which the go command gave up at a path that the proxy refuses to speak of.
+/// Imports at which the go command gave up because the proxy refused a path.
 fn refused_imports(packages: &[ListedPackage]) -> Vec<String> {
     packages
         .iter()

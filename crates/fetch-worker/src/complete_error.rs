@@ -17,17 +17,17 @@ pub(super) enum CompleteError {
     MainPackage(String),
     #[error("{0} needs cgo: every file that would fit imports \"C\"")]
     Cgo(String),
-    #[error("{package} has no file for this platform: {text}")]
+    #[error("{package} has no Go file for this platform: {text}")]
     Platform { package: String, text: String },
-    #[error("it requires Go {needs} or newer, this is Go {running}: {text}")]
+    #[error("the module requires Go {needs} or newer, and this server has Go {running}: {text}")]
     NewerGo { needs: String, running: String, text: String },
-    #[error("a dependency cannot be downloaded{}: {text}", if *.no_proxy { " (no module proxy configured)" } else { "" })]
+    #[error("a dependency cannot be downloaded{}: {text}", if *.no_proxy { " (GOPROXY names no module proxy)" } else { "" })]
     Unreachable { text: String, no_proxy: bool },
-    #[error("its dependencies cannot be resolved: {0}")]
+    #[error("the dependencies cannot be resolved: {0}")]
     Module(String),
-    #[error("the go command's answer cannot be read: {0}")]
-    FetchAnswer(#[source] serde_json::Error),
-    #[error("a file cannot be written: {0}")]
+    #[error("the output of the go command cannot be read: {0}")]
+    UnreadableOutput(#[source] serde_json::Error),
+    #[error("a file of the checkout cannot be written: {0}")]
     Files(#[from] io::Error),
     #[error(transparent)]
     GoCommand(#[from] GoError),
@@ -44,7 +44,9 @@ impl CompleteError {
             Self::Unreachable { .. } => FailureCode::Unreachable,
             Self::Module(_) | Self::Platform { .. } => FailureCode::Module,
             Self::GoCommand(GoError::Budget(OverBudget { .. })) => FailureCode::TooLarge,
-            Self::FetchAnswer(_) | Self::Files(_) | Self::GoCommand(_) => FailureCode::Internal,
+            Self::UnreadableOutput(_) | Self::Files(_) | Self::GoCommand(_) => {
+                FailureCode::Internal
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Asking a host by `?go-get=1` where a repository is; what its page means is decided in `vanity`.
+//! Asks a host by `?go-get=1` where a repository is; `vanity` reads the page.
 
 use std::io;
 
@@ -7,11 +7,11 @@ use super::http::{Http, HttpError, HttpRequest};
 use super::locate::{Candidate, RepositoryLocation};
 use super::vanity::{self, VanityError};
 
-/// A page with go-import tags is read this far.
+/// How many bytes of a page are read.
 const MAX_PAGE: u64 = 1 << 20;
 
-/// Asks an import path's host, then the host of the prefix that it names, which must say the same:
-/// otherwise one user of a shared host could speak for all of it.
+/// Asks the host of an import path, then the host of the prefix that the page names. Both must
+/// agree: otherwise one user of a shared host could redirect the paths of others.
 pub(super) fn discover(import_path: &str, http: &Http) -> Result<Candidate, GitError> {
     let vanity = |path: &str, source| GitError::Vanity { path: path.to_owned(), source };
     let tag = |asked: &str| {

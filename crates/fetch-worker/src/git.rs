@@ -1,7 +1,7 @@
-//! A checkout from git: find the repository, resolve the version to a commit, fetch that commit
-//! alone, write it.
+//! A checkout from git: finds the repository, resolves the version to a commit, fetches that commit
+//! alone, and writes its files.
 //!
-//! What must always hold: a revision that the server has costs no pack; a repository in a folder is
+//! Invariants: no pack is fetched for a revision that the server has; a repository in a folder is
 //! only read; no message names a folder of this host or a URL's credentials.
 
 use std::path::Path;
@@ -59,7 +59,7 @@ pub(super) fn fetch(
     Ok(SourceOutcome::Checkout { root: found.root, revision: commit.to_string() })
 }
 
-/// A repository that is there.
+/// A repository that was found.
 struct OpenedRepository<'a> {
     root: String,
     shown: String,
@@ -71,7 +71,7 @@ enum RepositorySource<'a> {
     Local(LocalRepo),
 }
 
-/// A commit, and what is known of the way to it.
+/// A commit, and how to obtain it.
 struct ResolvedCommit {
     commit: Oid,
     refs: Vec<Ref>,
@@ -93,7 +93,7 @@ fn find<'a>(
         },
     };
     let mut tried = Vec::new();
-    // Where there are several, most of them are no repositories.
+    // Of several candidates, most are no repositories.
     let guesses = candidates.len() == 1;
     for Candidate { root, place } in candidates {
         match place {
@@ -152,7 +152,8 @@ impl OpenedRepository<'_> {
     fn refs(&self, wanted: &VersionQuery, below: &str) -> Result<Vec<Ref>, GitError> {
         match &self.source {
             RepositorySource::Remote(remote) => {
-                // A whole commit needs no names, unless only they can be fetched.
+                // A whole commit id needs no references, unless the host serves advertised commits
+                // alone.
                 if matches!(wanted, VersionQuery::Commit(_)) && remote.serves_any_commit() {
                     return Ok(Vec::new());
                 }
@@ -173,7 +174,7 @@ impl OpenedRepository<'_> {
     ) -> Result<ResolvedCommit, GitError> {
         let refs = self.refs(wanted, below)?;
         let label = match wanted {
-            VersionQuery::Default => "default branch: it is empty".to_owned(),
+            VersionQuery::Default => "default branch (the repository is empty)".to_owned(),
             VersionQuery::Major(n) => format!("release v{n}"),
             VersionQuery::Commit(oid) => format!("commit {oid}"),
             VersionQuery::Abbreviated(hex) => format!("commit {hex}"),
@@ -185,14 +186,14 @@ impl OpenedRepository<'_> {
             VersionMatch::Commit(commit) => Ok(ResolvedCommit { commit, refs, complete: None }),
             VersionMatch::Missing => Err(self.missing(&label)),
             VersionMatch::Ambiguous => {
-                Err(self.missing(&format!("single {label}: it is ambiguous")))
+                Err(self.missing(&format!("unambiguous {label}: give more digits of the commit")))
             }
             VersionMatch::Search(hex) => self.search(&hex, refs, &label, scratch),
         }
     }
 
-    /// Looks for a commit by its beginning, in a history without files where the server can give
-    /// one.
+    /// Finds a commit by the first digits of its id, in a history without files where the host can
+    /// send one.
     fn search(
         &self,
         hex: &str,
@@ -213,7 +214,9 @@ impl OpenedRepository<'_> {
         let commit = match objects.find_commit_by_prefix(hex) {
             Ok(commit) => commit.id(),
             Err(e) if e.code() == ErrorCode::Ambiguous => {
-                return Err(self.missing(&format!("single {label}: it is ambiguous")));
+                return Err(
+                    self.missing(&format!("unambiguous {label}: give more digits of the commit"))
+                );
             }
             Err(_) => return Err(self.missing(label)),
         };
@@ -240,7 +243,7 @@ impl OpenedRepository<'_> {
         remote.fetch(&wants, extent, &objects.odb()?).map_err(|e| self.smart(e))
     }
 
-    /// Brings a commit's files into reach.
+    /// Fetches the files of a commit, unless they are there.
     fn obtain(
         &self,
         resolved: ResolvedCommit,
@@ -252,7 +255,7 @@ impl OpenedRepository<'_> {
             (None, RepositorySource::Local(repo)) => repo.objects().map_err(|e| self.local(e))?,
             (None, RepositorySource::Remote(remote)) => {
                 let objects = store(scratch, &format!("{commit}.git"))?;
-                // An old server gives what a name points to, not what an annotated tag leads to.
+                // An old host serves what a name points to, not the commit of an annotated tag.
                 let want = refs.iter().find(|r| r.target() == commit || r.oid == commit);
                 match want {
                     Some(r) => self.fetch_one(remote, r.oid, &objects)?,
@@ -272,7 +275,7 @@ impl OpenedRepository<'_> {
         Ok((objects, commit))
     }
 
-    /// Fetches a commit that may have no name; some servers give only what has one.
+    /// Fetches a commit that no reference may point to; some hosts serve advertised commits alone.
     fn fetch_any(
         &self,
         remote: &Remote<'_>,
@@ -312,8 +315,8 @@ fn store(scratch: &Scratch, name: &str) -> Result<Repository, GitError> {
     Ok(Repository::init_opts(path, &options)?)
 }
 
-/// The major version that the path asks for and that the commit does not have: neither as a folder
-/// nor as the end of its go.mod's path.
+/// The major version in the import path, if the commit has it neither as a folder nor at the end of
+/// the module path in go.mod.
 fn missing_major(objects: &Repository, commit: Oid, below: &str) -> Option<u64> {
     let elements: Vec<&str> = below.split('/').collect();
     let at = elements.iter().position(|e| !e.contains('.') && major(e).is_some())?;

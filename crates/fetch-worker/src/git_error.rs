@@ -16,13 +16,15 @@ use super::vanity::VanityError;
 pub(super) enum GitError {
     #[error(transparent)]
     Locate(#[from] LocateError),
-    #[error("{0} is no git repository")]
+    #[error("no git repository at {0}")]
     NoRepository(String),
-    #[error("{path} cannot be looked up: {source}")]
+    #[error("the repository of {path} cannot be looked up: {source}")]
     Lookup { path: String, source: HttpError },
-    #[error("{path} cannot be looked up: its host answered with status {status}")]
+    #[error(
+        "the repository of {path} cannot be looked up: the host answered with HTTP status {status}"
+    )]
     LookupStatus { path: String, status: u16 },
-    #[error("{path} has no repository: {source}")]
+    #[error("{path} names no git repository: {source}")]
     Vanity { path: String, source: VanityError },
     #[error("{at}: {source}")]
     Smart { at: String, source: SmartError },
@@ -32,7 +34,7 @@ pub(super) enum GitError {
     Version { at: String, version: String },
     #[error("{at}: {source}")]
     Tree { at: String, source: TreeError },
-    #[error("a scratch repository cannot be made: {0}")]
+    #[error("a scratch repository cannot be created: {0}")]
     Scratch(#[source] io::Error),
     #[error("a scratch repository cannot be used: {0}")]
     ScratchGit(#[from] git2::Error),

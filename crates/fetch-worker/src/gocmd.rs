@@ -1,9 +1,9 @@
-//! The go command, run in an environment of ours: no version control, no other toolchain, no user's
-//! settings.
+//! The go command in a closed environment: no version control, no other toolchain, no settings of
+//! the user.
 //!
-//! What must always hold: arguments are a vector; output is read to a bound; while a command runs,
-//! the folder that it downloads to is measured against the job's budget, and the command is killed
-//! where that is passed. This is the only place of the worker that starts a process.
+//! Invariants: arguments are a vector; output is read to a bound; while a command runs, the
+//! download folder is measured against the job's budget, and the command is killed when the budget
+//! is exceeded. This is the only place of the worker that starts a process.
 
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
@@ -26,8 +26,8 @@ const MAX_STDERR: u64 = 1 << 20;
 /// How often the download folder is measured.
 const MEASURE: Duration = Duration::from_millis(200);
 
-/// What passes through from our own environment: how to reach the network, which proxy to ask, and
-/// how much memory it may leave uncollected.
+/// The variables of the worker's environment that the go command keeps: how to reach the network,
+/// which proxy to ask, and when to collect garbage.
 const INHERITED: [&str; 16] = [
     "GOROOT",
     "GOGC",
@@ -52,17 +52,17 @@ const INHERITED: [&str; 16] = [
 pub(super) enum GoError {
     #[error("the go command cannot be run: {0}")]
     Start(#[source] io::Error),
-    #[error("the go command's output cannot be read: {0}")]
+    #[error("the output of the go command cannot be read: {0}")]
     Read(#[source] io::Error),
     #[error("the go command printed more than {MAX_STDOUT} bytes")]
     Output,
-    #[error("the go command's settings cannot be read: {0}")]
+    #[error("the settings of the go command cannot be read (go env): {0}")]
     Settings(String),
     #[error(transparent)]
     Budget(#[from] OverBudget),
 }
 
-/// What a go command left.
+/// What a go command printed, and whether it succeeded.
 #[derive(Debug)]
 pub(super) struct GoOutput {
     pub(super) success: bool,
@@ -84,8 +84,7 @@ struct GoEnvironment {
     goversion: String,
 }
 
-/// The go command of a job. Its settings are read when it is first needed, for that takes a
-/// process.
+/// The go command of a job. Its settings are read at the first use, because that takes a process.
 pub(super) struct JobTools<'a> {
     job: &'a FetchJob,
     scratch: &'a Scratch,
@@ -149,7 +148,7 @@ impl<'a> GoCommand<'a> {
             .collect();
         let home = scratch.folder("home").map_err(GoError::Start)?;
         quieten(&home).map_err(GoError::Start)?;
-        // The user's settings count, and nothing else of the user.
+        // The user's settings apply, and nothing else of the user.
         let user = [
             ("GOPROXY", std::env::var_os("GOPROXY")),
             ("GOENV", user_settings().map(OsString::from)),
@@ -189,10 +188,9 @@ impl<'a> GoCommand<'a> {
             ("GOFLAGS", "-modcacherw"),
             ("GOVCS", "*:off"),
             ("CGO_ENABLED", "0"),
-            // Its cache starts empty: making an index of every package costs more than it could
-            // save.
+            // The cache starts empty: an index of every package costs more than it saves.
             ("GODEBUG", "goindex=0"),
-            // Nothing may be found that the go command could start by name.
+            // The go command must find no program by name.
             ("PATH", ""),
         ] {
             set(name, OsStr::new(value));
@@ -221,14 +219,14 @@ impl<'a> GoCommand<'a> {
         serde_json::from_slice(&output.stdout).map_err(|e| GoError::Settings(e.to_string()))
     }
 
-    /// Runs it to its end.
+    /// Runs the go command to its end.
     pub(super) fn run<S: AsRef<OsStr>>(&self, dir: &Path, args: &[S]) -> Result<GoOutput, GoError> {
         let mut child = Command::new(self.program)
             .args(args)
             .env_clear()
             .envs(self.environment.iter().map(|(n, v)| (n, v)))
-            // The go command believes PWD where it names the same folder, and so prints what we
-            // replace.
+            // The go command prints PWD where it names the same folder, so messages have the path
+            // that is scrubbed.
             .env("PWD", dir)
             .current_dir(dir)
             .stdin(Stdio::null())
@@ -237,7 +235,7 @@ impl<'a> GoCommand<'a> {
             .spawn()
             .map_err(GoError::Start)?;
         let result = self.supervise(&mut child);
-        // After a normal end both do nothing; otherwise nothing of it may be left.
+        // After a normal end both do nothing; otherwise no process may remain.
         let _ = child.kill();
         let status = child.wait().map_err(GoError::Read)?;
         let (stdout, stderr) = result?;
@@ -260,7 +258,7 @@ impl<'a> GoCommand<'a> {
         thread::spawn(move || {
             let mut text = Vec::new();
             let read = (&mut stderr).take(MAX_STDERR).read_to_end(&mut text);
-            // More than that is thrown away, or the command would block on it.
+            // The rest is read and dropped, or the command would block.
             let _ = io::copy(&mut stderr, &mut io::sink());
             let _ = done_err.send((false, read.map(|_| text)));
         });
@@ -276,7 +274,8 @@ impl<'a> GoCommand<'a> {
                 return Err(GoError::Output);
             }
             if let (Some(out), Some(err)) = (&mut out, &mut err) {
-                // The pipes are closed, so the end is near; what came last is measured as well.
+                // The pipes are closed, so the command ends soon. The last download is measured as
+                // well.
                 let output = (std::mem::take(out), std::mem::take(err));
                 child.wait().map_err(GoError::Read)?;
                 self.measure()?;
@@ -297,7 +296,7 @@ impl<'a> GoCommand<'a> {
     }
 }
 
-/// Keeps the go command from counting what it does, by a process of its own that outlives it.
+/// Turns telemetry off, which would be a process that outlives the go command.
 fn quieten(home: &Path) -> io::Result<()> {
     let folder = home.join(".config/go/telemetry");
     std::fs::create_dir_all(&folder)?;
@@ -322,7 +321,7 @@ fn proxies(list: &str) -> Option<String> {
         let name = part.trim_end_matches([',', '|']).trim();
         match name {
             "" | "direct" => {}
-            // Nothing after it is asked.
+            // The go command asks no proxy after this one.
             "off" => break,
             _ => {
                 any = true;

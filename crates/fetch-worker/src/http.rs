@@ -1,9 +1,9 @@
-//! HTTP for the fetch worker: one blocking client with short patience and a counted body.
+//! HTTP for the fetch worker: one blocking client with short timeouts and counted bodies.
 //!
-//! What must always hold: every byte received is charged to the job's budget; `http://` is spoken
-//! to a loopback address only; a redirect never leads from https to http nor from elsewhere to
-//! loopback; credentials in a URL go to that URL's host and into no message; a host that could not
-//! be reached is not tried twice.
+//! Invariants: every byte received is charged to the job's budget; `http://` is used for loopback
+//! addresses only; a redirect never leads from https to http nor from elsewhere to loopback;
+//! credentials in a URL go to that URL's host and into no message; an unreachable host is not tried
+//! twice.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,24 +18,26 @@ use ureq::tls::{RootCerts, TlsConfig};
 use super::budget::{Budget, Metered, OverBudget};
 
 const CONNECT: Duration = Duration::from_secs(5);
-/// A host may think this long before it answers a question,
+/// How long a host may take to answer a question.
 const ANSWER: Duration = Duration::from_secs(10);
-/// and this long before it sends a pack, which it has to make first.
+/// How long a host may take to send a pack, which the host has to build first.
 const PACKING: Duration = Duration::from_secs(30);
-/// A connection that is silent this long is dead.
+/// How long a connection may be silent.
 const SILENCE: Duration = Duration::from_secs(15);
 const REDIRECTS: usize = 5;
 
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HttpError {
-    #[error("{0} is not a URL that can be fetched")]
+    #[error("{0} is no URL of a web server")]
     Url(String),
-    #[error("{0} is not behind https")]
+    #[error("{0} uses http: only https is fetched")]
     Insecure(String),
-    #[error("{from} redirects to {to}, where a fetch does not follow")]
+    #[error(
+        "{from} redirects to {to}: a redirect from https to http, or to another kind of host, is not followed"
+    )]
     Redirect { from: String, to: String },
-    #[error("{0} redirects too often")]
+    #[error("{0} redirects more than {REDIRECTS} times")]
     Redirects(String),
     #[error("{host} cannot be reached: {reason}")]
     Unreachable { host: String, reason: String },
@@ -46,12 +48,12 @@ pub(super) enum HttpError {
 /// What to send.
 pub(super) struct HttpRequest<'a> {
     pub(super) url: &'a str,
-    /// A body makes it a POST; redirects are then not followed.
+    /// A body makes the request a POST; redirects are then not followed.
     pub(super) body: Option<&'a [u8]>,
     pub(super) headers: &'a [(&'a str, &'a str)],
 }
 
-/// What came back, whatever its status.
+/// A response of any status.
 pub(super) struct HttpResponse {
     pub(super) status: u16,
     /// Where the answer came from, after redirects.
@@ -63,7 +65,7 @@ pub(super) struct HttpResponse {
 /// The client.
 pub(super) struct Http {
     agent: ureq::Agent,
-    /// Without the environment's proxy, which could not reach our loopback.
+    /// Without the environment's proxy, which cannot reach this host's loopback addresses.
     direct: ureq::Agent,
     budget: Budget,
     dead: RefCell<HashMap<String, String>>,
@@ -77,8 +79,8 @@ impl Http {
                 .max_redirects(0)
                 .max_redirects_will_error(false)
                 .user_agent(concat!("git/sky-island-", env!("CARGO_PKG_VERSION")))
-                // The host's own certificates, so that a site's authority counts as it does for the
-                // go command.
+                // The host's certificates, so that a site's own authority counts as for the go
+                // command.
                 .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
                 .timeout_resolve(Some(CONNECT))
                 .timeout_connect(Some(CONNECT))
@@ -159,7 +161,7 @@ impl Http {
                     .send(body),
             }
         };
-        // A host may have closed a connection that we kept; all that we ask can be asked again.
+        // A host may have closed a kept connection. Every request can be repeated.
         let result = match send() {
             Err(ureq::Error::Io(e)) if is_stale(&e) => send(),
             other => other,
@@ -192,12 +194,12 @@ fn clip(text: &str) -> String {
 
 fn reason(error: &ureq::Error) -> String {
     match error {
-        ureq::Error::HostNotFound => "its name cannot be resolved".into(),
+        ureq::Error::HostNotFound => "the host name cannot be resolved".into(),
         ureq::Error::ConnectionFailed => "the connection failed".into(),
         ureq::Error::Io(e) if e.to_string().contains("failed to lookup address") => {
-            "its name cannot be resolved".into()
+            "the host name cannot be resolved".into()
         }
-        ureq::Error::Timeout(_) => "it did not answer in time".into(),
+        ureq::Error::Timeout(_) => "the host did not answer in time".into(),
         ureq::Error::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
             "the connection was refused".into()
         }
@@ -209,7 +211,7 @@ fn reason(error: &ureq::Error) -> String {
 struct RequestTarget {
     /// Without credentials.
     url: String,
-    /// What a message may show: no credentials, no query.
+    /// The URL for messages: without credentials and query.
     shown: String,
     host: String,
     https: bool,

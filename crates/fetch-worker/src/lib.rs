@@ -1,10 +1,11 @@
-//! The fetch worker: turns a [`FetchJob`] into a checkout on disk. It runs inside a fetch island,
-//! as an unprivileged user with a network, because it parses what strangers wrote: packs, pages,
-//! go.mod files.
+//! The fetch worker: turns a [`FetchJob`] into a checkout on disk. The worker runs inside a fetch
+//! island, as an unprivileged user with a network, because it parses bytes from strangers: packs,
+//! pages, go.mod files.
 //!
-//! What must always hold:
-//! - it writes to the job's folder and to `$TMPDIR` only, and starts no program but the go command;
-//! - it executes nothing that it fetched, and compiles nothing;
+//! Invariants:
+//! - the worker writes to the job's folder and to `$TMPDIR` only, and starts no program but the go
+//!   command;
+//! - nothing that was fetched is executed or compiled;
 //! - after [`FetchAnswer::Fetched`] the folder holds `src/`, `deps/` and `overlay/`, with which the
 //!   package builds offline; after another answer none of the three is there;
 //! - no message names a credential or a folder of this host.
@@ -50,7 +51,7 @@ use outcome::SourceOutcome;
 use proxy::ProxyError;
 use scratch::{Scratch, remove_tree};
 
-/// Why one source gave nothing that can be built.
+/// Why one source gave no checkout that can be built.
 #[derive(Debug, thiserror::Error)]
 enum SourceError {
     #[error(transparent)]
@@ -61,7 +62,7 @@ enum SourceError {
     Complete(#[from] CompleteError),
     #[error(transparent)]
     Budget(#[from] OverBudget),
-    #[error("the job's folder cannot be used: {0}")]
+    #[error("the folder of the checkout cannot be written: {0}")]
     Folder(#[source] io::Error),
 }
 
@@ -77,16 +78,19 @@ impl SourceError {
     }
 }
 
-/// Does a job; blocks until it is done.
+/// Runs a job, and blocks until it is done.
 pub fn run(job: &FetchJob) -> FetchAnswer {
     if !locate::is_import_path(&job.import_path) {
-        let detail = format!("{:?} is not an import path with a host", job.import_path);
+        let detail = format!(
+            "{:?} is not an import path: give host/owner/name, such as github.com/acme/tools",
+            job.import_path
+        );
         return failed(FailureCode::Repository, detail);
     }
     let scratch = match Scratch::new() {
         Ok(scratch) => scratch,
         Err(error) => {
-            let detail = format!("a scratch folder cannot be made: {error}");
+            let detail = format!("a scratch folder cannot be created below TMPDIR: {error}");
             return failed(FailureCode::Internal, detail);
         }
     };
@@ -95,7 +99,7 @@ pub fn run(job: &FetchJob) -> FetchAnswer {
     let http = Http::new(budget.clone());
     let mut failures = Vec::new();
     for &origin in &job.origins {
-        match from(origin, job, &tools, &http, &budget, &scratch) {
+        match fetch_from(origin, job, &tools, &http, &budget, &scratch) {
             Ok(answer) => return answer,
             Err(error) => {
                 let _ = clear(job);
@@ -111,7 +115,7 @@ pub fn run(job: &FetchJob) -> FetchAnswer {
     FetchAnswer::Failed(combine(&job.import_path, failures))
 }
 
-fn from(
+fn fetch_from(
     origin: Origin,
     job: &FetchJob,
     tools: &JobTools<'_>,
@@ -160,13 +164,13 @@ fn clear(job: &FetchJob) -> io::Result<()> {
     ["src", "deps", "overlay"].iter().try_for_each(|name| remove_tree(&job.dest.join(name)))
 }
 
-/// Whether another source may have what this one lacks.
+/// Whether another source may succeed where one failed with this code.
 fn is_worth_another(code: FailureCode) -> bool {
     matches!(code, FailureCode::Repository | FailureCode::Version | FailureCode::Unreachable)
 }
 
-/// One failure out of those of all sources. What a source says that knew the module is worth most,
-/// then that one does not know it, then that one could not be asked.
+/// The failure to report, of the failures of all sources. A source that knows the module tells
+/// most, then one that does not know the module, then one that could not be reached.
 fn combine(import_path: &str, failures: Vec<(Origin, FetchFailure)>) -> FetchFailure {
     let rank = |code: FailureCode| match code {
         FailureCode::Unreachable => 2,
@@ -175,10 +179,10 @@ fn combine(import_path: &str, failures: Vec<(Origin, FetchFailure)>) -> FetchFai
     };
     let code = failures.iter().map(|(_, f)| f.code).min_by_key(|&code| rank(code));
     let Some(code) = code else {
-        let detail = format!("{import_path}: no source is configured");
+        let detail = format!("{import_path}: no source is configured (sources.order is empty)");
         return FetchFailure { code: FailureCode::Internal, detail };
     };
-    let said: Vec<String> = failures
+    let details: Vec<String> = failures
         .iter()
         .map(|(origin, failure)| {
             let origin = match origin {
@@ -188,7 +192,7 @@ fn combine(import_path: &str, failures: Vec<(Origin, FetchFailure)>) -> FetchFai
             format!("{origin}: {}", failure.detail)
         })
         .collect();
-    FetchFailure { code, detail: format!("{import_path}: {}", said.join("; ")) }
+    FetchFailure { code, detail: format!("{import_path}: {}", details.join("; ")) }
 }
 
 fn failed(code: FailureCode, detail: String) -> FetchAnswer {

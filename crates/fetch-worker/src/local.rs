@@ -1,7 +1,6 @@
-//! A repository in a folder of this host: the target of a local mirror.
-//!
-//! It is read in place, references as text and objects by git2, without opening it as a repository:
-//! its configuration and hooks then mean nothing, and it may belong to another user.
+//! A repository in a folder of this host: the target of a local mirror. The files are read in
+//! place, references as text and objects by git2, without opening the repository: its configuration
+//! and hooks have no effect, and another user may own it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,17 +11,17 @@ use git2::{Odb, Oid, Repository};
 
 use super::refs::Ref;
 
-/// How often a reference may point to another one.
+/// How many references may point to each other in a chain.
 const HOPS: usize = 5;
-/// No file that holds references is larger.
+/// The largest packed-refs file, in bytes.
 const MAX_REFS_FILE: u64 = 256 << 20;
 
 /// Why a folder's repository could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LocalError {
-    #[error("its references cannot be read: {0}")]
+    #[error("the references cannot be read: {0}")]
     Refs(#[source] io::Error),
-    #[error("its objects cannot be read: {0}")]
+    #[error("the objects cannot be read: {0}")]
     Objects(#[source] git2::Error),
 }
 
@@ -53,7 +52,7 @@ impl LocalRepo {
             let objects = self.git_dir.join("objects");
             let objects = objects
                 .to_str()
-                .ok_or_else(|| git2::Error::from_str("the folder's name is not UTF-8"))?;
+                .ok_or_else(|| git2::Error::from_str("the name of the folder is not UTF-8"))?;
             odb.add_disk_alternate(objects)?;
             Repository::from_odb(odb)
         };
@@ -87,7 +86,7 @@ impl LocalRepo {
         let path = self.git_dir.join("packed-refs");
         match fs::metadata(&path) {
             Ok(meta) if meta.len() <= MAX_REFS_FILE => {}
-            Ok(_) => return Err(io::Error::other("packed-refs is too large")),
+            Ok(_) => return Err(io::Error::other("packed-refs has more than 256 MiB")),
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(e) => return Err(e),
         }

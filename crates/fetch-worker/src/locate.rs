@@ -1,7 +1,7 @@
 //! Where the repository of an import path may be: mirror rules, well-known hosts, `.git` in the
 //! path.
 //!
-//! Pure: it names places in the order in which to try them and touches none of them.
+//! Pure: the result is a list of places in the order in which to try them.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ const HOSTS: [(&str, &str); 5] = [
     ("git.sr.ht", ""),
 ];
 
-/// Where to ask.
+/// Where a repository may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RepositoryLocation {
     Url(String),
@@ -40,19 +40,19 @@ pub(super) struct Candidate {
 pub(super) enum LookupPlan {
     /// The first of these that is a repository.
     Try(Vec<Candidate>),
-    /// Ask the path's host by `?go-get=1`; where it says nothing, the candidate, if there is one.
+    /// Ask the path's host by `?go-get=1`; without an answer, try the candidate, if there is one.
     Discover(Option<Candidate>),
 }
 
 /// Why an import path cannot be looked up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LocateError {
-    #[error("{0} is not an import path with a host")]
+    #[error("{0} is not an import path: give host/owner/name")]
     Path(String),
-    #[error("{0} names no repository; it needs three elements")]
+    #[error("{0} names no repository: give host/owner/name")]
     Short(String),
     #[error(
-        "the mirror of {0} is neither https, nor http on a loopback address, nor an absolute folder"
+        "sources.mirrors: the target for {0} must be an https URL, an http URL of a loopback address, or an absolute folder"
     )]
     Mirror(String),
 }
@@ -151,15 +151,14 @@ fn allowed_url(target: &str) -> bool {
     is_loopback(name)
 }
 
-/// Whether a path is one that the go command could fetch, and so safe as a file's name and in a
-/// URL.
+/// Whether the go command accepts the path; such a path is safe as a file name and in a URL.
 pub(super) fn is_import_path(path: &str) -> bool {
     path.len() <= 1024
         && path.split('/').all(is_element)
         && path.split('/').next().is_some_and(|host| host.contains('.'))
 }
 
-/// An element that the go command would take.
+/// Whether the go command accepts an element of an import path.
 fn is_element(element: &str) -> bool {
     !element.is_empty()
         && !element.starts_with('.')

@@ -1,7 +1,6 @@
-//! Which module an import path may belong to, asked of the module proxy through the go command.
-//!
-//! Candidates are asked at the same time, one go command each: the go command itself would ask one
-//! after the other, and gives up where a proxy refuses to speak of a path that is no module.
+//! Asks the module proxy, through the go command, which module an import path belongs to.
+//! Candidates are asked in parallel, one go command each: the go command itself asks one after the
+//! other, and gives up where a proxy refuses a path that is no module.
 
 use std::thread;
 
@@ -12,7 +11,7 @@ use super::refs::{major, pseudo_commit};
 use super::scratch::Scratch;
 use super::verdict::{Verdict, verdict};
 
-/// An import path has no more prefixes that are asked about.
+/// The most prefixes of an import path that are asked for.
 const MAX_CANDIDATES: usize = 8;
 
 /// Hosts whose modules have at least this many elements.

@@ -1,5 +1,5 @@
-//! The go.mod and go.sum that a fetch may write to: scratch copies, saved as an overlay where they
-//! came to differ.
+//! The go.mod and go.sum that a fetch may change: scratch copies, saved as an overlay where they
+//! differ from the module's own files.
 //!
 //! The module's own files are only read.
 
@@ -14,19 +14,19 @@ use super::lookup;
 use super::module::{self, PackageLayout};
 use super::scratch::Scratch;
 
-/// The language of code that does not say: new enough for generics and a pruned module graph, old
-/// enough for loop variables and run-time defaults as they were when such code was written.
+/// The language version for a go.mod that names none: new enough for generics and a pruned module
+/// graph, old enough for the loop variables and run-time defaults of such code.
 const LANGUAGE: &str = "1.20";
 /// Scratch copies of go.mod and go.sum, which the go command may write.
 pub(super) struct ModFiles {
     go_mod: PathBuf,
     go_sum: PathBuf,
-    /// Where the module has no go.mod the go command must be made to see one.
+    /// Makes the go command see a go.mod where the module has none.
     overlay: Option<PathBuf>,
 }
 
 impl ModFiles {
-    /// Copies what the module in `dir` has, and writes what it lacks.
+    /// Copies the files of the module in `dir`, and writes the missing ones.
     pub(super) fn prepare(
         dir: &Path,
         layout: &PackageLayout,
@@ -40,8 +40,7 @@ impl ModFiles {
             format!("module {}\n", layout.module_path)
         };
         if !module::has_go_line(&text) {
-            // Without it the go command would write down its own version, and with that another
-            // language.
+            // Without the line the go command would add its own version, which is another language.
             text.push_str(&format!("\ngo {LANGUAGE}\n"));
         }
         fs::write(&go_mod, text)?;
@@ -58,7 +57,7 @@ impl ModFiles {
         let utf8 = |path: &Path| {
             path.to_str()
                 .map(str::to_owned)
-                .ok_or_else(|| io::Error::other("a folder's name is not UTF-8"))
+                .ok_or_else(|| io::Error::other("the name of a folder is not UTF-8"))
         };
         let mut flags = vec!["-mod=mod".to_owned(), format!("-modfile={}", utf8(&self.go_mod)?)];
         if let Some(overlay) = &self.overlay {
@@ -70,7 +69,8 @@ impl ModFiles {
         Ok(flags)
     }
 
-    /// Looks up the modules of imports by ourselves and requires them; says whether any was found.
+    /// Looks up the modules of imports without the go command's own search, and requires them.
+    /// Returns whether any was found.
     pub(super) fn require(
         &self,
         go: &GoCommand<'_>,
@@ -94,7 +94,7 @@ impl ModFiles {
         Ok(true)
     }
 
-    /// Writes what differs from the module's own files, or is missing there, to `overlay`.
+    /// Writes the files that differ from the module's own, or are missing there, to `overlay`.
     pub(super) fn save(&self, dir: &Path, overlay: &Path) -> io::Result<()> {
         fs::create_dir_all(overlay)?;
         for (file, name) in [(&self.go_mod, "go.mod"), (&self.go_sum, "go.sum")] {
@@ -107,7 +107,8 @@ impl ModFiles {
     }
 }
 
-/// Removes from a module cache what only downloads need: archives, locks, the checksum database.
+/// Removes the files of a module cache that only downloads need: archives, locks, the checksum
+/// database.
 pub(super) fn lighten(deps: &Path) -> io::Result<()> {
     let download = deps.join("cache/download");
     super::scratch::remove_tree(&download.join("sumdb"))?;

@@ -1,7 +1,6 @@
-//! Which module of a checkout a package belongs to, and what the package's folder holds.
-//!
-//! Only reads below `src/`, after every link that leads out of it is gone. What a go.mod says is
-//! checked where it is used: its path becomes part of an import path only if it is one.
+//! Finds the module of a package in a checkout, and checks the package's folder. Reads below `src/`
+//! only, where no link leads out. The module path of a go.mod is used only if it is a valid import
+//! path.
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +8,10 @@ use std::path::Path;
 use super::refs::major;
 use super::vanity::below;
 
-/// A go.mod is not larger.
+/// The largest go.mod, in bytes.
 const MAX_GO_MOD: u64 = 16 << 20;
 
-/// Why a package cannot be placed.
+/// Why a package cannot be found in a checkout.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PackageLayoutError {
     #[error("there is no folder {0}")]
@@ -36,7 +35,7 @@ pub(super) struct PackageLayout {
     pub(super) package_dir: String,
     pub(super) module_path: String,
     pub(super) import_path: String,
-    /// The module's path as it was asked for, where a fork's go.mod says another one.
+    /// The requested module path; the go.mod of a fork may have another one.
     pub(super) asked_module: String,
     pub(super) has_go_mod: bool,
 }
@@ -50,7 +49,7 @@ pub(super) fn locate(
     let rest = below(import_path, root).unwrap_or_default();
     let mut first = None;
     for (folder, element) in folders(rest) {
-        let found = place(src, root, &folder);
+        let found = layout_of(src, root, &folder);
         let fits = |layout: &PackageLayout| {
             element.is_none_or(|e| layout.module_path.ends_with(&format!("/{e}")))
         };
@@ -83,7 +82,7 @@ fn folders(rest: &str) -> Vec<(String, Option<&str>)> {
     out
 }
 
-fn place(src: &Path, root: &str, folder: &str) -> Result<PackageLayout, PackageLayoutError> {
+fn layout_of(src: &Path, root: &str, folder: &str) -> Result<PackageLayout, PackageLayoutError> {
     go_files(src, folder)?;
     let mut dir = folder;
     let go_mod = loop {
@@ -104,11 +103,11 @@ fn place(src: &Path, root: &str, folder: &str) -> Result<PackageLayout, PackageL
             let bad = |why| PackageLayoutError::GoMod(name.clone(), why);
             let large = fs::metadata(path).map_or(true, |meta| meta.len() > MAX_GO_MOD);
             if large {
-                return Err(bad("it is too large"));
+                return Err(bad("the file has more than 16 MiB"));
             }
             let text = fs::read(path).map_err(|_| bad("the file cannot be opened"))?;
-            let text = String::from_utf8(text).map_err(|_| bad("it is not UTF-8"))?;
-            path_of(&text).ok_or_else(|| bad("it names no module"))?
+            let text = String::from_utf8(text).map_err(|_| bad("the file is not UTF-8"))?;
+            path_of(&text).ok_or_else(|| bad("the file has no valid module line"))?
         }
     };
     Ok(PackageLayout {

@@ -1,6 +1,6 @@
 //! Git's packet lines: four hex digits of length, then that many bytes less four.
 //!
-//! A length that a stranger sends never makes us allocate more than one packet's 65,520 bytes.
+//! An untrusted length never causes an allocation of more than one packet's 65,520 bytes.
 
 use std::io::{self, Read};
 
@@ -66,7 +66,9 @@ impl<R: Read> PacketReader<R> {
                 self.inner.read_exact(&mut data)?;
                 Ok(Some(Packet::Data(data)))
             }
-            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "not a git packet")),
+            _ => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "a packet line has no valid length"))
+            }
         }
     }
 

@@ -1,10 +1,8 @@
-//! Packages that need nobody else: what can be said of a checkout without the go command, which
-//! takes most of a fetch.
-//!
-//! A package whose files, whichever of them fit this platform, import the standard library and
-//! packages like itself of their own module has no dependencies to complete. What must always hold:
-//! this says so only where the go command would; whatever is less than evident (cgo, constraints on
-//! everything, a go.mod with more than requirements, an odd file) is left to it.
+//! Packages without dependencies: checks a checkout without the go command, which takes most of the
+//! time of a fetch. A package has no dependencies to complete if its files for every platform
+//! import only the standard library and such packages of the same module. Invariants: the answer is
+//! yes only where the go command would agree. Doubtful cases (cgo, build constraints on every file,
+//! a go.mod with more than requirements, an odd file) are left to the go command.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,20 +11,20 @@ use std::path::Path;
 use super::module::{PackageLayout, join};
 use super::vanity::below;
 
-/// More packages or files than this are not looked at.
+/// The most packages and files that are read.
 const MAX_PACKAGES: usize = 200;
 const MAX_FILES: usize = 2_000;
-/// A longer source file is not looked at, in bytes.
+/// The longest source file that is read, in bytes.
 const MAX_SOURCE: u64 = 4 << 20;
-/// The language from which on the go command does not look at modules that nothing is imported
-/// from.
+/// The language version (1.17) from which on the go command ignores modules that nothing is
+/// imported from.
 const PRUNED: u32 = 17;
 /// Files of these kinds are for cgo. Go's own assembler and its headers are not among them.
 const FOREIGN: [&str; 14] =
     ["c", "cc", "cpp", "cxx", "m", "f", "F", "for", "f90", "S", "sx", "swig", "swigcxx", "syso"];
 
-/// The name of the package in `layout`, when it and the packages in `further` folders of the module
-/// need nobody else. `goroot` is where the toolchain lies.
+/// The name of the package in `layout`, if that package and the packages in `further` folders of
+/// the module have no dependencies. `goroot` is where the toolchain lies.
 pub(super) fn package_name(
     src: &Path,
     layout: &PackageLayout,

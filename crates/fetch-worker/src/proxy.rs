@@ -1,8 +1,6 @@
-//! A checkout from the module proxy: find the module and its version, download it, move it out of
-//! the cache.
-//!
-//! The go command decides what a version means and whether a download is what the checksum database
-//! says. A version that the server has costs no download of files.
+//! A checkout from the module proxy: finds the module and its version, downloads it, and moves it
+//! out of the cache. The go command resolves versions and checks downloads against the checksum
+//! database. A version that the server has is not downloaded.
 
 use std::fs;
 use std::io;
@@ -24,22 +22,22 @@ use super::verdict::{Verdict, verdict};
 /// Why the proxy gave no checkout.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProxyError {
-    #[error("no module proxy configured")]
+    #[error("GOPROXY names no module proxy")]
     NoProxy,
     #[error("the module proxy knows no module for {0}")]
     Unknown(String),
     #[error("the module proxy has no {version} of {module}{hint}")]
     Version { module: String, version: String, hint: &'static str },
-    #[error("the module proxy cannot be asked: {0}")]
+    #[error("the module proxy cannot be reached: {0}")]
     Unreachable(String),
-    #[error("{module} requires Go {needs} or newer, this is Go {running}")]
+    #[error("{module} requires Go {needs} or newer, and this server has Go {running}")]
     NewerGo { module: String, needs: String, running: String },
     #[error("{module} cannot be downloaded: {text}")]
     Download { module: String, text: String },
     #[error("{module} does not contain the package: {source}")]
     Package { module: String, source: PackageLayoutError },
-    #[error("the go command's answer cannot be read: {0}")]
-    FetchAnswer(#[source] serde_json::Error),
+    #[error("the output of the go command cannot be read: {0}")]
+    UnreadableOutput(#[source] serde_json::Error),
     #[error("the module cannot be moved into place: {0}")]
     Files(#[from] io::Error),
     #[error(transparent)]
@@ -60,7 +58,9 @@ impl ProxyError {
             }
             Self::Package { .. } => FailureCode::Package,
             Self::Budget(_) | Self::GoCommand(GoError::Budget(_)) => FailureCode::TooLarge,
-            Self::FetchAnswer(_) | Self::Files(_) | Self::GoCommand(_) => FailureCode::Internal,
+            Self::UnreadableOutput(_) | Self::Files(_) | Self::GoCommand(_) => {
+                FailureCode::Internal
+            }
         }
     }
 }
@@ -125,7 +125,7 @@ fn unresolved(
     let Some(version) = &job.version else {
         return Ok(ProxyError::Unknown(job.import_path.clone()));
     };
-    // Is it the version that is not there, or the module?
+    // Is the version missing, or the module?
     let latest = lookup::query(go, scratch, &job.import_path, None)?;
     if let Some(module) = latest.iter().find_map(|a| a.as_ref().ok()) {
         let bare = is_abbreviation(version) || pseudo_commit(version).is_none();
@@ -141,7 +141,7 @@ fn unresolved(
         .unwrap_or_else(|| ProxyError::Unknown(job.import_path.clone())))
 }
 
-/// A reason that is more than that the proxy does not know a path.
+/// A failure other than a path that the proxy does not know.
 fn fault(import_path: &str, answers: &[Result<ModuleVersion, LookupMiss>]) -> Option<ProxyError> {
     let misses = || answers.iter().filter_map(|a| a.as_ref().err());
     for miss in misses() {
@@ -150,12 +150,12 @@ fn fault(import_path: &str, answers: &[Result<ModuleVersion, LookupMiss>]) -> Op
         }
     }
     let unreachable = misses().find(|m| m.verdict == Verdict::Unreachable);
-    // What is not understood must not pass for a definite no.
+    // An unknown message must not count as a definite no.
     let odd = || misses().find(|m| m.verdict == Verdict::Other);
     unreachable.or_else(odd).map(|m| ProxyError::Unreachable(bounded(&m.text)))
 }
 
-/// Downloads one module and moves it out of the cache, where no overlay could add a file to it.
+/// Downloads one module and moves it out of the cache, because an overlay cannot add files there.
 fn download(
     go: &GoCommand<'_>,
     scratch: &Scratch,
@@ -178,7 +178,7 @@ fn download(
     let found: DownloadedModule = match serde_json::from_slice(&output.stdout) {
         Ok(found) => found,
         Err(_) if !output.success => return Err(failed(&output.stderr)),
-        Err(e) => return Err(ProxyError::FetchAnswer(e)),
+        Err(e) => return Err(ProxyError::UnreadableOutput(e)),
     };
     if !found.error.is_empty() {
         return Err(failed(&found.error));

@@ -1,7 +1,5 @@
-//! What a version means in a git repository: pure decisions over the names that it advertises.
-//!
-//! A name that exists always beats a guess: `deadbeef` is the tag or branch of that name first, a
-//! commit second.
+//! Resolves a version against the references of a git repository. Pure.
+//! An existing name wins over a commit: `deadbeef` is first the tag or branch of that name.
 
 use git2::Oid;
 
@@ -21,7 +19,7 @@ impl Ref {
     }
 }
 
-/// What was asked for.
+/// The requested version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum VersionQuery {
     /// Nothing: the default branch.
@@ -30,19 +28,19 @@ pub(super) enum VersionQuery {
     Major(u64),
     /// A whole commit.
     Commit(Oid),
-    /// The commit of a pseudo-version, which no name can be meant by.
+    /// The commit of a pseudo-version, which is never a name.
     Abbreviated(String),
     /// A tag or branch, or (where it is 7 to 40 hex digits) a commit.
     Name(String),
 }
 
-/// What it is in this repository.
+/// The result of resolving a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum VersionMatch {
     Commit(Oid),
-    /// A commit that begins so and that no advertised name points to.
+    /// A commit with these first digits, which no advertised name points to.
     Search(String),
-    /// Two advertised commits begin so.
+    /// Two advertised commits have these first digits.
     Ambiguous,
     Missing,
 }
@@ -63,7 +61,7 @@ impl VersionQuery {
         Self::Name(version.strip_suffix("+incompatible").unwrap_or(version).to_owned())
     }
 
-    /// The prefixes of the references that can decide it; `below` is the package's path in the
+    /// The prefixes of the references that the decision needs; `below` is the package's path in the
     /// repository.
     pub(super) fn prefixes(&self, below: &str) -> Vec<String> {
         match self {
@@ -78,7 +76,7 @@ impl VersionQuery {
         }
     }
 
-    /// The same where a few names are enough, and nothing will have to be searched for.
+    /// The prefixes, if a few references are enough and no history has to be searched.
     pub(super) fn few_prefixes(&self, below: &str) -> Option<Vec<String>> {
         match self {
             Self::Commit(_) | Self::Abbreviated(_) => None,
@@ -87,7 +85,7 @@ impl VersionQuery {
         }
     }
 
-    /// Decides it.
+    /// Resolves the version among these references.
     pub(super) fn meaning(&self, refs: &[Ref], below: &str) -> VersionMatch {
         let named = |name: &str| refs.iter().find(|r| r.name == name).map(Ref::target);
         let or_missing = |oid: Option<Oid>| oid.map_or(VersionMatch::Missing, VersionMatch::Commit);

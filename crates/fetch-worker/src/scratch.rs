@@ -1,7 +1,5 @@
-//! Folders of this process below `$TMPDIR`, and the removal of trees that a stranger filled.
-//!
-//! A [`Scratch`] removes itself; what it held never reaches the job's folder except by being moved
-//! there.
+//! Scratch folders below `$TMPDIR`, and the removal of untrusted trees.
+//! A [`Scratch`] removes itself when dropped.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,12 +42,12 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // The island's own /tmp dies with it; this is for callers that have no island.
+        // The /tmp of an island goes with the island; this is for callers without one.
         let _ = remove_tree(&self.path);
     }
 }
 
-/// Removes a tree, also one whose folders were made read-only; no tree is success.
+/// Removes a tree, read-only folders included. A missing tree is no error.
 pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(path) {
         Ok(()) => return Ok(()),

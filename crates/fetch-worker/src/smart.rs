@@ -1,9 +1,8 @@
-//! Git's smart HTTP, the reading half: what a repository advertises, and packs of it.
-//!
-//! Protocol version 2, which lets us ask for a few names instead of all, for any commit by its id
-//! and for a history without files; version 0 where a server knows no better. Every exchange is
-//! stateless: a POST holds all that the server must know. A pack's bytes go straight into git2's
-//! indexer and are believed to be nothing before it has checked them.
+//! The reading half of git's smart HTTP: the advertisement of a repository, and packs. Version 2 of
+//! the protocol can ask for a few names instead of all, for any commit by its id, and for a history
+//! without files. Version 0 is used where a host knows no other. Every exchange is stateless: a
+//! POST has all that the host must know. The bytes of a pack go straight into git2's indexer, and
+//! nothing is used before the indexer has checked it.
 
 use std::io::{self, Write};
 
@@ -33,12 +32,12 @@ pub(super) struct Remote<'a> {
     http: &'a Http,
     url: String,
     protocol: Protocol,
-    /// What is known of its references: those with these prefixes.
+    /// References that are known already: the prefixes that were asked for, and the answer.
     early: Option<(Vec<String>, Vec<Ref>)>,
 }
 
 impl<'a> Remote<'a> {
-    /// Asks a URL whether a repository is there.
+    /// Reads the advertisement of the repository at a URL.
     pub(super) fn connect(http: &'a Http, url: &str) -> Result<Self, SmartError> {
         let ask = format!("{url}/info/refs?service=git-upload-pack");
         let headers = [("git-protocol", "version=2")];
@@ -50,10 +49,10 @@ impl<'a> Remote<'a> {
         Ok(Self { http, url, protocol, early: None })
     }
 
-    /// Asks a URL for references at once, without asking before what it can, which saves a way to
-    /// the host and back: nearly all speak version 2 and know shallow histories. `None` when the
-    /// answer is anything but references, be it that the repository has moved; [`Remote::connect`]
-    /// then tells why.
+    /// Asks a URL for references without reading the advertisement first, which saves a round trip:
+    /// nearly all hosts speak version 2 and support shallow histories. `None` when the answer is
+    /// anything but references, for example because the repository has moved; [`Remote::connect`]
+    /// then finds the reason.
     pub(super) fn guess(http: &'a Http, url: &str, prefixes: &[String]) -> Option<Self> {
         let protocol = Protocol::V2 { shallow: true, filter: false, sha1: false };
         let mut remote = Self { http, url: url.to_owned(), protocol, early: None };
@@ -62,7 +61,7 @@ impl<'a> Remote<'a> {
         Some(remote)
     }
 
-    /// The references that begin with one of the prefixes (an old server sends all that it has).
+    /// The references that begin with one of the prefixes (an old host sends all references).
     pub(super) fn refs(&self, prefixes: &[String]) -> Result<Vec<Ref>, SmartError> {
         if let Some((_, refs)) = self.early.as_ref().filter(|(asked, _)| asked == prefixes) {
             return Ok(refs.clone());
@@ -171,11 +170,12 @@ fn command(body: &mut Vec<u8>, name: &str, sha1: bool) {
     pkt::delim(body);
 }
 
-/// A host that wants a login does not say so of what does not exist, so both mean the same to us.
+/// A host that requires a login does not reveal what exists, so "login required" and "not found"
+/// are the same error.
 fn checked(reply: HttpResponse, content_type: &str) -> Result<HttpResponse, SmartError> {
     match reply.status {
         200 if reply.content_type.starts_with(content_type) => Ok(reply),
-        // A web page in place of a repository.
+        // A web page instead of a repository.
         200 | 300..=499 if reply.status != 429 && reply.status != 408 => {
             Err(SmartError::NoRepository(reply.status))
         }
@@ -194,7 +194,9 @@ fn skip_to_pack<R: io::Read>(packets: &mut PacketReader<R>) -> Result<(), SmartE
                     return Err(refusal(message));
                 }
             }
-            None if packet == Packet::Flush => return Err(SmartError::Protocol("it sent no pack")),
+            None if packet == Packet::Flush => {
+                return Err(SmartError::Protocol("no pack was sent"));
+            }
             None => {}
         }
     }
@@ -210,15 +212,19 @@ fn skip_to_nak<R: io::Read>(packets: &mut PacketReader<R>) -> Result<(), SmartEr
             Some(text) if text.starts_with("shallow ") || text.starts_with("unshallow ") => {}
             Some(text) => match text.strip_prefix("ERR ") {
                 Some(message) => return Err(refusal(message)),
-                None => return Err(SmartError::Protocol("it negotiates where nothing is to be")),
+                None => {
+                    return Err(SmartError::Protocol(
+                        "the host negotiates although nothing was offered",
+                    ));
+                }
             },
             None if packet == Packet::Flush => {}
-            None => return Err(SmartError::Protocol("it sent no pack")),
+            None => return Err(SmartError::Protocol("no pack was sent")),
         }
     }
 }
 
-/// The pack, out of its side band, into the object store.
+/// Writes the pack from its side band into the object store.
 fn receive<R: io::Read>(packets: &mut PacketReader<R>, odb: &Odb<'_>) -> Result<(), SmartError> {
     let mut writer = odb.packwriter().map_err(SmartError::Pack)?;
     let mut empty = true;
@@ -227,20 +233,20 @@ fn receive<R: io::Read>(packets: &mut PacketReader<R>, odb: &Odb<'_>) -> Result<
             Some(Packet::Data(data)) => match data.split_first() {
                 Some((1, pack)) => {
                     empty = false;
-                    // The writer keeps git2's reason to itself.
-                    let broken = |_| git2::Error::from_str("it cannot be indexed");
+                    // The writer does not expose git2's reason.
+                    let broken = |_| git2::Error::from_str("the pack cannot be indexed");
                     writer.write_all(pack).map_err(broken).map_err(SmartError::Pack)?;
                 }
                 Some((2, _progress)) => {}
                 Some((3, message)) => return Err(refusal(&String::from_utf8_lossy(message))),
-                _ => return Err(SmartError::Protocol("its pack is not multiplexed")),
+                _ => return Err(SmartError::Protocol("the pack is not multiplexed")),
             },
             Some(Packet::Flush | Packet::End) | None => break,
-            Some(Packet::Delim) => return Err(SmartError::Protocol("its pack is not multiplexed")),
+            Some(Packet::Delim) => return Err(SmartError::Protocol("the pack is not multiplexed")),
         }
     }
     if empty {
-        return Err(SmartError::Protocol("it sent no pack"));
+        return Err(SmartError::Protocol("no pack was sent"));
     }
     writer.commit().map(drop).map_err(SmartError::Pack)
 }

@@ -10,21 +10,23 @@ use super::http::HttpError;
 pub(super) enum SmartError {
     #[error(transparent)]
     Http(#[from] HttpError),
-    #[error("there is no git repository (HTTP status {0})")]
+    #[error(
+        "no git repository was found (HTTP status {0}); private repositories are not supported"
+    )]
     NoRepository(u16),
-    #[error("its host failed (HTTP status {0})")]
+    #[error("the git host failed (HTTP status {0}); try again later")]
     Host(u16),
-    #[error("it does not have that commit: {0}")]
+    #[error("the repository does not have the commit: {0}")]
     NoCommit(String),
-    #[error("it answered against git's protocol: {0}")]
+    #[error("the git host violated the protocol: {0}")]
     Protocol(&'static str),
-    #[error("it gives no commit that no name points to: {0}")]
+    #[error("the git host serves only commits that a branch or tag points to: {0}")]
     Unadvertised(String),
-    #[error("it refused: {0}")]
+    #[error("the git host refused the request: {0}")]
     Refused(String),
-    #[error("the connection broke off: {0}")]
+    #[error("the connection to the git host broke: {0}")]
     Broken(#[source] io::Error),
-    #[error("its pack is broken: {0}")]
+    #[error("the pack is corrupt: {0}")]
     Pack(#[source] git2::Error),
     #[error(transparent)]
     Budget(#[from] OverBudget),
@@ -39,7 +41,7 @@ impl From<io::Error> for SmartError {
     }
 }
 
-/// What an error of the server means.
+/// The error for a message of the git host.
 pub(super) fn refusal(message: &str) -> SmartError {
     let message: String = message.chars().filter(|c| !c.is_control()).take(200).collect();
     if message.contains("not our ref") || message.contains("no such remote ref") {

@@ -1,9 +1,9 @@
-//! What may be said to a caller: text without credentials, without folders of this host, and not
-//! too long.
+//! Text that a caller may read: without credentials, without folders of this host, and not too
+//! long.
 
 use std::path::Path;
 
-/// The longest text of another program that a message carries.
+/// The longest text of another program in a message, in bytes.
 const LIMIT: usize = 2_000;
 
 /// Takes out of a message: credentials in URLs, and the given folders (each with the word that
@@ -30,7 +30,7 @@ pub(super) fn scrub(text: &str, folders: &[(&Path, &str)]) -> String {
     out
 }
 
-/// Shortens what is left of absolute paths, which only this host could know, to their last element.
+/// Shortens the remaining absolute paths, which belong to this host, to their last element.
 pub(super) fn hide_paths(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut before = ' ';
@@ -59,7 +59,7 @@ fn if_some(word: &str) -> String {
     if word.is_empty() { String::new() } else { format!("{word}/") }
 }
 
-/// Cuts a text to what a message carries, at a character's end.
+/// Cuts a text to the length that a message may have, at the end of a character.
 pub(super) fn bounded(text: &str) -> String {
     let text = text.trim();
     if text.len() <= LIMIT {

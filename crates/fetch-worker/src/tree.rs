@@ -14,18 +14,20 @@ use git2::{FileMode, ObjectType, Odb, Oid, Repository};
 
 use super::budget::{Budget, ENTRY_COST, OverBudget};
 
-/// Folders deeper than this are nobody's Go package.
+/// The deepest folder; no Go package lies deeper.
 const MAX_DEPTH: usize = 100;
-/// A folder's list, or a link's target, is not larger.
+/// The largest list of a folder, and the longest target of a link, in bytes.
 const MAX_TREE: u64 = 16 << 20;
 const MAX_LINK: u64 = 4096;
 
 /// Why the files could not be written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TreeError {
-    #[error("an object of it is missing or broken: {0}")]
+    #[error("a git object is missing or corrupt: {0}")]
     Object(#[source] git2::Error),
-    #[error("its folders are nested too deep or are too large")]
+    #[error(
+        "a folder is nested more than {MAX_DEPTH} levels deep, or its list has more than 16 MiB"
+    )]
     Shape,
     #[error(transparent)]
     Budget(#[from] OverBudget),
@@ -80,7 +82,7 @@ impl TreeWriter<'_> {
                 self.file(entry.id(), &path, if executable { 0o755 } else { 0o644 })
             };
             match written {
-                // A tree that names one thing twice; the first counts.
+                // A tree may have a name twice; the first entry counts.
                 Err(TreeError::Write(e)) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 other => other?,
             }
@@ -92,7 +94,7 @@ impl TreeWriter<'_> {
         let (size, found) = self.odb.read_header(id).map_err(TreeError::Object)?;
         if found != kind {
             return Err(TreeError::Object(git2::Error::from_str(
-                "an object is not what it should be",
+                "an object has another type than the tree says",
             )));
         }
         Ok(size as u64)
@@ -129,7 +131,7 @@ impl TreeWriter<'_> {
         Ok(())
     }
 
-    /// Makes the links, then takes away again those that lead out of `root` or nowhere.
+    /// Creates the links, then removes each link that leads out of `root` or nowhere.
     fn links(&self, root: &Path) -> Result<(), TreeError> {
         let root = root.canonicalize().map_err(TreeError::Write)?;
         let mut made = Vec::new();

@@ -1,8 +1,6 @@
 //! `?go-get=1`: which repository an import path lies in, by the `go-import` meta tags of a web
-//! page.
-//!
-//! The page is a stranger's: it is tokenized and never interpreted, only its head counts, and only
-//! a git repository over https is taken from it.
+//! page. The page is untrusted: it is tokenized and never interpreted, only its head counts, and
+//! only git repositories over https are accepted.
 
 use html5gum::{Token, Tokenizer};
 
@@ -14,16 +12,16 @@ pub(super) struct MetaImport {
     pub(super) repo: String,
 }
 
-/// Why a page names no repository that could be used.
+/// Why a page names no usable repository.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum VanityError {
-    #[error("its page has no go-import tag for {0}")]
+    #[error("the page has no go-import tag for {0}")]
     NoTag(String),
-    #[error("its page has several go-import tags for {0}")]
+    #[error("the page has several go-import tags for {0}")]
     Ambiguous(String),
-    #[error("its go-import tag names a {0} repository; only git can be fetched")]
+    #[error("the go-import tag names a {0} repository; only git is supported")]
     Vcs(String),
-    #[error("its go-import tag names a repository that is not behind https")]
+    #[error("the go-import tag names a repository without https")]
     NotHttps,
 }
 
@@ -57,7 +55,7 @@ pub(super) fn meta_imports(page: &[u8]) -> Vec<MetaImport> {
     found
 }
 
-/// The one tag that is about `import_path`.
+/// The one tag for `import_path`.
 pub(super) fn matching(
     tags: Vec<MetaImport>,
     import_path: &str,
@@ -79,7 +77,7 @@ pub(super) fn matching(
     Ok(first)
 }
 
-/// What comes after `prefix` in `path`, where it ends at an element boundary.
+/// The rest of `path` after `prefix`, if the prefix ends at an element boundary.
 pub(super) fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(prefix)?;
     if prefix.is_empty() || rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }

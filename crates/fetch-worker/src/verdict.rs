@@ -1,15 +1,15 @@
-//! What the go command meant: its text, sorted into what a caller can be told.
+//! Classifies the messages of the go command.
 //!
-//! Pure. What is not recognized is [`Verdict::Other`], never success.
+//! Pure. An unknown message is [`Verdict::Other`], never success.
 
-/// Whose fault a text of the go command is.
+/// The class of a message of the go command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// A go.mod asks for a newer Go.
     NewerGo { needs: String, running: String },
-    /// The proxy or the checksum database could not be asked.
+    /// The proxy or the checksum database could not be reached.
     Unreachable,
-    /// The proxy was asked and does not have it.
+    /// The proxy answered that it does not have the module or version.
     NotKnown,
     /// Anything else: a go.mod that cannot be read, a checksum that does not match.
     Other,
@@ -55,7 +55,7 @@ const NOT_KNOWN: [&str; 13] = [
     "no such file or directory",
 ];
 
-/// Sorts a text.
+/// Classifies a message.
 pub(super) fn verdict(text: &str) -> Verdict {
     if let Some((needs, running)) = newer_go(text) {
         return Verdict::NewerGo { needs, running };
@@ -69,8 +69,8 @@ pub(super) fn verdict(text: &str) -> Verdict {
     Verdict::Other
 }
 
-/// Whether a proxy refused instead of saying that it has nothing, which makes the go command give
-/// up where it would have tried a shorter module path.
+/// Whether a proxy refused a path (403) instead of reporting it missing (404). The go command then
+/// gives up instead of trying a shorter module path.
 pub(super) fn refused(text: &str) -> bool {
     text.contains("403 Forbidden") && !text.contains("sumdb")
 }

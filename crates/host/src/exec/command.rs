@@ -1,4 +1,4 @@
-//! A command as a value, and what it leaves.
+//! A command as a value.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -6,15 +6,10 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ExecError;
-
 /// How long a command may run unless it is told otherwise.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Bytes that a command may print, to stdout and to stderr each, unless it is told otherwise.
 const OUTPUT: u64 = 4 << 20;
-/// How much of a complaint goes into an error's text, in characters.
-const COMPLAINT: usize = 1000;
-
 /// A program with its arguments. It runs in `/`, with an environment of ours and an empty stdin.
 #[derive(Clone, Debug)]
 pub struct Command {
@@ -104,39 +99,6 @@ impl fmt::Display for Command {
     }
 }
 
-/// What a command left.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Output {
-    /// Its exit status; none after a signal.
-    pub code: Option<i32>,
-    /// What it wrote to stdout; bytes that are no text are replaced.
-    pub stdout: String,
-    /// What it wrote to stderr.
-    pub stderr: String,
-}
-
-impl Output {
-    /// The output of a command that ended well, or the failure.
-    pub fn success(self, command: &Command) -> Result<String, ExecError> {
-        if self.code == Some(0) {
-            return Ok(self.stdout);
-        }
-        Err(ExecError::Failed { command: command.to_string(), output: self })
-    }
-
-    pub(super) fn ending(&self) -> String {
-        self.code.map_or("a signal".to_owned(), |code| format!("status {code}"))
-    }
-
-    /// The last words, on one line.
-    pub(super) fn complaint(&self) -> String {
-        let text = [&self.stderr, &self.stdout].into_iter().find(|text| !text.trim().is_empty());
-        let Some(text) = text else { return "it said nothing".to_owned() };
-        let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        lines.join("; ").chars().take(COMPLAINT).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,20 +107,5 @@ mod tests {
     fn a_command_reads_as_one_would_type_it() {
         let command = Command::program("zfs").args(["create", "tank/a b", ""]);
         assert_eq!(command.to_string(), r#"zfs create "tank/a b" """#);
-    }
-
-    #[test]
-    fn a_failure_says_what_was_run_and_what_it_said() {
-        let command = Command::program("zfs").args(["list", "nope"]);
-        let output = Output {
-            code: Some(1),
-            stdout: String::new(),
-            stderr: "cannot open 'nope':\n  dataset does not exist\n".into(),
-        };
-        let error = output.success(&command).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`zfs list nope` ended with status 1: cannot open 'nope':; dataset does not exist"
-        );
     }
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Child;
 
-use crate::exec::command::{Command, Output};
-use crate::exec::{ExecError, Executor};
+use crate::exec::command::Command;
+use crate::exec::error::ExecError;
+use crate::exec::executor::Executor;
+use crate::exec::output::Output;
 
 /// Where the system keeps its programs, on FreeBSD and on Linux.
 const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin";

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::exec::command::{Command, Output};
-use crate::exec::{ExecError, Executor};
+use crate::exec::command::Command;
+use crate::exec::error::ExecError;
+use crate::exec::executor::Executor;
+use crate::exec::output::Output;
 
 /// Expects exactly the commands that it was told of, in that order, and gives each the answer that
 /// goes with it.
@@ -44,7 +46,7 @@ impl Script {
     }
 
     /// One that others can share.
-    pub fn shared(&self) -> super::Shared {
+    pub fn shared(&self) -> crate::exec::executor::Shared {
         Arc::new(self.clone())
     }
 }

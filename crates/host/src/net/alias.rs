@@ -78,12 +78,12 @@ pub async fn reconcile(
 mod tests {
     use super::*;
     use crate::exec::Script;
-    use crate::net::pool::{Pool, Settings};
+    use crate::net::pool::{Pool, PoolSettings};
     use crate::net::range::Family;
-    use crate::net::table::State;
+    use crate::net::table::AddressState;
 
     fn pools() -> Pools {
-        let settings = Settings {
+        let settings = PoolSettings {
             interface: Interface::parse("em1").unwrap(),
             network: "10.9.0.0/29".parse().unwrap(),
             span: None,
@@ -133,7 +133,7 @@ mod tests {
         let jails = ["10.9.0.4".parse().unwrap(), "10.1.1.1".parse().unwrap()];
         reconcile(&script, &ledger, &pools, jails).await.unwrap();
         assert!(script.left().is_empty() && ledger.aliases().is_empty());
-        let foreign = pools.list().into_iter().filter(|it| it.state == State::Foreign);
+        let foreign = pools.list().into_iter().filter(|it| it.state == AddressState::Foreign);
         let foreign: Vec<_> = foreign.map(|it| it.address.to_string()).collect();
         assert_eq!(foreign, ["10.9.0.3", "10.9.0.4"]);
     }
@@ -149,7 +149,7 @@ mod tests {
         reconcile(&script, &ledger, &pools, []).await.unwrap();
         assert_eq!(ledger.aliases(), [Alias::of(&lease)]);
         drop(lease);
-        assert!(pools.list().iter().all(|it| it.state == State::Free));
+        assert!(pools.list().iter().all(|it| it.state == AddressState::Free));
     }
 
     #[tokio::test]

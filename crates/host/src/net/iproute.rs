@@ -49,23 +49,23 @@ pub enum IprouteError {
 
 /// An interface as the host has it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Link {
+pub struct NetworkLink {
     /// The largest packet, in bytes.
     pub mtu: u32,
     /// What somebody wrote on it.
     #[serde(default, rename = "ifalias")]
     pub alias: Option<String>,
     #[serde(default)]
-    linkinfo: Kind,
+    linkinfo: LinkInfo,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-struct Kind {
+struct LinkInfo {
     #[serde(default)]
     info_kind: Option<String>,
 }
 
-impl Link {
+impl NetworkLink {
     /// Whether it is a bridge.
     pub fn is_bridge(&self) -> bool {
         self.linkinfo.info_kind.as_deref() == Some("bridge")
@@ -131,7 +131,10 @@ async fn read<T: DeserializeOwned>(
 }
 
 /// An interface by its name; none where there is none.
-pub async fn link(exec: &dyn Executor, name: &Interface) -> Result<Option<Link>, IprouteError> {
+pub async fn link(
+    exec: &dyn Executor,
+    name: &Interface,
+) -> Result<Option<NetworkLink>, IprouteError> {
     match read(exec, &["-d", "-j", "link", "show", "dev", name.as_str()]).await {
         Ok(found) => Ok(found.into_iter().next()),
         Err(IprouteError::Command(error)) if error.stderr().contains("does not exist") => Ok(None),
@@ -142,26 +145,29 @@ pub async fn link(exec: &dyn Executor, name: &Interface) -> Result<Option<Link>,
 /// The addresses of an interface.
 pub async fn addresses(exec: &dyn Executor, name: &Interface) -> Result<Vec<IpAddr>, IprouteError> {
     #[derive(Deserialize)]
-    struct Of {
+    struct LinkAddresses {
         #[serde(default)]
-        addr_info: Vec<Has>,
+        addr_info: Vec<LinkAddress>,
     }
     #[derive(Deserialize)]
-    struct Has {
+    struct LinkAddress {
         local: Option<IpAddr>,
     }
-    let found: Vec<Of> = read(exec, &["-j", "addr", "show", "dev", name.as_str()]).await?;
-    Ok(found.into_iter().flat_map(|of| of.addr_info).filter_map(|has| has.local).collect())
+    let links: Vec<LinkAddresses> =
+        read(exec, &["-j", "addr", "show", "dev", name.as_str()]).await?;
+    let addresses = links.into_iter().flat_map(|link| link.addr_info);
+    Ok(addresses.filter_map(|address| address.local).collect())
 }
 
 /// The names of a bridge's ports.
 pub async fn ports(exec: &dyn Executor, bridge: &Interface) -> Result<Vec<String>, IprouteError> {
     #[derive(Deserialize)]
-    struct Of {
+    struct LinkName {
         ifname: Option<String>,
     }
-    let found: Vec<Of> = read(exec, &["-j", "link", "show", "master", bridge.as_str()]).await?;
-    Ok(found.into_iter().filter_map(|of| of.ifname).collect())
+    let links: Vec<LinkName> =
+        read(exec, &["-j", "link", "show", "master", bridge.as_str()]).await?;
+    Ok(links.into_iter().filter_map(|link| link.ifname).collect())
 }
 
 /// Makes a bridge and writes `mark` on it. It is not up yet.
@@ -277,7 +283,7 @@ impl Cable<'_> {
 mod tests {
     use super::*;
     use crate::exec::Script;
-    use crate::net::pool::{Pool, Settings};
+    use crate::net::pool::{Pool, PoolSettings};
     use crate::net::pools::Pools;
     use crate::net::range::Family;
 
@@ -286,7 +292,7 @@ mod tests {
     }
 
     fn lease(network: &str, gateway: &str) -> Lease {
-        let settings = Settings {
+        let settings = PoolSettings {
             interface: name("br0"),
             network: network.parse().unwrap(),
             span: None,

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::net::interface::Interface;
+use crate::net::lending::Lending;
 use crate::net::pool::Pool;
-use crate::net::pools::Pools;
 use crate::net::range::Family;
 
 /// An address on loan. Dropping it returns the address, so hold it until nothing uses the address
 /// any more.
 pub struct Lease {
-    pub(super) pools: Pools,
+    pub(super) lending: Arc<Lending>,
     pub(super) pool: Arc<Pool>,
     pub(super) address: IpAddr,
 }
@@ -48,15 +48,15 @@ impl Lease {
         self.pool.dns()
     }
 
-    /// Says which island has it, for [`Pools::list`].
+    /// Says which island has it, for [`Pools::list`](super::Pools::list).
     pub fn assign(&self, island: &str) {
-        self.pools.assign(self.address, island);
+        self.lending.assign(self.address, island);
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.pools.give_back(self.address);
+        self.lending.release(self.address);
     }
 }
 
@@ -70,6 +70,7 @@ impl fmt::Debug for Lease {
 mod tests {
     use super::super::LeaseObserver;
     use super::super::pool::tests::settings;
+    use super::super::pools::Pools;
     use super::*;
     use parking_lot::Mutex;
     use std::sync::Arc;

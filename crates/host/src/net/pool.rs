@@ -9,11 +9,11 @@ use crate::net::range::{Family, Range};
 
 /// The most addresses of one pool that are ever lent; a larger network's further ones are left
 /// alone.
-pub const MOST: usize = 65_536;
+pub const MAX_LENT: usize = 65_536;
 
 /// What a pool is made of.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct PoolSettings {
     /// The interface that the addresses are added to; on Linux, a bridge.
     pub interface: Interface,
     /// The network, by its own address.
@@ -31,7 +31,7 @@ pub struct Settings {
 /// A pool of which at least one address can be lent.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    settings: Settings,
+    settings: PoolSettings,
     usable: Vec<Range>,
 }
 
@@ -63,7 +63,7 @@ pub enum PoolError {
 
 impl Pool {
     /// Checks what a pool is made of; all that is wrong with it at once.
-    pub fn new(settings: Settings) -> Result<Self, Vec<PoolError>> {
+    pub fn new(settings: PoolSettings) -> Result<Self, Vec<PoolError>> {
         let mut wrong = settings.wrong();
         let usable = settings.usable();
         if wrong.is_empty() && usable.is_empty() {
@@ -102,13 +102,13 @@ impl Pool {
         self.settings.claim()
     }
 
-    /// The addresses that are lent, at most `MOST`, in order.
+    /// The addresses that are lent, at most [`MAX_LENT`], in order.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<'_> {
-        self.usable.iter().flat_map(Range::addresses).take(MOST)
+        self.usable.iter().flat_map(Range::addresses).take(MAX_LENT)
     }
 }
 
-impl Settings {
+impl PoolSettings {
     fn claim(&self) -> Range {
         self.span.unwrap_or_else(|| Range::network(self.network))
     }
@@ -173,8 +173,8 @@ pub(super) mod tests {
     use super::*;
 
     /// A pool of this network without anything else.
-    pub(crate) fn settings(network: &str) -> Settings {
-        Settings {
+    pub(crate) fn settings(network: &str) -> PoolSettings {
+        PoolSettings {
             interface: Interface::parse("em1").unwrap(),
             network: network.parse().unwrap(),
             span: None,
@@ -184,17 +184,17 @@ pub(super) mod tests {
         }
     }
 
-    fn addresses(settings: Settings) -> Vec<String> {
+    fn addresses(settings: PoolSettings) -> Vec<String> {
         Pool::new(settings).unwrap().addresses().map(|it| it.to_string()).collect()
     }
 
     #[test]
     fn neither_the_network_nor_the_broadcast_address_nor_the_gateway_is_lent() {
         let gateway = "10.9.0.1".parse().ok();
-        let found = addresses(Settings { gateway, ..settings("10.9.0.0/29") });
+        let found = addresses(PoolSettings { gateway, ..settings("10.9.0.0/29") });
         assert_eq!(found, ["10.9.0.2", "10.9.0.3", "10.9.0.4", "10.9.0.5", "10.9.0.6"]);
         let gateway = "fd00:9::1".parse().ok();
-        let found = addresses(Settings { gateway, ..settings("fd00:9::/126") });
+        let found = addresses(PoolSettings { gateway, ..settings("fd00:9::/126") });
         assert_eq!(found, ["fd00:9::2", "fd00:9::3"]);
     }
 
@@ -210,7 +210,7 @@ pub(super) mod tests {
     fn what_is_excluded_is_not_lent() {
         let exclude = ["10.9.0.0/30", "10.9.0.9", "10.9.0.11-10.9.0.13"];
         let exclude = exclude.map(|text| text.parse().unwrap()).to_vec();
-        let found = addresses(Settings { exclude, ..settings("10.9.0.0/28") });
+        let found = addresses(PoolSettings { exclude, ..settings("10.9.0.0/28") });
         let left =
             ["10.9.0.4", "10.9.0.5", "10.9.0.6", "10.9.0.7", "10.9.0.8", "10.9.0.10", "10.9.0.14"];
         assert_eq!(found, left);
@@ -219,15 +219,15 @@ pub(super) mod tests {
     #[test]
     fn a_huge_network_is_not_counted_through_and_lends_the_first_so_many() {
         let exclude = vec!["fd00:9::/65".parse().unwrap()];
-        let pool = Pool::new(Settings { exclude, ..settings("fd00:9::/64") }).unwrap();
+        let pool = Pool::new(PoolSettings { exclude, ..settings("fd00:9::/64") }).unwrap();
         assert_eq!(pool.addresses().next().unwrap().to_string(), "fd00:9:0:0:8000::");
-        assert_eq!(pool.addresses().count(), MOST);
-        assert_eq!(Pool::new(settings("10.0.0.0/8")).unwrap().addresses().count(), MOST);
+        assert_eq!(pool.addresses().count(), MAX_LENT);
+        assert_eq!(Pool::new(settings("10.0.0.0/8")).unwrap().addresses().count(), MAX_LENT);
     }
 
     #[test]
     fn all_that_is_wrong_is_named_at_once() {
-        let wrong = Settings {
+        let wrong = PoolSettings {
             exclude: vec!["10.8.0.1".parse().unwrap()],
             gateway: "10.9.1.1".parse().ok(),
             dns: vec!["fd00::1".parse().unwrap()],
@@ -244,9 +244,9 @@ pub(super) mod tests {
             assert!(Pool::new(settings(network)).is_err(), "{network}");
         }
         let exclude = vec!["10.9.0.0/24".parse().unwrap()];
-        let empty = Pool::new(Settings { exclude, ..settings("10.9.0.0/24") }).unwrap_err();
+        let empty = Pool::new(PoolSettings { exclude, ..settings("10.9.0.0/24") }).unwrap_err();
         assert!(matches!(empty[..], [PoolError::Empty(_)]));
         let gateway = "10.9.0.255".parse().ok();
-        assert!(Pool::new(Settings { gateway, ..settings("10.9.0.0/24") }).is_err());
+        assert!(Pool::new(PoolSettings { gateway, ..settings("10.9.0.0/24") }).is_err());
     }
 }

@@ -5,42 +5,31 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use parking_lot::Mutex;
-use tokio::sync::Notify;
-
-use super::table::{Entry, Table};
 use crate::net::lease::Lease;
+use crate::net::lending::{Lending, UnknownAddress};
 use crate::net::observer::LeaseObserver;
 use crate::net::pool::Pool;
 use crate::net::range::Family;
-use crate::net::table::State;
+use crate::net::table::{AddressState, Entry, Table};
 
 /// All pools together. Clones share them; the default has none.
 #[derive(Clone, Default)]
 pub struct Pools {
-    inner: Arc<Inner>,
-}
-
-#[derive(Default)]
-struct Inner {
-    pools: Vec<Arc<Pool>>,
-    table: Mutex<Table>,
-    returned: Notify,
-    observer: OnceLock<Arc<dyn LeaseObserver>>,
+    lending: Arc<Lending>,
 }
 
 /// One line of [`Pools::list`].
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct PoolAddress {
     /// The address.
     pub address: IpAddr,
     /// The pool that it belongs to.
     pub pool: Arc<Pool>,
     /// What it is doing.
-    pub state: State,
+    pub state: AddressState,
     /// Since when.
     pub since: SystemTime,
 }
@@ -54,11 +43,6 @@ pub struct NoAddress {
     /// How many addresses of it there are, those that cannot be lent included.
     pub total: usize,
 }
-
-/// An address that no pool has.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is in no pool")]
-pub struct Unknown(pub IpAddr);
 
 impl Pools {
     /// Pools that claim no address twice, which is the configuration's to see to; of two that do,
@@ -74,48 +58,40 @@ impl Pools {
                 });
             }
         }
-        let table = Mutex::new(table);
-        let inner = Inner { pools, table, returned: Notify::new(), observer: OnceLock::new() };
-        Self { inner: Arc::new(inner) }
+        Self { lending: Arc::new(Lending::new(pools, table)) }
     }
 
     /// Has leases counted from now on.
     pub fn observe(&self, observer: Arc<dyn LeaseObserver>) {
         // The first observer stays.
-        let _ = self.inner.observer.set(observer);
-    }
-
-    fn count(&self, event: impl FnOnce(&dyn LeaseObserver)) {
-        if let Some(observer) = self.inner.observer.get() {
-            event(&**observer);
-        }
+        let _ = self.lending.observer.set(observer);
     }
 
     /// The hold on an address that has just been taken out of the line.
     fn lent(&self, pool: usize, address: IpAddr) -> Lease {
-        self.count(|observer| observer.in_use(true));
-        Lease { pools: self.clone(), pool: self.inner.pools[pool].clone(), address }
+        self.lending.count(|observer| observer.in_use(true));
+        Lease { lending: self.lending.clone(), pool: self.lending.pools[pool].clone(), address }
     }
 
     /// Whether none is configured.
     pub fn is_empty(&self) -> bool {
-        self.inner.pools.is_empty()
+        self.lending.pools.is_empty()
     }
 
     /// The pools, as they are configured.
     pub fn pools(&self) -> &[Arc<Pool>] {
-        &self.inner.pools
+        &self.lending.pools
     }
 
     /// The family that a call's `ip4` means: IPv4, and IPv6 only where no pool has IPv4 addresses.
     pub fn family(&self) -> Family {
-        let only_six = self.inner.pools.iter().all(|pool| pool.family() == Family::V6);
+        let only_six = self.lending.pools.iter().all(|pool| pool.family() == Family::V6);
         if only_six && !self.is_empty() { Family::V6 } else { Family::V4 }
     }
 
     /// Lends the address that has been free for longest.
     pub fn lease(&self, family: Family) -> Result<Lease, NoAddress> {
-        let mut table = self.inner.table.lock();
+        let mut table = self.lending.table.lock();
         let total = || table.entries.keys().filter(|it| Family::of(**it) == family).count();
         let Some(address) = table.waiting[family as usize].front().copied() else {
             return Err(NoAddress { family, total: total() });
@@ -125,14 +101,14 @@ impl Pools {
             entry.lend();
             entry.pool
         });
-        self.count(|observer| observer.granted());
+        self.lending.count(|observer| observer.granted());
         Ok(self.lent(index, address))
     }
 
     /// Lends this very address, which something of an earlier start has still; none where it cannot
     /// be lent.
     pub fn lease_again(&self, address: IpAddr) -> Option<Lease> {
-        let mut table = self.inner.table.lock();
+        let mut table = self.lending.table.lock();
         let index = table.entries.get(&address).filter(|entry| entry.can_be_lent())?.pool;
         table.change(address, |entry| entry.leased = Some(None))?;
         Some(self.lent(index, address))
@@ -140,7 +116,7 @@ impl Pools {
 
     /// Whether an address is lent at the moment.
     pub fn is_lent(&self, address: IpAddr) -> bool {
-        let table = self.inner.table.lock();
+        let table = self.lending.table.lock();
         table.entries.get(&address).is_some_and(|entry| entry.leased.is_some())
     }
 
@@ -148,11 +124,11 @@ impl Pools {
     pub async fn lease_within(&self, family: Family, wait: Duration) -> Result<Lease, NoAddress> {
         let until = tokio::time::Instant::now() + wait;
         loop {
-            let returned = self.inner.returned.notified();
+            let returned = self.lending.returned.notified();
             match self.lease(family) {
                 Ok(lease) => return Ok(lease),
                 Err(none) if tokio::time::timeout_at(until, returned).await.is_err() => {
-                    self.count(|observer| observer.refused());
+                    self.lending.count(|observer| observer.refused());
                     return Err(none);
                 }
                 Err(_) => {}
@@ -161,78 +137,69 @@ impl Pools {
     }
 
     /// Takes an address out of the pool; one that is leased leaves it when it is returned.
-    pub fn withdraw(&self, address: IpAddr) -> Result<(), Unknown> {
-        self.change(address, |entry| entry.withdrawn = true)
+    pub fn withdraw(&self, address: IpAddr) -> Result<(), UnknownAddress> {
+        self.lending.change(address, |entry| entry.withdrawn = true)
     }
 
     /// Takes an address out of the pool, or puts it back, unless somebody has it: then who.
-    pub fn steer(&self, address: IpAddr, withdrawn: bool) -> Result<Option<State>, Unknown> {
-        let mut table = self.inner.table.lock();
-        let entry = table.entries.get(&address).ok_or(Unknown(address))?;
-        if let state @ (State::Leased { .. } | State::Foreign) = entry.state() {
+    pub fn steer(
+        &self,
+        address: IpAddr,
+        withdrawn: bool,
+    ) -> Result<Option<AddressState>, UnknownAddress> {
+        let mut table = self.lending.table.lock();
+        let entry = table.entries.get(&address).ok_or(UnknownAddress(address))?;
+        if let state @ (AddressState::Leased { .. } | AddressState::Foreign) = entry.state() {
             return Ok(Some(state));
         }
-        table.change(address, |entry| entry.withdrawn = withdrawn).ok_or(Unknown(address))?;
+        table
+            .change(address, |entry| entry.withdrawn = withdrawn)
+            .ok_or(UnknownAddress(address))?;
         drop(table);
-        self.inner.returned.notify_waiters();
+        self.lending.returned.notify_waiters();
         Ok(None)
     }
 
     /// How many addresses there are.
     pub fn total(&self) -> usize {
-        self.inner.table.lock().entries.len()
+        self.lending.table.lock().entries.len()
     }
 
     /// How many islands have one.
     pub fn busy(&self) -> usize {
-        let table = self.inner.table.lock();
+        let table = self.lending.table.lock();
         table.entries.values().filter(|entry| entry.leased.is_some()).count()
     }
 
     /// Puts back what [`Pools::withdraw`] took out. A foreign address stays foreign.
-    pub fn restore(&self, address: IpAddr) -> Result<(), Unknown> {
-        self.change(address, |entry| entry.withdrawn = false)?;
-        self.inner.returned.notify_waiters();
+    pub fn restore(&self, address: IpAddr) -> Result<(), UnknownAddress> {
+        self.lending.change(address, |entry| entry.withdrawn = false)?;
+        self.lending.returned.notify_waiters();
         Ok(())
     }
 
     /// Says that somebody else has an address: the host itself, or a jail that is not ours. It is
     /// never lent again; one that is leased is not lent after that. Whether any pool has it.
     pub fn mark_foreign(&self, address: IpAddr) -> bool {
-        self.change(address, |entry| entry.foreign = true).is_ok()
+        self.lending.change(address, |entry| entry.foreign = true).is_ok()
     }
 
     /// Every address and what it is doing, in order.
-    pub fn list(&self) -> Vec<Listed> {
-        let table = self.inner.table.lock();
-        let listed = |(address, entry): (&IpAddr, &Entry)| Listed {
+    pub fn list(&self) -> Vec<PoolAddress> {
+        let table = self.lending.table.lock();
+        let listed = |(address, entry): (&IpAddr, &Entry)| PoolAddress {
             address: *address,
-            pool: self.inner.pools[entry.pool].clone(),
+            pool: self.lending.pools[entry.pool].clone(),
             state: entry.state(),
             since: entry.since,
         };
         table.entries.iter().map(listed).collect()
     }
-
-    pub(super) fn assign(&self, address: IpAddr, island: &str) {
-        let island = Some(Some(island.to_owned()));
-        let _ = self.change(address, |entry| entry.leased = island);
-    }
-
-    pub(super) fn give_back(&self, address: IpAddr) {
-        let _ = self.change(address, |entry| entry.leased = None);
-        self.count(|observer| observer.in_use(false));
-        self.inner.returned.notify_waiters();
-    }
-
-    fn change(&self, address: IpAddr, change: impl FnOnce(&mut Entry)) -> Result<(), Unknown> {
-        self.inner.table.lock().change(address, change).ok_or(Unknown(address))
-    }
 }
 
 impl fmt::Debug for Pools {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.inner.pools.iter().map(|pool| pool.network())).finish()
+        f.debug_list().entries(self.lending.pools.iter().map(|pool| pool.network())).finish()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::super::pool::tests::settings;
@@ -64,13 +65,13 @@ fn a_leased_address_is_withdrawn_when_it_is_returned() {
     pools.withdraw(ip("10.9.0.4")).unwrap();
     let state = |pools: &Pools| pools.list()[0].state.clone();
     let island = Some("si_0123abcd_1".to_owned());
-    assert_eq!(state(&pools), State::Leased { island, withdrawn: true });
+    assert_eq!(state(&pools), AddressState::Leased { island, withdrawn: true });
     drop(lease);
-    assert_eq!(state(&pools), State::Withdrawn);
+    assert_eq!(state(&pools), AddressState::Withdrawn);
     assert!(pools.lease(Family::V4).is_err());
     pools.restore(ip("10.9.0.4")).unwrap();
     assert!(pools.lease(Family::V4).is_ok());
-    assert_eq!(pools.withdraw(ip("10.9.0.5")), Err(Unknown(ip("10.9.0.5"))));
+    assert_eq!(pools.withdraw(ip("10.9.0.5")), Err(UnknownAddress(ip("10.9.0.5"))));
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn an_operator_cannot_put_a_foreign_address_back() {
     assert!(pools.mark_foreign(ip("10.9.0.4")));
     assert!(!pools.mark_foreign(ip("10.9.0.5")));
     pools.restore(ip("10.9.0.4")).unwrap();
-    assert_eq!(pools.list()[0].state, State::Foreign);
+    assert_eq!(pools.list()[0].state, AddressState::Foreign);
     assert!(pools.lease(Family::V4).is_err());
 }
 
@@ -159,7 +160,7 @@ proptest! {
                     foreign.insert(pick(number));
                 }
             }
-            let leased = |it: &Listed| matches!(it.state, State::Leased { .. });
+            let leased = |it: &PoolAddress| matches!(it.state, AddressState::Leased { .. });
             let found: BTreeSet<_> = pools.list().into_iter().filter(leased).map(|it| it.address).collect();
             let expected: BTreeSet<_> = held.iter().map(Lease::address).collect();
             prop_assert_eq!(found.len(), held.len());

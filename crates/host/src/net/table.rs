@@ -28,7 +28,7 @@ pub(super) struct Entry {
 
 /// What an address is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum AddressState {
     /// It waits to be lent.
     Free,
     /// An island has it.
@@ -64,12 +64,14 @@ impl Entry {
         (self.leased.is_some(), self.withdrawn, self.foreign)
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(super) fn state(&self) -> AddressState {
         match &self.leased {
-            Some(island) => State::Leased { island: island.clone(), withdrawn: self.withdrawn },
-            None if self.foreign => State::Foreign,
-            None if self.withdrawn => State::Withdrawn,
-            None => State::Free,
+            Some(island) => {
+                AddressState::Leased { island: island.clone(), withdrawn: self.withdrawn }
+            }
+            None if self.foreign => AddressState::Foreign,
+            None if self.withdrawn => AddressState::Withdrawn,
+            None => AddressState::Free,
         }
     }
 }

@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use parking_lot::Mutex;
 
-use crate::net::pools::{Pools, Unknown};
-use crate::net::table::State;
+use crate::net::lending::UnknownAddress;
+use crate::net::pools::Pools;
+use crate::net::table::AddressState;
 
 /// The largest file that is read, in bytes: far more than all pools' addresses take.
 const LARGEST: u64 = 64 << 20;
@@ -42,10 +43,10 @@ type Stamp = (u64, u64, i64, i64);
 pub enum WithdrawalError {
     /// No pool has the address.
     #[error(transparent)]
-    Unknown(#[from] Unknown),
+    Unknown(#[from] UnknownAddress),
     /// Somebody has it.
     #[error("{0} is in use")]
-    InUse(IpAddr, State),
+    InUse(IpAddr, AddressState),
     /// The file.
     #[error("{0} cannot be used; is there a server, and may you write its state directory?")]
     Disk(PathBuf, #[source] io::Error),
@@ -182,11 +183,11 @@ fn parse(text: &str) -> io::Result<BTreeSet<IpAddr>> {
 mod tests {
     use super::*;
     use crate::net::interface::Interface;
-    use crate::net::pool::{Pool, Settings};
+    use crate::net::pool::{Pool, PoolSettings};
     use crate::net::range::Family;
 
     fn pools() -> Pools {
-        let settings = Settings {
+        let settings = PoolSettings {
             interface: Interface::parse("em1").unwrap(),
             network: "10.9.0.0/30".parse().unwrap(),
             span: None,
@@ -202,7 +203,7 @@ mod tests {
     }
 
     fn withdrawn(pools: &Pools) -> Vec<String> {
-        let list = pools.list().into_iter().filter(|it| it.state == State::Withdrawn);
+        let list = pools.list().into_iter().filter(|it| it.state == AddressState::Withdrawn);
         list.map(|it| it.address.to_string()).collect()
     }
 
@@ -265,7 +266,7 @@ mod tests {
         operator.pools().mark_foreign(lent);
         assert!(matches!(
             operator.steer(lent, true),
-            Err(WithdrawalError::InUse(_, State::Foreign))
+            Err(WithdrawalError::InUse(_, AddressState::Foreign))
         ));
         let unknown = operator.steer("10.8.0.1".parse().unwrap(), true);
         assert!(matches!(unknown, Err(WithdrawalError::Unknown(_))));

@@ -9,7 +9,7 @@ use crate::zfs::name::{DatasetName, SnapshotName};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
     /// Which of the two, and its name.
-    pub kind: Kind,
+    pub kind: DatasetKind,
     /// Bytes that would be free without it.
     pub used: u64,
     /// Bytes that it could still take; none for a snapshot.
@@ -22,7 +22,7 @@ pub struct Dataset {
 
 /// A file system or a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum DatasetKind {
     /// A file system.
     Filesystem(DatasetName),
     /// A snapshot.
@@ -33,16 +33,16 @@ impl Dataset {
     /// Its name, where it is a file system.
     pub fn filesystem(&self) -> Option<&DatasetName> {
         match &self.kind {
-            Kind::Filesystem(name) => Some(name),
-            Kind::Snapshot(_) => None,
+            DatasetKind::Filesystem(name) => Some(name),
+            DatasetKind::Snapshot(_) => None,
         }
     }
 
     /// Its name, where it is a snapshot.
     pub fn snapshot(&self) -> Option<&SnapshotName> {
         match &self.kind {
-            Kind::Snapshot(name) => Some(name),
-            Kind::Filesystem(_) => None,
+            DatasetKind::Snapshot(name) => Some(name),
+            DatasetKind::Filesystem(_) => None,
         }
     }
 }
@@ -76,8 +76,8 @@ fn line(text: &str) -> Option<Dataset> {
     let fields: Vec<&str> = text.split('\t').collect();
     let [name, kind, used, available, mountpoint, origin] = fields[..] else { return None };
     let kind = match kind {
-        "filesystem" => Kind::Filesystem(DatasetName::parse(name).ok()?),
-        "snapshot" => Kind::Snapshot(SnapshotName::parse(name).ok()?),
+        "filesystem" => DatasetKind::Filesystem(DatasetName::parse(name).ok()?),
+        "snapshot" => DatasetKind::Snapshot(SnapshotName::parse(name).ok()?),
         _ => return None,
     };
     Some(Dataset {

@@ -8,7 +8,7 @@
 mod list;
 mod name;
 
-pub use list::{Dataset, Kind};
+pub use list::{Dataset, DatasetKind};
 pub use name::{DatasetName, NameError, SnapshotName};
 
 use crate::exec::Command;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use common::causes;
 use host::exec;
-use host::net::iproute::{self, IprouteError, Link, Port};
+use host::net::iproute::{self, IprouteError, NetworkLink, Port};
 use host::net::{Interface, Lease, Pools};
 use ipnetwork::IpNetwork;
 use tokio::sync::oneshot;
@@ -108,7 +108,7 @@ fn names(pools: &Pools) -> Vec<Interface> {
 async fn look_up(
     exec: &dyn exec::Executor,
     name: &Interface,
-) -> Result<Option<Link>, NetworkError> {
+) -> Result<Option<NetworkLink>, NetworkError> {
     let found = iproute::link(exec, name).await.map_err(on(name))?;
     match found {
         Some(link) if !link.is_bridge() => Err(NetworkError::NoBridge(name.clone())),

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use host::net::{Interface, Pool, Range, Settings};
+use host::net::{Interface, Pool, PoolSettings, Range};
 use ipnetwork::{IpNetwork, Ipv4Network};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -154,7 +154,7 @@ impl Ip4 {
         else {
             return Err(problems);
         };
-        settle(Settings {
+        settle(PoolSettings {
             interface,
             network: network.into(),
             span,
@@ -187,11 +187,11 @@ impl PoolConfig {
             return Err(problems);
         };
         let (gateway, dns) = (self.gateway, self.dns.clone());
-        settle(Settings { interface, network, span: None, exclude, gateway, dns })
+        settle(PoolSettings { interface, network, span: None, exclude, gateway, dns })
     }
 }
 
-fn settle(settings: Settings) -> Result<Pool, Problems> {
+fn settle(settings: PoolSettings) -> Result<Pool, Problems> {
     Pool::new(settings).map_err(|wrong| wrong.iter().map(ToString::to_string).collect())
 }
 

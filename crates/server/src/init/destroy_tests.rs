@@ -1,7 +1,7 @@
 //! What goes, in which order, and what stops it.
 
 use host::layout::Release;
-use host::zfs::Kind;
+use host::zfs::DatasetKind;
 
 use super::*;
 
@@ -12,8 +12,8 @@ fn layout() -> Layout {
 
 fn entry(name: &str, origin: Option<&str>) -> Dataset {
     let kind = match SnapshotName::parse(name) {
-        Ok(snapshot) => Kind::Snapshot(snapshot),
-        Err(_) => Kind::Filesystem(DatasetName::parse(name).unwrap()),
+        Ok(snapshot) => DatasetKind::Snapshot(snapshot),
+        Err(_) => DatasetKind::Filesystem(DatasetName::parse(name).unwrap()),
     };
     let origin = origin.map(|origin| SnapshotName::parse(origin).unwrap());
     Dataset { kind, used: 0, available: None, mountpoint: None, origin }

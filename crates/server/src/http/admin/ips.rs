@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use host::net::{Listed, State as Doing, WithdrawalError};
+use host::net::{AddressState as Doing, PoolAddress as Listed, WithdrawalError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
