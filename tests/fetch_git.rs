@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::HashMap;
 
-use fetch_job::{Answer, FailureCode, Origin};
+use fetch_job::{FailureCode, FetchAnswer, Origin};
 
 use support::bench::{Bench, answers};
 use support::git_http::{Asked, Options};
@@ -121,7 +121,7 @@ fn a_revision_that_the_server_has_costs_no_pack() {
     {
         let mut job = bench.job("example.com/a/m", version);
         job.have = vec!["v1.0.0".into(), ids[commit].clone()];
-        let want = Answer::Unchanged { revision: ids[commit].clone() };
+        let want = FetchAnswer::Unchanged { revision: ids[commit].clone() };
         assert_eq!(fetch_worker::run(&job), want, "{version:?}");
     }
     assert!(!host.asked().iter().any(Asked::is_fetch));

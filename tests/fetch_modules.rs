@@ -174,5 +174,5 @@ fn a_requirement_of_the_tests_alone_is_neither_downloaded_nor_needed() {
     // What is evident is said without the go command.
     job.go = job.go.with_file_name("no-go-command");
     let fetched = fetch_worker::run(&job);
-    assert!(matches!(fetched, fetch_job::Answer::Fetched(_)), "{fetched:?}");
+    assert!(matches!(fetched, fetch_job::FetchAnswer::Fetched(_)), "{fetched:?}");
 }

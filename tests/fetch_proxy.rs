@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Instant;
 
-use fetch_job::{Answer, FailureCode, Origin};
+use fetch_job::{FailureCode, FetchAnswer, Origin};
 
 use support::bench::Bench;
 
@@ -119,7 +119,7 @@ fn what_the_proxy_does_not_have_is_told_apart() {
     }
     let mut job = bench.job(geohash, Some("v0.10.0"));
     job.have = vec!["v0.10.0".into()];
-    assert_eq!(fetch_worker::run(&job), Answer::Unchanged { revision: "v0.10.0".into() });
+    assert_eq!(fetch_worker::run(&job), FetchAnswer::Unchanged { revision: "v0.10.0".into() });
     assert!(!job.dest.join("deps").exists());
     job.have.clear();
     job.max_bytes = 10_000;

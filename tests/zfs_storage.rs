@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use host::zfs::Why;
 use island::IslandId;
-use island::freebsd::chore::{Chore, Failed};
 use island::freebsd::janitor::Janitor;
 use island::freebsd::storage::{FUNCTION_PROGRAM, Storage};
+use island::freebsd::teardown::{StepFailed, TeardownStep};
 
 use bench::{Bench, PAYLOAD, program};
 
@@ -141,7 +141,7 @@ async fn twenty_two_islands_at_once_get_their_roots_and_lose_them() {
 
     let janitor = Janitor::new();
     for island in islands {
-        janitor.give(island.clone(), estate(&bench, &island));
+        janitor.give(island.clone(), resources(&bench, &island));
     }
     assert_eq!(janitor.drain(LONG).await, []);
     assert_eq!(bench.roots().await, [""; 0]);
@@ -162,7 +162,7 @@ async fn a_root_that_a_process_works_in_or_holds_a_file_of_goes_when_it_lets_go(
     let janitor = Janitor::new();
     for island in [&worked_in, &held] {
         assert_eq!(bench.storage.destroy(island).await.unwrap_err().why, Why::Busy);
-        janitor.give(island.clone(), estate(&bench, island));
+        janitor.give(island.clone(), resources(&bench, island));
     }
     assert_eq!(janitor.drain(Duration::from_secs(1)).await, [worked_in.clone(), held.clone()]);
     assert_eq!(bench.roots().await.len(), 2);
@@ -203,15 +203,15 @@ struct Dataset {
     island: IslandId,
 }
 
-impl Chore for Dataset {
-    fn attempt(&mut self) -> Pin<Box<dyn Future<Output = Result<(), Failed>> + Send + '_>> {
+impl TeardownStep for Dataset {
+    fn attempt(&mut self) -> Pin<Box<dyn Future<Output = Result<(), StepFailed>> + Send + '_>> {
         Box::pin(async {
             let destroyed = self.storage.destroy(&self.island).await;
-            destroyed.map_err(|error| Failed::new(error.to_string()))
+            destroyed.map_err(|error| StepFailed::new(error.to_string()))
         })
     }
 }
 
-fn estate(bench: &Bench, island: &IslandId) -> Dataset {
+fn resources(bench: &Bench, island: &IslandId) -> Dataset {
     Dataset { storage: bench.storage.clone(), island: island.clone() }
 }

@@ -104,7 +104,7 @@ impl Client {
 
 /// What became of the calls of many clients.
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct IslandMetrics {
     /// How long successes took.
     pub(crate) times: Vec<Duration>,
     /// Answers that the server is full and when to come again.
@@ -118,7 +118,7 @@ pub(crate) struct Tally {
     pub(crate) client_cpu: Duration,
 }
 
-impl Tally {
+impl IslandMetrics {
     /// Successes in a second.
     pub(crate) fn rate(&self) -> f64 {
         self.times.len() as f64 / self.spent.as_secs_f64()
@@ -138,7 +138,7 @@ pub(crate) fn crowd(
     request: &[u8],
     time: Duration,
     mut watch: impl FnMut(),
-) -> Result<Tally, String> {
+) -> Result<IslandMetrics, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("no loop for the clients: {e}"))?;
     let local = tokio::task::LocalSet::new();
@@ -151,7 +151,7 @@ pub(crate) fn crowd(
             streams.push(stream);
         }
         let request: Rc<[u8]> = request.into();
-        let tally = Rc::new(RefCell::new(Tally::default()));
+        let tally = Rc::new(RefCell::new(IslandMetrics::default()));
         let (began, cpu) = (Instant::now(), own_cpu());
         let end = began + time;
         let mut tasks = tokio::task::JoinSet::new();
@@ -176,7 +176,7 @@ async fn one(
     mut stream: tokio::net::TcpStream,
     request: Rc<[u8]>,
     end: Instant,
-    tally: Rc<RefCell<Tally>>,
+    tally: Rc<RefCell<IslandMetrics>>,
 ) {
     let mut buffer = Vec::with_capacity(1024);
     while Instant::now() < end {

@@ -7,7 +7,11 @@ use clap::Args;
 use host::net::{Pools, WithdrawalError, Withdrawals};
 use server::config::Config;
 
-use super::{ConfigArgs, complain, start_log, status, with_config};
+use crate::cli::process::complain;
+use crate::cli::process::start_log;
+use crate::cli::settings::ConfigArgs;
+use crate::cli::settings::with_config;
+use crate::cli::status;
 
 #[derive(Args)]
 pub(super) struct AddressesArgs {

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::Args;
 use server::compile::cacheprog::{BUFFER, Layers, serve};
 
-use super::{complain, status};
+use crate::cli::process::complain;
+use crate::cli::status;
 
 #[derive(Args)]
 pub(super) struct CacheArgs {

@@ -1,4 +1,4 @@
-//! `sky-island call`: one call, without a server or by one.
+//! `sky-island call`: one call, run by this process or by a server.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -8,14 +8,18 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use clap::Args;
 use serde_json::Value;
-use server::calls::{Code, Course, Failure, Fault, Form, Reply, Times};
+use server::calls::{
+    CallRequest, Code, Collected, Failure, FunctionRequest, Principal, Reply, Times,
+};
 use server::config::Config;
 use server::server::{Parts, StartupError};
 use server::state::StateError;
 
-use super::form::FormArgs;
-use super::operate::{BadServer, Server};
-use super::{complain, runtime, start_log, status};
+use crate::cli::operate::server::Server;
+use crate::cli::process::{complain, runtime, start_log};
+use crate::cli::request::RequestArgs;
+use crate::cli::settings::{config_status, settings};
+use crate::cli::status;
 
 /// How long a server may take to answer.
 const SERVER_WAIT: Duration = Duration::from_secs(300);
@@ -23,15 +27,15 @@ const SERVER_WAIT: Duration = Duration::from_secs(300);
 #[derive(Args)]
 pub(super) struct CallArgs {
     #[command(flatten)]
-    form: FormArgs,
+    request: RequestArgs,
     /// Print the whole answer as JSON.
     #[arg(long)]
     json: bool,
-    /// Say on stderr where the time went, even when it is no terminal.
+    /// Print on stderr where the time went. On a terminal that is printed anyway.
     #[arg(long)]
     timing: bool,
-    /// Have this server run it: http(s)://HOST:PORT, HOST:PORT or unix:/PATH; without it and without -c
-    /// SKY_ISLAND_SERVER may name one.
+    /// The server that runs the call: http(s)://HOST:PORT, HOST:PORT or unix:/PATH. Without it and without -c, the server
+    /// that SKY_ISLAND_SERVER names.
     #[arg(long, value_name = "SERVER")]
     server: Option<Server>,
     /// The configuration file, for a call without a server.
@@ -46,128 +50,122 @@ struct Style {
     timing: bool,
 }
 
-/// What came back, from wherever.
-struct Answer {
+/// What is printed, and the exit status.
+struct CallOutput {
     status: u8,
-    /// On stdout.
+    /// For stdout.
     data: Vec<u8>,
-    /// On stderr.
+    /// For stderr.
     notes: Vec<String>,
 }
 
 pub(super) fn run(args: CallArgs) -> ExitCode {
     start_log("warn");
-    let form = args.form.form();
+    let request = args.request.request();
     let style = Style { json: args.json, timing: args.timing || std::io::stderr().is_terminal() };
     let named = match args.server {
-        // Whoever names a configuration wants a call without a server.
+        // A configuration file means a call without a server.
         None if args.config.is_none() => Server::of_environment(),
         named => Ok(named),
     };
-    let answer = match named {
-        Ok(Some(server)) => by_server(&server, &form, style),
-        Ok(None) => match super::settings(args.config.as_deref()) {
-            Ok(settings) => by_ourselves(settings.config(), &form, style),
-            Err(error) => {
-                return super::config_status(&error);
-            }
+    let output = match named {
+        Ok(Some(server)) => by_server(&server, &request, style),
+        Ok(None) => match settings(args.config.as_deref()) {
+            Ok(settings) => without_server(settings.config(), &request, style),
+            Err(error) => return config_status(&error),
         },
         Err(error) => {
             eprintln!("sky-island: SKY_ISLAND_SERVER in the environment: {error}");
             return ExitCode::from(status::USAGE);
         }
     };
-    for note in answer.notes {
+    for note in output.notes {
         eprintln!("{note}");
     }
-    if std::io::stdout().write_all(&answer.data).and_then(|()| std::io::stdout().flush()).is_err() {
+    if std::io::stdout().write_all(&output.data).and_then(|()| std::io::stdout().flush()).is_err() {
         return ExitCode::from(status::OURS);
     }
-    ExitCode::from(answer.status)
+    ExitCode::from(output.status)
 }
 
-fn by_ourselves(config: &Config, form: &Form, style: Style) -> Answer {
-    let call = match form.parse() {
+fn without_server(config: &Config, request: &FunctionRequest, style: Style) -> CallOutput {
+    let call = match request.parse() {
         Ok(call) => call,
         Err(failure) => return failed(&failure),
     };
-    let Some(runtime) = runtime() else { return ours("there is no runtime") };
+    let Some(runtime) = runtime() else {
+        return ours("the call could not start: the system has no threads for it");
+    };
     runtime.block_on(async {
         progress("preparing");
-        let parts = match Parts::assemble(config).await {
-            Ok(parts) => parts,
-            // Only a name could be verified: one that speaks TLS has to be said, by --server.
-            Err(StartupError::State(StateError::InUse { server: Some(place), .. }))
-                if !place.starts_with("https://") =>
+        match Parts::assemble(config).await {
+            Ok(parts) => by_parts(parts, call, style).await,
+            // The host name of a server that speaks TLS is not known, so that one has to be named by --server.
+            Err(StartupError::State(StateError::InUse { server: Some(name), .. }))
+                if !name.starts_with("https://") =>
             {
-                progress(&format!("a server has the caches; it runs the call: {place}"));
-                let form = form.clone();
-                let asked = tokio::task::spawn_blocking(move || match place.parse() {
-                    Ok(server) => by_server(&server, &form, style),
-                    Err(error) => ours(&BadServer::to_string(&error)),
-                })
-                .await;
-                return asked.unwrap_or_else(|error| ours(&error.to_string()));
+                progress(&format!("the server {name} uses the caches, so it runs the call"));
+                let request = request.clone();
+                let asked = tokio::task::spawn_blocking(move || match name.parse::<Server>() {
+                    Ok(server) => by_server(&server, &request, style),
+                    Err(error) => ours(&error.to_string()),
+                });
+                asked.await.unwrap_or_else(|error| ours(&error.to_string()))
             }
             Err(error) => {
                 complain(&error);
-                return ours("the call could not start");
-            }
-        };
-        progress("fetching, building and running");
-        let mut course = Course::default();
-        let result = parts.invoker.invoke(&call, &mut course).await;
-        parts.close().await;
-        match result {
-            Ok(reply) => succeeded(reply, &course.times, style),
-            Err(failure) => {
-                if failure.code == Code::Internal {
-                    return ours(&failure.chain());
-                }
-                failed(&failure)
+                ours("the call could not start")
             }
         }
     })
 }
 
-fn succeeded(reply: Reply, times: &Times, style: Style) -> Answer {
+async fn by_parts(parts: Parts, call: CallRequest, style: Style) -> CallOutput {
+    progress("fetching, building and running");
+    let principal = Principal::CommandLine(nix::unistd::getuid().as_raw());
+    let finished = parts.calls.run(principal, call, Collected::default()).await;
+    parts.close().await;
+    match finished.result {
+        Ok(reply) => succeeded(reply, &finished.trace.times, style),
+        // There is no server whose log has the cause.
+        Err(failure) if failure.code == Code::Internal => ours(&failure.chain()),
+        Err(failure) => failed(&failure),
+    }
+}
+
+fn succeeded(reply: Reply<Collected>, times: &Times, style: Style) -> CallOutput {
     let mut notes = Vec::new();
     if style.timing {
         let spent = times.stages().map(|(stage, span)| format!("{} {:.1?}", stage.as_str(), span));
         notes.push(format!("{} ({})", reply.revision, spent.join(", ")));
     }
-    let data = if style.json { whole(&reply.data) } else { reply.data };
-    Answer { status: 0, data, notes }
+    let data = if style.json { as_json(reply.output.data()) } else { reply.output.into_data() };
+    CallOutput { status: 0, data, notes }
 }
 
-fn whole(data: &[u8]) -> Vec<u8> {
+fn as_json(data: &[u8]) -> Vec<u8> {
     let mut text = serde_json::to_vec(&server::http::Success::now(data)).unwrap_or_default();
     text.push(b'\n');
     text
 }
 
-fn failed(failure: &Failure) -> Answer {
+fn failed(failure: &Failure) -> CallOutput {
     let note = format!("sky-island: {}: {}", failure.code.title(), failure.detail);
-    Answer { status: exit_status(failure.code), data: Vec::new(), notes: vec![note] }
+    CallOutput { status: status::of_code(failure.code), data: Vec::new(), notes: vec![note] }
 }
 
-fn ours(note: &str) -> Answer {
-    Answer { status: status::OURS, data: Vec::new(), notes: vec![format!("sky-island: {note}")] }
-}
-
-/// The exit status of a failure with this code.
-pub(super) fn exit_status(code: Code) -> u8 {
-    match code.fault() {
-        Fault::Caller => status::USAGE,
-        Fault::Function => status::FUNCTION,
-        Fault::Busy | Fault::Operator | Fault::Upstream | Fault::Ours => status::OURS,
+fn ours(note: &str) -> CallOutput {
+    CallOutput {
+        status: status::OURS,
+        data: Vec::new(),
+        notes: vec![format!("sky-island: {note}")],
     }
 }
 
-fn by_server(server: &Server, form: &Form, style: Style) -> Answer {
+fn by_server(server: &Server, request: &FunctionRequest, style: Style) -> CallOutput {
     let (url, agent) = (server.url("/api/v1/function"), server.agent(SERVER_WAIT));
     let began = Instant::now();
-    let answer = agent.post(&url).send_json(form).and_then(|mut response| {
+    let answer = agent.post(&url).send_json(request).and_then(|mut response| {
         let good = response.status() == 200;
         let timing = response
             .headers()
@@ -187,10 +185,10 @@ fn by_server(server: &Server, form: &Form, style: Style) -> Answer {
     }
 }
 
-fn from_server(body: &[u8], note: String, style: Style) -> Answer {
+fn from_server(body: &[u8], note: String, style: Style) -> CallOutput {
     let notes = Some(note).filter(|_| style.timing).into_iter().collect();
     if style.json {
-        return Answer { status: 0, data: [body, b"\n"].concat(), notes };
+        return CallOutput { status: 0, data: [body, b"\n"].concat(), notes };
     }
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
     let Some(text) = answer["data"].as_str() else {
@@ -202,18 +200,18 @@ fn from_server(body: &[u8], note: String, style: Style) -> Answer {
         }
         _ => text.as_bytes().to_vec(),
     };
-    Answer { status: 0, data, notes }
+    CallOutput { status: 0, data, notes }
 }
 
-fn refused_by_server(body: &[u8]) -> Answer {
+fn refused_by_server(body: &[u8]) -> CallOutput {
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |key: &str| problem[key].as_str().unwrap_or("").to_owned();
-    let status = Code::of_name(&text("code")).map_or(status::OURS, exit_status);
+    let status = Code::of_name(&text("code")).map_or(status::OURS, status::of_code);
     let note = format!("sky-island: {}: {}", text("title"), text("detail"));
-    Answer { status, data: Vec::new(), notes: vec![note] }
+    CallOutput { status, data: Vec::new(), notes: vec![note] }
 }
 
-/// Says what is being done, to a person.
+/// Prints what is being done, on a terminal.
 fn progress(text: &str) {
     if std::io::stderr().is_terminal() {
         eprintln!("sky-island: {text}");

@@ -13,7 +13,12 @@ use island::{
 use server::compile::Toolchain;
 use server::config::Config;
 
-use super::{ConfigArgs, complain, runtime, start_log, status, with_config};
+use crate::cli::process::complain;
+use crate::cli::process::runtime;
+use crate::cli::process::start_log;
+use crate::cli::settings::ConfigArgs;
+use crate::cli::settings::with_config;
+use crate::cli::status;
 
 #[derive(Args)]
 pub(super) struct CheckArgs {

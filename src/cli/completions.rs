@@ -1,12 +1,10 @@
-//! `sky-island completions`: what a shell has to know to complete our command lines.
+//! `sky-island completions`: the script by which a shell completes command lines of this program.
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Args, Command, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
-
-use super::Cli;
 
 #[derive(Args)]
 pub(super) struct CompletionsArgs {
@@ -14,16 +12,17 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(super) fn run(args: &CompletionsArgs) -> ExitCode {
-    let (mut command, mut script) = (visible(&Cli::command()), Vec::new());
+/// Prints the script for a program with this command line.
+pub(super) fn run(args: &CompletionsArgs, cli: &Command) -> ExitCode {
+    let (mut command, mut script) = (visible(cli), Vec::new());
     let name = command.get_name().to_owned();
     clap_complete::generate(args.shell, &mut command, name, &mut script);
-    // Whoever reads may have enough of it, as head(1) does.
+    // A reader that stops early, as head(1) does, is no error.
     let _ = std::io::stdout().write_all(&script);
     ExitCode::SUCCESS
 }
 
-/// The command without the subcommands that are not for people, which a shell would offer.
+/// The command without its hidden subcommands, which a shell would offer otherwise.
 fn visible(command: &Command) -> Command {
     let below = command.get_subcommands().filter(|below| !below.is_hide_set()).map(visible);
     let about = command.get_about().cloned().unwrap_or_default();

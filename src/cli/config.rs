@@ -7,7 +7,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use server::config::{ConfigError, Entry, Inputs, Settings, keys, reference};
 
-use super::{ConfigArgs, config_status, overrides::Overrides, status};
+use crate::cli::overrides::Overrides;
+use crate::cli::settings::{ConfigArgs, config_status};
+use crate::cli::status;
 
 #[derive(Args)]
 pub(super) struct SettingsArgs {
@@ -43,7 +45,7 @@ impl ShowArgs {
     fn read(&self) -> Result<Settings, ConfigError> {
         let file = self.config.config.as_deref();
         let settings = Inputs::of_process(file, self.overrides.clone().into()).read()?;
-        super::warn(&settings);
+        crate::cli::settings::warn(&settings);
         Ok(settings)
     }
 }

@@ -10,7 +10,13 @@ use server::config::Config;
 use server::init::{Init, InitError, Teller};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{ConfigArgs, check, complain, runtime, start_log, status, with_config};
+use crate::cli::check;
+use crate::cli::process::complain;
+use crate::cli::process::runtime;
+use crate::cli::process::start_log;
+use crate::cli::settings::ConfigArgs;
+use crate::cli::settings::with_config;
+use crate::cli::status;
 
 /// How long a thread may take to notice that it was told to stop.
 const STOP: Duration = Duration::from_secs(2);

@@ -6,29 +6,24 @@ mod call;
 mod check;
 mod completions;
 mod config;
-mod form;
 mod init;
 mod operate;
 mod overrides;
+mod process;
+mod request;
 mod serve;
+mod settings;
+mod status;
 mod sweep;
 mod worker;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use server::config::{Config, ConfigError, Inputs, Settings};
+use clap::{Parser, Subcommand};
 
-/// The exit statuses.
-pub(crate) mod status {
-    /// The function's fault, or its package's.
-    pub(crate) const FUNCTION: u8 = 1;
-    /// The command line's or the request's fault.
-    pub(crate) const USAGE: u8 = 2;
-    /// Ours, or the host's.
-    pub(crate) const OURS: u8 = 3;
-}
+use self::process::raise_descriptors;
+use self::settings::{ConfigArgs, with_config};
 
 /// Any exported function of any public Go repository, one HTTP request away, each call in a sandbox of its own.
 #[derive(Parser)]
@@ -102,13 +97,6 @@ enum Command {
     CacheWorker(cache::CacheArgs),
 }
 
-#[derive(Args, Default)]
-struct ConfigArgs {
-    /// The configuration file; without it SKY_ISLAND_CONFIG names one, or there is none.
-    #[arg(short = 'c', long = "config", value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
 /// Runs the program.
 pub fn main() -> ExitCode {
     // An island's file modes must not depend on who started us.
@@ -123,7 +111,9 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Call(args)) => call::run(args),
         Some(Command::Operate(command)) => operate::run(&command),
-        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Completions(args)) => {
+            completions::run(&args, &<Cli as clap::CommandFactory>::command())
+        }
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Sweep(args)) => with_config(args.config.as_deref(), sweep::run),
@@ -137,56 +127,4 @@ pub fn main() -> ExitCode {
             ExitCode::from(status::USAGE)
         }
     }
-}
-
-fn with_config(path: Option<&Path>, run: impl FnOnce(Config) -> ExitCode) -> ExitCode {
-    match settings(path) {
-        Ok(settings) => run(settings.config().clone()),
-        Err(error) => config_status(&error),
-    }
-}
-
-/// The configuration of a file and the environment.
-fn settings(path: Option<&Path>) -> Result<Settings, ConfigError> {
-    Inputs::of_process(path, Vec::new()).read().inspect(warn)
-}
-
-/// Says what is odd about a configuration.
-fn warn(settings: &Settings) {
-    for warning in settings.warnings() {
-        eprintln!("sky-island: warning: {warning}");
-    }
-}
-
-/// Says what is wrong with a configuration, and whose fault that is.
-fn config_status(error: &ConfigError) -> ExitCode {
-    complain(error);
-    let unreadable = matches!(error, ConfigError::Read(..));
-    ExitCode::from(if unreadable { status::OURS } else { status::USAGE })
-}
-
-/// Prints an error with its causes.
-fn complain(error: &dyn std::error::Error) {
-    eprintln!("sky-island: {}", common::causes::chain(error));
-}
-
-/// Every call takes some descriptors; the soft limit is for programs that use select(2).
-fn raise_descriptors() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        eprintln!("sky-island: the limit of open files stays low: {error}");
-    }
-}
-
-fn runtime() -> Option<tokio::runtime::Runtime> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    built.inspect_err(|error| complain(error)).ok()
-}
-
-/// Starts the log of a command that people wait for, on stderr.
-fn start_log(level: &str) {
-    // Only a file can be in the way.
-    let _ = server::log::start(level, None);
 }

@@ -1,7 +1,7 @@
 //! The keys of the configuration that are options too: named, described and counted by their definitions.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
-use server::config::keys::{self, Form, Leaf};
+use server::config::keys::{self, Leaf, ValueForm};
 
 /// Paths of keys, and what their options were given.
 #[derive(Clone, Debug, Default)]
@@ -18,11 +18,11 @@ fn flags() -> impl Iterator<Item = (&'static Leaf, &'static str)> {
 }
 
 fn option(leaf: &'static Leaf, flag: &'static str) -> Arg {
-    let several = matches!(leaf.key.form, Form::List(_) | Form::Either(_));
+    let several = matches!(leaf.key.form, ValueForm::List(_) | ValueForm::Either(_));
     let value = match &leaf.key.form {
-        Form::Whole(_) => "NUMBER",
-        Form::Text(Some(of)) if of == "duration" => "DURATION",
-        Form::Text(Some(of)) if of == "size" => "SIZE",
+        ValueForm::Whole(_) => "NUMBER",
+        ValueForm::Text(Some(of)) if of == "duration" => "DURATION",
+        ValueForm::Text(Some(of)) if of == "size" => "SIZE",
         _ => "VALUE",
     };
     let help = format!("{} [key: {}]", leaf.key.doc.trim_end_matches('.'), leaf.path);

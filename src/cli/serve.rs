@@ -7,10 +7,14 @@ use std::time::Duration;
 use clap::Args;
 use server::config::Inputs;
 use server::log;
-use server::server::{Ended, Orders, Successor, serve};
+use server::server::{Ended, Signals, Successor, serve};
 
-use super::overrides::Overrides;
-use super::{ConfigArgs, complain, config_status, runtime, status};
+use crate::cli::overrides::Overrides;
+use crate::cli::process::complain;
+use crate::cli::process::runtime;
+use crate::cli::settings::ConfigArgs;
+use crate::cli::settings::config_status;
+use crate::cli::status;
 
 /// How long what still runs in the background may take before the program ends, or becomes another.
 const RUNTIME_WAIT: Duration = Duration::from_secs(5);
@@ -56,13 +60,13 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
     let successor = Successor { program, inputs };
     let Some(runtime) = runtime() else { return ExitCode::from(status::OURS) };
     let served = runtime.block_on(async {
-        let orders = Orders::catch().inspect_err(|error| complain(error)).ok()?;
-        serve(settings, &successor, orders).await.inspect_err(|error| complain(error)).ok()
+        let signals = Signals::catch().inspect_err(|error| complain(error)).ok()?;
+        serve(settings, &successor, signals).await.inspect_err(|error| complain(error)).ok()
     });
     runtime.shutdown_timeout(RUNTIME_WAIT);
     match served {
         Some(Ended::Stopped) => ExitCode::SUCCESS,
-        Some(Ended::PassedOn(sockets)) => {
+        Some(Ended::HandedOver(sockets)) => {
             // Comes back only with an error.
             let Err(error) = sockets.pass_on(&successor.program);
             complain(&error);

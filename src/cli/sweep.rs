@@ -6,7 +6,10 @@ use island::sweep;
 use server::config::Config;
 use server::state::State;
 
-use super::{complain, runtime, start_log, status};
+use crate::cli::process::complain;
+use crate::cli::process::runtime;
+use crate::cli::process::start_log;
+use crate::cli::status;
 
 pub(super) fn run(config: Config) -> ExitCode {
     start_log("warn");

@@ -3,13 +3,14 @@
 use std::io::Read;
 use std::process::ExitCode;
 
-use fetch_job::Job;
+use fetch_job::FetchJob;
 
-use super::{complain, status};
+use crate::cli::process::complain;
+use crate::cli::status;
 
 /// Fetches; the answer goes out as JSON.
 pub(super) fn fetch() -> ExitCode {
-    let answer = serde_json::from_reader::<_, Job>(std::io::stdin().lock())
+    let answer = serde_json::from_reader::<_, FetchJob>(std::io::stdin().lock())
         .map(|job| fetch_worker::run(&job));
     let written =
         answer.and_then(|answer| serde_json::to_writer(std::io::stdout().lock(), &answer));

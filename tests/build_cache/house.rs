@@ -12,10 +12,10 @@ use std::time::Duration;
 use goexpr::Call;
 use island::{Backend, Ending, Islands, Limits, Options, Spec, choose};
 use server::compile::{
-    BuildError, Builder, BuilderOptions, Built, Compiler, GoCache, Toolchain, Wanted,
+    BuildError, BuildRequest, Builder, BuilderOptions, Built, Compiler, GoCache, Toolchain,
 };
 use server::source::{
-    Checkout, Fetcher, ImportPath, Mirror, Origin, Sources, SourcesOptions, Want,
+    Checkout, Fetcher, ImportPath, Mirror, Origin, PackageRequest, Sources, SourcesOptions,
 };
 use server::store::{Store, Trash};
 use tokio::runtime::Runtime;
@@ -330,15 +330,15 @@ async fn find(
     builder.find(&wanted(&sources, call).await, false).await
 }
 
-async fn wanted(sources: &Arc<Sources>, call: &str) -> Wanted {
+async fn wanted(sources: &Arc<Sources>, call: &str) -> BuildRequest {
     let checkout = checkout(sources).await;
     let call = Arc::new(Call::parse(call).expect("a call"));
-    Wanted { checkout, call, imports: Vec::new() }
+    BuildRequest { checkout, call, imports: Vec::new() }
 }
 
 async fn checkout(sources: &Arc<Sources>) -> Arc<Checkout> {
     let path = ImportPath::parse(PATH).expect("a path");
-    let want = Want { path, version: None, imports: Vec::new() };
+    let want = PackageRequest { path, version: None, imports: Vec::new() };
     sources.find(&want, false).await.expect("a checkout")
 }
 

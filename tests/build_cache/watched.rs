@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use island::{
-    Backend, Finding, IslandId, Purpose, Seen, Spec, StartError, Started, State, Stdio, Usage,
+    Backend, Finding, IslandId, LiveIsland, Purpose, Spec, StartError, Started, State, Stdio, Usage,
 };
 
 /// A host's backend, which may be said to lay no folders over each other, and whose go commands say what they do.
@@ -87,7 +87,7 @@ impl Backend for Watched {
         self.host.free_memory()
     }
 
-    fn seen(&self) -> BoxFuture<'_, Result<Vec<Seen>, StartError>> {
+    fn seen(&self) -> BoxFuture<'_, Result<Vec<LiveIsland>, StartError>> {
         self.host.seen()
     }
 

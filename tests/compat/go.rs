@@ -52,7 +52,7 @@ fn client(host: &Host) -> Result<(), String> {
 fn bytes(host: &Host) -> Result<(), String> {
     let body = format!(r#"{{"url": "example.test/hello", "call": "{GREET}"}}"#);
     let request = format!(
-        "POST /api/v1/function HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nUser-Agent: Go-http-client/1.1\r\n\
+        "POST /api/v1/function HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nUser-Agent: ExecRequest-http-client/1.1\r\n\
          Content-Length: {}\r\nAccept-Encoding: gzip\r\n\r\n{body}",
         host.port,
         body.len()

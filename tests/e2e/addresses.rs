@@ -34,8 +34,8 @@ const CONNECT_WAIT: Duration = Duration::from_secs(60);
 const LAUNCHER: (&str, &str) = ("exe", "launcher");
 
 pub(crate) fn trials() -> Result<Vec<Trial>, String> {
-    let ground = Arc::new(Mutex::new(Ground::new()?));
-    let trial = |name: &str, test: fn(&Ground) -> Result<(), String>| {
+    let ground = Arc::new(Mutex::new(HostEnvironment::new()?));
+    let trial = |name: &str, test: fn(&HostEnvironment) -> Result<(), String>| {
         let ground = ground.clone();
         let run = move || {
             in_own_network(move || test(&ground.lock().unwrap_or_else(PoisonError::into_inner)))
@@ -57,9 +57,9 @@ pub(crate) fn trials() -> Result<Vec<Trial>, String> {
 }
 
 /// The folder of one server after the other, each in a network of its own: what one has built the next one finds.
-struct Ground(TempDir);
+struct HostEnvironment(TempDir);
 
-impl Ground {
+impl HostEnvironment {
     fn new() -> Result<Self, String> {
         let folder = folder()?;
         fixture(&folder.path().join("repositories"), "dialer")?;
@@ -133,7 +133,7 @@ impl Host {
     }
 }
 
-fn seen(ground: &Ground) -> Result<(), String> {
+fn seen(ground: &HostEnvironment) -> Result<(), String> {
     let lender = ground.lender(&pool("10.83.0.0/29"))?;
     let host = Host::listen(GATEWAY)?;
     let lent: Vec<_> = (0..6).map(|_| lender.own(&host)).collect::<Result<_, _>>()?;
@@ -153,7 +153,7 @@ fn seen(ground: &Ground) -> Result<(), String> {
     same(interfaces()?, vec!["lo".to_owned()])
 }
 
-fn apart(ground: &Ground) -> Result<(), String> {
+fn apart(ground: &HostEnvironment) -> Result<(), String> {
     let lender = ground.lender(&pool("10.83.0.0/29"))?;
     let host = Host::listen(GATEWAY)?;
     lender.own(&host)?;
@@ -192,7 +192,7 @@ fn single() -> Value {
     pool
 }
 
-fn none_free(ground: &Ground) -> Result<(), String> {
+fn none_free(ground: &HostEnvironment) -> Result<(), String> {
     let lender = ground.lender(&single())?;
     let host = Host::listen(GATEWAY)?;
     lender.own(&host)?;
@@ -215,7 +215,7 @@ fn none_free(ground: &Ground) -> Result<(), String> {
     stop_without_a_trace(&lender.server)
 }
 
-fn comes_back(ground: &Ground) -> Result<(), String> {
+fn comes_back(ground: &HostEnvironment) -> Result<(), String> {
     let lender = ground.lender(&single())?;
     let host = Host::listen(GATEWAY)?;
     let to = host.address();
@@ -238,7 +238,7 @@ fn comes_back(ground: &Ground) -> Result<(), String> {
     same(interfaces()?, vec!["lo".to_owned()])
 }
 
-fn steered(ground: &Ground) -> Result<(), String> {
+fn steered(ground: &HostEnvironment) -> Result<(), String> {
     let lender = ground.lender(&single())?;
     let host = Host::listen(GATEWAY)?;
     let steer = |what: &str, address: &str| {
@@ -270,7 +270,7 @@ fn steered(ground: &Ground) -> Result<(), String> {
     stop_without_a_trace(&lender.server)
 }
 
-fn shown(ground: &Ground) -> Result<(), String> {
+fn shown(ground: &HostEnvironment) -> Result<(), String> {
     let lender = ground.lender(&single())?;
     let host = Host::listen(GATEWAY)?;
     lender.own(&host)?;
@@ -355,7 +355,7 @@ fn parent(process: u32) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
-fn six(ground: &Ground) -> Result<(), String> {
+fn six(ground: &HostEnvironment) -> Result<(), String> {
     let pool = json!({"interface": BRIDGE, "network": "fd83::/64", "gateway": "fd83::1"});
     let lender = ground.lender(&pool)?;
     let host = Host::listen("fd83::1")?;
@@ -365,7 +365,7 @@ fn six(ground: &Ground) -> Result<(), String> {
     stop_without_a_trace(&lender.server)
 }
 
-fn no_bridge(ground: &Ground) -> Result<(), String> {
+fn no_bridge(ground: &HostEnvironment) -> Result<(), String> {
     let mut pool = pool("10.83.0.0/29");
     pool["interface"] = "lo".into();
     let lender = ground.lender(&pool)?;
@@ -378,7 +378,7 @@ fn no_bridge(ground: &Ground) -> Result<(), String> {
     stop_without_a_trace(&lender.server)
 }
 
-fn bridge_stays(ground: &Ground) -> Result<(), String> {
+fn bridge_stays(ground: &HostEnvironment) -> Result<(), String> {
     ip(&["link", "add", "dev", BRIDGE, "type", "bridge"])?;
     ip(&["addr", "add", "10.83.0.1/29", "dev", BRIDGE])?;
     ip(&["addr", "add", "10.83.0.2/29", "dev", BRIDGE])?;
@@ -399,7 +399,7 @@ fn bridge_stays(ground: &Ground) -> Result<(), String> {
     same(("addresses", addresses.matches("inet 10.83.0.").count()), ("addresses", 2))
 }
 
-fn crash(ground: &Ground) -> Result<(), String> {
+fn crash(ground: &HostEnvironment) -> Result<(), String> {
     let lender = ground.lender(&single())?;
     let host = Host::listen(GATEWAY)?;
     let hold = format!("Hold({:?}, 4*time.Second)", host.address());

@@ -19,43 +19,43 @@ use crate::tables::case_name;
 use crate::world::{World, folder};
 
 /// The repositories of real modules and the bridge that serves them.
-struct Shelf {
+struct ArtifactCache {
     folder: TempDir,
     library: Library,
     bridge: GitHttp,
 }
 
-static SHELF: OnceLock<Result<Shelf, String>> = OnceLock::new();
+static SHELF: OnceLock<Result<ArtifactCache, String>> = OnceLock::new();
 
-fn shelf() -> Result<&'static Shelf, String> {
+fn cache() -> Result<&'static ArtifactCache, String> {
     let make = || {
         let folder = folder()?;
         let library = Library::make(folder.path())?;
         let bridge = GitHttp::serve(folder.path()).map_err(|e| e.to_string())?;
-        Ok(Shelf { folder, library, bridge })
+        Ok(ArtifactCache { folder, library, bridge })
     };
     SHELF.get_or_init(make).as_ref().map_err(Clone::clone)
 }
 
 /// Removes the repositories at the suite's end, which a static does not do by itself.
 pub(crate) fn clear() {
-    if let Some(Ok(shelf)) = SHELF.get() {
-        drop(std::fs::remove_dir_all(shelf.folder.path()));
+    if let Some(Ok(cache)) = SHELF.get() {
+        drop(std::fs::remove_dir_all(cache.folder.path()));
     }
 }
 
 /// Every host's repositories from a folder.
 pub(crate) fn from_folder(_: &Path) -> Result<Setup, String> {
-    let shelf = shelf()?;
-    let target = |host: &str| shelf.folder.path().join(host).to_string_lossy().into_owned();
+    let cache = cache()?;
+    let target = |host: &str| cache.folder.path().join(host).to_string_lossy().into_owned();
     Ok(HOSTS.iter().fold(Setup::new(&["git"]), |setup, host| setup.mirror(host, target(host))))
 }
 
 /// Every host's repositories over HTTP.
 pub(crate) fn over_http(_: &Path) -> Result<Setup, String> {
-    let shelf = shelf()?;
+    let cache = cache()?;
     let setup = Setup::new(&["git"]);
-    Ok(HOSTS.iter().fold(setup, |setup, host| setup.mirror(host, shelf.bridge.url(host))))
+    Ok(HOSTS.iter().fold(setup, |setup, host| setup.mirror(host, cache.bridge.url(host))))
 }
 
 /// The rows that the repositories can answer, and the ways to name a commit.
@@ -63,14 +63,14 @@ pub(crate) fn trials(world: &Arc<World>, way: &'static str) -> Vec<Trial> {
     let rows = Library::rows().map(|(case, repository, version)| {
         world.trial(format!("{way}: {}", case_name(case)), move |_, server| {
             let answer = server.client.expect(case)?;
-            let commit = shelf()?.library.commit(repository, version);
+            let commit = cache()?.library.commit(repository, version);
             same(answer.header("x-revision")?, commit)
         })
     });
     let named = NAMES.iter().map(|(name, version, data)| {
         let title = format!("{way}: a version can be {name}");
         world.trial(title, move |_, server| {
-            let (asked, commit) = version(&shelf()?.library);
+            let (asked, commit) = version(&cache()?.library);
             let mut fields = crate::client::fields(&encode(data));
             if !asked.is_empty() {
                 fields["version"] = asked.into();

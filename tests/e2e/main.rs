@@ -26,6 +26,7 @@ mod logs;
 mod modules;
 mod numbers;
 mod operate;
+mod principals;
 mod problem;
 mod refusals;
 mod reload;
@@ -133,6 +134,7 @@ fn suite() -> Result<Vec<Phase>, String> {
         Phase { tests: written::trials(), ending: Vec::new() },
         Phase { tests: numbers::trials(), ending: Vec::new() },
         Phase { tests: logs::trials(), ending: Vec::new() },
+        Phase { tests: principals::trials(), ending: Vec::new() },
         Phase { tests: reload::trials(), ending: Vec::new() },
         #[cfg(target_os = "linux")]
         Phase { tests: addresses::trials()?, ending: Vec::new() },

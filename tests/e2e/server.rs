@@ -48,6 +48,8 @@ pub(crate) struct Setup {
     pub network: Value,
     /// The token of its admin API.
     pub token: Option<&'static str>,
+    /// A unix socket to listen on besides the port.
+    pub unix: Option<PathBuf>,
     /// Sections of the configuration that are none of these.
     pub sections: Vec<(&'static str, Value)>,
 }
@@ -56,8 +58,17 @@ impl Setup {
     pub(crate) fn new(order: &[&'static str]) -> Self {
         let limits = json!({"queue_wait": "60s"});
         let (mirrors, network) = (Vec::new(), json!({}));
-        let (sections, token) = (Vec::new(), None);
-        Self { order: order.to_vec(), mirrors, limits, expiration: None, network, token, sections }
+        let (sections, token, unix) = (Vec::new(), None, None);
+        Self {
+            order: order.to_vec(),
+            mirrors,
+            limits,
+            expiration: None,
+            network,
+            token,
+            unix,
+            sections,
+        }
     }
 
     pub(crate) fn mirror(mut self, prefix: &str, target: impl Into<String>) -> Self {
@@ -86,6 +97,11 @@ impl Setup {
         self
     }
 
+    pub(crate) fn unix(mut self, socket: &Path) -> Self {
+        self.unix = Some(socket.to_owned());
+        self
+    }
+
     pub(crate) fn network(mut self, network: Value) -> Self {
         self.network = network;
         self
@@ -95,8 +111,10 @@ impl Setup {
     pub(crate) fn write(&self, folder: &Path, port: u16) -> io::Result<PathBuf> {
         let mirror =
             |(prefix, target): &(String, String)| json!({"prefix": prefix, "target": target});
+        let mut listen = vec![format!("127.0.0.1:{port}")];
+        listen.extend(self.unix.iter().map(|socket| format!("unix:{}", socket.display())));
         let mut config = json!({
-            "listen": format!("127.0.0.1:{port}"),
+            "listen": listen,
             "state_dir": folder.join("state"),
             // Nothing may run in the background when the leftovers are counted.
             "go": {"warm": false},

@@ -9,8 +9,12 @@ use std::time::Duration;
 
 use goexpr::Call;
 use island::{Backend, Ending, Islands, Limits, Options, Outcome, Spec, choose};
-use server::compile::{BuildError, Builder, BuilderOptions, Compiler, GoCache, Toolchain, Wanted};
-use server::source::{Fetcher, ImportPath, Mirror, Origin, Sources, SourcesOptions, Want};
+use server::compile::{
+    BuildError, BuildRequest, Builder, BuilderOptions, Compiler, GoCache, Toolchain,
+};
+use server::source::{
+    Fetcher, ImportPath, Mirror, Origin, PackageRequest, Sources, SourcesOptions,
+};
 use server::store::{Store, Trash};
 use tokio::runtime::Runtime;
 
@@ -128,12 +132,12 @@ impl Lab {
         })
     }
 
-    async fn wanted(&self, path: &str, call: &str) -> Wanted {
+    async fn wanted(&self, path: &str, call: &str) -> BuildRequest {
         let path = ImportPath::parse(path).expect("a path");
-        let want = Want { path, version: None, imports: Vec::new() };
+        let want = PackageRequest { path, version: None, imports: Vec::new() };
         let checkout = self.sources.find(&want, false).await.expect("a checkout");
         let call = Arc::new(Call::parse(call).unwrap_or_else(|e| panic!("{call}: {e}")));
-        Wanted { checkout, call, imports: Vec::new() }
+        BuildRequest { checkout, call, imports: Vec::new() }
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Answer {
 
 /// How many calls came out how.
 #[derive(Debug, Default)]
-struct Tally {
+struct IslandMetrics {
     same: usize,
     refused: usize,
     /// Calls that compile, but not in the function form.
@@ -48,8 +48,8 @@ struct Tally {
 }
 
 /// Makes calls both ways. Everything that differs is told at once.
-fn compare(lab: &Lab, module: &Module, calls: &[String]) -> Tally {
-    let mut tally = Tally::default();
+fn compare(lab: &Lab, module: &Module, calls: &[String]) -> IslandMetrics {
+    let mut tally = IslandMetrics::default();
     let mut different = Vec::new();
     let found = lab.call_all(&module.package, calls);
     for ((call, expected), found) in calls.iter().zip(exact::answers(module, calls)).zip(found) {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use host::exec::{Command, ExecError, Executor, Host, Output};
 use host::layout::{Layout, Release};
 use server::init::{
-    Go, GoVersion, Init, InitError, Machine, Mirror, Removal, SetName, Sha256, Space, Teller,
-    Wanted,
+    DesiredState, Go, GoVersion, Init, InitError, Machine, Mirror, Removal, SetName, Sha256, Space,
+    Teller,
 };
 
 use super::faults::{Fault, Faulty};
@@ -33,11 +33,11 @@ pub struct World {
     pub site: Site,
     pub folder: tempfile::TempDir,
     pub pool: Arc<Pool>,
-    pub wanted: Wanted,
+    pub wanted: DesiredState,
 }
 
 /// What a run says and how it ends.
-pub struct Ran {
+pub struct BuildOutput {
     pub result: Result<(), InitError>,
     pub said: String,
     pub commands: Vec<String>,
@@ -144,7 +144,7 @@ impl World {
         let site = Site::start();
         let release = Release::parse(RELEASE).unwrap();
         let mirror = Mirror::parse(&site.url()).unwrap();
-        let wanted = Wanted {
+        let wanted = DesiredState {
             layout: Layout::new(dataset, Some(jails), release).unwrap(),
             compression: Some(true),
             sets: vec![SetName::base(), SetName::parse("lib32").unwrap()],
@@ -191,7 +191,7 @@ impl World {
     }
 
     /// Runs init, with one command failing or without.
-    pub fn run(&self, fault: Option<Fault>) -> Ran {
+    pub fn run(&self, fault: Option<Fault>) -> BuildOutput {
         let (init, faulty, page) = self.init(fault);
         let result = runtime().block_on(init.run());
         self.ran(result, &faulty, &page)
@@ -211,7 +211,7 @@ impl World {
     }
 
     /// Runs destroy, with one command failing or without.
-    pub fn destroy(&self, fault: Option<Fault>) -> Ran {
+    pub fn destroy(&self, fault: Option<Fault>) -> BuildOutput {
         let (init, faulty, page) = self.init(fault);
         let result = runtime().block_on(init.destroy());
         self.ran(result, &faulty, &page)
@@ -260,10 +260,10 @@ impl World {
         found
     }
 
-    fn ran(&self, result: Result<(), InitError>, faulty: &Faulty, page: &Page) -> Ran {
+    fn ran(&self, result: Result<(), InitError>, faulty: &Faulty, page: &Page) -> BuildOutput {
         let said = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
         let commands = faulty.commands().iter().map(|command| self.anywhere(command)).collect();
-        Ran { result, said, commands }
+        BuildOutput { result, said, commands }
     }
 
     /// A text without the name of this world's folder.

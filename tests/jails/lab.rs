@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use host::layout::{Layout, Release};
 use host::net::{Family, Interface, Lease, Pools, Settings, State};
-use island::freebsd::{FreeBsd, Ground};
+use island::freebsd::{FreeBsd, HostEnvironment};
 use island::{
     Backend, Bind, Ending, Islands, Jails, Limits, Options, Outcome, Program, Purpose, Rights,
     Spec, StartError, ToolRights,
@@ -130,8 +130,8 @@ impl Lab {
         folder
     }
 
-    pub fn ground(&self) -> Ground {
-        Ground { exec: Arc::new(self.host.clone()), root: true, open }
+    pub fn ground(&self) -> HostEnvironment {
+        HostEnvironment { exec: Arc::new(self.host.clone()), root: true, open }
     }
 
     pub fn options(&self) -> Options {

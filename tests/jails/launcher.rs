@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use island::Exit;
 use island::freebsd::params::Value;
-use island::freebsd::protocol::Prepare;
-use island::wire::{self, Event, Go, Incoming, Request};
+use island::freebsd::protocol::JailRequest;
+use island::wire::{self, Event, ExecRequest, Incoming, Request};
 use nix::sys::signal::{Signal, raise};
 
 use crate::prison::{Jail, Order, Prison, jid};
@@ -47,7 +47,7 @@ pub fn main(prison: &Path) -> ExitCode {
     launcher.prison.say_launcher();
     launcher.send(&Event::Ready);
     let mut islands: HashMap<String, JoinHandle<()>> = HashMap::new();
-    while let Ok(Some((request, fds))) = incoming.next::<Request<Prepare>>(socket) {
+    while let Ok(Some((request, fds))) = incoming.next::<Request<JailRequest>>(socket) {
         match request {
             Request::Kill { id } => {
                 if islands.contains_key(&id) {
@@ -82,7 +82,7 @@ impl Launcher {
 
     fn prepare(
         self: &Arc<Self>,
-        prepare: &Prepare,
+        prepare: &JailRequest,
         control: OwnedFd,
     ) -> Result<JoinHandle<()>, String> {
         let order = self.prison.ordered();
@@ -116,7 +116,7 @@ impl Launcher {
         let left = |code| Exit { code: Some(code), signal: None, oom: false };
         let mut incoming = Incoming::default();
         let (go, fds) = loop {
-            match incoming.next_now::<Go>(control.as_raw_fd()) {
+            match incoming.next_now::<ExecRequest>(control.as_raw_fd()) {
                 Ok(Some(message)) => break message,
                 // The server no longer wants it.
                 Ok(None) => return left(0),
@@ -163,7 +163,7 @@ fn die() -> ! {
     unreachable!("nobody survives that")
 }
 
-fn jail(prepare: &Prepare) -> Jail {
+fn jail(prepare: &JailRequest) -> Jail {
     let mut jail = Jail { path: PathBuf::new(), addresses: Vec::new(), user: prepare.user };
     for param in &prepare.jail {
         match (&*param.name, &param.value) {
@@ -178,7 +178,7 @@ fn jail(prepare: &Prepare) -> Jail {
 }
 
 /// The programs of the model are scripts, which a shell reads; they lie where the real ones would.
-fn start(go: &Go, fds: Vec<OwnedFd>, root: &Path) -> Result<Child, String> {
+fn start(go: &ExecRequest, fds: Vec<OwnedFd>, root: &Path) -> Result<Child, String> {
     let mut fds = fds.into_iter();
     let mut stream = || fds.next().ok_or("the program came without its descriptors");
     let (stdin, stdout, stderr) = (stream()?, stream()?, stream()?);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use island::{Ending, Label, Resident, State};
+use island::{Ending, IslandInfo, Label, State};
 use libtest_mimic::Trial;
 
 use crate::host::MEMORY;
@@ -20,7 +20,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Waits until so many jails run.
-async fn running(bench: &Bench, count: usize) -> Vec<Resident> {
+async fn running(bench: &Bench, count: usize) -> Vec<IslandInfo> {
     loop {
         let all = bench.islands.residents().await.unwrap();
         if all.iter().filter(|it| it.state == State::Running).count() == count {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use island::{Backend, Ending, Function, Outcome, Spec, StandbyLimits, Standbys};
+use island::{Backend, Ending, Function, Outcome, PoolLimits, Spec, WarmPool};
 use libtest_mimic::Trial;
 use tokio::sync::Semaphore;
 
@@ -27,7 +27,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 struct Yard {
-    standbys: Standbys,
+    warm_pool: WarmPool,
     turns: Arc<Semaphore>,
     function: Function,
     spec: Spec,
@@ -36,24 +36,24 @@ struct Yard {
 impl Yard {
     fn new(lab: &Lab, bench: &Bench) -> Self {
         let idle = Duration::from_secs(60);
-        let limits = StandbyLimits { per_function: 1, total: 4, memory: 1 << 30, idle };
+        let limits = PoolLimits { per_function: 1, total: 4, memory: 1 << 30, idle };
         let mut spec = lab.function(&["line"]);
         spec.arguments = Some(b"said".to_vec());
-        let standbys = Standbys::new(bench.islands.clone(), limits);
+        let warm_pool = WarmPool::new(bench.islands.clone(), limits);
         let function = Function { name: "line".into(), artifact: "line".into() };
-        Self { standbys, turns: Arc::new(Semaphore::new(16)), function, spec }
+        Self { warm_pool, turns: Arc::new(Semaphore::new(16)), function, spec }
     }
 
     async fn call(&self) -> Outcome {
         let turn = self.turns.clone().acquire_owned().await.unwrap();
-        let outcome = self.standbys.call(Some(&self.function), &self.spec, turn).await.unwrap();
+        let outcome = self.warm_pool.call(Some(&self.function), &self.spec, turn).await.unwrap();
         assert_eq!((outcome.ending, &*outcome.stdout), (Ending::Exited(0), &b"said"[..]));
         outcome
     }
 
     async fn stands_by(&self) {
         let until = Instant::now() + REST;
-        while self.standbys.ready(&self.function) == 0 {
+        while self.warm_pool.ready(&self.function) == 0 {
             assert!(Instant::now() < until, "none stands by");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -88,7 +88,7 @@ fn a_call_on_a_jail_that_stands_by_waits_for_no_command() {
             assert!(began.elapsed() < PACE / 2, "{:?}", began.elapsed());
             lab.host.slow(Duration::ZERO);
         }
-        yard.standbys.close();
+        yard.warm_pool.close();
         lab.at_rest(&bench, "calls on jails that stood by").await;
     });
 }
@@ -114,7 +114,7 @@ fn a_jail_that_ended_while_it_stood_by_is_given_back_and_its_call_served() {
             }
             yard.call().await;
         }
-        yard.standbys.close();
+        yard.warm_pool.close();
         lab.at_rest(&bench, "jails that ended while they stood by").await;
     });
 }
@@ -132,7 +132,7 @@ fn any_command_for_a_jail_that_is_to_stand_by_may_go_wrong() {
                 quiet(&lab).await;
                 lab.host.forget_faults();
                 yard.call().await;
-                yard.standbys.close();
+                yard.warm_pool.close();
                 lab.at_rest(&bench, &format!("{fault:?} at {number} behind a call")).await;
                 if lab.host.count() - first < number {
                     break;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use host::net::Pools;
 use island::{
-    Backend, Function, Islands, Limits, Options, Outcome, Rights, Spec, StandbyLimits, Standbys,
-    StartError, choose,
+    Backend, Function, Islands, Limits, Options, Outcome, PoolLimits, Rights, Spec, StartError,
+    WarmPool, choose,
 };
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
@@ -29,7 +29,7 @@ pub struct Host {
     pub pools: Pools,
     program: Arc<File>,
     /// Where this process's functions are called on islands that stand by.
-    standbys: Option<Standbys>,
+    warm_pool: Option<WarmPool>,
 }
 
 /// Says something past the capture of the test's output, so that it is seen when the test passes as well.
@@ -198,21 +198,21 @@ impl Host {
         };
         let program = Arc::new(File::open(kit.join(PROGRAM)).expect("the program"));
         let islands = Islands::new(backend.clone());
-        Ok(Self { islands, backend, runtime, pools, program, standbys: None })
+        Ok(Self { islands, backend, runtime, pools, program, warm_pool: None })
     }
 
     /// The same, and functions are called on islands that stand by.
     pub fn with_standbys(mut self) -> Self {
         let islands = self.islands.clone();
-        self.standbys =
-            Some(self.runtime.block_on(async { Standbys::new(islands, standby_limits()) }));
+        self.warm_pool =
+            Some(self.runtime.block_on(async { WarmPool::new(islands, standby_limits()) }));
         self
     }
 
     /// Gives back what the host made for this backend.
     pub fn close(&self) {
-        if let Some(standbys) = &self.standbys {
-            standbys.close();
+        if let Some(warm_pool) = &self.warm_pool {
+            warm_pool.close();
         }
         self.runtime.block_on(self.backend.close());
     }
@@ -241,8 +241,8 @@ impl Host {
 
     pub fn run(&self, spec: &Spec) -> Outcome {
         let run = async {
-            match &self.standbys {
-                Some(standbys) if is_plain_function(spec) => call(standbys, spec).await,
+            match &self.warm_pool {
+                Some(warm_pool) if is_plain_function(spec) => call(warm_pool, spec).await,
                 _ => self.islands.run(spec).await,
             }
         };
@@ -256,9 +256,9 @@ impl Host {
 }
 
 /// How many stand by while the suite runs.
-pub fn standby_limits() -> StandbyLimits {
+pub fn standby_limits() -> PoolLimits {
     let idle = Duration::from_secs(60);
-    StandbyLimits { per_function: 2, total: 8, memory: 1 << 30, idle }
+    PoolLimits { per_function: 2, total: 8, memory: 1 << 30, idle }
 }
 
 /// Whether an island could stand by for this: it has no address, and its program is the stranger's.
@@ -275,18 +275,18 @@ pub fn called(spec: &Spec) -> (Function, Spec) {
 }
 
 /// Has an island stand by, and calls the function on it. The end is waited for, as the tests look at what is left.
-async fn call(standbys: &Standbys, spec: &Spec) -> Result<Outcome, StartError> {
+async fn call(warm_pool: &WarmPool, spec: &Spec) -> Result<Outcome, StartError> {
     let (function, spec) = called(spec);
     let ended = Arc::new(Semaphore::new(2));
     let hold = || async { ended.clone().acquire_owned().await.expect("it stays open") };
     let first = Spec { arguments: Some(b"exit\x000".to_vec()), ..spec.clone() };
-    standbys.call(Some(&function), &first, hold().await).await?;
+    warm_pool.call(Some(&function), &first, hold().await).await?;
     let until = Instant::now() + Duration::from_secs(10);
-    while standbys.ready(&function) == 0 {
+    while warm_pool.ready(&function) == 0 {
         assert!(Instant::now() < until, "none stands by");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    let outcome = standbys.call(Some(&function), &spec, hold().await).await;
+    let outcome = warm_pool.call(Some(&function), &spec, hold().await).await;
     drop(ended.acquire_many(2).await);
     outcome
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use island::{Ending, Function, Outcome, Spec, StandbyLimits, Standbys};
+use island::{Ending, Function, Outcome, PoolLimits, Spec, WarmPool};
 use tokio::sync::Semaphore;
 
 use super::host::{Host, alone, called, eventually, read, standby_limits};
@@ -13,7 +13,7 @@ use super::{platform, system};
 /// Standbys of one host, and a turn for each call.
 struct Yard<'a> {
     host: &'a Host,
-    standbys: Standbys,
+    warm_pool: WarmPool,
     turns: Arc<Semaphore>,
 }
 
@@ -21,16 +21,16 @@ struct Yard<'a> {
 const TURNS: usize = 64;
 
 impl<'a> Yard<'a> {
-    fn new(host: &'a Host, limits: StandbyLimits) -> Self {
+    fn new(host: &'a Host, limits: PoolLimits) -> Self {
         let islands = host.islands.clone();
-        let standbys = host.runtime.block_on(async { Standbys::new(islands, limits) });
-        Self { host, standbys, turns: Arc::new(Semaphore::new(TURNS)) }
+        let warm_pool = host.runtime.block_on(async { WarmPool::new(islands, limits) });
+        Self { host, warm_pool, turns: Arc::new(Semaphore::new(TURNS)) }
     }
 
     fn call(&self, function: &Function, spec: &Spec) -> Outcome {
         self.host.runtime.block_on(async {
             let turn = self.turns.clone().acquire_owned().await.unwrap();
-            self.standbys.call(Some(function), spec, turn).await.unwrap()
+            self.warm_pool.call(Some(function), spec, turn).await.unwrap()
         })
     }
 
@@ -39,7 +39,7 @@ impl<'a> Yard<'a> {
     }
 
     fn stands_by(&self, function: &Function) {
-        eventually("one stands by", || self.standbys.ready(function) > 0);
+        eventually("one stands by", || self.warm_pool.ready(function) > 0);
     }
 
     /// The processes that wait to be called; only in a test that runs nothing else.
@@ -49,7 +49,7 @@ impl<'a> Yard<'a> {
     }
 
     fn close(self) {
-        self.standbys.close();
+        self.warm_pool.close();
         eventually("nothing runs any more", || self.host.backend.list().is_empty());
         eventually("every turn has come back", || self.turns.available_permits() == TURNS);
     }
@@ -98,7 +98,7 @@ alone!(
 
 alone!(
     fn one_that_ended_meanwhile_is_not_called(host: &Host) {
-        let yard = Yard::new(host, StandbyLimits { per_function: 1, ..standby_limits() });
+        let yard = Yard::new(host, PoolLimits { per_function: 1, ..standby_limits() });
         let (function, spec) = yard.deed(&["exit", "7"]);
         yard.call(&function, &spec);
         yard.stands_by(&function);
@@ -122,7 +122,7 @@ alone!(
             // The time in which another one would be made.
             std::thread::sleep(Duration::from_millis(100));
         }
-        eventually("none stands by", || yard.standbys.count() == 0);
+        eventually("none stands by", || yard.warm_pool.count() == 0);
         assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(9));
         // One that is made for another function after that call would come after one for this function.
         let mut other = host.function(&["exit", "3"]);
@@ -130,7 +130,7 @@ alone!(
         let (other, other_spec) = called(&other);
         assert_eq!(yard.call(&other, &other_spec).ending, Ending::Exited(3));
         yard.stands_by(&other);
-        assert_eq!(yard.standbys.ready(&function), 0);
+        assert_eq!(yard.warm_pool.ready(&function), 0);
         yard.close();
     }
 );
@@ -157,7 +157,7 @@ alone!(
         yard.stands_by(&function);
         let newer = Function { artifact: "newer".into(), ..function.clone() };
         yard.call(&newer, &spec);
-        assert_eq!(yard.standbys.ready(&function), 0);
+        assert_eq!(yard.warm_pool.ready(&function), 0);
         yard.stands_by(&newer);
         yard.close();
     }
@@ -165,7 +165,7 @@ alone!(
 
 alone!(
     fn there_are_never_more_than_the_limits_say(host: &Host) {
-        let limits = StandbyLimits { per_function: 2, total: 3, ..standby_limits() };
+        let limits = PoolLimits { per_function: 2, total: 3, ..standby_limits() };
         let yard = Yard::new(host, limits);
         let mut functions = Vec::new();
         for number in 0..4 {
@@ -173,28 +173,28 @@ alone!(
             function.name = format!("function {number}");
             for _ in 0..20 {
                 yard.call(&function, &spec);
-                assert!(yard.standbys.count() <= 3, "{}", yard.standbys.count());
-                assert!(yard.standbys.ready(&function) <= 2);
+                assert!(yard.warm_pool.count() <= 3, "{}", yard.warm_pool.count());
+                assert!(yard.warm_pool.ready(&function) <= 2);
             }
             yard.stands_by(&function);
             functions.push(function);
         }
         // The last one called has one, and the one that was not called for the longest time has none.
-        assert!(yard.standbys.ready(&functions[3]) > 0);
-        assert_eq!(yard.standbys.ready(&functions[0]), 0);
+        assert!(yard.warm_pool.ready(&functions[3]) > 0);
+        assert_eq!(yard.warm_pool.ready(&functions[0]), 0);
         yard.close();
     }
 );
 
 alone!(
     fn those_that_nobody_calls_end_after_a_while(host: &Host) {
-        let limits = StandbyLimits { idle: Duration::from_millis(300), ..standby_limits() };
+        let limits = PoolLimits { idle: Duration::from_millis(300), ..standby_limits() };
         let yard = Yard::new(host, limits);
         let (function, spec) = yard.deed(&["exit", "0"]);
         yard.call(&function, &spec);
         yard.stands_by(&function);
         eventually("none stands by any more", || {
-            yard.standbys.count() == 0 && host.backend.list().is_empty()
+            yard.warm_pool.count() == 0 && host.backend.list().is_empty()
         });
         assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(0));
         yard.close();
@@ -203,11 +203,11 @@ alone!(
 
 alone!(
     fn those_that_hold_too_much_memory_are_given_up(host: &Host) {
-        let yard = Yard::new(host, StandbyLimits { memory: 4096, ..standby_limits() });
+        let yard = Yard::new(host, PoolLimits { memory: 4096, ..standby_limits() });
         let (function, spec) = yard.deed(&["exit", "0"]);
         yard.call(&function, &spec);
         yard.stands_by(&function);
-        eventually("none stands by any more", || yard.standbys.count() == 0);
+        eventually("none stands by any more", || yard.warm_pool.count() == 0);
         yard.close();
     }
 );
@@ -222,9 +222,9 @@ alone!(
         spec.env.push("HOSTILE_SPINS=1".into());
         yard.call(&function, &spec);
         yard.stands_by(&function);
-        eventually("none stands by any more", || yard.standbys.count() == 0);
+        eventually("none stands by any more", || yard.warm_pool.count() == 0);
         assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(0));
-        assert_eq!(yard.standbys.count(), 0, "it would only spin again");
+        assert_eq!(yard.warm_pool.count(), 0, "it would only spin again");
         yard.close();
     }
 );

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use fetch_job::{Answer, Failure, Fetched, Job, Mirror, Origin};
+use fetch_job::{FetchAnswer, FetchFailure, FetchJob, Fetched, Mirror, Origin};
 
 use super::TempDir;
 use super::git_http::{GitHost, Options};
@@ -40,8 +40,8 @@ impl Bench {
         Some(host)
     }
 
-    pub fn job(&self, import_path: &str, version: Option<&str>) -> Job {
-        Job {
+    pub fn job(&self, import_path: &str, version: Option<&str>) -> FetchJob {
+        FetchJob {
             import_path: import_path.into(),
             version: version.map(Into::into),
             imports: vec![],
@@ -59,18 +59,18 @@ impl Bench {
         let answer = fetch_worker::run(&self.job(import_path, version));
         println!("{import_path} {version:?}: {} ms", started.elapsed().as_millis());
         match answer {
-            Answer::Fetched(fetched) => fetched,
+            FetchAnswer::Fetched(fetched) => fetched,
             other => panic!("{import_path} {version:?}: {other:?}"),
         }
     }
 
     /// A fetch that fails, leaves nothing and gives away no folder of this host.
-    pub fn fail(&self, import_path: &str, version: Option<&str>) -> Failure {
+    pub fn fail(&self, import_path: &str, version: Option<&str>) -> FetchFailure {
         self.fail_job(&self.job(import_path, version))
     }
 
-    pub fn fail_job(&self, job: &Job) -> Failure {
-        let Answer::Failed(failure) = fetch_worker::run(job) else {
+    pub fn fail_job(&self, job: &FetchJob) -> FetchFailure {
+        let FetchAnswer::Failed(failure) = fetch_worker::run(job) else {
             panic!("{} {:?} did not fail", job.import_path, job.version)
         };
         let here = self.dir.path().to_str().unwrap();

@@ -3,3 +3,4 @@
 pub mod causes;
 pub mod disk;
 pub mod single_flight;
+pub mod units;

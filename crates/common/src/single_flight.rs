@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// The work under way, by key.
-pub struct Flights<K, T> {
+pub struct SingleFlight<K, T> {
     running: Arc<Mutex<HashMap<K, watch::Receiver<Option<T>>>>>,
 }
 
@@ -18,13 +18,13 @@ pub struct Flights<K, T> {
 #[error("the work ended without a result")]
 pub struct Lost;
 
-impl<K, T> Default for Flights<K, T> {
+impl<K, T> Default for SingleFlight<K, T> {
     fn default() -> Self {
         Self { running: Arc::default() }
     }
 }
 
-impl<K, T> Flights<K, T>
+impl<K, T> SingleFlight<K, T>
 where
     K: Clone + Eq + Hash + Send + 'static,
     T: Clone + Send + Sync + 'static,
@@ -46,12 +46,12 @@ where
                 }
             }
         };
-        let landed = result.wait_for(Option::is_some).await.map_err(|_| Lost)?;
-        landed.clone().ok_or(Lost)
+        let wait = result.wait_for(Option::is_some).await.map_err(|_| Lost)?;
+        wait.clone().ok_or(Lost)
     }
 
     /// Resolves when no work is under way for `key`, at once where there is none.
-    pub async fn landed(&self, key: &K) {
+    pub async fn wait(&self, key: &K) {
         let running = self.running.lock().get(key).cloned();
         if let Some(mut result) = running {
             // Work that panicked has ended too.
@@ -93,7 +93,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hundred_at_once_cause_one_piece_of_work() {
-        let flights = Arc::new(Flights::<&str, u32>::default());
+        let flights = Arc::new(SingleFlight::<&str, u32>::default());
         let count = Arc::new(AtomicU32::new(0));
         let mut all = tokio::task::JoinSet::new();
         for _ in 0..100 {
@@ -111,7 +111,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_work_goes_on_when_its_starter_leaves() {
-        let flights = Flights::<&str, u32>::default();
+        let flights = SingleFlight::<&str, u32>::default();
         let leaver = flights.join("key", || async {
             tokio::time::sleep(Duration::from_millis(50)).await;
             7
@@ -123,8 +123,8 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_for_the_landing_sees_the_work_done() {
-        let flights = Flights::<&str, u32>::default();
-        flights.landed(&"key").await;
+        let flights = SingleFlight::<&str, u32>::default();
+        flights.wait(&"key").await;
         let done = Arc::new(AtomicU32::new(0));
         let work = || {
             let done = done.clone();
@@ -135,13 +135,13 @@ mod tests {
         };
         let leaver = tokio::time::timeout(Duration::from_millis(1), flights.join("key", work));
         assert!(leaver.await.is_err());
-        flights.landed(&"key").await;
+        flights.wait(&"key").await;
         assert_eq!(done.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
     async fn a_panic_is_reported_and_does_not_block_the_key() {
-        let flights = Flights::<&str, u32>::default();
+        let flights = SingleFlight::<&str, u32>::default();
         assert!(flights.join("key", || async { panic!("on purpose") }).await.is_err());
         assert_eq!(flights.join("key", || async { 1 }).await.unwrap(), 1);
     }

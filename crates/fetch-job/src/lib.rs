@@ -1,7 +1,7 @@
 //! What the server asks of a fetch island, and what comes back: one JSON value each way.
 //!
 //! The worker that answers runs inside the island, where a stranger's bytes are parsed. So the server trusts no
-//! field of an [`Answer`] until it has been through the same constructors as a client's request.
+//! field of an [`FetchAnswer`] until it has been through the same constructors as a client's request.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ pub struct Mirror {
 
 /// One fetch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Job {
+pub struct FetchJob {
     /// The Go import path of the package to call: `golang.org/x/text/cases`.
     pub import_path: String,
     /// A tag, branch, commit of 7 to 40 hex digits or pseudo-version; without it the newest.
@@ -52,10 +52,10 @@ pub struct Job {
     pub max_bytes: u64,
 }
 
-/// What became of a [`Job`].
+/// What became of a [`FetchJob`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
+pub enum FetchAnswer {
     /// A checkout lies in the job's folder.
     Fetched(Fetched),
     /// The version still means this revision, which the server has.
@@ -64,7 +64,7 @@ pub enum Answer {
         revision: String,
     },
     /// Nothing that can be used was written.
-    Failed(Failure),
+    Failed(FetchFailure),
 }
 
 /// How a checkout is to be compiled.
@@ -90,7 +90,7 @@ pub struct Fetched {
 
 /// Why there is no checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct FetchFailure {
     /// What kind of failure it is.
     pub code: FailureCode,
     /// A sentence or two for the caller, naming what was asked for and each source that was tried.

@@ -13,7 +13,7 @@ use fetch_job::FailureCode;
 use serde::Deserialize;
 
 use super::budget::OverBudget;
-use super::gocmd::{Go, GoError, Tools};
+use super::gocmd::{GoCommand, GoError, Tools};
 use super::modfiles::{ModFiles, lighten};
 use super::module::{self, Layout, LayoutError};
 use super::plain;
@@ -44,11 +44,11 @@ pub(super) enum CompleteError {
     #[error("its dependencies cannot be resolved: {0}")]
     Module(String),
     #[error("the go command's answer cannot be read: {0}")]
-    Answer(#[source] serde_json::Error),
+    FetchAnswer(#[source] serde_json::Error),
     #[error("a file cannot be written: {0}")]
     Files(#[from] io::Error),
     #[error(transparent)]
-    Go(#[from] GoError),
+    GoCommand(#[from] GoError),
 }
 
 impl CompleteError {
@@ -61,8 +61,8 @@ impl CompleteError {
             Self::NewerGo { .. } => FailureCode::NewerGo,
             Self::Unreachable { .. } => FailureCode::Unreachable,
             Self::Module(_) | Self::Platform { .. } => FailureCode::Module,
-            Self::Go(GoError::Budget(OverBudget { .. })) => FailureCode::TooLarge,
-            Self::Answer(_) | Self::Files(_) | Self::Go(_) => FailureCode::Internal,
+            Self::GoCommand(GoError::Budget(OverBudget { .. })) => FailureCode::TooLarge,
+            Self::FetchAnswer(_) | Self::Files(_) | Self::GoCommand(_) => FailureCode::Internal,
         }
     }
 }
@@ -149,7 +149,7 @@ fn pattern(folder: &str) -> String {
 
 /// The `go list` runs over one module.
 struct Listing<'a> {
-    go: &'a Go<'a>,
+    go: &'a GoCommand<'a>,
     dir: PathBuf,
     patterns: BTreeSet<String>,
     layout: &'a Layout,
@@ -167,7 +167,7 @@ impl Listing<'_> {
         let packages = serde_json::Deserializer::from_slice(&output.stdout)
             .into_iter::<Package>()
             .collect::<Result<Vec<_>, _>>()
-            .map_err(CompleteError::Answer)?;
+            .map_err(CompleteError::FetchAnswer)?;
         Ok((output.success, packages, output.stderr))
     }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use super::git::GitError;
 use super::http::{Ask, Http, HttpError};
-use super::locate::{Candidate, Place};
+use super::locate::{Candidate, RepositoryLocation};
 use super::vanity::{self, VanityError};
 
 /// A page with go-import tags is read this far.
@@ -43,5 +43,5 @@ pub(super) fn discover(import_path: &str, http: &Http) -> Result<Candidate, GitE
         return Err(vanity(&prefix, VanityError::NoTag(import_path.to_owned())));
     }
     let url = found.repo.trim_end_matches('/').to_owned();
-    Ok(Candidate { root: found.prefix, place: Place::Url(url) })
+    Ok(Candidate { root: found.prefix, place: RepositoryLocation::Url(url) })
 }

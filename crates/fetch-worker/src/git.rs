@@ -6,16 +6,16 @@
 use std::io;
 use std::path::Path;
 
-use fetch_job::{FailureCode, Job};
+use fetch_job::{FailureCode, FetchJob};
 use git2::{ErrorCode, Oid, Repository};
 
 use super::budget::Budget;
 use super::discover::discover;
 use super::http::{Http, HttpError};
 use super::local::{LocalError, LocalRepo};
-use super::locate::{self, Candidate, LocateError, Place, Plan};
+use super::locate::{self, Candidate, LocateError, LookupPlan, RepositoryLocation};
 use super::module;
-use super::refs::{Meaning, Ref, Wanted, major};
+use super::refs::{Meaning, Ref, VersionQuery, major};
 use super::scratch::Scratch;
 use super::smart::{Extent, Remote, SmartError};
 use super::text::{bounded, scrub};
@@ -86,13 +86,13 @@ pub(super) enum Outcome {
 
 /// Fetches what `job` asks for and writes its files to `src`.
 pub(super) fn fetch(
-    job: &Job,
+    job: &FetchJob,
     http: &Http,
     budget: &Budget,
     scratch: &Scratch,
     src: &Path,
 ) -> Result<Outcome, GitError> {
-    let wanted = Wanted::parse(job.version.as_deref());
+    let wanted = VersionQuery::parse(job.version.as_deref());
     let found = find(job, &wanted, http)?;
     let below = below(&job.import_path, &found.root).unwrap_or_default().to_owned();
     let resolved = found.resolve(&wanted, &below, scratch)?;
@@ -101,9 +101,9 @@ pub(super) fn fetch(
         return Ok(Outcome::Unchanged { revision: resolved.commit.to_string() });
     }
     let (mut objects, mut commit) = found.obtain(resolved, scratch)?;
-    if wanted == Wanted::Default
+    if wanted == VersionQuery::Default
         && let Some(number) = missing_major(&objects, commit, &below)
-        && let Ok(release) = found.resolve(&Wanted::Major(number), &below, scratch)
+        && let Ok(release) = found.resolve(&VersionQuery::Major(number), &below, scratch)
     {
         if have(release.commit) {
             return Ok(Outcome::Unchanged { revision: release.commit.to_string() });
@@ -119,7 +119,7 @@ pub(super) fn fetch(
 }
 
 /// A repository that is there.
-struct Found<'a> {
+struct OpenedRepository<'a> {
     root: String,
     shown: String,
     source: Source<'a>,
@@ -138,10 +138,14 @@ struct Resolved {
     complete: Option<Repository>,
 }
 
-fn find<'a>(job: &Job, wanted: &Wanted, http: &'a Http) -> Result<Found<'a>, GitError> {
+fn find<'a>(
+    job: &FetchJob,
+    wanted: &VersionQuery,
+    http: &'a Http,
+) -> Result<OpenedRepository<'a>, GitError> {
     let candidates = match locate::plan(&job.import_path, &job.mirrors)? {
-        Plan::Try(candidates) => candidates,
-        Plan::Discover(fallback) => match (discover(&job.import_path, http), fallback) {
+        LookupPlan::Try(candidates) => candidates,
+        LookupPlan::Discover(fallback) => match (discover(&job.import_path, http), fallback) {
             (Ok(candidate), _) => vec![candidate],
             (Err(GitError::Vanity { .. }), Some(candidate)) => vec![candidate],
             (Err(error), _) => return Err(error),
@@ -152,23 +156,27 @@ fn find<'a>(job: &Job, wanted: &Wanted, http: &'a Http) -> Result<Found<'a>, Git
     let guesses = candidates.len() == 1;
     for Candidate { root, place } in candidates {
         match place {
-            Place::Folder(path) => {
+            RepositoryLocation::Folder(path) => {
                 let shown = format!("the local mirror of {root}");
                 if let Some(repo) = LocalRepo::at(&path) {
-                    return Ok(Found { root, shown, source: Source::Local(repo) });
+                    return Ok(OpenedRepository { root, shown, source: Source::Local(repo) });
                 }
                 if tried.last() != Some(&shown) {
                     tried.push(shown);
                 }
             }
-            Place::Url(url) => {
+            RepositoryLocation::Url(url) => {
                 let shown = scrub(&url, &[]);
                 let below = below(&job.import_path, &root).unwrap_or_default();
                 let early = wanted.few_prefixes(below).filter(|_| guesses);
                 let guessed = early.and_then(|prefixes| Remote::guess(http, &url, &prefixes));
                 match guessed.map_or_else(|| Remote::connect(http, &url), Ok) {
                     Ok(remote) => {
-                        return Ok(Found { root, shown, source: Source::Remote(remote) });
+                        return Ok(OpenedRepository {
+                            root,
+                            shown,
+                            source: Source::Remote(remote),
+                        });
                     }
                     Err(SmartError::NoRepository(_)) => tried.push(shown),
                     Err(source) => return Err(GitError::Smart { at: shown, source }),
@@ -179,7 +187,7 @@ fn find<'a>(job: &Job, wanted: &Wanted, http: &'a Http) -> Result<Found<'a>, Git
     Err(GitError::NoRepository(tried.join(" or ")))
 }
 
-impl Found<'_> {
+impl OpenedRepository<'_> {
     fn name(&self) -> String {
         self.shown.clone()
     }
@@ -196,11 +204,11 @@ impl Found<'_> {
         GitError::Version { at: self.name(), version: version.to_owned() }
     }
 
-    fn refs(&self, wanted: &Wanted, below: &str) -> Result<Vec<Ref>, GitError> {
+    fn refs(&self, wanted: &VersionQuery, below: &str) -> Result<Vec<Ref>, GitError> {
         match &self.source {
             Source::Remote(remote) => {
                 // A whole commit needs no names, unless only they can be fetched.
-                if matches!(wanted, Wanted::Commit(_)) && remote.serves_any_commit() {
+                if matches!(wanted, VersionQuery::Commit(_)) && remote.serves_any_commit() {
                     return Ok(Vec::new());
                 }
                 remote.refs(&wanted.prefixes(below)).map_err(|e| self.smart(e))
@@ -214,17 +222,17 @@ impl Found<'_> {
 
     fn resolve(
         &self,
-        wanted: &Wanted,
+        wanted: &VersionQuery,
         below: &str,
         scratch: &Scratch,
     ) -> Result<Resolved, GitError> {
         let refs = self.refs(wanted, below)?;
         let label = match wanted {
-            Wanted::Default => "default branch: it is empty".to_owned(),
-            Wanted::Major(n) => format!("release v{n}"),
-            Wanted::Commit(oid) => format!("commit {oid}"),
-            Wanted::Abbreviated(hex) => format!("commit {hex}"),
-            Wanted::Name(name) => {
+            VersionQuery::Default => "default branch: it is empty".to_owned(),
+            VersionQuery::Major(n) => format!("release v{n}"),
+            VersionQuery::Commit(oid) => format!("commit {oid}"),
+            VersionQuery::Abbreviated(hex) => format!("commit {hex}"),
+            VersionQuery::Name(name) => {
                 format!("tag, branch or commit {}", bounded(name))
             }
         };

@@ -13,7 +13,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use fetch_job::Job;
+use fetch_job::FetchJob;
 use serde::Deserialize;
 
 use super::budget::{Budget, OverBudget, tree_size};
@@ -85,22 +85,22 @@ struct Settings {
 
 /// The go command of a job. Its settings are read when it is first needed, for that takes a process.
 pub(super) struct Tools<'a> {
-    job: &'a Job,
+    job: &'a FetchJob,
     scratch: &'a Scratch,
     budget: &'a Budget,
-    go: OnceCell<Go<'a>>,
+    go: OnceCell<GoCommand<'a>>,
 }
 
 impl<'a> Tools<'a> {
-    pub(super) fn new(job: &'a Job, scratch: &'a Scratch, budget: &'a Budget) -> Self {
+    pub(super) fn new(job: &'a FetchJob, scratch: &'a Scratch, budget: &'a Budget) -> Self {
         Self { job, scratch, budget, go: OnceCell::new() }
     }
 
-    pub(super) fn go(&self) -> Result<&Go<'a>, GoError> {
+    pub(super) fn go(&self) -> Result<&GoCommand<'a>, GoError> {
         if let Some(go) = self.go.get() {
             return Ok(go);
         }
-        let go = Go::new(&self.job.go, &self.job.dest, self.scratch, self.budget)?;
+        let go = GoCommand::new(&self.job.go, &self.job.dest, self.scratch, self.budget)?;
         Ok(self.go.get_or_init(|| go))
     }
 
@@ -119,7 +119,7 @@ impl<'a> Tools<'a> {
 }
 
 /// A go command with its environment.
-pub(super) struct Go<'a> {
+pub(super) struct GoCommand<'a> {
     program: &'a Path,
     environment: Vec<(OsString, OsString)>,
     budget: &'a Budget,
@@ -131,7 +131,7 @@ pub(super) struct Go<'a> {
     pub(super) has_proxy: bool,
 }
 
-impl<'a> Go<'a> {
+impl<'a> GoCommand<'a> {
     /// Reads the settings of the go command at `program` and closes its environment. Downloads go to `deps`.
     pub(super) fn new(
         program: &'a Path,

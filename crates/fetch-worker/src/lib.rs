@@ -1,10 +1,10 @@
-//! The fetch worker: turns a [`Job`] into a checkout on disk. It runs inside a fetch island, as an unprivileged
+//! The fetch worker: turns a [`FetchJob`] into a checkout on disk. It runs inside a fetch island, as an unprivileged
 //! user with a network, because it parses what strangers wrote: packs, pages, go.mod files.
 //!
 //! What must always hold:
 //! - it writes to the job's folder and to `$TMPDIR` only, and starts no program but the go command;
 //! - it executes nothing that it fetched, and compiles nothing;
-//! - after [`Answer::Fetched`] the folder holds `src/`, `deps/` and `overlay/`, with which the package builds
+//! - after [`FetchAnswer::Fetched`] the folder holds `src/`, `deps/` and `overlay/`, with which the package builds
 //!   offline; after another answer none of the three is there;
 //! - no message names a credential or a folder of this host.
 
@@ -34,7 +34,7 @@ mod verdict;
 use std::fs;
 use std::io;
 
-use fetch_job::{Answer, Failure, FailureCode, Fetched, Job, Origin};
+use fetch_job::{FailureCode, FetchAnswer, FetchFailure, FetchJob, Fetched, Origin};
 
 use budget::{Budget, OverBudget, tree_size};
 use complete::CompleteError;
@@ -72,7 +72,7 @@ impl SourceError {
 }
 
 /// Does a job; blocks until it is done.
-pub fn run(job: &Job) -> Answer {
+pub fn run(job: &FetchJob) -> FetchAnswer {
     if !locate::is_import_path(&job.import_path) {
         let detail = format!("{:?} is not an import path with a host", job.import_path);
         return failed(FailureCode::Repository, detail);
@@ -95,24 +95,24 @@ pub fn run(job: &Job) -> Answer {
                 let _ = clear(job);
                 let code = error.code();
                 let detail = tools.scrub(&error.to_string());
-                failures.push((origin, Failure { code, detail }));
+                failures.push((origin, FetchFailure { code, detail }));
                 if !is_worth_another(code) {
                     break;
                 }
             }
         }
     }
-    Answer::Failed(combine(&job.import_path, failures))
+    FetchAnswer::Failed(combine(&job.import_path, failures))
 }
 
 fn from(
     origin: Origin,
-    job: &Job,
+    job: &FetchJob,
     tools: &Tools<'_>,
     http: &Http,
     budget: &Budget,
     scratch: &Scratch,
-) -> Result<Answer, SourceError> {
+) -> Result<FetchAnswer, SourceError> {
     clear(job).map_err(SourceError::Folder)?;
     let (src, deps) = (job.dest.join("src"), job.dest.join("deps"));
     for folder in [&deps, &job.dest.join("overlay")] {
@@ -124,7 +124,13 @@ fn from(
             git::Outcome::Unchanged { revision } => return unchanged(job, revision),
         },
         Origin::Proxy => {
-            match proxy::fetch(job, tools.go().map_err(ProxyError::Go)?, budget, scratch, &src)? {
+            match proxy::fetch(
+                job,
+                tools.go().map_err(ProxyError::GoCommand)?,
+                budget,
+                scratch,
+                &src,
+            )? {
                 proxy::Outcome::Checkout { root, revision } => (root, revision),
                 proxy::Outcome::Unchanged { revision } => return unchanged(job, revision),
             }
@@ -133,7 +139,7 @@ fn from(
     let whole =
         complete::complete(tools, &job.dest, scratch, &root, &job.import_path, &job.imports)?;
     budget.would_fit(tree_size(&deps))?;
-    Ok(Answer::Fetched(Fetched {
+    Ok(FetchAnswer::Fetched(Fetched {
         revision,
         origin,
         module_path: whole.layout.module_path,
@@ -145,13 +151,13 @@ fn from(
     }))
 }
 
-fn unchanged(job: &Job, revision: String) -> Result<Answer, SourceError> {
+fn unchanged(job: &FetchJob, revision: String) -> Result<FetchAnswer, SourceError> {
     clear(job).map_err(SourceError::Folder)?;
-    Ok(Answer::Unchanged { revision })
+    Ok(FetchAnswer::Unchanged { revision })
 }
 
 /// Empties the job's folder of what an earlier source left there.
-fn clear(job: &Job) -> io::Result<()> {
+fn clear(job: &FetchJob) -> io::Result<()> {
     ["src", "deps", "overlay"].iter().try_for_each(|name| remove_tree(&job.dest.join(name)))
 }
 
@@ -162,7 +168,7 @@ fn is_worth_another(code: FailureCode) -> bool {
 
 /// One failure out of those of all sources. What a source says that knew the module is worth most, then that
 /// one does not know it, then that one could not be asked.
-fn combine(import_path: &str, failures: Vec<(Origin, Failure)>) -> Failure {
+fn combine(import_path: &str, failures: Vec<(Origin, FetchFailure)>) -> FetchFailure {
     let rank = |code: FailureCode| match code {
         FailureCode::Unreachable => 2,
         FailureCode::Repository => 1,
@@ -171,7 +177,7 @@ fn combine(import_path: &str, failures: Vec<(Origin, Failure)>) -> Failure {
     let code = failures.iter().map(|(_, f)| f.code).min_by_key(|&code| rank(code));
     let Some(code) = code else {
         let detail = format!("{import_path}: no source is configured");
-        return Failure { code: FailureCode::Internal, detail };
+        return FetchFailure { code: FailureCode::Internal, detail };
     };
     let said: Vec<String> = failures
         .iter()
@@ -183,11 +189,11 @@ fn combine(import_path: &str, failures: Vec<(Origin, Failure)>) -> Failure {
             format!("{origin}: {}", failure.detail)
         })
         .collect();
-    Failure { code, detail: format!("{import_path}: {}", said.join("; ")) }
+    FetchFailure { code, detail: format!("{import_path}: {}", said.join("; ")) }
 }
 
-fn failed(code: FailureCode, detail: String) -> Answer {
-    Answer::Failed(Failure { code, detail })
+fn failed(code: FailureCode, detail: String) -> FetchAnswer {
+    FetchAnswer::Failed(FetchFailure { code, detail })
 }
 
 #[cfg(test)]
@@ -208,7 +214,7 @@ mod tests {
         ] {
             let failures = codes
                 .iter()
-                .map(|&code| (Origin::Git, Failure { code, detail: "why".into() }))
+                .map(|&code| (Origin::Git, FetchFailure { code, detail: "why".into() }))
                 .collect();
             assert_eq!(combine("a.b/c", failures).code, want, "{codes:?}");
         }

@@ -20,7 +20,7 @@ const HOSTS: [(&str, &str); 5] = [
 
 /// Where to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum RepositoryLocation {
     Url(String),
     Folder(PathBuf),
 }
@@ -30,12 +30,12 @@ pub(super) enum Place {
 pub(super) struct Candidate {
     /// The import path of the repository's root.
     pub(super) root: String,
-    pub(super) place: Place,
+    pub(super) place: RepositoryLocation,
 }
 
 /// How to find the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Plan {
+pub(super) enum LookupPlan {
     /// The first of these that is a repository.
     Try(Vec<Candidate>),
     /// Ask the path's host by `?go-get=1`; where it says nothing, the candidate, if there is one.
@@ -56,13 +56,13 @@ pub(super) enum LocateError {
 }
 
 /// Decides where to look.
-pub(super) fn plan(import_path: &str, mirrors: &[Mirror]) -> Result<Plan, LocateError> {
+pub(super) fn plan(import_path: &str, mirrors: &[Mirror]) -> Result<LookupPlan, LocateError> {
     let elements: Vec<&str> = import_path.split('/').collect();
     if !is_import_path(import_path) {
         return Err(LocateError::Path(import_path.to_owned()));
     }
     if let Some(mirror) = mirrors.iter().find(|m| below(import_path, &m.prefix).is_some()) {
-        return mirrored(import_path, mirror).map(Plan::Try);
+        return mirrored(import_path, mirror).map(LookupPlan::Try);
     }
     let host = elements[0];
     if let Some((_, suffix)) = HOSTS.iter().find(|(known, _)| *known == host) {
@@ -71,19 +71,19 @@ pub(super) fn plan(import_path: &str, mirrors: &[Mirror]) -> Result<Plan, Locate
         }
         let root = elements[..3].join("/");
         let url = format!("https://{}{suffix}", root.strip_suffix(".git").unwrap_or(&root));
-        let candidate = Candidate { root, place: Place::Url(url) };
+        let candidate = Candidate { root, place: RepositoryLocation::Url(url) };
         // A repository of a subgroup has more elements than three, which only the host can tell.
         if host == "gitlab.com" && elements.len() > 3 {
-            return Ok(Plan::Discover(Some(candidate)));
+            return Ok(LookupPlan::Discover(Some(candidate)));
         }
-        return Ok(Plan::Try(vec![candidate]));
+        return Ok(LookupPlan::Try(vec![candidate]));
     }
     if let Some(at) = elements.iter().skip(1).position(|e| e.len() > 4 && e.ends_with(".git")) {
         let root = elements[..at + 2].join("/");
-        let place = Place::Url(format!("https://{root}"));
-        return Ok(Plan::Try(vec![Candidate { root, place }]));
+        let place = RepositoryLocation::Url(format!("https://{root}"));
+        return Ok(LookupPlan::Try(vec![Candidate { root, place }]));
     }
-    Ok(Plan::Discover(None))
+    Ok(LookupPlan::Discover(None))
 }
 
 fn mirrored(import_path: &str, mirror: &Mirror) -> Result<Vec<Candidate>, LocateError> {
@@ -121,11 +121,11 @@ fn mirrored(import_path: &str, mirror: &Mirror) -> Result<Vec<Candidate>, Locate
         let with_git = format!("{}.git", base.strip_suffix(".git").unwrap_or(&base));
         if folder {
             for path in [with_git, base] {
-                let place = Place::Folder(PathBuf::from(path));
+                let place = RepositoryLocation::Folder(PathBuf::from(path));
                 out.push(Candidate { root: root.clone(), place });
             }
         } else {
-            out.push(Candidate { root, place: Place::Url(with_git) });
+            out.push(Candidate { root, place: RepositoryLocation::Url(with_git) });
         }
     }
     Ok(out)
@@ -170,11 +170,11 @@ mod tests {
     use super::*;
 
     fn url(root: &str, url: &str) -> Candidate {
-        Candidate { root: root.into(), place: Place::Url(url.into()) }
+        Candidate { root: root.into(), place: RepositoryLocation::Url(url.into()) }
     }
 
     fn folder(root: &str, path: &str) -> Candidate {
-        Candidate { root: root.into(), place: Place::Folder(path.into()) }
+        Candidate { root: root.into(), place: RepositoryLocation::Folder(path.into()) }
     }
 
     fn rule(prefix: &str, target: &str) -> Mirror {
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_well_known_host_needs_no_question() {
-        let one = |root: &str, at: &str| Ok(Plan::Try(vec![url(root, at)]));
+        let one = |root: &str, at: &str| Ok(LookupPlan::Try(vec![url(root, at)]));
         for (path, want) in [
             ("github.com/a/b", one("github.com/a/b", "https://github.com/a/b.git")),
             ("github.com/a/b/v3/c", one("github.com/a/b", "https://github.com/a/b.git")),
@@ -191,8 +191,8 @@ mod tests {
             ("git.sr.ht/~a/b/c", one("git.sr.ht/~a/b", "https://git.sr.ht/~a/b")),
             ("gitlab.com/a/b", one("gitlab.com/a/b", "https://gitlab.com/a/b.git")),
             ("ex.com/x/r.git/sub", one("ex.com/x/r.git", "https://ex.com/x/r.git")),
-            ("gopkg.in/yaml.v3", Ok(Plan::Discover(None))),
-            ("golang.org/x/text/cases", Ok(Plan::Discover(None))),
+            ("gopkg.in/yaml.v3", Ok(LookupPlan::Discover(None))),
+            ("golang.org/x/text/cases", Ok(LookupPlan::Discover(None))),
             ("github.com/a", Err(LocateError::Short("github.com/a".into()))),
             ("fmt", Err(LocateError::Path("fmt".into()))),
             ("ex.com/../a", Err(LocateError::Path("ex.com/../a".into()))),
@@ -204,7 +204,7 @@ mod tests {
             assert_eq!(plan(path, &[]), want, "{path}");
         }
         let subgroup = url("gitlab.com/a/b", "https://gitlab.com/a/b.git");
-        assert_eq!(plan("gitlab.com/a/b/c", &[]), Ok(Plan::Discover(Some(subgroup))));
+        assert_eq!(plan("gitlab.com/a/b/c", &[]), Ok(LookupPlan::Discover(Some(subgroup))));
     }
 
     #[test]
@@ -257,7 +257,7 @@ mod tests {
                 vec![folder("ex.com/a", "/srv/a.git"), folder("ex.com/a", "/srv/a.git")],
             ),
         ] {
-            assert_eq!(plan(path, &rules), Ok(Plan::Try(want)), "{path}");
+            assert_eq!(plan(path, &rules), Ok(LookupPlan::Try(want)), "{path}");
         }
     }
 

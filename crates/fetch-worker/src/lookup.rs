@@ -7,7 +7,7 @@ use std::thread;
 
 use serde::Deserialize;
 
-use super::gocmd::{Go, GoError};
+use super::gocmd::{GoCommand, GoError};
 use super::refs::{major, pseudo_commit};
 use super::scratch::Scratch;
 use super::verdict::{Verdict, verdict};
@@ -56,7 +56,7 @@ struct ListedError {
 
 /// Asks for every module that could hold `import_path`, longest path first.
 pub(super) fn query(
-    go: &Go<'_>,
+    go: &GoCommand<'_>,
     scratch: &Scratch,
     import_path: &str,
     version: Option<&str>,
@@ -71,7 +71,7 @@ pub(super) fn query(
 }
 
 fn one(
-    go: &Go<'_>,
+    go: &GoCommand<'_>,
     folder: &std::path::Path,
     candidate: &str,
 ) -> Result<Result<Module, Miss>, GoError> {

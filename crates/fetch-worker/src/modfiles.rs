@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::complete::CompleteError;
-use super::gocmd::Go;
+use super::gocmd::GoCommand;
 use super::lookup;
 use super::module::{self, Layout};
 use super::scratch::Scratch;
@@ -67,7 +67,7 @@ impl ModFiles {
     /// Looks up the modules of imports by ourselves and requires them; says whether any was found.
     pub(super) fn require(
         &self,
-        go: &Go<'_>,
+        go: &GoCommand<'_>,
         scratch: &Scratch,
         imports: &[String],
     ) -> Result<bool, CompleteError> {

@@ -39,7 +39,7 @@ pub(super) fn package_name(
     if !is_complete(&fs::read_to_string(module.join("go.mod")).ok()?, minor(&version)?) {
         return None;
     }
-    let mut look = Look { module: &module, layout, goroot, files: 0 };
+    let mut look = PlainCheck { module: &module, layout, goroot, files: 0 };
     let mut waiting: Vec<String> = further.iter().cloned().collect();
     waiting.push(layout.package_dir.clone());
     let mut seen: BTreeSet<String> = waiting.iter().cloned().collect();
@@ -62,14 +62,14 @@ pub(super) fn package_name(
     name
 }
 
-struct Look<'a> {
+struct PlainCheck<'a> {
     module: &'a Path,
     layout: &'a Layout,
     goroot: &'a Path,
     files: usize,
 }
 
-impl Look<'_> {
+impl PlainCheck<'_> {
     /// The name of the package in a folder of the module, and all that its files import.
     fn package(&mut self, folder: &str) -> Option<(String, BTreeSet<String>)> {
         if !self.is_of_the_module(folder) {
@@ -93,7 +93,7 @@ impl Look<'_> {
                 return None;
             }
             let text = fs::read_to_string(entry.path()).ok()?;
-            let head = Head::read(&text)?;
+            let head = SourceHead::read(&text)?;
             if package.get_or_insert_with(|| head.package.to_owned()) != head.package {
                 return None;
             }
@@ -202,7 +202,7 @@ fn minor(version: &str) -> Option<u32> {
 
 /// How a source file begins.
 #[derive(Debug, PartialEq, Eq)]
-struct Head<'a> {
+struct SourceHead<'a> {
     /// The name in the package clause.
     package: &'a str,
     imports: Vec<&'a str>,
@@ -210,7 +210,7 @@ struct Head<'a> {
     constrained: bool,
 }
 
-impl<'a> Head<'a> {
+impl<'a> SourceHead<'a> {
     /// Reads package clause and imports; `None` for whatever is odd, and for cgo and embedded files.
     fn read(text: &'a str) -> Option<Self> {
         if text.contains("//go:embed") {

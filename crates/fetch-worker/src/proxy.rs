@@ -7,11 +7,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fetch_job::{FailureCode, Job};
+use fetch_job::{FailureCode, FetchJob};
 use serde::Deserialize;
 
 use super::budget::{Budget, OverBudget, tree_size};
-use super::gocmd::{Go, GoError};
+use super::gocmd::{GoCommand, GoError};
 use super::lookup::{self, Miss, Module};
 use super::module::{self, LayoutError};
 use super::refs::{is_abbreviation, pseudo_commit};
@@ -37,13 +37,13 @@ pub(super) enum ProxyError {
     #[error("{module} does not contain the package: {source}")]
     Package { module: String, source: LayoutError },
     #[error("the go command's answer cannot be read: {0}")]
-    Answer(#[source] serde_json::Error),
+    FetchAnswer(#[source] serde_json::Error),
     #[error("the module cannot be moved into place: {0}")]
     Files(#[from] io::Error),
     #[error(transparent)]
     Budget(#[from] OverBudget),
     #[error(transparent)]
-    Go(#[from] GoError),
+    GoCommand(#[from] GoError),
 }
 
 impl ProxyError {
@@ -57,8 +57,8 @@ impl ProxyError {
                 FailureCode::Module
             }
             Self::Package { .. } => FailureCode::Package,
-            Self::Budget(_) | Self::Go(GoError::Budget(_)) => FailureCode::TooLarge,
-            Self::Answer(_) | Self::Files(_) | Self::Go(_) => FailureCode::Internal,
+            Self::Budget(_) | Self::GoCommand(GoError::Budget(_)) => FailureCode::TooLarge,
+            Self::FetchAnswer(_) | Self::Files(_) | Self::GoCommand(_) => FailureCode::Internal,
         }
     }
 }
@@ -83,8 +83,8 @@ struct Downloaded {
 
 /// Fetches what `job` asks for and moves its files to `src`.
 pub(super) fn fetch(
-    job: &Job,
-    go: &Go<'_>,
+    job: &FetchJob,
+    go: &GoCommand<'_>,
     budget: &Budget,
     scratch: &Scratch,
     src: &Path,
@@ -121,8 +121,8 @@ pub(super) fn fetch(
 
 /// Why no candidate is a module at that version.
 fn unresolved(
-    job: &Job,
-    go: &Go<'_>,
+    job: &FetchJob,
+    go: &GoCommand<'_>,
     scratch: &Scratch,
     answers: &[Result<Module, Miss>],
 ) -> Result<ProxyError, ProxyError> {
@@ -163,7 +163,12 @@ fn fault(import_path: &str, answers: &[Result<Module, Miss>]) -> Option<ProxyErr
 }
 
 /// Downloads one module and moves it out of the cache, where no overlay could add a file to it.
-fn download(go: &Go<'_>, scratch: &Scratch, module: &Module, src: &Path) -> Result<(), ProxyError> {
+fn download(
+    go: &GoCommand<'_>,
+    scratch: &Scratch,
+    module: &Module,
+    src: &Path,
+) -> Result<(), ProxyError> {
     let query = format!("{}@{}", module.path, module.version);
     let folder = scratch.folder("lookup")?;
     let output = go.run(&folder, &["mod", "download", "-json", "--", &query])?;
@@ -180,7 +185,7 @@ fn download(go: &Go<'_>, scratch: &Scratch, module: &Module, src: &Path) -> Resu
     let found: Downloaded = match serde_json::from_slice(&output.stdout) {
         Ok(found) => found,
         Err(_) if !output.success => return Err(failed(&output.stderr)),
-        Err(e) => return Err(ProxyError::Answer(e)),
+        Err(e) => return Err(ProxyError::FetchAnswer(e)),
     };
     if !found.error.is_empty() {
         return Err(failed(&found.error));

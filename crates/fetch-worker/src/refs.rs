@@ -22,7 +22,7 @@ impl Ref {
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum VersionQuery {
     /// Nothing: the default branch.
     Default,
     /// The newest release `vN.*` of one major version.
@@ -46,7 +46,7 @@ pub(super) enum Meaning {
     Missing,
 }
 
-impl Wanted {
+impl VersionQuery {
     /// Reads a version as a client wrote it.
     pub(super) fn parse(version: Option<&str>) -> Self {
         let Some(version) = version else { return Self::Default };
@@ -206,31 +206,31 @@ mod tests {
 
     #[test]
     fn a_version_is_read_for_what_it_is() {
-        let name = |n: &str| Wanted::Name(n.into());
+        let name = |n: &str| VersionQuery::Name(n.into());
         for (version, want) in [
-            (None, Wanted::Default),
+            (None, VersionQuery::Default),
             (Some("v1.2.3"), name("v1.2.3")),
             (Some("v2.0.0+incompatible"), name("v2.0.0")),
             (Some("sub/v1.2.3"), name("sub/v1.2.3")),
             (Some("master"), name("master")),
             (Some("e5eae56"), name("e5eae56")),
-            (Some("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), Wanted::Commit(oid('a'))),
+            (Some("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), VersionQuery::Commit(oid('a'))),
             (
                 Some("v0.0.0-20171122090728-e5eae5659af2"),
-                Wanted::Abbreviated("e5eae5659af2".into()),
+                VersionQuery::Abbreviated("e5eae5659af2".into()),
             ),
             (
                 Some("v1.2.4-0.20171122090728-e5eae5659af2"),
-                Wanted::Abbreviated("e5eae5659af2".into()),
+                VersionQuery::Abbreviated("e5eae5659af2".into()),
             ),
             (
                 Some("v2.0.1-pre.0.20171122090728-e5eae5659af2+incompatible"),
-                Wanted::Abbreviated("e5eae5659af2".into()),
+                VersionQuery::Abbreviated("e5eae5659af2".into()),
             ),
             (Some("v0.0.0-2017-e5eae5659af2"), name("v0.0.0-2017-e5eae5659af2")),
             (Some("x-20171122090728-e5eae5659af2"), name("x-20171122090728-e5eae5659af2")),
         ] {
-            assert_eq!(Wanted::parse(version), want, "{version:?}");
+            assert_eq!(VersionQuery::parse(version), want, "{version:?}");
         }
     }
 
@@ -250,9 +250,9 @@ mod tests {
             r("refs/tags/v4.0.0-rc2", 'a'),
         ];
         let commit = |digit| Meaning::Commit(oid(digit));
-        let name = |n: &str| Wanted::Name(n.into());
+        let name = |n: &str| VersionQuery::Name(n.into());
         for (wanted, below, want) in [
-            (Wanted::Default, "", commit('1')),
+            (VersionQuery::Default, "", commit('1')),
             (name("v1.2.3"), "", commit('2')),
             (name("v1.2.3"), "sub", commit('3')),
             (name("v1.2.3"), "sub/deep/er", commit('3')),
@@ -264,10 +264,10 @@ mod tests {
             (name("ABCDEF0"), "", Meaning::Search("abcdef0".into())),
             (name("nope"), "", Meaning::Missing),
             (name("v9.9.9"), "", Meaning::Missing),
-            (Wanted::Abbreviated("2222222".into()), "", commit('2')),
-            (Wanted::Major(3), "", commit('8')),
-            (Wanted::Major(4), "", commit('a')),
-            (Wanted::Major(5), "", Meaning::Missing),
+            (VersionQuery::Abbreviated("2222222".into()), "", commit('2')),
+            (VersionQuery::Major(3), "", commit('8')),
+            (VersionQuery::Major(4), "", commit('a')),
+            (VersionQuery::Major(5), "", Meaning::Missing),
         ] {
             assert_eq!(wanted.meaning(&refs, below), want, "{wanted:?} {below}");
         }
@@ -279,7 +279,7 @@ mod tests {
         other.replace_range(39.., "3");
         let other = Ref { oid: Oid::from_str(&other).unwrap(), ..r("refs/heads/x", '2') };
         let refs = [r("refs/heads/master", '2'), other];
-        assert_eq!(Wanted::parse(Some("2222222")).meaning(&refs, ""), Meaning::Ambiguous);
+        assert_eq!(VersionQuery::parse(Some("2222222")).meaning(&refs, ""), Meaning::Ambiguous);
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{IslandId, Purpose, Spec, State};
+use crate::id::IslandId;
+use crate::registry::table::State;
+use crate::spec::{Purpose, Spec};
 
 /// A future that a trait object can return.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -30,7 +32,7 @@ pub trait Backend: Send + Sync {
     fn list(&self) -> Vec<IslandId>;
 
     /// The islands that the system has, those made ahead included, and what each uses.
-    fn seen(&self) -> BoxFuture<'_, Result<Vec<Seen>, StartError>>;
+    fn seen(&self) -> BoxFuture<'_, Result<Vec<LiveIsland>, StartError>>;
 
     /// Those of [`Backend::list`] that nobody has in hand: made ahead, or being given back.
     fn aside(&self) -> Vec<(IslandId, State)>;
@@ -41,7 +43,7 @@ pub trait Backend: Send + Sync {
     /// Whether islands can have addresses, or why not, for whoever asked for one.
     fn network(&self) -> Result<(), String>;
 
-    /// Whether a spec may have an [`Overlay`](super::Overlay).
+    /// Whether a spec may have an [`Overlay`](crate::Overlay).
     fn overlays(&self) -> bool;
 
     /// What a process of an island uses now; none where that cannot be found out.
@@ -95,7 +97,7 @@ pub struct Usage {
 
 /// An island as the system has it.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct LiveIsland {
     /// Its name.
     pub id: IslandId,
     /// What the system knows it by: its first process on Linux, its jail on FreeBSD.
@@ -165,11 +167,11 @@ pub struct Finding {
 pub async fn choose(options: Options) -> Result<Arc<dyn Backend>, StartError> {
     #[cfg(target_os = "linux")]
     {
-        Ok(super::linux::Linux::start(options).await?)
+        Ok(crate::linux::Linux::start(options).await?)
     }
     #[cfg(not(target_os = "linux"))]
     {
-        Ok(super::freebsd::FreeBsd::start(options).await?)
+        Ok(crate::freebsd::FreeBsd::start(options).await?)
     }
 }
 
@@ -178,11 +180,11 @@ pub async fn findings(options: &Options) -> Vec<Finding> {
     #[cfg(target_os = "linux")]
     {
         let _ = options;
-        super::linux::findings()
+        crate::linux::findings()
     }
     #[cfg(not(target_os = "linux"))]
     {
-        super::freebsd::findings(options).await
+        crate::freebsd::findings(options).await
     }
 }
 
@@ -190,11 +192,11 @@ pub async fn findings(options: &Options) -> Vec<Finding> {
 pub async fn addresses(pools: &host::net::Pools) -> Option<Finding> {
     #[cfg(target_os = "linux")]
     {
-        super::linux::network::finding(pools).await
+        crate::linux::network::finding(pools).await
     }
     #[cfg(not(target_os = "linux"))]
     {
-        super::freebsd::addresses(pools).await
+        crate::freebsd::addresses(pools).await
     }
 }
 
@@ -206,7 +208,7 @@ pub struct Options {
     /// Go's archive of time zones, for functions that ask for one.
     pub zones: Option<std::path::PathBuf>,
     /// The limits of a function's island, which islands are made ahead with.
-    pub function: super::Limits,
+    pub function: crate::Limits,
     /// How many function islands are made ahead.
     pub ahead: usize,
     /// FreeBSD's datasets; elsewhere there are none.

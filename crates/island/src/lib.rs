@@ -8,41 +8,31 @@
 //! inside runs any more; a wait that is dropped kills its island.
 
 mod backend;
-mod begin;
 pub mod freebsd;
 mod id;
-mod line;
-mod link;
+mod launcher;
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;
 mod observer;
-mod output;
-mod pace;
-mod residents;
-mod roster;
+mod pool;
+mod registry;
 mod run;
-mod running;
-mod slots;
 mod spec;
-mod stand;
-mod standby;
-mod tally;
-mod watch;
-#[doc(hidden)]
-pub mod wire;
 
 pub use backend::{
-    Backend, Exit, Finding, Jails, Options, Seen, StartError, Started, Stdio, Usage, addresses,
-    choose, findings,
+    Backend, Exit, Finding, Jails, LiveIsland, Options, StartError, Started, Stdio, Usage,
+    addresses, choose, findings,
 };
 pub use freebsd::{Swept, sweep};
 pub use id::IslandId;
+#[doc(hidden)]
+pub use launcher::wire;
 pub use observer::{KillReason, Kind, Observer};
-pub use residents::Resident;
-pub use roster::State;
-pub use run::{Ending, Islands, Outcome};
+pub use pool::warm::{Function, PoolLimits, WarmPool};
+pub use registry::info::IslandInfo;
+pub use registry::table::State;
+pub use run::islands::{Ending, Islands, Outcome};
 pub use spec::{Bind, Disk, Label, Limits, Overlay, Program, Purpose, Rights, Spec, ToolRights};
-pub use standby::{Function, StandbyLimits, Standbys};
 
 /// Is a launcher of islands until the server goes away: the hidden subcommand `launcher`, whose stdin is the socket.
 pub fn run_launcher() -> std::process::ExitCode {

@@ -30,11 +30,11 @@ mod units;
 mod validate;
 
 pub use environment::{SERVER, variable};
-pub use file::Place;
+pub use file::Position;
 pub use inputs::Inputs;
 pub use jails::Jails;
 pub use limits::Limits;
-pub use listen::{Places, Tls};
+pub use listen::{Endpoints, Tls};
 pub use log::{Level, Log};
 pub use network::Network;
 pub use problem::{ConfigError, Problem, SetBy};
@@ -42,7 +42,8 @@ pub use settings::{Change, Entry, Settings};
 pub use standby::Standby;
 pub use units::{Bytes, Span};
 
-use crate::init::{GoVersion, SetName, Sha256};
+use crate::init::Sha256;
+use crate::init::{GoVersion, SetName};
 use crate::listen::Origin;
 use crate::source::{Mirror, Origin as Source};
 
@@ -61,7 +62,7 @@ pub struct Config {
     pub http_port: Option<u16>,
     /// Where to listen: an address and port, `unix:` and a path, or a list of such.
     #[schemars(with = "OneOrSeveral", example = &"127.0.0.1:3281", extend("x-default" = "127.0.0.1:3281", "x-flag" = "listen"))]
-    pub listen: Option<Places>,
+    pub listen: Option<Endpoints>,
     /// The certificate that is shown there. Its files are read again at SIGHUP.
     pub tls: Option<Tls>,
     /// The origins whose pages may call from a browser.
@@ -122,7 +123,7 @@ pub struct Config {
     /// Where source comes from.
     pub sources: Sources,
     /// The Go toolchain.
-    pub go: Go,
+    pub go: GoConfig,
     /// The log.
     pub log: Log,
 }
@@ -160,7 +161,7 @@ impl Default for Sources {
 /// The Go toolchain.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Go {
+pub struct GoConfig {
     /// Whether the whole standard library is compiled at the first start, in the background.
     pub warm: bool,
     /// The go command.
@@ -177,7 +178,7 @@ pub struct Go {
     pub private: Option<String>,
 }
 
-impl Default for Go {
+impl Default for GoConfig {
     fn default() -> Self {
         Self { warm: true, command: None, proxy: None, sumdb: None, private: None }
     }
@@ -226,6 +227,18 @@ impl Config {
             tmp: self.limits.tmp.get(),
             disk: None,
         }
+    }
+
+    /// The overall time limit of a call.
+    pub fn call_timeout(&self) -> Duration {
+        let stages = || {
+            let (fetch, build) = (self.limits.fetch_timeout.get(), self.jails.build_timeout.get());
+            let (run, wait) = (self.jails.exec_timeout.get(), self.limits.queue_wait.get());
+            // A call that is compiled as it stands after all is built and run twice. Each of the five steps can wait.
+            let twice = build.saturating_add(run).saturating_mul(2);
+            fetch.saturating_add(twice).saturating_add(wait.saturating_mul(5))
+        };
+        self.limits.call_timeout.map_or_else(stages, |limit| limit.get())
     }
 
     /// The deadline of a build.

@@ -8,6 +8,7 @@ mod base;
 mod build;
 mod check;
 mod checksum;
+mod desired;
 mod destroy;
 mod download;
 mod error;
@@ -21,9 +22,9 @@ mod mirror;
 mod names;
 mod steps;
 mod teller;
-mod wanted;
 
 pub use checksum::{Sha256, SumError};
+pub use desired::{DesiredState, Go, Space};
 pub use destroy::Removal;
 pub use download::DownloadError;
 pub use error::InitError;
@@ -31,7 +32,6 @@ pub use manifest::ManifestError;
 pub use mirror::{Mirror, MirrorError};
 pub use names::{GoVersion, Machine, NameError, SetName};
 pub use teller::Teller;
-pub use wanted::{Go, Space, Wanted};
 
 use std::time::Instant;
 
@@ -47,7 +47,7 @@ pub const WORKSPACE: &str = "/go";
 
 /// A host, and what it is to be prepared as. Needs a tokio runtime.
 pub struct Init {
-    wanted: Wanted,
+    wanted: DesiredState,
     exec: Shared,
     zfs: Zfs,
     teller: Teller,
@@ -55,7 +55,7 @@ pub struct Init {
 
 impl Init {
     /// Prepares by these commands, and says so there.
-    pub fn new(wanted: Wanted, exec: Shared, teller: Teller) -> Self {
+    pub fn new(wanted: DesiredState, exec: Shared, teller: Teller) -> Self {
         Self { wanted, zfs: Zfs::new(exec.clone()), exec, teller }
     }
 

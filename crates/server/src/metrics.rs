@@ -20,7 +20,7 @@ pub use listing::listing;
 pub use prometheus::CONTENT_TYPE;
 pub use snapshot::{CacheCounts, Lookups, Snapshot, StageLatency};
 pub use table::{
-    CODES, Cache, DEFINITIONS, Definition, Kind, Label, PREFIX, Refused, STAGES, Values,
+    CODES, Cache, DEFINITIONS, Definition, Kind, Label, PREFIX, PRINCIPALS, Refused, STAGES, Values,
 };
 pub use target::{BadTarget, Target};
 
@@ -67,17 +67,20 @@ impl Metrics {
         }
     }
 
-    /// A call that was taken on: its code (`ok` or one of a failure), and how long each stage took, in order.
-    pub fn call(&self, code: &str, stages: impl IntoIterator<Item = Duration>) {
+    /// A call that was admitted or refused for want of room: its code (`ok` or that of a failure), which kind of principal
+    /// asked (a place in [`PRINCIPALS`]), and how long each stage took, in order.
+    pub fn call(&self, code: &str, principal: usize, stages: impl IntoIterator<Item = Duration>) {
         self.inner.numbers.count(Family::Calls, code_index(code));
+        self.inner.numbers.count(Family::CallPrincipals, principal);
         for (index, span) in stages.into_iter().take(STAGES.len()).enumerate() {
             self.inner.numbers.time(Family::CallStages, index, span);
         }
         self.changed();
     }
 
-    /// A request that came to no call, by the code of its answer.
-    pub fn no_call(&self, code: &str) {
+    /// A request that did not become a call, by the code of its answer and the kind of principal that asked.
+    pub fn no_call(&self, code: &str, principal: usize) {
+        self.inner.numbers.count(Family::CallPrincipals, principal);
         self.count(Family::Calls, code_index(code));
     }
 

@@ -1,34 +1,41 @@
 //! The composition root: from a configuration to parts. What is served with them is in `server/serve.rs`.
 
-mod chores;
+mod admin_auth;
+mod background;
+mod factory;
 mod manager;
-mod operators;
-mod orders;
 mod reload;
 mod serve;
+mod signals;
 mod successor;
-mod workshop;
 
-pub use orders::{Order, Orders};
 pub use serve::{Ended, serve};
+pub use signals::{Action, Signals};
 pub use successor::Successor;
 
 use std::sync::Arc;
 
 use host::layout::LayoutError;
 use host::net::{WithdrawalError, Withdrawals};
-use island::{Backend, Islands, Standbys, StartError, choose};
+use island::{Backend, Islands, StartError, WarmPool, choose};
 
-use self::workshop::Workshop;
-use crate::calls::{Capacity, Invoker};
-use crate::compile::{Builder, Toolchain, ToolchainError};
+use self::factory::{PartsFactory, call_policy};
+use crate::calls::{CallService, Capacity};
+use crate::compile::Builder;
+use crate::compile::{Toolchain, ToolchainError};
 use crate::config::Config;
 use crate::http::AccessError;
-use crate::listen::{ListenError, PassedError, TlsError};
-use crate::metrics::{BadTarget, Metrics};
-use crate::source::{SourceError, Sources};
-use crate::state::{State, StateError, TokenError};
-use crate::store::{StoreError, Trash};
+use crate::listen::ListenError;
+use crate::listen::PassedError;
+use crate::listen::TlsError;
+use crate::metrics::BadTarget;
+use crate::metrics::Metrics;
+use crate::source::SourceError;
+use crate::source::Sources;
+use crate::state::TokenError;
+use crate::state::{State, StateError};
+use crate::store::StoreError;
+use crate::store::Trash;
 
 /// A server that cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +84,7 @@ pub enum StartupError {
     Target(#[from] BadTarget),
     /// The sockets for the program that takes over.
     #[error("the sockets cannot be passed on")]
-    PassOn(#[source] std::io::Error),
+    HandOver(#[source] std::io::Error),
     /// Our own program.
     #[error("cannot find our own program")]
     Program(#[source] std::io::Error),
@@ -86,7 +93,7 @@ pub enum StartupError {
 /// Everything that calls need, put together.
 pub struct Parts {
     /// Runs calls.
-    pub invoker: Arc<Invoker>,
+    pub calls: Arc<CallService>,
     /// Counts what happens.
     pub metrics: Metrics,
     state: State,
@@ -94,7 +101,7 @@ pub struct Parts {
     builder: Arc<Builder>,
     sources: Arc<Sources>,
     trash: Arc<Trash>,
-    workshop: Arc<Workshop>,
+    workshop: Arc<PartsFactory>,
 }
 
 impl Parts {
@@ -109,7 +116,7 @@ impl Parts {
         let metrics = Metrics::default();
         options.pools.observe(Arc::new(metrics.clone()));
         let backend = choose(options).await?;
-        let workshop = Workshop {
+        let workshop = PartsFactory {
             state: state.path().to_owned(),
             islands: Islands::new(backend.clone()).observed(Arc::new(metrics.clone())),
             trash: trash.clone(),
@@ -118,26 +125,23 @@ impl Parts {
         };
         let sources = Arc::new(workshop.sources(config)?.counted(metrics.clone()));
         let builder = Arc::new(workshop.builder(config)?.counted(metrics.clone()));
-        let standbys = Standbys::new(workshop.islands.clone(), config.standby.limits());
-        let invoker = Arc::new(Invoker::new(
+        let warm_pool = WarmPool::new(workshop.islands.clone(), config.standby.limits());
+        let calls = Arc::new(CallService::new(
             sources.clone(),
             builder.clone(),
-            standbys,
+            warm_pool,
             addresses,
-            config.function_limits(),
-            Capacity {
-                calls: config.limits.calls,
-                running: config.limits.concurrency,
-                wait: config.limits.queue_wait.get(),
-            },
+            call_policy(config),
+            Capacity { calls: config.limits.calls, running: config.limits.concurrency },
+            metrics.clone(),
         ));
         let workshop = Arc::new(workshop);
-        Ok(Self { invoker, metrics, state, backend, builder, sources, trash, workshop })
+        Ok(Self { calls, metrics, state, backend, builder, sources, trash, workshop })
     }
 
     /// Ends all islands, and deletes what was on its way out.
     pub async fn close(self) {
-        self.invoker.close();
+        self.calls.close();
         self.backend.close().await;
         // Much may be left to delete, and who watches the server watches meanwhile. A panic leaves it for the next start.
         let _ = tokio::task::spawn_blocking(move || self.trash.empty()).await;

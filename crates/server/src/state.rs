@@ -11,7 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 mod holder;
 mod token;
 
-pub use holder::{Holder, holder};
+pub use holder::{LockHolder, holder};
 pub use token::{AdminToken, TokenError, admin_token, known_admin_token};
 
 /// The file that is locked, and that makes a folder one of ours.

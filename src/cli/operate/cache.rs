@@ -7,16 +7,17 @@ use console::Term;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::Client;
-use super::table::{Table, long, number, text};
-use super::units::{age, or_nothing, size};
-use super::{Failed, ServerArgs};
+use crate::cli::operate::args::ServerArgs;
+use crate::cli::operate::client::Client;
+use crate::cli::operate::failed::Failed;
+use crate::cli::operate::table::{Table, long, number, text};
+use crate::cli::operate::units::{age, or_nothing, size};
 
 /// How much of an id a terminal shows, in characters.
 const SHORT: usize = 12;
 
 #[derive(Args)]
-pub(in crate::cli) struct CacheArgs {
+pub(crate) struct CacheArgs {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -89,7 +90,7 @@ pub(super) fn run(args: &CacheArgs) -> Result<ExitCode, Failed> {
     }
 }
 
-fn listed(client: &Client, answer: Value) -> Result<String, super::AskError> {
+fn listed(client: &Client, answer: Value) -> Result<String, crate::cli::operate::client::AskError> {
     let answer: Answer = client.read(answer)?;
     let sum = entries(answer.checkouts.len() + answer.artifacts.len());
     let table = table(answer.checkouts, answer.artifacts, Term::stdout().is_term());

@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::http::{HeaderName, Method, Request, Response};
 
-use super::server::Server;
-use super::table::plain;
-use super::token::Token;
-use crate::cli::call::exit_status;
+use crate::cli::operate::server::Server;
+use crate::cli::operate::table::plain;
+use crate::cli::operate::token::Token;
+use crate::cli::status::of_code;
 use crate::cli::status::{OURS, USAGE};
 
 /// Where the admin API lies.
@@ -144,7 +144,7 @@ impl Client {
 fn refused(problem: &Value) -> AskError {
     let text = |key: &str| plain(problem[key].as_str().unwrap_or_default());
     let code = Code::of_name(&text("code"));
-    let status = code.map_or(OURS, exit_status);
+    let status = code.map_or(OURS, of_code);
     AskError::Refused { title: text("title"), detail: text("detail"), status, advice: None }
 }
 

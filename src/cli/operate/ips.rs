@@ -8,12 +8,13 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::table::{Table, long, number, text};
-use super::units::{age, or_nothing};
-use super::{Failed, ServerArgs};
+use crate::cli::operate::args::ServerArgs;
+use crate::cli::operate::failed::Failed;
+use crate::cli::operate::table::{Table, long, number, text};
+use crate::cli::operate::units::{age, or_nothing};
 
 #[derive(Args)]
-pub(in crate::cli) struct IpsArgs {
+pub(crate) struct IpsArgs {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]

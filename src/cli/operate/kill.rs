@@ -6,11 +6,13 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::client::{AskError, Client};
-use super::{Failed, ServerArgs, print};
+use crate::cli::operate::args::ServerArgs;
+use crate::cli::operate::args::print;
+use crate::cli::operate::client::{AskError, Client};
+use crate::cli::operate::failed::Failed;
 
 #[derive(Args)]
-pub(in crate::cli) struct KillArgs {
+pub(crate) struct KillArgs {
     /// The islands' ids, as `ps` lists them.
     #[arg(value_name = "ID", required_unless_present = "all", value_parser = clap::value_parser!(i32).range(1..))]
     ids: Vec<i32>,

@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ::server::state::{Holder, holder};
+use ::server::state::{LockHolder, holder};
 
-use super::server::{BadServer, Server};
+use crate::cli::operate::server::{BadServer, Server};
 
 /// How long a server that starts is waited for, and how often it is looked for.
 const WAIT: Duration = Duration::from_secs(5);
@@ -45,14 +45,14 @@ pub(super) fn find(state: &Path) -> Result<Server, NoServer> {
     let began = Instant::now();
     loop {
         match holder(state).map_err(|error| NoServer::Hidden(state.into(), error))? {
-            Holder::Nobody => return Err(NoServer::None(state.into())),
-            Holder::Server(place) => {
+            LockHolder::Nobody => return Err(NoServer::None(state.into())),
+            LockHolder::Server(place) => {
                 return place.parse().map_err(|error| NoServer::Unknown(state.into(), error));
             }
-            Holder::Silent if began.elapsed() > WAIT => {
+            LockHolder::Silent if began.elapsed() > WAIT => {
                 return Err(NoServer::Silent(state.into()));
             }
-            Holder::Silent => std::thread::sleep(POLL),
+            LockHolder::Silent => std::thread::sleep(POLL),
         }
     }
 }

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 
-use super::table::{Table, long, number, text};
-use super::units::{age, or_nothing, size};
-use super::{Failed, ServerArgs};
+use crate::cli::operate::args::ServerArgs;
+use crate::cli::operate::failed::Failed;
+use crate::cli::operate::table::{Table, long, number, text};
+use crate::cli::operate::units::{age, or_nothing, size};
 
 #[derive(Deserialize)]
 struct Answer {

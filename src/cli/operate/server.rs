@@ -9,18 +9,18 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ::server::config::{PORT, SERVER};
-use ::server::listen::Place;
+use ::server::listen::Endpoint;
 use ureq::http::Uri;
 use ureq::tls::{RootCerts, TlsConfig};
 
-use super::unix::{NoNames, Socket};
+use crate::cli::operate::unix::{NoNames, Socket};
 
 /// How long finding a server and connecting to it may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// A server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Server {
+pub(crate) enum Server {
     /// What its URLs begin with, `http://127.0.0.1:3281`, and whether it is on this host.
     Web { base: String, local: bool },
     /// Its socket.
@@ -32,7 +32,7 @@ pub(in crate::cli) enum Server {
 #[error(
     "{0:?} names no server; write http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:/PATH"
 )]
-pub(in crate::cli) struct BadServer(String);
+pub(crate) struct BadServer(String);
 
 impl FromStr for Server {
     type Err = BadServer;
@@ -41,7 +41,7 @@ impl FromStr for Server {
         let bad = || BadServer(text.to_owned());
         if text.starts_with("unix:") {
             return match text.parse() {
-                Ok(Place::Unix(path)) => Ok(Self::Unix(path)),
+                Ok(Endpoint::Unix(path)) => Ok(Self::Unix(path)),
                 _ => Err(bad()),
             };
         }
@@ -81,7 +81,7 @@ fn host(text: &str) -> (String, bool) {
 
 impl Server {
     /// The one that the environment names.
-    pub(in crate::cli) fn of_environment() -> Result<Option<Self>, BadServer> {
+    pub(crate) fn of_environment() -> Result<Option<Self>, BadServer> {
         match std::env::var_os(SERVER) {
             Some(text) if !text.is_empty() => text.to_string_lossy().parse().map(Some),
             _ => Ok(None),
@@ -99,7 +99,7 @@ impl Server {
     }
 
     /// Asks this server, for so long a request.
-    pub(in crate::cli) fn agent(&self, wait: Duration) -> ureq::Agent {
+    pub(crate) fn agent(&self, wait: Duration) -> ureq::Agent {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(wait))
             .timeout_resolve(Some(CONNECT.min(wait)))
@@ -118,7 +118,7 @@ impl Server {
     }
 
     /// The URL of a resource, `/api/v1/function`.
-    pub(in crate::cli) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         match self {
             Self::Web { base, .. } => format!("{base}{path}"),
             Self::Unix(_) => format!("http://localhost{path}"),

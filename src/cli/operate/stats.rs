@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 
-use super::table::{Table, number, text};
-use super::units::{NOTHING, age, took};
-use super::{Failed, ServerArgs};
+use crate::cli::operate::args::ServerArgs;
+use crate::cli::operate::failed::Failed;
+use crate::cli::operate::table::{Table, number, text};
+use crate::cli::operate::units::{NOTHING, age, took};
 
 /// What is shown of a server's numbers.
 #[derive(Deserialize)]

@@ -1,12 +1,13 @@
-//! Tables: a line for each row, whole for programs, cut to the width of a terminal for people.
+//! Tables: one line for each row, whole for programs, cut to the width of a terminal for people.
 //!
-//! What must always hold: nothing that a row says, which anybody may have sent, steers the terminal or begins a line.
+//! Invariants: no text of a row, which any client may have sent, controls the terminal or begins a line. Widths are columns
+//! of a terminal, not characters.
 
-use console::Term;
+use console::{Alignment, Term, measure_text_width, pad_str, truncate_str};
 
-/// What lies between columns.
+/// Blanks between columns.
 const GAP: usize = 2;
-/// The least that is left of what is cut, in characters.
+/// The least width of a column that is cut.
 const LEAST: usize = 8;
 
 /// A column.
@@ -16,22 +17,22 @@ pub(super) struct Column {
     cut: bool,
 }
 
-/// Texts, as they are read.
+/// Texts.
 pub(super) const fn text(name: &'static str) -> Column {
     Column { name, right: false, cut: false }
 }
 
-/// Texts that are cut where there is no room for them.
+/// Texts that are cut where the terminal is too narrow.
 pub(super) const fn long(name: &'static str) -> Column {
     Column { name, right: false, cut: true }
 }
 
-/// Numbers, whose units are below each other.
+/// Numbers, aligned at the right.
 pub(super) const fn number(name: &'static str) -> Column {
     Column { name, right: true, cut: false }
 }
 
-/// Rows below their columns' names.
+/// Rows below the names of their columns.
 pub(super) struct Table<const N: usize> {
     columns: [Column; N],
     rows: Vec<[String; N]>,
@@ -43,7 +44,7 @@ impl<const N: usize> Table<N> {
         Self { columns, rows }
     }
 
-    /// For stdout, as what it is.
+    /// The table for stdout: cut to its width where it is a terminal.
     pub(super) fn to_stdout(&self) -> String {
         let terminal = Term::stdout();
         let width = terminal.is_term().then(|| terminal.size_checked()).flatten();
@@ -59,7 +60,7 @@ impl<const N: usize> Table<N> {
     fn to_text(&self, room: Option<usize>) -> String {
         let names = self.columns.each_ref().map(|column| column.name.to_owned());
         let lines = || std::iter::once(&names).chain(&self.rows);
-        let widest = |at: usize| lines().map(|row| row[at].chars().count()).max().unwrap_or(0);
+        let widest = |at: usize| lines().map(|row| measure_text_width(&row[at])).max().unwrap_or(0);
         let mut widths: [usize; N] = std::array::from_fn(widest);
         if let Some(room) = room {
             self.shrink(&mut widths, room);
@@ -67,7 +68,7 @@ impl<const N: usize> Table<N> {
         lines().map(|row| self.line(row, &widths)).collect()
     }
 
-    /// Takes away from the widest of what may be cut, until all has room or nothing is left to take.
+    /// Narrows the widest column that may be cut, until the table fits or no column can be narrowed.
     fn shrink(&self, widths: &mut [usize; N], room: usize) {
         let gaps = GAP * N.saturating_sub(1);
         while widths.iter().sum::<usize>() + gaps > room {
@@ -80,26 +81,18 @@ impl<const N: usize> Table<N> {
     fn line(&self, row: &[String; N], widths: &[usize; N]) -> String {
         let mut line = String::new();
         for (at, column) in self.columns.iter().enumerate() {
-            let (width, cell) = (widths[at], cut(&row[at], widths[at]));
             let gap = if at == 0 { 0 } else { GAP };
             line.extend(std::iter::repeat_n(' ', gap));
-            line +=
-                &if column.right { format!("{cell:>width$}") } else { format!("{cell:width$}") };
+            let side = if column.right { Alignment::Right } else { Alignment::Left };
+            let cell = truncate_str(&row[at], widths[at], "…");
+            line += &pad_str(&cell, widths[at], side, None);
         }
         line.truncate(line.trim_end().len());
         line + "\n"
     }
 }
 
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    kept + "…"
-}
-
-/// The text with what would steer a terminal, or turn the direction of reading, written as Rust writes it.
+/// The text with its control characters, and those that turn the direction of reading, written as Rust escapes.
 pub(super) fn plain(text: &str) -> String {
     let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut plain = String::with_capacity(text.len());
@@ -142,7 +135,16 @@ ID    MODULE                            MEMORY
     }
 
     #[test]
-    fn what_would_steer_a_terminal_is_written_out() {
+    fn wide_characters_take_two_columns() {
+        let rows = [["日本".to_owned(), "1".to_owned()], ["abc".to_owned(), "22".to_owned()]];
+        let table = Table::new([long("A"), number("N")], rows.into_iter());
+        assert_eq!(table.to_text(None), "A      N\n日本   1\nabc   22\n");
+        let rows = [["日本日本日本日本".to_owned()]].into_iter();
+        assert_eq!(Table::new([long("A")], rows).to_text(Some(9)), "A\n日本日本…\n");
+    }
+
+    #[test]
+    fn control_characters_are_written_as_escapes() {
         assert_eq!(plain("a\u{1b}[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\nc\\u{202e}d");
         assert_eq!(plain("größer 日本"), "größer 日本");
         let rows = [["a\nb".to_owned()]].into_iter();

@@ -11,7 +11,7 @@ use ::server::config::{Settings, variable};
 use ::server::state::{TokenError, known_admin_token};
 use ureq::http::HeaderValue;
 
-use super::server::Server;
+use crate::cli::operate::server::Server;
 
 /// The key of the configuration.
 const KEY: &str = "admin_api_token";

@@ -120,7 +120,7 @@ impl Resolver for NoNames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::operate::Server;
+    use crate::cli::operate::server::Server;
     use std::os::unix::net::UnixListener;
     use std::time::Duration;
 

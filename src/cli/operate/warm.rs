@@ -6,18 +6,19 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
-use super::table::plain;
-use super::units::took;
-use super::{Failed, ServerArgs};
-use crate::cli::form::FormArgs;
+use crate::cli::operate::args::ServerArgs;
+use crate::cli::operate::failed::Failed;
+use crate::cli::operate::table::plain;
+use crate::cli::operate::units::took;
+use crate::cli::request::RequestArgs;
 
 /// How long fetching and building may take.
 const WAIT: Duration = Duration::from_secs(300);
 
 #[derive(Args)]
-pub(in crate::cli) struct WarmArgs {
+pub(crate) struct WarmArgs {
     #[command(flatten)]
-    form: FormArgs,
+    request: RequestArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -33,8 +34,8 @@ struct Warm {
 
 pub(super) fn run(args: &WarmArgs) -> Result<ExitCode, Failed> {
     let client = args.server.client()?;
-    let form = args.form.form();
-    let answer = client.post("/warm", &form, WAIT)?;
+    let request = args.request.request();
+    let answer = client.post("/warm", &request, WAIT)?;
     args.server.show(&client, answer, |client, answer| {
         let warm: Warm = client.read(answer)?;
         let stages =
@@ -42,9 +43,9 @@ pub(super) fn run(args: &WarmArgs) -> Result<ExitCode, Failed> {
         let stages = stages.map(|(stage, seconds)| format!("{stage} {}", took(seconds)));
         let islands = match warm.islands {
             1 => "1 island stands by".to_owned(),
-            count => format!("{count} islands stand by"),
+            count => format!("{count} warm islands"),
         };
-        let (url, revision) = (plain(&form.url), plain(&warm.revision));
+        let (url, revision) = (plain(&request.url), plain(&warm.revision));
         Ok(format!("{url} is ready at {revision}: {islands} ({})\n", stages.join(", ")))
     })
 }

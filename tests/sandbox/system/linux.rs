@@ -71,11 +71,11 @@ pub fn launchers() -> Vec<u32> {
 pub fn islands() -> Vec<u32> {
     let of_launchers = launchers().into_iter().flat_map(children);
     let without_berth = of_launchers.filter(|pid| !is_berth(*pid));
-    without_berth.chain(berths().into_iter().flat_map(children)).collect()
+    without_berth.chain(zygotes().into_iter().flat_map(children)).collect()
 }
 
 /// The processes that fork functions' islands, one after the other.
-pub fn berths() -> Vec<u32> {
+pub fn zygotes() -> Vec<u32> {
     launchers().into_iter().flat_map(children).filter(|pid| is_berth(*pid)).collect()
 }
 
@@ -130,7 +130,7 @@ fn groups_of_islands() -> usize {
     let homes = groups();
     let inside = homes.iter().flat_map(|home| fs::read_dir(home).into_iter().flatten());
     let folders = inside.flatten().filter(|entry| entry.path().is_dir()).count();
-    folders.saturating_sub(homes.len() * berths().len())
+    folders.saturating_sub(homes.len() * zygotes().len())
 }
 
 /// The mounts of this process and of its launchers.

@@ -3,7 +3,7 @@
 use super::*;
 
 fn head(text: &str) -> Option<(&str, Vec<&str>, bool)> {
-    Head::read(text).map(|head| (head.package, head.imports, head.constrained))
+    SourceHead::read(text).map(|head| (head.package, head.imports, head.constrained))
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Child;
 
-use super::{Command, ExecError, Executor, Output};
+use crate::exec::command::{Command, Output};
+use crate::exec::{ExecError, Executor};
 
 /// Where the system keeps its programs, on FreeBSD and on Linux.
 const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin";

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Command, ExecError, Executor, Output};
+use crate::exec::command::{Command, Output};
+use crate::exec::{ExecError, Executor};
 
 /// Expects exactly the commands that it was told of, in that order, and gives each the answer that goes with it.
 ///

@@ -5,8 +5,11 @@
 use std::net::IpAddr;
 
 use super::ifconfig::{self, IfconfigError};
-use super::{Alias, Interface, Lease, Ledger, Pools};
 use crate::exec::Executor;
+use crate::net::interface::Interface;
+use crate::net::lease::Lease;
+use crate::net::ledger::{Alias, Ledger};
+use crate::net::pools::Pools;
 
 /// An alias that could not be added or removed.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +74,9 @@ pub async fn reconcile(
 mod tests {
     use super::*;
     use crate::exec::Script;
-    use crate::net::{Family, Pool, Settings, State};
+    use crate::net::pool::{Pool, Settings};
+    use crate::net::range::Family;
+    use crate::net::table::State;
 
     fn pools() -> Pools {
         let settings = Settings {

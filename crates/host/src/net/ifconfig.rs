@@ -8,8 +8,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Family, Interface};
-use crate::exec::{Command, ExecError, Executor};
+use crate::exec::Command;
+use crate::exec::{ExecError, Executor};
+use crate::net::interface::Interface;
+use crate::net::range::Family;
 
 /// How long one of these commands may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -19,7 +21,7 @@ const TENTATIVE_POLL: Duration = Duration::from_millis(100);
 
 /// An address that an interface has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct InterfaceAddress {
     /// The address, without its scope.
     pub address: IpAddr,
     /// The prefix length, in bits.
@@ -90,10 +92,10 @@ async fn usable(
     loop {
         let found = addresses(exec, interface).await?;
         match found.iter().find(|found| found.address == address) {
-            Some(Found { duplicated: true, .. }) => {
+            Some(InterfaceAddress { duplicated: true, .. }) => {
                 return Err(IfconfigError::Duplicated(interface.clone(), address));
             }
-            Some(Found { tentative: false, .. }) => return Ok(()),
+            Some(InterfaceAddress { tentative: false, .. }) => return Ok(()),
             _ if tokio::time::Instant::now() >= until => {
                 return Err(IfconfigError::Tentative(interface.clone(), address));
             }
@@ -123,13 +125,13 @@ fn not_there(complaint: &str) -> bool {
 pub async fn addresses(
     exec: &dyn Executor,
     interface: &Interface,
-) -> Result<Vec<Found>, IfconfigError> {
+) -> Result<Vec<InterfaceAddress>, IfconfigError> {
     let printed = run(exec, interface, &["-f", "inet:cidr,inet6:cidr", interface.as_str()]).await?;
     parse(&printed)
 }
 
 /// Reads the lines that start with `inet` or `inet6`; the others are about something else.
-fn parse(printed: &str) -> Result<Vec<Found>, IfconfigError> {
+fn parse(printed: &str) -> Result<Vec<InterfaceAddress>, IfconfigError> {
     let mut found = Vec::new();
     for line in printed.lines() {
         let mut words = line.split_whitespace();
@@ -141,7 +143,7 @@ fn parse(printed: &str) -> Result<Vec<Found>, IfconfigError> {
             address.ok_or_else(|| IfconfigError::Unreadable(line.trim().to_owned()))?;
         let flags: Vec<_> = words.collect();
         let (tentative, duplicated) = (flags.contains(&"tentative"), flags.contains(&"duplicated"));
-        found.push(Found { address, prefix, tentative, duplicated });
+        found.push(InterfaceAddress { address, prefix, tentative, duplicated });
     }
     Ok(found)
 }

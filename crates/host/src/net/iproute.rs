@@ -13,8 +13,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::{Interface, Lease};
-use crate::exec::{Command, ExecError, Executor};
+use crate::exec::Command;
+use crate::exec::{ExecError, Executor};
+use crate::net::interface::Interface;
+use crate::net::lease::Lease;
 
 /// How long one of these commands may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -271,7 +273,9 @@ impl Cable<'_> {
 mod tests {
     use super::*;
     use crate::exec::Script;
-    use crate::net::{Family, Pool, Pools, Settings};
+    use crate::net::pool::{Pool, Settings};
+    use crate::net::pools::Pools;
+    use crate::net::range::Family;
 
     fn name(text: &str) -> Interface {
         Interface::parse(text).unwrap()

@@ -4,7 +4,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Family, Interface, Pool, Pools};
+use crate::net::interface::Interface;
+use crate::net::pool::Pool;
+use crate::net::pools::Pools;
+use crate::net::range::Family;
 
 /// An address on loan. Dropping it returns the address, so hold it until nothing uses the address any more.
 pub struct Lease {

@@ -13,7 +13,8 @@ use std::path::PathBuf;
 
 use parking_lot::Mutex;
 
-use super::{Interface, Lease};
+use crate::net::interface::Interface;
+use crate::net::lease::Lease;
 
 /// The first words of the file; the boot follows.
 const HEAD: &str = "sky-island-aliases";

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::{Family, Interface, Range};
+use crate::net::interface::Interface;
+use crate::net::range::{Family, Range};
 
 /// The most addresses of one pool that are ever lent; a larger network's further ones are left alone.
 pub const MOST: usize = 65_536;

@@ -11,7 +11,11 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::table::{Entry, Table};
-use super::{Family, Lease, LeaseObserver, Pool, State};
+use crate::net::lease::Lease;
+use crate::net::observer::LeaseObserver;
+use crate::net::pool::Pool;
+use crate::net::range::Family;
+use crate::net::table::State;
 
 /// All pools together. Clones share them; the default has none.
 #[derive(Clone, Default)]

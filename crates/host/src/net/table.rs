@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use super::Family;
+use crate::net::range::Family;
 
 #[derive(Default)]
 pub(super) struct Table {

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use parking_lot::Mutex;
 
-use super::{Pools, State, Unknown};
+use crate::net::pools::{Pools, Unknown};
+use crate::net::table::State;
 
 /// The largest file that is read, in bytes: far more than all pools' addresses take.
 const LARGEST: u64 = 64 << 20;
@@ -177,7 +178,9 @@ fn parse(text: &str) -> io::Result<BTreeSet<IpAddr>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Family, Interface, Pool, Settings};
+    use crate::net::interface::Interface;
+    use crate::net::pool::{Pool, Settings};
+    use crate::net::range::Family;
 
     fn pools() -> Pools {
         let settings = Settings {

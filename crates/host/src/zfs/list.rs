@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{DatasetName, SnapshotName};
 use crate::exec::Command;
+use crate::zfs::name::{DatasetName, SnapshotName};
 
 /// A file system or a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,8 @@ mod name;
 pub use list::{Dataset, Kind};
 pub use name::{DatasetName, NameError, SnapshotName};
 
-use crate::exec::{Command, ExecError, Shared};
+use crate::exec::Command;
+use crate::exec::{ExecError, Shared};
 
 /// Properties as they are given with `-o`, and user properties, as name and value.
 pub type Properties<'a> = [(&'a str, &'a str)];

@@ -7,14 +7,14 @@
 use std::ffi::{CString, c_int};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use super::super::begin;
-use super::super::wire::{self, Go, Incoming};
-use super::protocol::Prepare;
-use super::sys;
+use crate::freebsd::protocol::JailRequest;
+use crate::freebsd::sys;
+use crate::launcher::process;
+use crate::launcher::wire::{self, ExecRequest, Incoming};
 
 /// What a new first process has in its hands.
 pub(super) struct Child<'a> {
-    pub(super) prepare: &'a Prepare,
+    pub(super) prepare: &'a JailRequest,
     pub(super) jid: c_int,
     pub(super) control: OwnedFd,
     /// A byte goes out when the user is changed, and one comes in when the jail is closed.
@@ -29,13 +29,13 @@ impl Child<'_> {
             // The server reads the reason when it sees the exit; if it is gone, so is the need.
             let _ = wire::send(control, &reason, &[]);
         }
-        sys::exit_now(begin::NOT_STARTED)
+        sys::exit_now(process::NOT_STARTED)
     }
 
     fn become_island(&self) -> Result<(), String> {
         self.settle()?;
         let message = Incoming::default()
-            .next::<Go>(self.control.as_raw_fd())
+            .next::<ExecRequest>(self.control.as_raw_fd())
             .map_err(|error| format!("receive the program: {error}"))?;
         // The server no longer wants this island.
         let Some((go, fds)) = message else { sys::exit_now(0) };
@@ -44,7 +44,7 @@ impl Child<'_> {
 
     fn settle(&self) -> Result<(), String> {
         let said = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
-        begin::default_signals().map_err(|error| format!("signals: {error}"))?;
+        process::default_signals().map_err(|error| format!("signals: {error}"))?;
         sys::die_with_parent().map_err(said("die with the launcher"))?;
         sys::close_all_but(&mut [self.control.as_raw_fd(), self.launcher.as_raw_fd()]);
         sys::attach(self.jid).map_err(said("enter the jail"))?;
@@ -64,8 +64,8 @@ impl Child<'_> {
     }
 }
 
-fn become_program(go: &Go, fds: Vec<OwnedFd>) -> Result<(), String> {
-    let program = begin::take_stdio(go, fds)?;
+fn become_program(go: &ExecRequest, fds: Vec<OwnedFd>) -> Result<(), String> {
+    let program = process::take_stdio(go, fds)?;
     let text =
         |text: &String| CString::new(text.as_str()).map_err(|_| format!("{text:?} holds a NUL"));
     let args = go.args.iter().map(text).collect::<Result<Vec<_>, _>>()?;

@@ -2,7 +2,7 @@
 
 use host::exec::{Command, Executor};
 
-use super::super::StartError;
+use crate::backend::StartError;
 
 /// The number of the ruleset. It is ours alone: one that has other rules is not touched.
 pub const RULESET: u16 = 3281;

@@ -11,17 +11,20 @@ use host::exec::{Command, ExecError, Executor, Shared};
 use host::net::{Lease, Ledger, Pools, alias};
 use host::zfs::Zfs;
 
-use super::super::link::{Launch, Link};
-use super::super::slots::Slots;
-use super::super::{Exit, Finding, IslandId, Limits, StartError, wire};
-use super::estate::Estate;
-use super::ground::Ground;
-use super::mounts::{self, Writers};
-use super::plan::{self, Plan, Root};
-use super::protocol::Prepare;
-use super::storage::Storage;
-use super::{devices, measure, params, probe, rules};
+use crate::backend::{Exit, Finding, StartError};
 use crate::backend::{Jails, Options};
+use crate::freebsd::environment::HostEnvironment;
+use crate::freebsd::mounts::{self, Writers};
+use crate::freebsd::plan::{self, IslandPlan, Root};
+use crate::freebsd::protocol::JailRequest;
+use crate::freebsd::resources::JailResources;
+use crate::freebsd::storage::Storage;
+use crate::freebsd::{devices, measure, params, probe, rules};
+use crate::id::IslandId;
+use crate::launcher::client::{LauncherClient, LauncherConfig};
+use crate::launcher::uids::UidPool;
+use crate::launcher::wire;
+use crate::spec::Limits;
 
 /// A host that islands can be made on.
 pub struct Host {
@@ -29,8 +32,8 @@ pub struct Host {
     pub(super) storage: Arc<Storage>,
     /// The folder that all roots lie in.
     pub(super) run: PathBuf,
-    pub(super) link: Link,
-    pub(super) users: Arc<Slots>,
+    pub(super) link: LauncherClient,
+    pub(super) users: Arc<UidPool>,
     pub(super) writers: Writers,
     /// What a jail can be allowed.
     pub(super) permissions: Vec<String>,
@@ -51,10 +54,10 @@ impl Host {
     /// Sees that the host is prepared, and starts the launcher.
     pub(super) async fn open(
         options: &Options,
-        ground: Ground,
+        environment: HostEnvironment,
     ) -> Result<(Self, Vec<Finding>), StartError> {
-        let findings = probe::findings(&ground, options).await;
-        let Ground { exec, root, open } = ground;
+        let findings = probe::findings(&environment, options).await;
+        let HostEnvironment { exec, root, open } = environment;
         let missing = findings.iter().find(|finding| finding.required && finding.remedy.is_some());
         if let Some(Finding { name, detail, remedy, .. }) = missing {
             let remedy = remedy.as_deref().unwrap_or_default();
@@ -67,13 +70,13 @@ impl Host {
         devices::prepare(&*exec).await?;
         let run = jails.layout.folder_of(&jails.layout.run());
         let run = run.ok_or_else(|| refused("the islands' folder is none of ours"))?;
-        let launch = Launch::new(options.launcher.clone(), &serde_json::Value::Null)?;
+        let launch = LauncherConfig::new(options.launcher.clone(), &serde_json::Value::Null)?;
         let host = Self {
             storage: Storage::opened_by(Zfs::new(exec.clone()), jails.layout.clone(), open),
             // The kernel tells of jails and mounts by their real paths.
             run: run.canonicalize().unwrap_or(run),
-            link: Link::start(launch).await?,
-            users: Slots::new(root),
+            link: LauncherClient::start(launch).await?,
+            users: UidPool::new(root),
             writers: Writers::default(),
             permissions: params::permissions(&*exec).await?,
             counts: rules::enabled(&*exec).await,
@@ -110,43 +113,43 @@ impl Host {
         done.map_err(|error| chain(&error))
     }
 
-    /// Makes an island up to the moment when it waits to be told what to become. Each step is in `estate` before it is
+    /// Makes an island up to the moment when it waits to be told what to become. Each step is in `resources` before it is
     /// taken.
     pub(super) async fn make(
         &self,
-        plan: &Plan,
+        plan: &IslandPlan,
         limits: &Limits,
         user: u32,
         lease: Option<Arc<Lease>>,
-        estate: &mut Estate,
+        resources: &mut JailResources,
     ) -> Result<Control, StartError> {
-        let id = estate.id.clone();
+        let id = resources.id.clone();
         let exec = &*self.exec;
         let writing = self.writers.take(plan.writes()).map_err(|folder| {
             StartError::Refused(format!("another island may write {}", folder.display()))
         })?;
-        estate.writing = Some(writing);
-        estate.root = true;
+        resources.writing = Some(writing);
+        resources.root = true;
         let root = self.root(&id, plan).await?;
         for (at, mount) in &plan.mounts {
             let at = root.join(at.strip_prefix("/").unwrap_or(at));
-            estate.mounts.push(at.clone());
+            resources.mounts.push(at.clone());
             mounts::mount(exec, mount, &at).await.map_err(refused)?;
         }
         if self.counts {
-            estate.rules = true;
+            resources.rules = true;
             let wanted = rules::rules(&id, plan, limits, self.processors);
             rules::add(exec, &wanted).await.map_err(refused)?;
         }
         if let Some(lease) = lease {
-            estate.lease = Some(lease.clone());
+            resources.lease = Some(lease.clone());
             lease.assign(id.as_str());
             alias::put(exec, &self.ledger, &lease).await.map_err(refused)?;
         }
-        self.prepare(&id, plan, user, &root, estate)
+        self.prepare(&id, plan, user, &root, resources)
     }
 
-    async fn root(&self, id: &IslandId, plan: &Plan) -> Result<PathBuf, StartError> {
+    async fn root(&self, id: &IslandId, plan: &IslandPlan) -> Result<PathBuf, StartError> {
         let root = match &plan.root {
             Root::Function(program) => self.storage.function_root(id, program).await,
             Root::Tool(pieces) => {
@@ -161,14 +164,14 @@ impl Host {
     fn prepare(
         &self,
         id: &IslandId,
-        plan: &Plan,
+        plan: &IslandPlan,
         user: u32,
         root: &Path,
-        estate: &mut Estate,
+        resources: &mut JailResources,
     ) -> Result<Control, StartError> {
         let root = root.to_str().ok_or_else(|| refused("its root has no name in UTF-8"))?;
         let jail = params::parameters(id, root, devices::RULESET, plan.reach, &self.permissions);
-        let prepare = Prepare {
+        let prepare = JailRequest {
             id: id.to_string(),
             jail,
             last: params::last_denial(id, &self.permissions),
@@ -178,13 +181,13 @@ impl Host {
             background: plan.background,
         };
         let (control, far) = wire::pair().map_err(StartError::Descriptors)?;
-        estate.jail = true;
-        estate.exit = Some(self.link.prepare(id, prepare, vec![far], None)?);
+        resources.jail = true;
+        resources.exit = Some(self.link.prepare(id, prepare, vec![far], None)?);
         Ok(control)
     }
 }
 
-impl Estate {
+impl JailResources {
     /// Waits for the end of the island.
     pub(super) async fn end(&mut self) -> Result<Exit, StartError> {
         let Some(exit) = &mut self.exit else {

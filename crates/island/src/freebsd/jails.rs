@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use host::exec::{Command, ExecError, Executor, Output};
 use serde::Deserialize;
 
-use super::super::IslandId;
+use crate::id::IslandId;
 
 /// One jail of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ struct Information<T> {
 #[derive(Deserialize)]
 struct Addressed {
     #[serde(flatten)]
-    jail: Listed,
+    jail: ListedIsland,
     #[serde(rename = "ip4.addr", default)]
     ip4: Vec<String>,
     #[serde(rename = "ip6.addr", default)]
@@ -91,7 +91,7 @@ struct Addressed {
 }
 
 #[derive(Deserialize)]
-struct Listed {
+struct ListedIsland {
     name: String,
     path: PathBuf,
     #[serde(default)]
@@ -121,7 +121,7 @@ impl Dying {
     }
 }
 
-fn ours(jail: Listed, run: &Path) -> Option<Jail> {
+fn ours(jail: ListedIsland, run: &Path) -> Option<Jail> {
     let id = IslandId::parse(&jail.name)?;
     let dying = jail.dying.is();
     (jail.path.starts_with(run) && jail.path != run).then_some(Jail { id, dying })

@@ -17,13 +17,13 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
-use super::chore::{Chore, Failed};
 use crate::backend::BoxFuture;
+use crate::freebsd::teardown::{StepFailed, TeardownStep};
 
 /// Chores that are attempted at once; fewer than the commands that storage gives at once, so that new islands get theirs.
 const AT_ONCE: usize = 8;
 /// When chores are tried again, and when a failure is told of.
-const PACE: Pace = Pace {
+const PACE: CallRate = CallRate {
     first: Duration::from_millis(5),
     longest: Duration::from_secs(5),
     attempt: Duration::from_secs(120),
@@ -37,18 +37,18 @@ pub struct Janitor<N> {
 }
 
 struct Inner<N> {
-    pace: Pace,
+    pace: CallRate,
     turns: Semaphore,
     /// The names of all that is not done, each with a number of its own, in the order in which they came.
     names: Mutex<Vec<(u64, N)>>,
     /// How many are not done.
     left: watch::Sender<usize>,
     /// Counts the times that everybody was told to try at once.
-    hurry: watch::Sender<u64>,
+    force: watch::Sender<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+struct CallRate {
     /// The wait after the first failure; each further one is twice as long.
     first: Duration,
     /// The longest wait.
@@ -65,23 +65,23 @@ impl<N: Clone + Display + Send + Sync + 'static> Janitor<N> {
         Self::with(PACE, AT_ONCE)
     }
 
-    fn with(pace: Pace, at_once: usize) -> Self {
+    fn with(pace: CallRate, at_once: usize) -> Self {
         let inner = Inner {
             pace,
             turns: Semaphore::new(at_once),
             names: Mutex::default(),
             left: watch::Sender::new(0),
-            hurry: watch::Sender::new(0),
+            force: watch::Sender::new(0),
         };
         Self { inner: Arc::new(inner), runtime: Handle::current() }
     }
 
     /// Takes a chore over. Does not wait, and may be called from anywhere, also from a `drop`.
-    pub fn give(&self, name: N, chore: impl Chore) {
+    pub fn give(&self, name: N, step: impl TeardownStep) {
         let number = self.inner.enter(name.clone());
         let inner = self.inner.clone();
         self.runtime.spawn(async move {
-            inner.pursue(&name, Box::new(chore)).await;
+            inner.pursue(&name, Box::new(step)).await;
             inner.leave(number);
         });
     }
@@ -100,7 +100,7 @@ impl<N: Clone + Display + Send + Sync + 'static> Janitor<N> {
     /// Has everything tried at once, and waits until all is done or the time is up. Answers what is not done; it is
     /// tried further.
     pub async fn drain(&self, limit: Duration) -> Vec<N> {
-        self.inner.hurry.send_modify(|times| *times += 1);
+        self.inner.force.send_modify(|times| *times += 1);
         let _ = tokio::time::timeout(limit, self.idle()).await;
         self.list()
     }
@@ -128,13 +128,13 @@ impl<N: Display> Inner<N> {
     }
 
     /// Attempts a chore until it is done.
-    async fn pursue(&self, name: &N, mut chore: Box<dyn Chore>) {
-        let mut hurry = self.hurry.subscribe();
+    async fn pursue(&self, name: &N, mut step: Box<dyn TeardownStep>) {
+        let mut force = self.force.subscribe();
         let mut patience = Patience::new(self.pace, Instant::now());
         loop {
             let failed = {
                 let _turn = self.turns.acquire().await;
-                self.attempt(&mut *chore).await
+                self.attempt(&mut *step).await
             };
             let Err(failed) = failed else { break };
             if patience.runs_out(Instant::now()) {
@@ -142,7 +142,7 @@ impl<N: Display> Inner<N> {
             }
             tokio::select! {
                 () = tokio::time::sleep(patience.wait()) => {}
-                _ = hurry.changed() => patience.begin_again(),
+                _ = force.changed() => patience.begin_again(),
             }
         }
         if patience.told {
@@ -150,34 +150,34 @@ impl<N: Display> Inner<N> {
         }
     }
 
-    async fn attempt(&self, chore: &mut dyn Chore) -> Result<(), Failed> {
+    async fn attempt(&self, step: &mut dyn TeardownStep) -> Result<(), StepFailed> {
         let limit = self.pace.attempt;
-        match tokio::time::timeout(limit, caught(chore.attempt())).await {
+        match tokio::time::timeout(limit, caught(step.attempt())).await {
             Ok(result) => result,
-            Err(_) => Err(Failed::new(format!("it did not end within {limit:?}"))),
+            Err(_) => Err(StepFailed::new(format!("it did not end within {limit:?}"))),
         }
     }
 }
 
 /// Has a panic count as a failure, so that what is left of the chore is not lost.
-async fn caught(mut attempt: BoxFuture<'_, Result<(), Failed>>) -> Result<(), Failed> {
+async fn caught(mut attempt: BoxFuture<'_, Result<(), StepFailed>>) -> Result<(), StepFailed> {
     poll_fn(move |context| {
         let polled = catch_unwind(AssertUnwindSafe(|| attempt.as_mut().poll(context)));
-        polled.unwrap_or_else(|_| Poll::Ready(Err(Failed::new("it panicked"))))
+        polled.unwrap_or_else(|_| Poll::Ready(Err(StepFailed::new("it panicked"))))
     })
     .await
 }
 
 /// How long a chore waits, and whether its failure has been told of.
 struct Patience {
-    pace: Pace,
+    pace: CallRate,
     began: Instant,
     next: Duration,
     told: bool,
 }
 
 impl Patience {
-    fn new(pace: Pace, began: Instant) -> Self {
+    fn new(pace: CallRate, began: Instant) -> Self {
         Self { pace, began, next: pace.first, told: false }
     }
 

@@ -17,12 +17,12 @@ use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{ForkResult, Pid, fork};
 
-use super::super::Exit;
-use super::super::begin;
-use super::super::wire::{self, Event, Incoming, LISTED, Request};
-use super::child::Child;
-use super::protocol::Prepare;
-use super::sys;
+use crate::backend::Exit;
+use crate::freebsd::child::Child;
+use crate::freebsd::protocol::JailRequest;
+use crate::freebsd::sys;
+use crate::launcher::process;
+use crate::launcher::wire::{self, Event, Incoming, LISTED, Request};
 
 /// How often a jail is looked at whose processes are being killed, and for how long before its end is reported anyway.
 const ENDING_POLL: Duration = Duration::from_millis(1);
@@ -66,7 +66,7 @@ pub(crate) fn run(server: OwnedFd) -> Result<(), String> {
         .next::<serde_json::Value>(server.as_raw_fd())
         .map_err(|e| text(&e))?
         .ok_or("the server went away")?;
-    begin::ignore_stops().map_err(|e| text(&e))?;
+    process::ignore_stops().map_err(|e| text(&e))?;
     let queue = Kqueue::new().map_err(|e| text(&e))?;
     let mut launcher = Launcher { server, queue, islands: HashMap::new(), ending: Vec::new() };
     let number = launcher.server.as_raw_fd() as usize;
@@ -121,7 +121,7 @@ impl Launcher {
         incoming.take_requests(server, |request, fds| self.handle(request, fds))
     }
 
-    fn handle(&mut self, request: Request<Prepare>, fds: Vec<OwnedFd>) {
+    fn handle(&mut self, request: Request<JailRequest>, fds: Vec<OwnedFd>) {
         match request {
             Request::Kill { id } => {
                 if let Some(island) = self.islands.get_mut(&id) {
@@ -146,7 +146,7 @@ impl Launcher {
         }
     }
 
-    fn make(&mut self, prepare: &Prepare, control: OwnedFd) -> Result<(), String> {
+    fn make(&mut self, prepare: &JailRequest, control: OwnedFd) -> Result<(), String> {
         let jid = sys::create_jail(&prepare.jail)?;
         match self.start(prepare, jid, control) {
             Ok(()) => Ok(()),
@@ -157,7 +157,7 @@ impl Launcher {
         }
     }
 
-    fn start(&mut self, prepare: &Prepare, jid: c_int, control: OwnedFd) -> Result<(), String> {
+    fn start(&mut self, prepare: &JailRequest, jid: c_int, control: OwnedFd) -> Result<(), String> {
         let (near, far) = wire::pair().map_err(|e| e.to_string())?;
         // SAFETY: this process has one thread, so the child is a whole copy of it.
         let pid = match unsafe { fork() }.map_err(|e| format!("fork: {e}"))? {
@@ -254,7 +254,7 @@ impl Launcher {
 }
 
 /// Waits until a new process has changed its user, and takes from its jail what it needed for that.
-fn close_jail(near: &OwnedFd, prepare: &Prepare) -> Result<(), String> {
+fn close_jail(near: &OwnedFd, prepare: &JailRequest) -> Result<(), String> {
     let mut fds = [PollFd::new(near.as_fd(), PollFlags::POLLIN)];
     match poll(&mut fds, PollTimeout::from(SETTLE_WAIT)) {
         Ok(0) => return Err("it did not settle in time".into()),
@@ -287,5 +287,5 @@ fn exit(status: c_int, heavy: bool) -> Exit {
 
 /// [`run`] on the socket that is this process's stdin, which then reads as empty.
 pub(crate) fn run_on_stdin() -> Result<(), String> {
-    run(begin::socket_on_stdin().map_err(|error| error.to_string())?)
+    run(process::socket_on_stdin().map_err(|error| error.to_string())?)
 }

@@ -13,11 +13,8 @@
 
 #[cfg(target_os = "freebsd")]
 mod child;
-pub mod chore;
 pub mod devices;
-mod estate;
-mod ground;
-mod holding;
+mod environment;
 mod host;
 pub mod jails;
 pub mod janitor;
@@ -25,15 +22,18 @@ pub mod janitor;
 pub(crate) mod launcher;
 mod measure;
 pub mod mounts;
+mod owned;
 pub mod params;
 pub mod plan;
 mod probe;
 pub mod protocol;
+mod resources;
 pub mod rules;
 pub mod storage;
 mod sweep;
 #[cfg(target_os = "freebsd")]
 mod sys;
+pub mod teardown;
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -44,20 +44,20 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use self::estate::Estate;
-use self::holding::{Holding, Holdings};
 use self::host::Host;
 use self::janitor::Janitor;
+use self::owned::{OwnedResources, ResourceOwners};
+use self::resources::JailResources;
 use self::storage::FUNCTION_PROGRAM;
-use super::backend::{BoxFuture, Jails, Options};
-use super::link::Listed;
-use super::wire::{Go, Incoming, Outgoing};
-use super::{
-    Backend, Exit, Finding, IslandId, Program, Purpose, Rights, Seen, Spec, StartError, Started,
-    State, Stdio, Usage,
-};
+use crate::backend::{Backend, Exit, Finding, LiveIsland, StartError, Started, Stdio, Usage};
+use crate::backend::{BoxFuture, Jails, Options};
+use crate::id::IslandId;
+use crate::launcher::client::ListedIsland;
+use crate::launcher::wire::{ExecRequest, Incoming, Outgoing};
+use crate::registry::table::State;
+use crate::spec::{Program, Purpose, Rights, Spec};
 
-pub use ground::Ground;
+pub use environment::HostEnvironment;
 pub use sweep::{Swept, sweep, sweep_on};
 
 /// How long the end of the server waits for everything to be given back; the next start finds the rest.
@@ -69,18 +69,21 @@ pub struct FreeBsd {
     janitor: Arc<Janitor<IslandId>>,
     findings: Vec<Finding>,
     network: Result<(), String>,
-    holdings: Arc<Holdings>,
+    owners: Arc<ResourceOwners>,
 }
 
 impl FreeBsd {
     /// Sees that the host is prepared, gives back what an earlier start left, and starts the launcher.
     pub async fn start(options: Options) -> Result<Arc<Self>, StartError> {
-        Self::start_on(options, Ground::host()).await
+        Self::start_on(options, HostEnvironment::host()).await
     }
 
     /// The same on another ground than this host.
-    pub async fn start_on(options: Options, ground: Ground) -> Result<Arc<Self>, StartError> {
-        let (host, findings) = Host::open(&options, ground).await?;
+    pub async fn start_on(
+        options: Options,
+        environment: HostEnvironment,
+    ) -> Result<Arc<Self>, StartError> {
+        let (host, findings) = Host::open(&options, environment).await?;
         let janitor = Arc::new(Janitor::new());
         let host = Arc::new(host);
         let mut network = Ok(());
@@ -94,8 +97,8 @@ impl FreeBsd {
             let host = host.clone();
             tokio::spawn(async move { host.calibrate(&jails).await });
         }
-        let holdings = Holdings::new(host.clone(), janitor.clone());
-        Ok(Arc::new(Self { host, janitor, findings, network, holdings }))
+        let owners = ResourceOwners::new(host.clone(), janitor.clone());
+        Ok(Arc::new(Self { host, janitor, findings, network, owners }))
     }
 
     async fn start_island(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
@@ -103,27 +106,27 @@ impl FreeBsd {
         let base = self.host.base.load(Ordering::Relaxed);
         let plan = plan::plan(spec, base, lease.as_ref().map(|lease| lease.address()))?;
         let id = IslandId::mint();
-        let mut estate = Estate::new(id.clone());
-        let user = self.user(spec, &mut estate)?;
-        let holding = self.holdings.hold(estate)?;
+        let mut resources = JailResources::new(id.clone());
+        let user = self.user(spec, &mut resources)?;
+        let owned = self.owners.hold(resources)?;
         // In a task of its own, for a command that is cut off may do its work after that was undone.
-        let making = tokio::spawn(holding.make(plan, spec.limits.clone(), user, lease));
-        let (holding, made) = making.await.map_err(host::refused)??;
+        let making = tokio::spawn(owned.make(plan, spec.limits.clone(), user, lease));
+        let (owned, made) = making.await.map_err(host::refused)??;
         // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
         let control = unsafe { AsyncFd::register(made) }
             .map_err(|error| StartError::Descriptors(error.into()))?;
         let unsent = send(&control, spec, &stdio).await.err();
         drop(stdio);
-        let exit = Box::pin(async move { ended(holding, control, unsent).await });
+        let exit = Box::pin(async move { ended(owned, control, unsent).await });
         Ok(Started { id, exit })
     }
 
     /// The user of an island: a function's is its own until all is given back.
-    fn user(&self, spec: &Spec, estate: &mut Estate) -> Result<u32, StartError> {
+    fn user(&self, spec: &Spec, resources: &mut JailResources) -> Result<u32, StartError> {
         let user = match &spec.rights {
             Rights::Function => {
-                estate._user = self.host.users.take();
-                estate._user.as_ref().map(|slot| slot.host_id())
+                resources._user = self.host.users.take();
+                resources._user.as_ref().map(|uid| uid.host_id())
             }
             Rights::Tool(tool) => self.owner(tool.purpose),
         };
@@ -140,8 +143,12 @@ async fn send(control: &AsyncFd<OwnedFd>, spec: &Spec, stdio: &Stdio) -> std::io
         Program::File(file) => (None, Some(file.as_raw_fd())),
         Program::Path(path) => (Some(path.clone()), None),
     };
-    let go =
-        Go { program, args: spec.args.clone(), env: spec.env.clone(), folder: spec.folder.clone() };
+    let go = ExecRequest {
+        program,
+        args: spec.args.clone(),
+        env: spec.env.clone(),
+        folder: spec.folder.clone(),
+    };
     let mut fds = stdio.raw();
     fds.extend(file);
     let mut outgoing = Outgoing::new(&go, &fds)?;
@@ -153,11 +160,11 @@ async fn send(control: &AsyncFd<OwnedFd>, spec: &Spec, stdio: &Stdio) -> std::io
 
 /// Waits for the end of an island and tells a program's end from a failure to become it.
 async fn ended(
-    mut holding: Holding,
+    mut owned: OwnedResources,
     control: AsyncFd<OwnedFd>,
     unsent: Option<std::io::Error>,
 ) -> Result<Exit, StartError> {
-    let exit = holding.end().await?;
+    let exit = owned.end().await?;
     if exit.code == Some(0) && unsent.is_none() {
         return Ok(exit);
     }
@@ -184,23 +191,23 @@ impl Backend for FreeBsd {
 
     fn list(&self) -> Vec<IslandId> {
         let mut all = self.host.link.list();
-        all.extend(self.holdings.list());
+        all.extend(self.owners.list());
         all.extend(self.janitor.list());
         all.sort();
         all.dedup();
         all
     }
 
-    fn seen(&self) -> BoxFuture<'_, Result<Vec<Seen>, StartError>> {
+    fn seen(&self) -> BoxFuture<'_, Result<Vec<LiveIsland>, StartError>> {
         Box::pin(async move {
             let mut all = Vec::new();
-            for Listed { id, number, since, killed } in self.host.link.islands().await? {
+            for ListedIsland { id, number, since, killed } in self.host.link.islands().await? {
                 let usage = match self.host.counts {
                     true => rules::usage(&*self.host.exec, &id).await,
                     false => None,
                 };
                 let (path, hostname) = (self.host.run.join(id.as_str()), params::HOSTNAME.into());
-                all.push(Seen { id, number, since, killed, path, hostname, usage });
+                all.push(LiveIsland { id, number, since, killed, path, hostname, usage });
             }
             Ok(all)
         })
@@ -240,11 +247,11 @@ impl Backend for FreeBsd {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            self.holdings.close();
+            self.owners.close();
             self.host.link.close().await;
             let until = Instant::now() + CLOSE_WAIT;
             // Whoever waits for an island has heard of its end by now, and is about to let it go.
-            let _ = timeout_at(until, self.holdings.given()).await;
+            let _ = timeout_at(until, self.owners.given()).await;
             let left = self.janitor.drain(until.saturating_duration_since(Instant::now())).await;
             if !left.is_empty() {
                 tracing::warn!(?left, "the next start gives back what is still busy");
@@ -260,7 +267,7 @@ pub async fn addresses(pools: &::host::net::Pools) -> Option<Finding> {
 
 /// What this host isolates and limits, found out without a backend.
 pub async fn findings(options: &Options) -> Vec<Finding> {
-    probe::findings(&Ground::host(), options).await
+    probe::findings(&HostEnvironment::host(), options).await
 }
 
 #[cfg(test)]
@@ -269,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_island_that_takes_no_program_is_not_waited_for_without_end() {
-        let (near, far) = super::super::wire::pair().unwrap();
+        let (near, far) = crate::launcher::wire::pair().unwrap();
         nix::sys::socket::setsockopt(&near, nix::sys::socket::sockopt::SndBuf, &4096).unwrap();
         let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
         nix::fcntl::fcntl(&near, flags).unwrap();

@@ -16,7 +16,7 @@ const TMP_FILES: u64 = 4096;
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mount {
-    /// The devices of [`super::devices`].
+    /// The devices of [`crate::freebsd::devices`].
     Devices,
     /// Memory of this many bytes.
     Tmp(u64),
@@ -41,7 +41,7 @@ fn command(what: &Mount) -> Command {
     };
     match what {
         Mount::Devices => {
-            mount("devfs", format!("ruleset={}", super::devices::RULESET)).arg("devfs")
+            mount("devfs", format!("ruleset={}", crate::freebsd::devices::RULESET)).arg("devfs")
         }
         Mount::Tmp(bytes) => {
             let size = format!("size={bytes},inodes={TMP_FILES},mode=1777,nosuid,noexec");

@@ -8,7 +8,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use host::exec::{Command, Executor};
 use serde::{Deserialize, Serialize};
 
-use super::super::{IslandId, StartError};
+use crate::backend::StartError;
+use crate::id::IslandId;
 
 /// Where sysctl(8) lists what a jail can be allowed.
 const ALLOW: &str = "security.jail.param.allow";

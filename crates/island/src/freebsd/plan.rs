@@ -7,10 +7,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::{Bind, Limits, Program, Purpose, Rights, Spec, StartError, ToolRights};
-use super::mounts::Mount;
-use super::params::Reach;
-use super::protocol::Bounds;
+use crate::backend::StartError;
+use crate::freebsd::mounts::Mount;
+use crate::freebsd::params::Reach;
+use crate::freebsd::protocol::ProcessBounds;
+use crate::spec::{Bind, Limits, Program, Purpose, Rights, Spec, ToolRights};
 
 /// Descriptors that a process of an island may have open.
 pub const OPEN_FILES: u64 = 1024;
@@ -22,7 +23,7 @@ const NAMES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 
 /// What is made for one island.
 #[derive(Debug)]
-pub struct Plan {
+pub struct IslandPlan {
     /// What its root is a clone of.
     pub root: Root,
     /// What is mounted in it, in this order; paths as the island sees them.
@@ -30,7 +31,7 @@ pub struct Plan {
     /// What it reaches.
     pub reach: Reach,
     /// The limits of its processes.
-    pub bounds: Bounds,
+    pub bounds: ProcessBounds,
     /// Bytes of memory of all of them together.
     pub memory: u64,
     /// Whether a stranger's function runs on it.
@@ -70,7 +71,11 @@ pub enum Piece {
 }
 
 /// The plan of an island. `base` is the address space, in bytes, of a Go program that does nothing.
-pub fn plan(spec: &Spec, base: u64, address: Option<std::net::IpAddr>) -> Result<Plan, StartError> {
+pub fn plan(
+    spec: &Spec,
+    base: u64,
+    address: Option<std::net::IpAddr>,
+) -> Result<IslandPlan, StartError> {
     let devices = (PathBuf::from("/dev"), Mount::Devices);
     let limits = &spec.limits;
     match &spec.rights {
@@ -78,7 +83,7 @@ pub fn plan(spec: &Spec, base: u64, address: Option<std::net::IpAddr>) -> Result
             let Program::File(program) = &spec.program else {
                 return Err(StartError::Refused("a function is an open file".into()));
             };
-            Ok(Plan {
+            Ok(IslandPlan {
                 root: Root::Function(program.clone()),
                 mounts: vec![devices, ("/tmp".into(), Mount::Tmp(limits.tmp))],
                 reach: address.map_or(Reach::Nothing, Reach::Address),
@@ -96,7 +101,7 @@ pub fn plan(spec: &Spec, base: u64, address: Option<std::net::IpAddr>) -> Result
             }
             let mut mounts = vec![devices];
             let pieces = pieces(tool, &mut mounts)?;
-            Ok(Plan {
+            Ok(IslandPlan {
                 root: Root::Tool(pieces),
                 mounts,
                 reach: match tool.purpose {
@@ -113,7 +118,7 @@ pub fn plan(spec: &Spec, base: u64, address: Option<std::net::IpAddr>) -> Result
     }
 }
 
-impl Plan {
+impl IslandPlan {
     /// The folders of the host that the island may write.
     pub fn writes(&self) -> Vec<PathBuf> {
         let writable = |(_, mount): &(PathBuf, Mount)| match mount {
@@ -151,13 +156,13 @@ fn pieces(tool: &ToolRights, mounts: &mut Vec<(PathBuf, Mount)>) -> Result<Vec<P
     Ok(pieces)
 }
 
-fn bounds(limits: &Limits, base: u64, processes: Option<u64>) -> Bounds {
+fn bounds(limits: &Limits, base: u64, processes: Option<u64>) -> ProcessBounds {
     let file_size = match &limits.disk {
         Some(disk) => disk.bytes,
         None => limits.tmp,
     };
     let address_space = base.saturating_add(limits.memory);
-    Bounds { address_space, processes, files: OPEN_FILES, file_size }
+    ProcessBounds { address_space, processes, files: OPEN_FILES, file_size }
 }
 
 /// Adds pieces to a root whose folder nobody else has. No link in it is followed.

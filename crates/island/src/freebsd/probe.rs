@@ -5,21 +5,21 @@ use host::layout::Layout;
 use host::net::{Pools, ifconfig};
 use host::zfs::{SnapshotName, Zfs};
 
-use super::super::Finding;
-use super::ground::Ground;
-use super::rules;
+use crate::backend::Finding;
 use crate::backend::Options;
+use crate::freebsd::environment::HostEnvironment;
+use crate::freebsd::rules;
 
 /// How resources come to be counted.
 const ENABLE: &str = "put kern.racct.enable=1 into /boot/loader.conf and restart the host";
 const INIT: &str = "run `sky-island init`";
 
 /// Everything that `check` says of a FreeBSD host.
-pub(super) async fn findings(ground: &Ground, options: &Options) -> Vec<Finding> {
-    let exec = &*ground.exec;
-    let mut findings = vec![privilege(ground.root)];
+pub(super) async fn findings(environment: &HostEnvironment, options: &Options) -> Vec<Finding> {
+    let exec = &*environment.exec;
+    let mut findings = vec![privilege(environment.root)];
     match &options.jails {
-        Some(jails) => findings.extend(prepared(&ground.exec, &jails.layout).await),
+        Some(jails) => findings.extend(prepared(&environment.exec, &jails.layout).await),
         None => findings.push(Finding {
             name: "datasets",
             detail: "no dataset is configured".into(),
@@ -56,7 +56,7 @@ async fn snapshot(zfs: &Zfs, name: &'static str, snapshot: SnapshotName) -> Find
 }
 
 async fn jails(exec: &dyn Executor) -> Finding {
-    let (detail, remedy) = match super::params::permissions(exec).await {
+    let (detail, remedy) = match crate::freebsd::params::permissions(exec).await {
         Ok(known) => (format!("{} permissions, none of them given", known.len()), None),
         Err(error) => (error.to_string(), Some("run on a host, not in a jail".to_owned())),
     };

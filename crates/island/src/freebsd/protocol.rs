@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::params::Param;
+use crate::freebsd::params::Param;
 
 /// One island to make; its control socket comes with the message. On that socket the island is sent, like on Linux,
 /// what to become, and answers only when it fails.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Prepare {
+pub struct JailRequest {
     /// Its name, which is its jail's.
     pub id: String,
     /// Its jail.
@@ -17,7 +17,7 @@ pub struct Prepare {
     /// Its user and group.
     pub user: u32,
     /// What its processes may use.
-    pub bounds: Bounds,
+    pub bounds: ProcessBounds,
     /// Bytes of memory beyond which the kernel kills.
     pub memory: u64,
     /// Yield to whoever wants the processor.
@@ -26,7 +26,7 @@ pub struct Prepare {
 
 /// What each process of an island may use, by setrlimit(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bounds {
+pub struct ProcessBounds {
     /// Bytes of address space. Go reserves much of it, so this is that much above the memory it may use.
     pub address_space: u64,
     /// Processes of its user; none where other islands have the same.

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use host::exec::{Command, ExecError, Executor};
 
-use super::super::{IslandId, Limits, Usage};
-use super::plan::Plan;
+use crate::backend::Usage;
+use crate::freebsd::plan::IslandPlan;
+use crate::id::IslandId;
+use crate::spec::Limits;
 
 /// Descriptors that all processes of an island may have open together, for each that one may have.
 const SHARED_FILES: u64 = 4;
@@ -19,7 +21,7 @@ const OFF: &str = "RACCT/RCTL";
 ///
 /// Processor time is bounded as a sum until the deadline, and not as a rate: a process that `pcpu` slows down sleeps in the
 /// kernel where not even a kill wakes it.
-pub fn rules(id: &IslandId, plan: &Plan, limits: &Limits, processors: u64) -> Vec<String> {
+pub fn rules(id: &IslandId, plan: &IslandPlan, limits: &Limits, processors: u64) -> Vec<String> {
     let mut rules = vec![
         ("maxproc", "deny", limits.processes),
         ("nthr", "deny", limits.processes),
@@ -75,7 +77,7 @@ mod tests {
     use super::*;
     use crate::freebsd::params::Reach;
     use crate::freebsd::plan::Root;
-    use crate::freebsd::protocol::Bounds;
+    use crate::freebsd::protocol::ProcessBounds;
     use host::exec::Script;
     use std::time::Duration;
 
@@ -83,9 +85,10 @@ mod tests {
         IslandId::parse("si_0123abcd_1").unwrap()
     }
 
-    fn plan(function: bool) -> Plan {
-        let bounds = Bounds { address_space: 1 << 30, processes: None, files: 64, file_size: 1 };
-        Plan {
+    fn plan(function: bool) -> IslandPlan {
+        let bounds =
+            ProcessBounds { address_space: 1 << 30, processes: None, files: 64, file_size: 1 };
+        IslandPlan {
             root: Root::Tool(Vec::new()),
             mounts: Vec::new(),
             reach: Reach::Nothing,

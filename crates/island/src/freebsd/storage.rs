@@ -8,11 +8,11 @@
 //! name is never touched.
 
 mod artifacts;
-mod folder;
+mod cache;
+pub(crate) mod folder;
 mod key;
 mod leftovers;
 mod pool;
-mod shelf;
 
 pub use folder::{Open, open_mounted};
 pub use leftovers::Leftovers;
@@ -22,11 +22,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::single_flight::{Flights, Lost};
+use common::single_flight::{Lost, SingleFlight};
 use host::layout::Layout;
 use host::zfs::{DatasetName, Properties, SnapshotName, Why, Zfs, ZfsError};
 
-use crate::IslandId;
+use crate::id::IslandId;
 use artifacts::Artifacts;
 use pool::Pool;
 
@@ -44,7 +44,7 @@ const TOOL: [(&str, &str); 2] = [("exec", "on"), ("quota", "1G")];
 pub struct Storage {
     pool: Arc<Pool>,
     artifacts: Arc<Artifacts>,
-    roots: Flights<IslandId, Result<Root, StorageError>>,
+    roots: SingleFlight<IslandId, Result<Root, StorageError>>,
     open: Open,
 }
 
@@ -97,7 +97,7 @@ impl Storage {
     fn opening(zfs: Zfs, layout: Layout, open: Open, limit: usize) -> Arc<Self> {
         let pool = Arc::new(Pool::new(zfs, layout));
         let artifacts = Arc::new(Artifacts::new(pool.clone(), open, limit));
-        Arc::new(Self { pool, artifacts, roots: Flights::default(), open })
+        Arc::new(Self { pool, artifacts, roots: SingleFlight::default(), open })
     }
 
     /// What an island's root is called and where it lies, whether it has been made or not.
@@ -136,7 +136,7 @@ impl Storage {
     /// Destroys an island's root, once the making of it has ended. One that is not there is no error. One that
     /// something still holds is, with [`Why::Busy`]; it is to be tried again.
     pub async fn destroy(&self, island: &IslandId) -> Result<(), ZfsError> {
-        self.roots.landed(island).await;
+        self.roots.wait(island).await;
         self.pool.remove(&self.root_of(island).dataset).await
     }
 

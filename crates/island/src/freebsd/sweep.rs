@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use host::exec::Executor;
 
-use super::super::{IslandId, StartError};
-use super::estate::Estate;
-use super::ground::Ground;
-use super::host::{Host, refused};
-use super::janitor::Janitor;
-use super::{jails, mounts};
 use crate::backend::Options;
+use crate::backend::StartError;
+use crate::freebsd::environment::HostEnvironment;
+use crate::freebsd::host::{Host, refused};
+use crate::freebsd::janitor::Janitor;
+use crate::freebsd::resources::JailResources;
+use crate::freebsd::{jails, mounts};
+use crate::id::IslandId;
 
 /// How long a sweep waits for what is busy.
 const WAIT: Duration = Duration::from_secs(60);
@@ -33,15 +34,18 @@ pub struct Swept {
 
 /// Gives back what earlier starts left, on a host on which no server runs.
 pub async fn sweep(options: &Options) -> Result<Swept, StartError> {
-    sweep_on(options, Ground::host()).await
+    sweep_on(options, HostEnvironment::host()).await
 }
 
 /// The same on another ground than this host.
-pub async fn sweep_on(options: &Options, ground: Ground) -> Result<Swept, StartError> {
-    let (host, _) = Host::open(options, ground).await?;
+pub async fn sweep_on(
+    options: &Options,
+    environment: HostEnvironment,
+) -> Result<Swept, StartError> {
+    let (host, _) = Host::open(options, environment).await?;
     let host = Arc::new(host);
     let janitor = Arc::new(Janitor::new());
-    let Found { islands, foreign, network } = reconcile(&host, &janitor).await?;
+    let Leftovers { islands, foreign, network } = reconcile(&host, &janitor).await?;
     let busy = janitor.drain(WAIT).await;
     host.link.close().await;
     network.map_err(StartError::Refused)?;
@@ -51,7 +55,7 @@ pub async fn sweep_on(options: &Options, ground: Ground) -> Result<Swept, StartE
 }
 
 /// What an earlier start left.
-pub(super) struct Found {
+pub(super) struct Leftovers {
     islands: Vec<IslandId>,
     foreign: Vec<String>,
     /// Whether islands can have addresses now, or why not.
@@ -62,7 +66,7 @@ pub(super) struct Found {
 pub(super) async fn reconcile(
     host: &Arc<Host>,
     janitor: &Janitor<IslandId>,
-) -> Result<Found, StartError> {
+) -> Result<Leftovers, StartError> {
     let exec = &*host.exec;
     let left = host.storage.leftovers().await.map_err(|e| StartError::Refused(e.to_string()))?;
     let jails = jails::list(exec, &host.run).await.map_err(refused)?;
@@ -89,15 +93,15 @@ pub(super) async fn reconcile(
         lease.iter().for_each(|lease| lease.assign(id.as_str()));
         // The last one mounted comes first in the list, and is to be the last one here.
         let of_island = mounted.iter().rev().filter(|at| island_of(at).as_ref() == Some(id));
-        let estate = Estate::leftover(id.clone(), of_island.cloned().collect(), lease);
-        janitor.give(id.clone(), estate.chore(host.clone()));
+        let resources = JailResources::leftover(id.clone(), of_island.cloned().collect(), lease);
+        janitor.give(id.clone(), resources.step(host.clone()));
     }
     let unfinished = storage_leftovers(&left);
     for dataset in host.storage.sweep(&unfinished).await {
         tracing::warn!(%dataset, "this unfinished artifact cannot be destroyed yet");
     }
     let network = host.reconcile_addresses(addresses.others).await;
-    Ok(Found { islands: islands.into_iter().collect(), foreign: left.foreign, network })
+    Ok(Leftovers { islands: islands.into_iter().collect(), foreign: left.foreign, network })
 }
 
 /// Ends what still runs, for new islands get the same users. What fails is tried again with all the rest.
@@ -110,6 +114,8 @@ async fn end(exec: &dyn Executor, jails: &[jails::Jail]) {
 }
 
 /// The islands' roots go with their islands, so what is left for storage are artifacts.
-fn storage_leftovers(all: &super::storage::Leftovers) -> super::storage::Leftovers {
-    super::storage::Leftovers { artifacts: all.artifacts.clone(), ..Default::default() }
+fn storage_leftovers(
+    all: &crate::freebsd::storage::Leftovers,
+) -> crate::freebsd::storage::Leftovers {
+    crate::freebsd::storage::Leftovers { artifacts: all.artifacts.clone(), ..Default::default() }
 }

@@ -5,9 +5,9 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-use super::super::begin::LINE;
-use super::params::{Param, Value};
-use super::protocol::Bounds;
+use crate::freebsd::params::{Param, Value};
+use crate::freebsd::protocol::ProcessBounds;
+use crate::launcher::process::LINE;
 
 /// KINFO_PROC_SIZE of user.h: the kernel's entries and ours are of one size.
 #[cfg(target_pointer_width = "64")]
@@ -175,7 +175,7 @@ pub(super) fn free_memory() -> Option<f64> {
 }
 
 /// Takes the limits of an island's processes.
-pub(super) fn limit(bounds: &Bounds) -> io::Result<()> {
+pub(super) fn limit(bounds: &ProcessBounds) -> io::Result<()> {
     set_limit(libc::RLIMIT_AS, bounds.address_space)?;
     set_limit(libc::RLIMIT_NOFILE, bounds.files)?;
     set_limit(libc::RLIMIT_FSIZE, bounds.file_size)?;

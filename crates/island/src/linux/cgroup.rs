@@ -1,7 +1,7 @@
 //! Limits that hold for all processes of an island together, by cgroups: version 2, and version 1 where version 2 has
 //! no controllers.
 //!
-//! The server makes one group of its own ([`Home`]) named after its process, and in it a launcher makes a group for each
+//! The server makes one group of its own ([`CgroupHome`]) named after its process, and in it a launcher makes a group for each
 //! island before the island's first process runs, and removes it after the last one has ended. A home whose process is
 //! gone is swept at the next start. Where the host grants no groups (an ordinary user without delegation) the limits of
 //! each process remain, and `check` says so.
@@ -17,8 +17,8 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::meter::Meter;
-use super::protocol::Bounds;
+use crate::linux::meter::MemoryMeter;
+use crate::linux::protocol::ProcessBounds;
 
 /// The controllers that an island needs.
 const CONTROLLERS: [&str; 2] = ["memory", "pids"];
@@ -31,7 +31,7 @@ const BERTH_MEMORY: u64 = 1 << 20;
 
 /// The server's own groups: the folders, one for each hierarchy, that islands' groups are made in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Home {
+pub(crate) struct CgroupHome {
     version: Version,
     folders: Vec<PathBuf>,
 }
@@ -47,7 +47,7 @@ const LEAF: &str = "/sky-island-server";
 
 /// Where the host keeps its groups, and where this process is among them.
 #[derive(Debug, PartialEq, Eq)]
-struct Layout {
+struct CgroupLayout {
     version: Version,
     /// The folder of this process's own group, one a hierarchy.
     own: Vec<PathBuf>,
@@ -55,15 +55,16 @@ struct Layout {
     top: Vec<PathBuf>,
 }
 
-impl Home {
+impl CgroupHome {
     /// Makes the server's groups, or says why it may not.
     pub(crate) fn create() -> Result<Self, String> {
         let read = |path: &str| fs::read_to_string(path).map_err(|e| format!("{path}: {e}"));
-        let layout =
-            Layout::find(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?, &|path| {
-                fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default()
-            })
-            .ok_or("this host mounts no cgroup hierarchy with the memory and pids controllers")?;
+        let layout = CgroupLayout::find(
+            &read("/proc/self/mountinfo")?,
+            &read("/proc/self/cgroup")?,
+            &|path| fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default(),
+        )
+        .ok_or("this host mounts no cgroup hierarchy with the memory and pids controllers")?;
         // Held while others' homes are swept, so that none of our own is taken for one.
         let mut made = MADE.lock();
         let home = match Self::create_below(&layout, &layout.own, *made) {
@@ -76,7 +77,11 @@ impl Home {
     }
 
     /// Makes one beside those that this process has made before.
-    fn create_below(layout: &Layout, parents: &[PathBuf], before: u32) -> Result<Self, String> {
+    fn create_below(
+        layout: &CgroupLayout,
+        parents: &[PathBuf],
+        before: u32,
+    ) -> Result<Self, String> {
         let own = std::process::id();
         let name = match before {
             0 => format!("{PREFIX}{own}"),
@@ -116,16 +121,16 @@ impl Home {
     }
 
     /// Opens the folders, for a launcher that is about to leave the host's tree.
-    pub(crate) fn open(&self) -> io::Result<Groups> {
+    pub(crate) fn open(&self) -> io::Result<CgroupSet> {
         let open = |path: &PathBuf| Ok(fs::File::open(path)?.into());
-        Ok(Groups {
+        Ok(CgroupSet {
             version: self.version,
             folders: self.folders.iter().map(open).collect::<io::Result<_>>()?,
         })
     }
 }
 
-impl Layout {
+impl CgroupLayout {
     /// Reads mountinfo and /proc/self/cgroup (proc(5), cgroups(7)). `controllers` answers the cgroup.controllers file of
     /// a version 2 folder.
     fn find(mountinfo: &str, own: &str, controllers: &dyn Fn(&Path) -> String) -> Option<Self> {
@@ -141,7 +146,7 @@ impl Layout {
         let below = |top: &Path, path: &str| top.join(path.trim_start_matches('/'));
         if let Some((top, ..)) = mounts.iter().find(|(_, kind, _)| kind == "cgroup2") {
             let has = controllers(top);
-            if CONTROLLERS.iter().all(|name| has.split_whitespace().any(|word| word == *name)) {
+            if CONTROLLERS.iter().all(|name| has.split_whitespace().any(|token| token == *name)) {
                 let path = own_in(&|number, names| number == "0" && names.is_empty())?;
                 // A program that takes over is where the one before it has moved to.
                 let path = path.strip_suffix(LEAF).unwrap_or(path);
@@ -219,22 +224,23 @@ fn remove_home(home: &Path) {
 }
 
 /// The opened home of a launcher; its islands' groups are made here.
-pub(crate) struct Groups {
+pub(crate) struct CgroupSet {
     version: Version,
     folders: Vec<OwnedFd>,
 }
 
 /// One island's groups.
-pub(crate) struct Group {
+pub(crate) struct Cgroup {
     version: Version,
     name: String,
     folders: Vec<OwnedFd>,
 }
 
-impl Groups {
+impl CgroupSet {
     /// Makes an island's groups with their limits.
-    pub(crate) fn create(&self, name: &str, bounds: &Bounds) -> io::Result<Group> {
-        let mut group = Group { version: self.version, name: name.to_owned(), folders: Vec::new() };
+    pub(crate) fn create(&self, name: &str, bounds: &ProcessBounds) -> io::Result<Cgroup> {
+        let mut group =
+            Cgroup { version: self.version, name: name.to_owned(), folders: Vec::new() };
         for parent in &self.folders {
             let made = mkdirat(parent, name, Mode::from_bits_truncate(0o755)).and_then(|()| {
                 openat(parent, name, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
@@ -257,14 +263,18 @@ impl Groups {
     }
 
     /// The same for a berth and its islands: what it takes itself is added to what they may take.
-    pub(crate) fn create_for_berth(&self, name: &str, bounds: &Bounds) -> io::Result<Group> {
+    pub(crate) fn create_for_berth(
+        &self,
+        name: &str,
+        bounds: &ProcessBounds,
+    ) -> io::Result<Cgroup> {
         let memory = bounds.memory.saturating_add(BERTH_MEMORY);
         let processes = bounds.processes.saturating_add(1);
-        self.create(name, &Bounds { memory, processes, ..*bounds })
+        self.create(name, &ProcessBounds { memory, processes, ..*bounds })
     }
 
     /// Removes an island's groups; false while the kernel still counts a process of it.
-    pub(crate) fn remove(&self, group: &Group) -> bool {
+    pub(crate) fn remove(&self, group: &Cgroup) -> bool {
         self.folders.iter().all(|parent| {
             let result = unlinkat(parent, group.name.as_str(), UnlinkatFlags::RemoveDir);
             !matches!(result, Err(nix::Error::EBUSY))
@@ -272,8 +282,8 @@ impl Groups {
     }
 }
 
-impl Group {
-    fn limit(&self, bounds: &Bounds) -> io::Result<()> {
+impl Cgroup {
+    fn limit(&self, bounds: &ProcessBounds) -> io::Result<()> {
         let (memory, processes) = (bounds.memory.to_string(), bounds.processes.to_string());
         match (self.version, &self.folders[..]) {
             (Version::Two, [folder]) => {
@@ -320,13 +330,13 @@ impl Group {
     }
 
     /// Opens what tells of the group's memory, for a berth that is about to give up the rights to.
-    pub(crate) fn meter(&self) -> io::Result<Meter> {
+    pub(crate) fn meter(&self) -> io::Result<MemoryMeter> {
         let (used, kills) = match self.version {
             Version::One => ("memory.usage_in_bytes", "memory.oom_control"),
             Version::Two => ("memory.current", "memory.events"),
         };
         let folder = self.folders.first().ok_or(io::ErrorKind::NotFound)?;
-        Ok(Meter::new(open(folder, used)?, open(folder, kills)?))
+        Ok(MemoryMeter::new(open(folder, used)?, open(folder, kills)?))
     }
 }
 

@@ -1,7 +1,7 @@
-//! The first process of an island that has no [berth](super::berth), from its fork to its exec.
+//! The first process of an island that has no [berth](crate::linux::zygote::process), from its fork to its exec.
 //!
 //! It runs in new namespaces as a copy of its launcher, builds what the island sees, gives up what it must not have,
-//! and then waits on its control socket for the [`Go`] that says what to become. Up to that exec it runs only our code.
+//! and then waits on its control socket for the [`ExecRequest`] that says what to become. Up to that exec it runs only our code.
 //!
 //! The order matters: host files are opened while the launcher's user still may; mounts are made by the island's own
 //! user, whose files they hold; capabilities go after the last mount; the system-call filter goes on before the wait,
@@ -17,24 +17,24 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use seccompiler::BpfProgramRef;
 
-use super::cgroup::Group;
-use super::protocol::{Network, Prepare};
-use super::root::{Sources, failed, mount_names, mount_tmp};
-use super::seccomp::Word;
-use super::{confine, sys};
-use crate::Exit;
-use crate::begin;
-use crate::wire::{self, Go, Incoming};
+use crate::backend::Exit;
+use crate::launcher::process;
+use crate::launcher::wire::{self, ExecRequest, Incoming};
+use crate::linux::cgroup::Cgroup;
+use crate::linux::protocol::{IslandRequest, Network};
+use crate::linux::root::{RootSources, failed, mount_names, mount_tmp};
+use crate::linux::seccomp::FilterToken;
+use crate::linux::{confine, sys};
 
 /// The name of the host on every island.
 pub(crate) const HOSTNAME: &str = "island";
 
 /// What a new first process has in its hands.
 pub(crate) struct Child<'a> {
-    pub(crate) prepare: &'a Prepare,
+    pub(crate) prepare: &'a IslandRequest,
     pub(crate) control: OwnedFd,
     /// The control group that its processes are to be in.
-    pub(crate) group: Option<&'a Group>,
+    pub(crate) group: Option<&'a Cgroup>,
     /// One byte arrives here once the launcher has written the user mapping.
     pub(crate) mapped: std::io::PipeReader,
     pub(crate) filter: BpfProgramRef<'a>,
@@ -49,14 +49,14 @@ impl Child<'_> {
             // The server reads the reason when it sees the exit; if it is gone, so is the need.
             let _ = wire::send(control, &reason, &[]);
         }
-        sys::exit_now(begin::NOT_STARTED)
+        sys::exit_now(process::NOT_STARTED)
     }
 
     fn become_island(&mut self) -> Result<(), String> {
         let mut byte = [0];
         self.mapped.read_exact(&mut byte).map_err(failed("wait for the launcher"))?;
         // Nothing of the island exists yet, so all of it will be counted.
-        self.group.map_or(Ok(()), Group::join_late).map_err(failed("join the cgroup"))?;
+        self.group.map_or(Ok(()), Cgroup::join_late).map_err(failed("join the cgroup"))?;
         let rules = self.settle()?;
         let execution = Execution::receive(&self.control, rules)?;
         Err(execution.failure(&execution.begin()))
@@ -72,8 +72,8 @@ impl Child<'_> {
         }
         confine::limit(&self.prepare.bounds, self.group.is_some()).map_err(failed("limits"))?;
         confine::keep_privileges_from_programs().map_err(failed("give up capabilities"))?;
-        confine::drop_privileges(Word::NONE).map_err(failed("drop privileges"))?;
-        sys::close_all_from(begin::LINE + 1, &[self.control.as_raw_fd()]);
+        confine::drop_privileges(FilterToken::NONE).map_err(failed("drop privileges"))?;
+        sys::close_all_from(process::LINE + 1, &[self.control.as_raw_fd()]);
         let rules = confine::file_rules(&writable, self.prepare.network != Network::None)?;
         seccompiler::apply_filter(self.filter).map_err(|e| format!("seccomp: {e}"))?;
         Ok(rules)
@@ -82,15 +82,15 @@ impl Child<'_> {
     /// Returns the folders that the island may write.
     fn build_root(&self) -> Result<Vec<PathBuf>, String> {
         let Some(root) = &self.prepare.root else {
-            confine::become_nobody(Word::NONE).map_err(failed("change the user"))?;
-            mount_tmp(&self.prepare.bounds, Word::NONE)?;
+            confine::become_nobody(FilterToken::NONE).map_err(failed("change the user"))?;
+            mount_tmp(&self.prepare.bounds, FilterToken::NONE)?;
             if let Network::Address { dns } = &self.prepare.network {
                 mount_names(dns)?;
             }
             return Ok(vec!["/tmp".into()]);
         };
-        let sources = Sources::open(root)?;
-        confine::become_nobody(Word::NONE).map_err(failed("change the user"))?;
+        let sources = RootSources::open(root)?;
+        confine::become_nobody(FilterToken::NONE).map_err(failed("change the user"))?;
         sources.enter(root)?;
         let bound = root.binds.iter().filter(|bind| bind.writable).map(|bind| bind.target.clone());
         Ok(bound.chain(root.overlay.as_ref().map(|overlay| overlay.target.clone())).collect())
@@ -99,7 +99,7 @@ impl Child<'_> {
 
 /// Has signals of its own, and is no part of its launcher's process group, which it could send some to.
 pub(crate) fn leave_launchers_signals() -> Result<(), String> {
-    begin::default_signals().map_err(|e| format!("signals: {e}"))?;
+    process::default_signals().map_err(|e| format!("signals: {e}"))?;
     let own = Pid::from_raw(0);
     nix::unistd::setpgid(own, own).map_err(|e| format!("setpgid: {e}"))
 }
@@ -131,7 +131,7 @@ pub(crate) struct Execution {
 
 impl Execution {
     /// `program` is its descriptor, where `go` names no path.
-    pub(crate) fn new(go: Go, program: Option<RawFd>) -> Result<Self, String> {
+    pub(crate) fn new(go: ExecRequest, program: Option<RawFd>) -> Result<Self, String> {
         let words = |texts: &[String]| {
             sys::Words::new(texts).map_err(|error| format!("{texts:?} holds a NUL: {error}"))
         };
@@ -146,11 +146,11 @@ impl Execution {
     /// to what it says.
     pub(crate) fn receive(control: &OwnedFd, rules: RulesetCreated) -> Result<Self, String> {
         let message = Incoming::default()
-            .next::<Go>(control.as_raw_fd())
+            .next::<ExecRequest>(control.as_raw_fd())
             .map_err(failed("receive the program"))?;
         // The server no longer wants this island.
         let Some((go, fds)) = message else { sys::exit_now(0) };
-        let program = begin::take_stdio(&go, fds)?;
+        let program = process::take_stdio(&go, fds)?;
         let rules = match &program {
             Some(program) => confine::allow_program(rules, program.as_fd())?,
             None => rules,

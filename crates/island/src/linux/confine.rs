@@ -1,7 +1,7 @@
 //! What a process in an island gives up before a stranger's code starts: its user, its limits, its capabilities, most
 //! system calls, and the file system beyond what its rights name.
 //!
-//! Each function is one layer; any of them alone is meant to hold. Their order is fixed by [`super::child`] and [`super::berth`].
+//! Each function is one layer; any of them alone is meant to hold. Their order is fixed by [`crate::linux::child`] and [`crate::linux::zygote::process`].
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -12,9 +12,9 @@ use landlock::{
     RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
 };
 
-use super::protocol::Bounds;
-use super::seccomp::Word;
-use super::sys;
+use crate::linux::protocol::ProcessBounds;
+use crate::linux::seccomp::FilterToken;
+use crate::linux::sys;
 
 /// The user and group inside every island.
 pub(crate) const NOBODY: u32 = 65_534;
@@ -24,14 +24,14 @@ const QUEUED_SIGNALS: u64 = 512;
 const LANDLOCK: ABI = ABI::V6;
 
 /// Becomes the island's one user. The mapping behind it has been written by the launcher.
-pub(crate) fn become_nobody(word: Word) -> io::Result<()> {
-    sys::set_user(NOBODY, word)
+pub(crate) fn become_nobody(token: FilterToken) -> io::Result<()> {
+    sys::set_user(NOBODY, token)
 }
 
 /// Applies the limits that the kernel keeps for each process. RLIMIT_DATA counts private writable memory, so a Go
 /// heap is stopped at the limit while Go's large reservations cost nothing. Where the island has a cgroup, that one is
 /// to be met first: it says what happened, where Go's runtime, refused a page, may as well crash without a word of it.
-pub(crate) fn limit(bounds: &Bounds, has_group: bool) -> io::Result<()> {
+pub(crate) fn limit(bounds: &ProcessBounds, has_group: bool) -> io::Result<()> {
     let data = if has_group { bounds.memory.saturating_mul(2) } else { bounds.memory };
     sys::set_limit(libc::RLIMIT_DATA, data)?;
     sys::set_limit(libc::RLIMIT_NPROC, bounds.processes)?;
@@ -61,8 +61,8 @@ pub(crate) fn keep_privileges_from_programs() -> io::Result<()> {
 }
 
 /// No capability in any set, and an end with the end of whoever forked this process.
-pub(crate) fn drop_privileges(word: Word) -> io::Result<()> {
-    sys::drop_capabilities(word)?;
+pub(crate) fn drop_privileges(token: FilterToken) -> io::Result<()> {
+    sys::drop_capabilities(token)?;
     die_with_parent()
 }
 

@@ -1,7 +1,7 @@
 //! The resident process that makes islands: small, single-threaded, and started once.
 //!
 //! The server starts two. One stands in the host's tree and makes the islands of tools, whose roots it builds from
-//! host files. The other has moved into the root that all functions share, and has [berths](super::berth) fork the
+//! host files. The other has moved into the root that all functions share, and has [berths](crate::linux::zygote::process) fork the
 //! islands of functions, but for those with an address. A launcher is the parent of berths and of the other islands: it
 //! reports each island's end, kills on request, and when the server goes away it kills them all and ends.
 //!
@@ -19,15 +19,15 @@ use nix::sys::wait::wait;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::berths::{Berth, Berths, Key, Left};
-use super::cgroup::{Group, Home};
-use super::maker::{Island, Maker, NotMade};
-use super::protocol::{Prepare, Take};
-use super::watch::{Ready, Watch};
-use super::{child, root, sys};
-use crate::Exit;
-use crate::begin;
-use crate::wire::{self, Event, Incoming, LISTED};
+use crate::backend::Exit;
+use crate::launcher::process;
+use crate::launcher::wire::{self, Event, Incoming, LISTED};
+use crate::linux::cgroup::{Cgroup, CgroupHome};
+use crate::linux::maker::{Island, Maker, NotMade};
+use crate::linux::protocol::{ForkRequest, IslandRequest};
+use crate::linux::watch::{Ready, Watch};
+use crate::linux::zygote::pool::{Key, Zygote, ZygotePool, ZygoteRemains};
+use crate::linux::{child, root, sys};
 
 /// How often a group that is still busy is tried again.
 const GROUP_RETRY: Duration = Duration::from_millis(5);
@@ -40,14 +40,14 @@ const TIMER_SLACK: libc::c_ulong = 1_000_000;
 
 /// What a launcher is told when it starts.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Orders {
-    pub(crate) place: Place,
-    pub(crate) home: Option<Home>,
+pub(crate) struct LauncherSetup {
+    pub(crate) place: RootKind,
+    pub(crate) home: Option<CgroupHome>,
 }
 
 /// Which root a launcher stands in.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Place {
+pub(crate) enum RootKind {
     /// The host's, for the islands of tools.
     Host,
     /// The functions' own.
@@ -58,17 +58,17 @@ pub(crate) enum Place {
     },
 }
 
-type Request = wire::Request<Prepare>;
+type Request = wire::Request<IslandRequest>;
 
 struct Launcher {
     server: OwnedFd,
     maker: Maker,
     watch: Watch,
-    berths: Berths,
+    zygotes: ZygotePool,
     /// Those whose first process is a child of this one, with their names.
     islands: HashMap<Pid, (String, Island)>,
     /// Groups whose island or berth has ended but which the kernel still counts as busy.
-    ended: Vec<Group>,
+    ended: Vec<Cgroup>,
 }
 
 /// Runs a launcher until the server goes away. `server` is the socket that it shares with the server.
@@ -76,19 +76,19 @@ pub(crate) fn run(server: OwnedFd) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let mut incoming = Incoming::default();
     let (orders, _) = incoming
-        .next::<Orders>(server.as_raw_fd())
+        .next::<LauncherSetup>(server.as_raw_fd())
         .map_err(|e| text(&e))?
         .ok_or("the server went away")?;
-    begin::ignore_stops().map_err(|e| text(&e))?;
+    process::ignore_stops().map_err(|e| text(&e))?;
     // The island of a berth that is killed comes to us.
     nix::sys::prctl::set_child_subreaper(true).map_err(|e| text(&e))?;
     let groups = orders.home.map(|home| home.open()).transpose().map_err(|e| text(&e))?;
     let watch = Watch::new().map_err(|e| text(&e))?;
     watch.add(&server, Ready::Server).map_err(|e| text(&e))?;
-    let (berths, islands, ended) = (Berths::default(), HashMap::new(), Vec::new());
+    let (zygotes, islands, ended) = (ZygotePool::default(), HashMap::new(), Vec::new());
     let maker = Maker::new(groups)?;
-    let mut launcher = Launcher { server, maker, watch, berths, islands, ended };
-    if let Place::Functions { zones, addresses } = orders.place {
+    let mut launcher = Launcher { server, maker, watch, zygotes, islands, ended };
+    if let RootKind::Functions { zones, addresses } = orders.place {
         nix::sys::prctl::set_timerslack(TIMER_SLACK).map_err(|e| text(&e))?;
         launcher.enter_functions_root(zones.as_deref(), addresses)?;
     }
@@ -131,7 +131,7 @@ impl Launcher {
                     Ready::Server if !self.take_requests(incoming) => return,
                     Ready::Server => {}
                     Ready::Ended(pid) => self.reap(pid),
-                    Ready::Said(key) => self.hear(key),
+                    Ready::ExecProgress(key) => self.hear(key),
                     Ready::BerthEnded(key) => self.reap_berth(key),
                 }
             }
@@ -141,7 +141,7 @@ impl Launcher {
     fn wait(&mut self) -> nix::Result<Vec<Ready>> {
         self.maker.remove(&mut self.ended);
         let now = Instant::now();
-        let trim = self.berths.trim(now).map(|at| at.saturating_duration_since(now));
+        let trim = self.zygotes.trim(now).map(|at| at.saturating_duration_since(now));
         let retry = (!self.ended.is_empty()).then_some(GROUP_RETRY);
         self.watch.wait(trim.into_iter().chain(retry).min())
     }
@@ -157,7 +157,7 @@ impl Launcher {
             Request::Kill { id } => self.kill(&id),
             Request::List => self.list(),
             Request::Prepare(mut prepare) => {
-                let take = Take { go: prepare.go.take() };
+                let take = ForkRequest { go: prepare.go.take() };
                 let result = match fds.first() {
                     Some(_) if prepare.fits_a_berth() => self.lodge(&prepare, &take, &fds),
                     Some(_) if take.go.is_some() => Err("it fits no berth".to_owned().into()),
@@ -173,8 +173,8 @@ impl Launcher {
     }
 
     fn kill(&mut self, id: &str) {
-        if let Some(berth) = self.berths.serving(id) {
-            return berth.kill();
+        if let Some(zygote) = self.zygotes.serving(id) {
+            return zygote.kill();
         }
         let own = self.islands.values().find(|(own, _)| own == id);
         if let Some((_, island)) = own {
@@ -184,38 +184,44 @@ impl Launcher {
 
     fn list(&self) {
         let own = self.islands.iter().map(|(pid, (id, _))| (id.clone(), pid.as_raw()));
-        let islands = own.chain(self.berths.all().filter_map(Berth::serves)).take(LISTED).collect();
+        let islands =
+            own.chain(self.zygotes.all().filter_map(Zygote::serves)).take(LISTED).collect();
         self.send(&Event::Listed { islands });
     }
 
     /// Forks an island with namespaces of its own, and all else.
-    fn make(&mut self, prepare: &Prepare, fds: Vec<OwnedFd>) -> Result<(), NotMade> {
+    fn make(&mut self, prepare: &IslandRequest, fds: Vec<OwnedFd>) -> Result<(), NotMade> {
         let control = fds.into_iter().next().ok_or_else(|| "no control socket".to_owned())?;
         let island = self.maker.island(prepare, control)?;
         self.own(&prepare.id, island)
     }
 
     /// Has a berth fork an island: one that is free, or a new one.
-    fn lodge(&mut self, prepare: &Prepare, take: &Take, fds: &[OwnedFd]) -> Result<(), NotMade> {
-        if let Some(key) = self.berths.find(prepare.host_id, &prepare.bounds)
-            && let Some(berth) = self.berths.get_mut(key)
+    fn lodge(
+        &mut self,
+        prepare: &IslandRequest,
+        take: &ForkRequest,
+        fds: &[OwnedFd],
+    ) -> Result<(), NotMade> {
+        if let Some(key) = self.zygotes.find(prepare.host_id, &prepare.bounds)
+            && let Some(zygote) = self.zygotes.get_mut(key)
         {
-            match berth.take(&prepare.id, take, fds) {
+            match zygote.take(&prepare.id, take, fds) {
                 Ok(()) => return Ok(()),
-                Err(_) => berth.let_go(),
+                Err(_) => zygote.let_go(),
             }
         }
-        let mut berth = self.maker.berth(prepare)?;
-        let taken = berth.take(&prepare.id, take, fds);
-        let (key, berth) = self.berths.add(berth);
+        let mut zygote = self.maker.zygote(prepare)?;
+        let taken = zygote.take(&prepare.id, take, fds);
+        let (key, zygote) = self.zygotes.add(zygote);
         let watched = self
             .watch
-            .add(&berth.pidfd, Ready::BerthEnded(key))
-            .and_then(|()| self.watch.add_news(&berth.socket, Ready::Said(key)));
+            .add(&zygote.pidfd, Ready::BerthEnded(key))
+            .and_then(|()| self.watch.add_news(&zygote.socket, Ready::ExecProgress(key)));
         let lodged = taken.and(watched);
         if lodged.is_err() {
             // One that has no island, or that nobody would hear.
-            sys::kill_pidfd(berth.pidfd.as_fd());
+            sys::kill_pidfd(zygote.pidfd.as_fd());
         }
         lodged.map_err(|error| format!("a new berth: {error}").into())
     }
@@ -235,14 +241,14 @@ impl Launcher {
         let Some((id, island)) = self.islands.remove(&pid) else { return };
         self.watch.remove(&island.pidfd);
         let failed = exit.code != Some(0);
-        let oom = failed && island.group.as_ref().is_some_and(Group::out_of_memory);
+        let oom = failed && island.group.as_ref().is_some_and(Cgroup::out_of_memory);
         self.send(&Event::Exited { id, exit: Exit { oom, ..exit } });
         self.ended.extend(island.group);
     }
 
     /// Passes on what a berth has to say.
     fn hear(&mut self, key: Key) {
-        while let Some((id, report)) = self.berths.get_mut(key).and_then(|berth| berth.hear()) {
+        while let Some((id, report)) = self.zygotes.get_mut(key).and_then(|zygote| zygote.hear()) {
             self.send(&match report.end {
                 Ok(exit) => Event::Exited { id, exit },
                 Err(error) => Event::Failed { id, error },
@@ -254,27 +260,27 @@ impl Launcher {
     fn reap_berth(&mut self, key: Key) {
         // What it said last is still to be heard.
         self.hear(key);
-        let Some(mut berth) = self.berths.remove(key) else { return };
-        self.watch.remove(&berth.pidfd);
-        let _ = child::end_of(berth.process);
-        let Some((id, left)) = berth.left() else { return self.ended.extend(berth.group) };
+        let Some(mut zygote) = self.zygotes.remove(key) else { return };
+        self.watch.remove(&zygote.pidfd);
+        let _ = child::end_of(zygote.process);
+        let Some((id, left)) = zygote.left() else { return self.ended.extend(zygote.group) };
         match left {
-            Left::Running(pid) => return self.adopt(&id, pid, berth.group),
+            ZygoteRemains::Running(pid) => return self.adopt(&id, pid, zygote.group),
             // If it is not ours the berth has waited for it.
-            Left::Ended(pid) => {
+            ZygoteRemains::Ended(pid) => {
                 let _ = child::end_of(pid);
             }
-            Left::Killed | Left::Nothing => {}
+            ZygoteRemains::Killed | ZygoteRemains::Nothing => {}
         }
-        self.ended.extend(berth.group);
+        self.ended.extend(zygote.group);
         let killed = Exit { code: None, signal: Some(libc::SIGKILL), oom: false };
         self.send(&match left {
-            Left::Killed => Event::Exited { id, exit: killed },
+            ZygoteRemains::Killed => Event::Exited { id, exit: killed },
             _ => Event::Failed { id, error: "its berth has ended".into() },
         });
     }
 
-    fn adopt(&mut self, id: &str, pid: Pid, group: Option<Group>) {
+    fn adopt(&mut self, id: &str, pid: Pid, group: Option<Cgroup>) {
         let adopted = match sys::open_process(pid.as_raw()) {
             Ok(pidfd) => {
                 sys::kill_pidfd(pidfd.as_fd());
@@ -297,13 +303,13 @@ impl Launcher {
     fn end(&mut self) {
         let islands = self.islands.values().map(|(_, island)| &island.pidfd);
         // A berth's island ends with it, and comes to us to be waited for.
-        for pidfd in islands.chain(self.berths.all().map(|berth| &berth.pidfd)) {
+        for pidfd in islands.chain(self.zygotes.all().map(|zygote| &zygote.pidfd)) {
             sys::kill_pidfd(pidfd.as_fd());
         }
         while wait().is_ok() {}
         let islands = self.islands.drain().filter_map(|(_, (_, island))| island.group);
         self.ended.extend(islands);
-        self.ended.extend(self.berths.drain().filter_map(|berth| berth.group));
+        self.ended.extend(self.zygotes.drain().filter_map(|zygote| zygote.group));
         for _ in 0..LAST_RETRIES {
             self.maker.remove(&mut self.ended);
             if self.ended.is_empty() {
@@ -316,5 +322,5 @@ impl Launcher {
 
 /// [`run`] on the socket that is this process's stdin, which then reads as empty.
 pub(crate) fn run_on_stdin() -> Result<(), String> {
-    run(begin::socket_on_stdin().map_err(|error| error.to_string())?)
+    run(process::socket_on_stdin().map_err(|error| error.to_string())?)
 }

@@ -1,4 +1,4 @@
-//! What a launcher forks: islands with namespaces of their own, and [berths](super::berth).
+//! What a launcher forks: islands with namespaces of their own, and [berths](crate::linux::zygote::process).
 //!
 //! What must always hold: whoever is forked waits for the byte that says that its user mapping is in force, before it
 //! does anything else; if it cannot be given the mapping it is ended, and waited for.
@@ -13,25 +13,25 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use seccompiler::BpfProgram;
 
-use super::berth;
-use super::berths::Berth;
-use super::cgroup::{Group, Groups};
-use super::child::Child;
-use super::confine::NOBODY;
-use super::protocol::{MADE, Network, Prepare};
-use super::seccomp::{self, Word};
-use super::sys::{self, Forked, SharedNumber};
-use crate::slots;
-use crate::wire;
+use crate::launcher::uids;
+use crate::launcher::wire;
+use crate::linux::cgroup::{Cgroup, CgroupSet};
+use crate::linux::child::Child;
+use crate::linux::confine::NOBODY;
+use crate::linux::protocol::{IslandRequest, MADE, Network};
+use crate::linux::seccomp::{self, FilterToken};
+use crate::linux::sys::{self, Forked, SharedNumber};
+use crate::linux::zygote::pool::Zygote;
+use crate::linux::zygote::process;
 
 /// What is needed to fork them.
 pub(crate) struct Maker {
     /// The host's /proc, held because the functions' root has none.
     proc: OwnedFd,
-    groups: Option<Groups>,
+    groups: Option<CgroupSet>,
     filter: BpfProgram,
-    berth_filter: BpfProgram,
-    word: Word,
+    zygote_filter: BpfProgram,
+    token: FilterToken,
     /// The id that this launcher's user has in its own user namespace.
     pub(crate) own_id: u32,
 }
@@ -40,13 +40,13 @@ pub(crate) struct Maker {
 pub(crate) struct Island {
     pub(crate) pid: Pid,
     pub(crate) pidfd: OwnedFd,
-    pub(crate) group: Option<Group>,
+    pub(crate) group: Option<Cgroup>,
 }
 
 /// Why something was not made, and the group that was, which is still to be removed.
 pub(crate) struct NotMade {
     pub(crate) reason: String,
-    pub(crate) group: Option<Group>,
+    pub(crate) group: Option<Cgroup>,
 }
 
 impl From<String> for NotMade {
@@ -56,21 +56,21 @@ impl From<String> for NotMade {
 }
 
 impl Maker {
-    pub(crate) fn new(groups: Option<Groups>) -> Result<Self, String> {
-        let word = Word::draw().map_err(|error| format!("getrandom: {error}"))?;
+    pub(crate) fn new(groups: Option<CgroupSet>) -> Result<Self, String> {
+        let token = FilterToken::draw().map_err(|error| format!("getrandom: {error}"))?;
         let compiled = |error: seccompiler::BackendError| format!("seccomp: {error}");
         Ok(Self {
             proc: std::fs::File::open("/proc").map_err(|error| format!("/proc: {error}"))?.into(),
             groups,
             filter: seccomp::compile().map_err(compiled)?,
-            berth_filter: seccomp::compile_for_berths(word).map_err(compiled)?,
-            word,
+            zygote_filter: seccomp::compile_for_berths(token).map_err(compiled)?,
+            token,
             own_id: nix::unistd::getuid().as_raw(),
         })
     }
 
     /// Removes groups; those stay that the kernel still counts as busy.
-    pub(crate) fn remove(&self, ended: &mut Vec<Group>) {
+    pub(crate) fn remove(&self, ended: &mut Vec<Cgroup>) {
         match &self.groups {
             Some(groups) => ended.retain(|group| !groups.remove(group)),
             None => ended.clear(),
@@ -78,11 +78,15 @@ impl Maker {
     }
 
     /// Forks the first process of an island.
-    pub(crate) fn island(&self, prepare: &Prepare, control: OwnedFd) -> Result<Island, NotMade> {
+    pub(crate) fn island(
+        &self,
+        prepare: &IslandRequest,
+        control: OwnedFd,
+    ) -> Result<Island, NotMade> {
         let groups = self.groups.as_ref();
         let group = groups.map(|groups| groups.create(&prepare.id, &prepare.bounds));
         let group = group.transpose().map_err(|error| format!("cgroup: {error}"))?;
-        let into = group.as_ref().and_then(Group::for_fork);
+        let into = group.as_ref().and_then(Cgroup::for_fork);
         let forked = self.fork(namespaces(prepare), into).and_then(|forked| match forked {
             (Forked::Child, mapped, go_ahead) => {
                 drop(go_ahead);
@@ -104,7 +108,7 @@ impl Maker {
     }
 
     /// Forks a berth for such islands.
-    pub(crate) fn berth(&self, prepare: &Prepare) -> Result<Berth, NotMade> {
+    pub(crate) fn zygote(&self, prepare: &IslandRequest) -> Result<Zygote, NotMade> {
         let (near, far) = wire::pair().map_err(|error| error.to_string())?;
         let island = SharedNumber::new().map_err(|error| format!("shared memory: {error}"))?;
         let groups = self.groups.as_ref();
@@ -117,22 +121,22 @@ impl Maker {
         let forked = self.fork(flags, None).and_then(|forked| match forked {
             (Forked::Child, mapped, go_ahead) => {
                 drop(go_ahead);
-                let berth = berth::Berth {
+                let zygote = process::Zygote {
                     launcher: far,
                     proc: &self.proc,
                     group: group.as_ref(),
                     bounds: prepare.bounds,
                     is_other_user: prepare.host_id.is_some(),
                     mapped,
-                    filter: &self.berth_filter,
-                    word: self.word,
+                    filter: &self.zygote_filter,
+                    token: self.token,
                     island: &island,
                 };
-                berth.run()
+                zygote.run()
             }
             (Forked::Parent { pid, pidfd }, _, go_ahead) => {
                 let islands =
-                    prepare.host_id.map(|id| [(0, slots::BERTHS, slots::BERTHS), (NOBODY, id, id)]);
+                    prepare.host_id.map(|id| [(0, uids::BERTHS, uids::BERTHS), (NOBODY, id, id)]);
                 let own = [(NOBODY, self.own_id, self.own_group())];
                 let ids = islands.as_ref().map_or(&own[..], |both| &both[..]);
                 self.release((pid, pidfd), ids, go_ahead, |_| Ok(()))
@@ -140,7 +144,7 @@ impl Maker {
         });
         match forked {
             Ok(process) => {
-                Ok(Berth::new(process, near, group, (prepare.host_id, prepare.bounds), island))
+                Ok(Zygote::new(process, near, group, (prepare.host_id, prepare.bounds), island))
             }
             Err(reason) => Err(NotMade { reason, group }),
         }
@@ -202,7 +206,7 @@ impl Maker {
     /// What an island has that no berth is the parent of.
     fn hand_network_out(
         &self,
-        prepare: &Prepare,
+        prepare: &IslandRequest,
         folder: &OwnedFd,
         control: &OwnedFd,
     ) -> Result<(), String> {
@@ -223,7 +227,7 @@ impl Maker {
     }
 }
 
-fn namespaces(prepare: &Prepare) -> CloneFlags {
+fn namespaces(prepare: &IslandRequest) -> CloneFlags {
     let all = CloneFlags::CLONE_NEWUSER
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWNS

@@ -1,16 +1,16 @@
-//! What the kernel counts of the memory of a [group](super::cgroup).
+//! What the kernel counts of the memory of a [group](crate::linux::cgroup).
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
 /// The open files that tell of a group's memory, which stay readable for whoever has given up the rights to open them.
-pub(crate) struct Meter {
+pub(crate) struct MemoryMeter {
     used: File,
     events: File,
 }
 
-impl Meter {
+impl MemoryMeter {
     pub(crate) fn new(used: File, events: File) -> Self {
         Self { used, events }
     }

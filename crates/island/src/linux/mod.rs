@@ -10,9 +10,6 @@
 //! ([`Linux::refill`]); a new island then costs one message and one exec. Who finds none has one made by a message that
 //! says all ([`Linux::start_at_once`]). Each serves one call.
 
-mod ahead;
-mod berth;
-mod berths;
 mod cgroup;
 mod child;
 mod confine;
@@ -20,17 +17,17 @@ pub(crate) mod launcher;
 mod maker;
 mod meter;
 pub(crate) mod network;
+mod prefork;
 mod prepared;
 mod probe;
 mod protocol;
 mod root;
-mod rules;
 mod seccomp;
 mod sys;
-mod tmp;
 mod tools;
 mod usage;
 mod watch;
+mod zygote;
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
@@ -43,20 +40,20 @@ use host::net::Lease;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use self::ahead::Ahead;
-use self::cgroup::Home;
-use self::launcher::{Orders, Place};
+use self::cgroup::CgroupHome;
+use self::launcher::{LauncherSetup, RootKind};
 use self::network::{Cable, Network};
+use self::prefork::Prefork;
 use self::prepared::{Prepared, end_of, lost, prepare_by, wait};
-use self::protocol::{Bounds, Prepare};
-use super::backend::{BoxFuture, Options};
-use super::link::{Launch, Link, Listed};
-use super::slots::{Slot, Slots};
-use super::wire::{self, Go};
-use super::{
-    Backend, Finding, IslandId, Limits, Program, Purpose, Rights, Seen, Spec, StartError, Started,
-    State, Stdio, ToolRights, Usage,
-};
+use self::protocol::{IslandRequest, ProcessBounds};
+use crate::backend::{Backend, Finding, LiveIsland, StartError, Started, Stdio, Usage};
+use crate::backend::{BoxFuture, Options};
+use crate::id::IslandId;
+use crate::launcher::client::{LauncherClient, LauncherConfig, ListedIsland};
+use crate::launcher::uids::{Uid, UidPool};
+use crate::launcher::wire::{self, ExecRequest};
+use crate::registry::table::State;
+use crate::spec::{Limits, Program, Purpose, Rights, Spec, ToolRights};
 
 /// How often, and how long, the removal of the server's groups is tried.
 const HOME_RETRIES: usize = 200;
@@ -68,12 +65,12 @@ const MADE_WAIT: Duration = Duration::from_secs(10);
 
 /// The backend; see the module.
 pub(crate) struct Linux {
-    host: Link,
-    functions: Link,
-    home: Result<Home, String>,
-    slots: Arc<Slots>,
+    host: LauncherClient,
+    functions: LauncherClient,
+    home: Result<CgroupHome, String>,
+    uids: Arc<UidPool>,
     network: Result<Arc<Network>, String>,
-    ahead: Ahead<Prepared>,
+    ahead: Prefork<Prepared>,
     options: Options,
     closing: AtomicBool,
     /// Somebody is about to make islands ahead.
@@ -84,30 +81,30 @@ pub(crate) struct Linux {
 
 impl Linux {
     pub(crate) async fn start(options: Options) -> Result<Arc<Self>, StartError> {
-        let home = Home::create();
+        let home = CgroupHome::create();
         let launch = |place| {
-            let orders = Orders { place, home: home.as_ref().ok().cloned() };
-            Launch::new(options.launcher.clone(), &orders)
+            let orders = LauncherSetup { place, home: home.as_ref().ok().cloned() };
+            LauncherConfig::new(options.launcher.clone(), &orders)
         };
-        let host = Link::start(launch(Place::Host)?).await?;
+        let host = LauncherClient::start(launch(RootKind::Host)?).await?;
         let network = Network::open(Arc::new(exec::Host), &options.pools).await;
         let (zones, addresses) = (options.zones.clone(), network.is_ok());
-        let functions = launch(Place::Functions { zones, addresses })?;
-        let functions = match (Link::start(functions).await, &network) {
+        let functions = launch(RootKind::Functions { zones, addresses })?;
+        let functions = match (LauncherClient::start(functions).await, &network) {
             (Err(error), Ok(network)) => {
                 network.close().await;
                 return Err(error);
             }
             (functions, _) => functions?,
         };
-        let bounds = Bounds::of(&options.function, options.function.tmp);
+        let bounds = ProcessBounds::of(&options.function, options.function.tmp);
         let backend = Arc::new_cyclic(|me| Self {
             host,
             functions,
             home,
-            slots: Slots::new(nix::unistd::getuid().is_root()),
+            uids: UidPool::new(nix::unistd::getuid().is_root()),
             network,
-            ahead: Ahead::new(bounds, options.ahead),
+            ahead: Prefork::new(bounds, options.ahead),
             options,
             closing: AtomicBool::new(false),
             refilling: AtomicBool::new(false),
@@ -148,12 +145,12 @@ impl Linux {
 
     fn prepare_function(
         &self,
-        bounds: Bounds,
+        bounds: ProcessBounds,
         network: protocol::Network,
     ) -> Result<Prepared, StartError> {
-        let slot = self.slots.take();
+        let uid = self.uids.take();
         let id = IslandId::mint();
-        prepare_by(&self.functions, a_function(&id, slot.as_ref(), bounds, network), slot)
+        prepare_by(&self.functions, a_function(&id, uid.as_ref(), bounds, network), uid)
     }
 
     /// Starts a function on a new island, all in one message.
@@ -163,24 +160,24 @@ impl Linux {
         program: &File,
         stdio: Stdio,
     ) -> Result<Started, StartError> {
-        let (id, slot) = (IslandId::mint(), self.slots.take());
-        let bounds = Bounds::of(&spec.limits, spec.limits.tmp);
-        let prepare = a_function(&id, slot.as_ref(), bounds, protocol::Network::None);
-        let prepare = Prepare { go: Some(go(spec, None)), ..prepare };
+        let (id, uid) = (IslandId::mint(), self.uids.take());
+        let bounds = ProcessBounds::of(&spec.limits, spec.limits.tmp);
+        let prepare = a_function(&id, uid.as_ref(), bounds, protocol::Network::None);
+        let prepare = IslandRequest { go: Some(go(spec, None)), ..prepare };
         let program = program.as_fd().try_clone_to_owned().map_err(StartError::Descriptors)?;
-        let exit = self.functions.prepare(&id, prepare, stdio.with(program), slot)?;
+        let exit = self.functions.prepare(&id, prepare, stdio.with(program), uid)?;
         Ok(Started { id, exit: Box::pin(end_of(exit)) })
     }
 
     fn prepare_tool(&self, tool: &ToolRights, limits: &Limits) -> Result<Prepared, StartError> {
-        let prepare = Prepare {
+        let prepare = IslandRequest {
             id: IslandId::mint().to_string(),
             host_id: self.owner(tool.purpose),
             network: match tool.purpose {
                 Purpose::Fetch => protocol::Network::Host,
                 Purpose::Build => protocol::Network::None,
             },
-            bounds: Bounds::of(limits, 0),
+            bounds: ProcessBounds::of(limits, 0),
             background: tool.background,
             root: Some(tools::root(tool)),
             go: None,
@@ -190,7 +187,7 @@ impl Linux {
 
     /// The oldest of the islands made ahead that still lives.
     fn take_ahead(&self, limits: &Limits) -> Option<Prepared> {
-        let bounds = Bounds::of(limits, limits.tmp);
+        let bounds = ProcessBounds::of(limits, limits.tmp);
         while let Some(mut prepared) = self.ahead.take(bounds) {
             match prepared.exit.try_recv() {
                 Err(oneshot::error::TryRecvError::Empty) => return Some(prepared),
@@ -209,7 +206,7 @@ impl Linux {
         lease: Arc<Lease>,
     ) -> Result<(Prepared, Cable), StartError> {
         let network = self.network.as_ref().map_err(|why| StartError::Unsupported(why.clone()))?;
-        let (bounds, dns) = (Bounds::of(limits, limits.tmp), lease.dns().to_vec());
+        let (bounds, dns) = (ProcessBounds::of(limits, limits.tmp), lease.dns().to_vec());
         let mut prepared = self.prepare_function(bounds, protocol::Network::Address { dns })?;
         let namespace = match timeout(MADE_WAIT, prepared.namespace()).await {
             Ok(Ok(namespace)) => namespace,
@@ -230,7 +227,7 @@ impl Linux {
                         return self.start_at_once(spec, program, stdio);
                     }
                     (None, Program::Path(_)) => {
-                        let bounds = Bounds::of(&spec.limits, spec.limits.tmp);
+                        let bounds = ProcessBounds::of(&spec.limits, spec.limits.tmp);
                         (self.prepare_function(bounds, protocol::Network::None)?, None)
                     }
                 }
@@ -267,23 +264,23 @@ impl Linux {
 /// A function's island, which is told on its control socket what to become, unless `go` is added.
 fn a_function(
     id: &IslandId,
-    slot: Option<&Slot>,
-    bounds: Bounds,
+    uid: Option<&Uid>,
+    bounds: ProcessBounds,
     network: protocol::Network,
-) -> Prepare {
-    let (id, host_id) = (id.to_string(), slot.map(Slot::host_id));
-    Prepare { id, host_id, network, bounds, background: false, root: None, go: None }
+) -> IslandRequest {
+    let (id, host_id) = (id.to_string(), uid.map(Uid::host_id));
+    IslandRequest { id, host_id, network, bounds, background: false, root: None, go: None }
 }
 
 /// What an island is to become; `program` is its path there, if it has one.
-fn go(spec: &Spec, program: Option<String>) -> Go {
+fn go(spec: &Spec, program: Option<String>) -> ExecRequest {
     let (args, env, folder) = (spec.args.clone(), spec.env.clone(), spec.folder.clone());
-    Go { program, args, env, folder }
+    ExecRequest { program, args, env, folder }
 }
 
 /// What this host isolates and limits, found out without a backend: for a host on which none starts.
 pub(crate) fn findings() -> Vec<Finding> {
-    let home = Home::create();
+    let home = CgroupHome::create();
     let groups = home.as_ref().map(|_| ()).map_err(String::as_str);
     let findings = probe::findings(groups);
     if let Ok(home) = &home {
@@ -315,14 +312,14 @@ impl Backend for Linux {
         all
     }
 
-    fn seen(&self) -> BoxFuture<'_, Result<Vec<Seen>, StartError>> {
+    fn seen(&self) -> BoxFuture<'_, Result<Vec<LiveIsland>, StartError>> {
         Box::pin(async move {
             let (functions, tools) = tokio::join!(self.functions.islands(), self.host.islands());
             let all: Vec<_> = functions?.into_iter().chain(tools?).collect();
             let numbers: Vec<_> = all.iter().map(|island| island.number).collect();
             let used = tokio::task::spawn_blocking(move || usage::of_islands(&numbers)).await;
             let used = used.unwrap_or_default();
-            let seen = |Listed { id, number, since, killed }| Seen {
+            let seen = |ListedIsland { id, number, since, killed }| LiveIsland {
                 id,
                 number,
                 since,
@@ -336,11 +333,11 @@ impl Backend for Linux {
     }
 
     fn aside(&self) -> Vec<(IslandId, State)> {
-        self.ahead.map(|prepared| (prepared.id.clone(), State::Ahead))
+        self.ahead.map(|prepared| (prepared.id.clone(), State::Prefork))
     }
 
     fn owner(&self, purpose: Purpose) -> Option<u32> {
-        self.slots.tool_id(purpose)
+        self.uids.tool_id(purpose)
     }
 
     fn network(&self) -> Result<(), String> {

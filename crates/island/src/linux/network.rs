@@ -19,7 +19,8 @@ use ipnetwork::IpNetwork;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-use crate::{Finding, IslandId};
+use crate::backend::Finding;
+use crate::id::IslandId;
 
 /// What is written on a bridge that we made.
 const MARK: &str = "sky-island";

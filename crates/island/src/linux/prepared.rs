@@ -9,12 +9,13 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::MADE_WAIT;
-use super::protocol::{MADE, Prepare};
-use crate::link::Link;
-use crate::slots::Slot;
-use crate::wire::{self, Incoming};
-use crate::{Exit, IslandId, StartError};
+use crate::backend::{Exit, StartError};
+use crate::id::IslandId;
+use crate::launcher::client::LauncherClient;
+use crate::launcher::uids::Uid;
+use crate::launcher::wire::{self, Incoming};
+use crate::linux::MADE_WAIT;
+use crate::linux::protocol::{IslandRequest, MADE};
 
 /// An island that waits to be told what to become.
 pub(super) struct Prepared {
@@ -27,15 +28,15 @@ pub(super) struct Prepared {
 
 /// Has a launcher make an island.
 pub(super) fn prepare_by(
-    link: &Link,
-    prepare: Prepare,
-    slot: Option<Slot>,
+    link: &LauncherClient,
+    prepare: IslandRequest,
+    uid: Option<Uid>,
 ) -> Result<Prepared, StartError> {
     let (control, far) = wire::pair().map_err(StartError::Descriptors)?;
     let Some(id) = IslandId::parse(&prepare.id) else {
         return Err(StartError::Refused(format!("{} is no island's name", prepare.id)));
     };
-    let exit = link.prepare(&id, prepare, vec![far], slot)?;
+    let exit = link.prepare(&id, prepare, vec![far], uid)?;
     Ok(Prepared { id, control, said: Incoming::default(), exit })
 }
 
@@ -47,7 +48,7 @@ impl Prepared {
         let said = &mut self.said;
         let mut receive = |socket: &BorrowedFd<'_>| said.next_now::<String>(socket.as_raw_fd());
         match control.async_io(Interest::READABLE, &mut receive).await? {
-            Some((word, fds)) if word == MADE => {
+            Some((token, fds)) if token == MADE => {
                 fds.into_iter().next().ok_or_else(|| std::io::Error::other("it came without one"))
             }
             Some((reason, _)) => Err(std::io::Error::other(reason)),

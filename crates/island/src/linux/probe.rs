@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::Finding;
+use crate::backend::Finding;
 
 /// What each layer needs. `groups` is how making the server's own cgroup went.
 pub(super) fn findings(groups: Result<(), &str>) -> Vec<Finding> {

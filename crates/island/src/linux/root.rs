@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::protocol::{BindMount, Bounds, OverlayMount, ToolRoot};
-use super::seccomp::Word;
-use super::sys::{self, Seal};
+use crate::linux::protocol::{BindMount, OverlayMount, ProcessBounds, ToolRoot};
+use crate::linux::seccomp::FilterToken;
+use crate::linux::sys::{self, Seal};
 
 /// Where a new root is put together; every Linux has it, and what lies beneath is reached by descriptors.
 const SITE: &str = "/tmp";
@@ -68,7 +68,7 @@ pub(crate) fn enter_function_root(zones: Option<&Path>, addresses: bool) -> Step
         root.files.push((RESOLV.into(), String::new()));
         root.links.push(("/etc/resolv.conf".into(), RESOLV.into()));
     }
-    Sources::open(&root)?.enter(&root)
+    RootSources::open(&root)?.enter(&root)
 }
 
 /// Mounts a folder with an island's own name servers over the shared root's empty one.
@@ -84,17 +84,17 @@ pub(crate) fn mount_names(dns: &[IpAddr]) -> Step {
 }
 
 /// Mounts a private /tmp over the shared root's empty one.
-pub(crate) fn mount_tmp(bounds: &Bounds, word: Word) -> Step {
+pub(crate) fn mount_tmp(bounds: &ProcessBounds, token: FilterToken) -> Step {
     let options = format!("size={},nr_inodes={TMP_FILES},mode=1777", bounds.tmp);
     let options = CString::new(options).map_err(|e| e.to_string())?;
-    sys::mount_tmpfs(c"/tmp", &options, word).map_err(failed("mount /tmp"))
+    sys::mount_tmpfs(c"/tmp", &options, token).map_err(failed("mount /tmp"))
 }
 
 /// The host's files that a root shows, opened while they can still be reached.
 ///
 /// They are opened by whoever may read them, and bound by whoever owns the new tmpfs; between the two the process
 /// changes its user.
-pub(crate) struct Sources {
+pub(crate) struct RootSources {
     binds: Vec<(OwnedFd, bool)>,
     devices: Vec<(OwnedFd, &'static str)>,
     overlay: Option<OverlaySources>,
@@ -106,7 +106,7 @@ struct OverlaySources {
     work: OwnedFd,
 }
 
-impl Sources {
+impl RootSources {
     pub(crate) fn open(root: &ToolRoot) -> Step<Self> {
         let mut binds = Vec::with_capacity(root.binds.len());
         for bind in &root.binds {

@@ -15,9 +15,9 @@ use seccompiler::{
 /// What a call carries in arguments that it has no use for, to be told from a stranger's: the sixth of those in
 /// [`BERTHS_OWN`], the fourth and the fifth of a clone(2) into a new pid namespace. It is drawn at random for each launcher, and whoever becomes a program forgets it with all its memory.
 #[derive(Clone, Copy)]
-pub(crate) struct Word(u64);
+pub(crate) struct FilterToken(u64);
 
-impl Word {
+impl FilterToken {
     /// For whoever has no filter yet.
     pub(crate) const NONE: Self = Self(0);
 
@@ -47,11 +47,13 @@ const BERTHS_OWN: [i64; 6] = [
 
 /// Compiles the filter of a berth, which its islands inherit: to look through the whole list for every call there is,
 /// as the kernel does when it takes a filter on, costs more than all else that an island needs.
-pub(crate) fn compile_for_berths(word: Word) -> Result<BpfProgram, seccompiler::BackendError> {
+pub(crate) fn compile_for_berths(
+    token: FilterToken,
+) -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules = rules()?;
     let said = |argument| {
         let (length, operator) = (SeccompCmpArgLen::Qword, SeccompCmpOp::Eq);
-        SeccompCondition::new(argument, length, operator, word.number())
+        SeccompCondition::new(argument, length, operator, token.number())
     };
     for number in BERTHS_OWN {
         rules.insert(number, vec![SeccompRule::new(vec![said(5)?])?]);
@@ -268,7 +270,7 @@ mod tests {
     #[test]
     fn the_filter_compiles_within_the_kernels_limit() {
         const KERNEL_LIMIT: usize = 4096;
-        for program in [compile(), compile_for_berths(Word::draw().unwrap())] {
+        for program in [compile(), compile_for_berths(FilterToken::draw().unwrap())] {
             let length = program.unwrap().len();
             assert!(length < KERNEL_LIMIT, "{length}");
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicI32;
 
 use nix::sched::CloneFlags;
 
-use super::seccomp::Word;
+use crate::linux::seccomp::FilterToken;
 
 /// Both sides of a [`fork_into`].
 pub(crate) enum Forked {
@@ -109,7 +109,7 @@ impl Drop for Stack {
 pub(crate) fn run_apart<F: FnMut()>(
     stack: &mut Stack,
     noted: &AtomicI32,
-    word: Word,
+    token: FilterToken,
     mut deed: F,
 ) -> io::Result<()> {
     extern "C" fn enter<F: FnMut()>(deed: *mut libc::c_void) -> libc::c_int {
@@ -120,13 +120,13 @@ pub(crate) fn run_apart<F: FnMut()>(
     }
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_NEWPID | libc::CLONE_PARENT_SETTID;
     // The kernel looks at neither of the last two without the flags for them.
-    let word = word.number() as *mut libc::c_void;
+    let token = token.number() as *mut libc::c_void;
     // SAFETY: the stack is as long as is said, aligned, and runs one child at a time, for whose life this thread, the
     // only one, is stopped. `noted` and `deed` live longer than that.
     let pid = unsafe {
         let highest = stack.lowest.as_ptr().byte_add(Stack::BYTES);
         let deed = (&raw mut deed).cast();
-        libc::clone(enter::<F>, highest, flags | libc::SIGCHLD, deed, noted.as_ptr(), word, word)
+        libc::clone(enter::<F>, highest, flags | libc::SIGCHLD, deed, noted.as_ptr(), token, token)
     };
     if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -213,7 +213,7 @@ pub(crate) fn drop_bounding() -> io::Result<()> {
 }
 
 /// Gives up every capability that this process has.
-pub(crate) fn drop_capabilities(word: Word) -> io::Result<()> {
+pub(crate) fn drop_capabilities(token: FilterToken) -> io::Result<()> {
     #[repr(C)]
     struct Header {
         version: u32,
@@ -224,24 +224,24 @@ pub(crate) fn drop_capabilities(word: Word) -> io::Result<()> {
     let none = [[0u32; 3]; 2];
     // SAFETY: the two structures are those of capset(2), version 3.
     done(unsafe {
-        libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr(), 0, 0, 0, word.number())
+        libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr(), 0, 0, 0, token.number())
     })
 }
 
 /// Has this user and group in every place where a process has one, and no other groups.
-pub(crate) fn set_user(id: u32, word: Word) -> io::Result<()> {
+pub(crate) fn set_user(id: u32, token: FilterToken) -> io::Result<()> {
     let none = std::ptr::null::<libc::gid_t>();
     // SAFETY: plain integers; the list of groups is empty.
-    match done(unsafe { libc::syscall(libc::SYS_setgroups, 0, none, 0, 0, 0, word.number()) }) {
+    match done(unsafe { libc::syscall(libc::SYS_setgroups, 0, none, 0, 0, 0, token.number()) }) {
         // An ordinary user's launcher may not change groups, and has no others to lose that the island could use: ids
         // without a mapping match nothing.
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {}
         result => result?,
     }
     // SAFETY: plain integers.
-    done(unsafe { libc::syscall(libc::SYS_setresgid, id, id, id, 0, 0, word.number()) })?;
+    done(unsafe { libc::syscall(libc::SYS_setresgid, id, id, id, 0, 0, token.number()) })?;
     // SAFETY: plain integers.
-    done(unsafe { libc::syscall(libc::SYS_setresuid, id, id, id, 0, 0, word.number()) })
+    done(unsafe { libc::syscall(libc::SYS_setresuid, id, id, id, 0, 0, token.number()) })
 }
 
 fn done(result: libc::c_long) -> io::Result<()> {
@@ -249,21 +249,21 @@ fn done(result: libc::c_long) -> io::Result<()> {
 }
 
 /// Mounts a tmpfs on which nothing runs and no access is dated.
-pub(crate) fn mount_tmpfs(target: &CStr, options: &CStr, word: Word) -> io::Result<()> {
+pub(crate) fn mount_tmpfs(target: &CStr, options: &CStr, token: FilterToken) -> io::Result<()> {
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC | libc::MS_NOATIME;
     let (kind, options) = (c"tmpfs".as_ptr(), options.as_ptr());
     // SAFETY: all pointers are to C strings that outlive the call.
     done(unsafe {
-        libc::syscall(libc::SYS_mount, kind, target.as_ptr(), kind, flags, options, word.number())
+        libc::syscall(libc::SYS_mount, kind, target.as_ptr(), kind, flags, options, token.number())
     })
 }
 
 /// Takes a mount out of the tree, whoever still uses it.
-pub(crate) fn unmount(target: &CStr, word: Word) -> io::Result<()> {
+pub(crate) fn unmount(target: &CStr, token: FilterToken) -> io::Result<()> {
     let flags = libc::MNT_DETACH;
     // SAFETY: a C string that outlives the call, and integers.
     done(unsafe {
-        libc::syscall(libc::SYS_umount2, target.as_ptr(), flags, 0, 0, 0, word.number())
+        libc::syscall(libc::SYS_umount2, target.as_ptr(), flags, 0, 0, 0, token.number())
     })
 }
 

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::protocol::{BindMount, OverlayMount, ToolRoot};
-use crate::{Purpose, ToolRights};
+use crate::linux::protocol::{BindMount, OverlayMount, ToolRoot};
+use crate::spec::{Purpose, ToolRights};
 
 /// Programs and libraries. Where the host has a link instead of a folder, the island gets the same link.
 const SYSTEM: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"];

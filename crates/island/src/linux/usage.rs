@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::unistd::{SysconfVar, sysconf};
 
-use crate::Usage;
+use crate::backend::Usage;
 
 /// The first of the fields of /proc/PID/stat with a process's own times, utime and stime, and with those of its children.
 const OWN: usize = 14;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::unistd::Pid;
 
-use super::berths::Key;
+use crate::linux::zygote::pool::Key;
 
 /// The most events that are handled before it looks again.
 const BATCH: usize = 64;
@@ -27,7 +27,7 @@ pub(crate) enum Ready {
     /// The first process of an island that is the launcher's own child has ended.
     Ended(Pid),
     /// A berth has said something.
-    Said(Key),
+    ExecProgress(Key),
     /// A berth has ended.
     BerthEnded(Key),
 }
@@ -37,7 +37,7 @@ impl Ready {
         let (kind, number) = match self {
             Self::Server => (0, 0),
             Self::Ended(pid) => (1, pid.as_raw() as u32),
-            Self::Said(key) => (2, key),
+            Self::ExecProgress(key) => (2, key),
             Self::BerthEnded(key) => (3, key),
         };
         kind << 32 | u64::from(number)
@@ -48,7 +48,7 @@ impl Ready {
         match number >> 32 {
             0 => Self::Server,
             1 => Self::Ended(Pid::from_raw(low as i32)),
-            2 => Self::Said(low),
+            2 => Self::ExecProgress(low),
             _ => Self::BerthEnded(low),
         }
     }
@@ -98,8 +98,8 @@ mod tests {
         let all = [
             Ready::Server,
             Ready::Ended(Pid::from_raw(i32::MAX)),
-            Ready::Said(0),
-            Ready::Said(u32::MAX),
+            Ready::ExecProgress(0),
+            Ready::ExecProgress(u32::MAX),
             Ready::BerthEnded(7),
         ];
         assert_eq!(all.map(|ready| Ready::of(ready.number())), all);

@@ -33,10 +33,10 @@ pub(super) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de
 
 #[cfg(test)]
 mod tests {
-    use super::super::Form;
+    use super::super::FunctionRequest;
     use super::*;
 
-    fn read(json: &str) -> Result<Form, String> {
+    fn read(json: &str) -> Result<FunctionRequest, String> {
         from_json(json.as_bytes()).map_err(|error| error.to_string())
     }
 

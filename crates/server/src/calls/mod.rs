@@ -1,236 +1,37 @@
-//! One call, stage by stage: queue, fetch, build, start, run.
+//! Calls: one service that runs a call for every caller alike, and what it says about each call.
+//!
+//! [`CallService`] is the whole of it: HTTP and the command line translate into a [`CallRequest`] and a [`Principal`], and
+//! translate what comes back.
 
-mod fault;
+mod admission;
+mod code;
+mod deadline;
+mod execution;
+mod failure;
 mod fields;
-mod load;
+mod id;
+mod phase;
+mod policy;
+mod principal;
+mod report;
 mod request;
+mod service;
+mod sink;
+mod stage;
+mod trace;
 mod warm;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
-
-pub use fault::{Code, Failure, Fault, Stage};
+pub use admission::Load;
+pub use code::{Code, Fault};
+pub use failure::Failure;
 pub use fields::from_json;
-pub use load::Load;
-pub use request::{Form, Invocation};
+pub use id::CallId;
+pub use phase::Phase;
+pub use policy::{CallPolicy, Capacity};
+pub use principal::Principal;
+pub use request::{CallRequest, FunctionRequest};
+pub use service::{CallService, Finished, Reply};
+pub use sink::{Collected, Sink};
+pub use stage::Stage;
+pub use trace::{CallTrace, Times};
 pub use warm::Warmed;
-
-use host::net::{Lease, Withdrawals};
-use island::{Ending, Function, Label, Limits, Outcome, Spec, Standbys};
-
-use self::load::Waiting;
-use crate::compile::{Builder, Built, Wanted};
-use crate::source::{Revision, Sources};
-
-/// How long a call that finds no address free waits for one of an island that has just ended. One that is in use for
-/// longer is not waited for.
-const RETURN_WAIT: Duration = Duration::from_millis(500);
-
-/// Runs calls.
-pub struct Invoker {
-    sources: Arc<Sources>,
-    builder: Arc<Builder>,
-    standbys: Standbys,
-    addresses: Withdrawals,
-    terms: ArcSwap<Terms>,
-    /// Calls in the server at once.
-    admission: Semaphore,
-    /// Functions that run at once.
-    running: Arc<Semaphore>,
-    waiting: Waiting,
-    capacity: Capacity,
-}
-
-/// What can be changed while there are calls; each keeps those that it began with.
-struct Terms {
-    /// Of a function's island.
-    limits: Limits,
-    /// How long a call waits to run.
-    wait: Duration,
-}
-
-/// How many calls there may be.
-#[derive(Clone, Copy, Debug)]
-pub struct Capacity {
-    /// In the server at once, waiting or not.
-    pub calls: usize,
-    /// Running at once.
-    pub running: usize,
-    /// How long a call waits to run.
-    pub wait: Duration,
-}
-
-/// What a call answers.
-#[derive(Debug)]
-pub struct Reply {
-    /// What the function printed, then what fmt.Print prints of its results.
-    pub data: Vec<u8>,
-    /// What ran.
-    pub revision: Revision,
-}
-
-/// Where a call's time went.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Times {
-    /// Waiting for a turn.
-    pub queue: Duration,
-    /// Finding the source, or waiting for it.
-    pub fetch: Duration,
-    /// Finding the artifact, or waiting for it.
-    pub build: Duration,
-    /// Until an address and an island had been found and the program sent to it.
-    pub start: Duration,
-    /// Until the program had answered, or the island had ended.
-    pub run: Duration,
-}
-
-/// How a call went.
-#[derive(Clone, Debug, Default)]
-pub struct Course {
-    /// Where its time went.
-    pub times: Times,
-    /// What its version means, as soon as that is known.
-    pub revision: Option<Revision>,
-    /// Whether the island that it ran on had stood by for it.
-    pub warm: bool,
-}
-
-impl Times {
-    /// The stages and their times, in order.
-    pub fn stages(&self) -> [(Stage, Duration); 5] {
-        [
-            (Stage::Queue, self.queue),
-            (Stage::Fetch, self.fetch),
-            (Stage::Build, self.build),
-            (Stage::Start, self.start),
-            (Stage::Run, self.run),
-        ]
-    }
-}
-
-impl Invoker {
-    /// Puts the parts together.
-    pub fn new(
-        sources: Arc<Sources>,
-        builder: Arc<Builder>,
-        standbys: Standbys,
-        addresses: Withdrawals,
-        limits: Limits,
-        capacity: Capacity,
-    ) -> Self {
-        let admission = Semaphore::new(capacity.calls);
-        let (running, waiting) = (Arc::new(Semaphore::new(capacity.running)), Waiting::default());
-        let terms = ArcSwap::from_pointee(Terms { limits, wait: capacity.wait });
-        Self { sources, builder, standbys, addresses, terms, admission, running, capacity, waiting }
-    }
-
-    /// Functions have other limits, and wait this long for their turn, from the next call on.
-    pub fn change(&self, limits: Limits, wait: Duration) {
-        self.terms.store(Arc::new(Terms { limits, wait }));
-    }
-
-    /// The islands that stand by.
-    pub fn standbys(&self) -> &Standbys {
-        &self.standbys
-    }
-
-    /// Ends what stands by for calls to come.
-    pub fn close(&self) {
-        self.standbys.close();
-    }
-
-    /// Runs one call. `course` is filled as far as it gets.
-    pub async fn invoke(&self, call: &Invocation, course: &mut Course) -> Result<Reply, Failure> {
-        let Ok(_admitted) = self.admission.try_acquire() else {
-            return Err(Failure::new(
-                Code::Busy,
-                Stage::Queue,
-                "the server has all the calls that it takes",
-            ));
-        };
-        if call.ip4 {
-            self.standbys.islands().backend().network().map_err(fault::of_network)?;
-        }
-        let terms = self.terms.load_full();
-        let began = Instant::now();
-        let found = self.sources.find(&call.want, call.cache_bust).await;
-        course.times.fetch = began.elapsed();
-        let checkout = found.map_err(fault::of_source)?;
-
-        let began = Instant::now();
-        let revision = checkout.revision().clone();
-        course.revision = Some(revision.clone());
-        let wanted = Wanted { checkout, call: call.call.clone(), imports: call.imports.clone() };
-        let built = self.builder.find(&wanted, call.cache_bust).await;
-        course.times.build = began.elapsed();
-        let mut outcome = self.run(call, built.map_err(fault::of_build)?, &terms, course).await?;
-        if outcome.ending == Ending::Unrepresentable {
-            let began = Instant::now();
-            let exact = self.builder.find_exact(&wanted, call.cache_bust).await;
-            course.times.build += began.elapsed();
-            outcome = self.run(call, exact.map_err(fault::of_build)?, &terms, course).await?;
-        }
-        match outcome.ending {
-            Ending::Exited(0) => Ok(Reply { data: outcome.stdout, revision }),
-            _ => Err(fault::of_run(&outcome, &terms.limits)),
-        }
-    }
-
-    /// Waits for a turn and runs a program once. A turn may outlast its answer: no more calls are taken on than islands
-    /// can be ended.
-    async fn run(
-        &self,
-        call: &Invocation,
-        built: Built,
-        terms: &Terms,
-        course: &mut Course,
-    ) -> Result<Outcome, Failure> {
-        let times = &mut course.times;
-        let began = Instant::now();
-        let permit = self.turn(terms.wait).await;
-        times.queue += began.elapsed();
-        let Some(permit) = permit else {
-            let detail = format!("no function ended within {:?} to make room", terms.wait);
-            return Err(Failure::new(Code::Busy, Stage::Queue, detail));
-        };
-        let (mut function, mut spec) = self.island(call, built, terms);
-        if call.ip4 {
-            let began = Instant::now();
-            let lease = self.lease().await;
-            times.start += began.elapsed();
-            spec.address = Some(Arc::new(lease?));
-            // An island gets its address before its program starts.
-            function = None;
-        }
-        let outcome = self.standbys.call(function.as_ref(), &spec, permit).await;
-        let outcome = outcome.map_err(fault::of_start)?;
-        times.start += outcome.start;
-        times.run += outcome.run;
-        course.warm = outcome.warm;
-        Ok(outcome)
-    }
-
-    /// How a call's island is made and what it is called with, and what may stand by for the next one.
-    fn island(&self, call: &Invocation, built: Built, terms: &Terms) -> (Option<Function>, Spec) {
-        let mut spec = Spec::function(built.artifact.program(), terms.limits.clone());
-        spec.arguments = Some(built.arguments);
-        spec.label = Label { module: Some(call.want.path.as_str().into()), call: call.id };
-        let function = built.name.map(|name| {
-            let version = call.want.version.as_ref().map_or("", |version| version.as_str());
-            let name = [call.want.path.as_str(), version, &name].join("\n");
-            Function { name, artifact: built.artifact.id().to_owned() }
-        });
-        (function, spec)
-    }
-
-    /// An address, for a call whose turn it is: nobody who waits for a turn keeps one from others.
-    async fn lease(&self) -> Result<Lease, Failure> {
-        self.addresses.refresh();
-        let pools = self.addresses.pools();
-        let lease = pools.lease_within(pools.family(), RETURN_WAIT).await;
-        lease.map_err(|none| Failure::new(Code::NoAddress, Stage::Start, none.to_string()))
-    }
-}

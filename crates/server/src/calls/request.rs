@@ -1,25 +1,28 @@
-//! What a client asks for, and the door that it goes through.
+//! A function request: its JSON form, and what it is parsed into.
 
 use std::sync::Arc;
 
 use goexpr::Call;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::fields::{UNKNOWN, from_json, or_default};
-use super::{Code, Failure, Stage};
+use crate::calls::code::Code;
+use crate::calls::failure::Failure;
+use crate::calls::fields::{UNKNOWN, from_json, or_default};
+use crate::calls::id::CallId;
+use crate::calls::principal::Principal;
+use crate::calls::stage::Stage;
 use crate::compile::is_standard;
-use crate::source::{ImportPath, Version, Want};
+use crate::source::{ImportPath, PackageRequest, Version};
 
-/// The most further packages of a call.
+/// The most packages in `imports`.
 const MAX_IMPORTS: usize = 32;
 
-/// A request as it is written in JSON.
+/// A request in its JSON form.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = FunctionRequest)]
-pub struct Form {
+pub struct FunctionRequest {
     /// A Go import path.
     pub url: String,
     /// A Go expression.
@@ -27,36 +30,41 @@ pub struct Form {
     /// A tag, a branch, a commit or a pseudo-version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Packages that the call names, where they are not evident.
+    /// Packages that the call names, where their names do not say which ones they are.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<String>,
     /// Whether the function needs an address.
     #[serde(default, deserialize_with = "or_default")]
     pub ip4: bool,
-    /// Look the version up, fetch and build anew.
+    /// Look the version up, fetch and build again.
     #[serde(default, deserialize_with = "or_default")]
     pub cache_bust: bool,
 }
 
 /// A parsed request.
 #[derive(Clone)]
-pub struct Invocation {
-    /// The source.
-    pub want: Want,
+pub struct CallRequest {
+    /// The package that is called.
+    pub package: PackageRequest,
     /// The expression.
     pub call: Arc<Call>,
-    /// All further packages, those of the standard library included.
+    /// All packages that the call imports, the ones of the standard library included.
     pub imports: Vec<ImportPath>,
     /// Whether the function needs an address.
     pub ip4: bool,
-    /// Look the version up, fetch and build anew.
+    /// Look the version up, fetch and build again.
     pub cache_bust: bool,
-    /// What it is known by to clients and operators; none for one that nobody asks about.
-    pub id: Option<Uuid>,
 }
 
-impl Form {
-    /// Reads JSON, telling an unknown field from other mistakes.
+/// A call on its way: the request, who asks, and the id.
+pub(super) struct AdmittedCall {
+    pub(super) id: CallId,
+    pub(super) principal: Principal,
+    pub(super) request: CallRequest,
+}
+
+impl FunctionRequest {
+    /// Reads JSON. An unknown field has a code of its own.
     pub fn from_json(bytes: &[u8]) -> Result<Self, Failure> {
         from_json(bytes).map_err(|error| {
             let text = error.to_string();
@@ -70,7 +78,7 @@ impl Form {
     }
 
     /// Parses every part.
-    pub fn parse(&self) -> Result<Invocation, Failure> {
+    pub fn parse(&self) -> Result<CallRequest, Failure> {
         let refuse = |code, detail: String| Failure::new(code, Stage::Request, detail);
         let path = ImportPath::parse(&self.url).map_err(|e| refuse(Code::Url, e.to_string()))?;
         let call = Call::parse(&self.call).map_err(|e| refuse(Code::Call, e.to_string()))?;
@@ -79,7 +87,13 @@ impl Form {
         let version = asked.map(Version::parse).transpose();
         let version = version.map_err(|e| refuse(Code::VersionText, e.to_string()))?;
         if self.imports.len() > MAX_IMPORTS {
-            return Err(refuse(Code::Imports, format!("imports: at most {MAX_IMPORTS} packages")));
+            return Err(refuse(
+                Code::Imports,
+                format!(
+                    "imports: {} packages are more than the limit of {MAX_IMPORTS}",
+                    self.imports.len()
+                ),
+            ));
         }
         let imports = self.imports.iter().map(|text| ImportPath::parse_import(text));
         let mut imports = imports
@@ -88,20 +102,20 @@ impl Form {
         if let Some(path) =
             imports.iter().find(|path| !path.has_host() && !is_standard(path.as_str()))
         {
-            let detail =
-                format!("imports: {path} is neither in the standard library nor in the module");
+            let detail = format!(
+                "imports: {path} is neither a package of the standard library nor an import path with a host"
+            );
             return Err(refuse(Code::Imports, detail));
         }
         imports.sort();
         imports.dedup();
         let of_module = imports.iter().filter(|path| path.has_host()).cloned().collect();
-        Ok(Invocation {
-            want: Want { path, version, imports: of_module },
+        Ok(CallRequest {
+            package: PackageRequest { path, version, imports: of_module },
             call: Arc::new(call),
             imports,
             ip4: self.ip4,
             cache_bust: self.cache_bust,
-            id: None,
         })
     }
 }
@@ -124,7 +138,8 @@ mod tests {
             (r#"{"url": "a.b/c", "call": "F()", "imports": ["C"]}"#, Code::Imports),
         ];
         for (json, code) in table {
-            let failure = Form::from_json(json.as_bytes()).and_then(|form| form.parse()).err();
+            let failure =
+                FunctionRequest::from_json(json.as_bytes()).and_then(|form| form.parse()).err();
             assert_eq!(failure.map(|failure| failure.code), Some(code), "{json}");
         }
     }
@@ -133,8 +148,8 @@ mod tests {
     fn packages_of_the_standard_library_are_not_fetched() {
         let json =
             r#"{"url": "a.b/c", "call": "F(rand.N(1))", "imports": ["math/rand/v2", "a.b/c/sub"]}"#;
-        let call = Form::from_json(json.as_bytes()).unwrap().parse().unwrap();
+        let call = FunctionRequest::from_json(json.as_bytes()).unwrap().parse().unwrap();
         assert_eq!(call.imports.len(), 2);
-        assert_eq!(call.want.imports.len(), 1);
+        assert_eq!(call.package.imports.len(), 1);
     }
 }

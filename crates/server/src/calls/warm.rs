@@ -1,55 +1,50 @@
-//! What can be done for a call before it comes: its source fetched, its program built, and islands that stand by.
+//! What can be done for a call before it comes: its source fetched, its program built, and warm islands.
 
 use std::time::Instant;
 
-use super::{Code, Failure, Invocation, Invoker, Stage, Times, Wanted, fault};
+use island::WarmPool;
+
+use crate::calls::execution::Execution;
+use crate::calls::failure::Failure;
+use crate::calls::trace::Times;
 use crate::source::Revision;
 
 /// What was made ready.
 #[derive(Clone, Debug)]
 pub struct Warmed {
-    /// What its version means.
+    /// What the version means.
     pub revision: Revision,
-    /// The program, by its name among the artifacts.
+    /// The program, by its name among the artifacts; empty for a call that is compiled as it stands and was not known.
     pub artifact: String,
-    /// Islands that stand by and are ready.
+    /// Warm islands that are ready.
     pub islands: usize,
 }
 
-impl Invoker {
-    /// Makes everything ready for a call, and calls nothing. `times` is filled as far as it gets.
-    pub async fn warm(&self, call: &Invocation, times: &mut Times) -> Result<Warmed, Failure> {
-        let Ok(_admitted) = self.admission.try_acquire() else {
-            let detail = "the server has all the calls that it takes";
-            return Err(Failure::new(Code::Busy, Stage::Queue, detail));
-        };
-        let began = Instant::now();
-        let found = self.sources.find(&call.want, call.cache_bust).await;
-        times.fetch = began.elapsed();
-        let checkout = found.map_err(fault::of_source)?;
-        let began = Instant::now();
-        let revision = checkout.revision().clone();
-        let wanted = Wanted { checkout, call: call.call.clone(), imports: call.imports.clone() };
-        let mut built = self.builder.find(&wanted, call.cache_bust).await;
-        if built.as_ref().is_ok_and(|built| built.name.is_none()) {
-            // A call that was compiled as it stands is worth an island when it comes again, and now it has.
-            built = self.builder.find(&wanted, false).await;
-        }
-        times.build = began.elapsed();
-        let (function, spec) =
-            self.island(call, built.map_err(fault::of_build)?, &self.terms.load());
-        let began = Instant::now();
-        let (artifact, islands) = match function {
-            // Islands with an address are not made ahead.
-            Some(function) if !call.ip4 => {
-                let islands = self.standbys.warm(&function, &spec).await;
-                (function.artifact, islands)
-            }
-            Some(function) => (function.artifact, 0),
-            None => (String::new(), 0),
-        };
-        times.start = began.elapsed();
-        let artifact = artifact.split('.').next().unwrap_or_default().to_owned();
-        Ok(Warmed { revision, artifact, islands })
+/// Makes everything ready for a call, and calls nothing.
+pub(super) async fn prepare(
+    mut execution: Execution<'_>,
+    warm_pool: &WarmPool,
+) -> Result<(Warmed, Times), Failure> {
+    let request = execution.fetch().await?;
+    let revision = request.checkout.revision().clone();
+    let mut built = execution.build(&request).await?;
+    if built.name.is_none() {
+        // The first call in the exact form is not kept warm. This one is expected to come again.
+        built = execution.build_again(&request).await?;
     }
+    let has_address = execution.has_address();
+    let (function, spec) = execution.island(built);
+    let began = Instant::now();
+    let (artifact, islands) = match function {
+        // Islands with an address are not made ahead.
+        Some(function) if !has_address => {
+            let islands = warm_pool.warm(&function, &spec).await;
+            (function.artifact, islands)
+        }
+        Some(function) => (function.artifact, 0),
+        None => (String::new(), 0),
+    };
+    let times = Times { start: began.elapsed(), ..execution.into_trace().times };
+    let artifact = artifact.split('.').next().unwrap_or_default().to_owned();
+    Ok((Warmed { revision, artifact, islands }, times))
 }

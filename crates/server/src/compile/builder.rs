@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::single_flight::Flights;
+use common::single_flight::SingleFlight;
 use goexpr::{Call, FunctionForm};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -15,13 +15,18 @@ use super::artifact::About;
 use super::cacheprog::SINCE_MINOR;
 use super::compiler::{BuildError, Compiler};
 use super::layering::Layering;
-use super::program::{Plan, Programs};
-use super::ran::Ran;
-use super::remembered::Remembered;
-use super::{Artifact, GoCache, artifact, gocache, key};
-use crate::metrics::{Cache, Metrics};
-use crate::source::{Checkout, ImportPath};
-use crate::store::{Entry, Facts, Store};
+use super::output::BuildOutput;
+use super::program::{ProgramPlan, Programs};
+use super::ttl_cache::TtlCache;
+use crate::compile::artifact::Artifact;
+use crate::compile::gocache::GoCache;
+use crate::compile::{artifact, gocache, key};
+use crate::metrics::Cache;
+use crate::metrics::Metrics;
+use crate::source::Checkout;
+use crate::source::ImportPath;
+use crate::store::Store;
+use crate::store::{Entry, Facts};
 
 /// Artifacts that are kept open; each costs a descriptor.
 const OPEN_ARTIFACTS: usize = 256;
@@ -49,12 +54,12 @@ pub struct Builder {
     cache: GoCache,
     store: Store,
     open: Mutex<HashMap<String, Arc<Artifact>>>,
-    flights: Flights<(String, bool), Result<Option<Arc<Artifact>>, Arc<BuildError>>>,
-    refusals: Remembered<Arc<BuildError>>,
+    flights: SingleFlight<(String, bool), Result<Option<Arc<Artifact>>, Arc<BuildError>>>,
+    refusals: TtlCache<Arc<BuildError>>,
     /// Functions that have no function form.
-    formless: Remembered<()>,
+    formless: TtlCache<()>,
     /// Calls whose arguments their functions' programs cannot represent.
-    unrepresentable: Remembered<()>,
+    unrepresentable: TtlCache<()>,
     permits: Semaphore,
     wait: Mutex<Duration>,
     metrics: Metrics,
@@ -62,7 +67,7 @@ pub struct Builder {
 
 /// What is to be compiled.
 #[derive(Clone)]
-pub struct Wanted {
+pub struct BuildRequest {
     /// The source.
     pub checkout: Arc<Checkout>,
     /// The call.
@@ -113,10 +118,10 @@ impl Builder {
             cache,
             store: options.store,
             open: Mutex::default(),
-            flights: Flights::default(),
-            refusals: Remembered::new(REFUSALS, REFUSAL_AGE),
-            formless: Remembered::new(FUNCTIONS, FUNCTION_AGE),
-            unrepresentable: Remembered::new(FUNCTIONS, FUNCTION_AGE),
+            flights: SingleFlight::default(),
+            refusals: TtlCache::new(REFUSALS, REFUSAL_AGE),
+            formless: TtlCache::new(FUNCTIONS, FUNCTION_AGE),
+            unrepresentable: TtlCache::new(FUNCTIONS, FUNCTION_AGE),
             permits: Semaphore::new(options.builds),
             wait: Mutex::new(options.wait),
             metrics: Metrics::default(),
@@ -140,12 +145,12 @@ impl Builder {
     /// anew.
     pub async fn find(
         self: &Arc<Self>,
-        wanted: &Wanted,
+        wanted: &BuildRequest,
         bust: bool,
     ) -> Result<Built, Arc<BuildError>> {
         if let Some(function) = self.function_of(wanted) {
             let (arguments, name) = (function.encode(), Some(key::name(&function, wanted)));
-            if let Some(artifact) = self.fly(wanted, Plan::Function(function), bust).await? {
+            if let Some(artifact) = self.fly(wanted, ProgramPlan::Function(function), bust).await? {
                 return Ok(Built { artifact, arguments, name });
             }
         }
@@ -156,20 +161,20 @@ impl Builder {
     /// remembered.
     pub async fn find_exact(
         self: &Arc<Self>,
-        wanted: &Wanted,
+        wanted: &BuildRequest,
         bust: bool,
     ) -> Result<Built, Arc<BuildError>> {
-        self.unrepresentable.put(&self.key(wanted, &Plan::Exact), ());
+        self.unrepresentable.put(&self.key(wanted, &ProgramPlan::Exact), ());
         self.exact(wanted, bust).await
     }
 
     async fn exact(
         self: &Arc<Self>,
-        wanted: &Wanted,
+        wanted: &BuildRequest,
         bust: bool,
     ) -> Result<Built, Arc<BuildError>> {
-        let known = !bust && self.store.has(&self.key(wanted, &Plan::Exact));
-        let found = self.fly(wanted, Plan::Exact, bust).await?;
+        let known = !bust && self.store.has(&self.key(wanted, &ProgramPlan::Exact));
+        let found = self.fly(wanted, ProgramPlan::Exact, bust).await?;
         let broken = || Arc::new(BuildError::Broke("the call was not compiled".into()));
         let artifact = found.ok_or_else(broken)?;
         let name = known.then(|| wanted.call.text().to_owned());
@@ -177,19 +182,19 @@ impl Builder {
     }
 
     /// The function form of a call, unless it is known not to fit.
-    fn function_of(&self, wanted: &Wanted) -> Option<FunctionForm> {
+    fn function_of(&self, wanted: &BuildRequest) -> Option<FunctionForm> {
         let known =
             wanted.call.qualifier().is_none_or(|name| name == wanted.checkout.package_name());
         let function = wanted.call.function_form().filter(|_| known)?;
-        let unfit = self.unrepresentable.get(&self.key(wanted, &Plan::Exact)).is_some();
+        let unfit = self.unrepresentable.get(&self.key(wanted, &ProgramPlan::Exact)).is_some();
         (!unfit && self.programs.may_take(wanted, &function)).then_some(function)
     }
 
     /// The artifact of a plan: a known one, or the result of one flight. None if there is no such function form.
     async fn fly(
         self: &Arc<Self>,
-        wanted: &Wanted,
-        plan: Plan,
+        wanted: &BuildRequest,
+        plan: ProgramPlan,
         bust: bool,
     ) -> Result<Option<Arc<Artifact>>, Arc<BuildError>> {
         let key = self.key(wanted, &plan);
@@ -241,7 +246,7 @@ impl Builder {
     }
 
     /// Everything that the bytes of an artifact depend on.
-    fn key(&self, wanted: &Wanted, plan: &Plan) -> String {
+    fn key(&self, wanted: &BuildRequest, plan: &ProgramPlan) -> String {
         key::of(wanted, plan, self.programs.compiler().toolchain.version())
     }
 
@@ -276,10 +281,10 @@ impl Builder {
     async fn build(
         &self,
         key: &str,
-        wanted: &Wanted,
-        plan: &Plan,
+        wanted: &BuildRequest,
+        plan: &ProgramPlan,
     ) -> Result<Option<Arc<Artifact>>, BuildError> {
-        let Wanted { checkout, call, .. } = wanted;
+        let BuildRequest { checkout, call, .. } = wanted;
         if let Some(found) = call.qualifier()
             && found != checkout.package_name()
         {
@@ -331,11 +336,11 @@ impl Builder {
 
     async fn compile(
         &self,
-        wanted: &Wanted,
-        plan: &Plan,
+        wanted: &BuildRequest,
+        plan: &ProgramPlan,
         layers: &[PathBuf],
         cache: Option<&Path>,
-    ) -> Result<Option<Ran>, BuildError> {
+    ) -> Result<Option<BuildOutput>, BuildError> {
         let began = Instant::now();
         let compiled = self.programs.compile(wanted, plan, layers, cache).await;
         self.metrics.built(began.elapsed());

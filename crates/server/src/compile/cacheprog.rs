@@ -17,7 +17,7 @@ mod tests;
 use std::io::{self, BufReader, Read, Write};
 
 pub use disk::{Layers, NotAbsolute};
-use request::{Ask, Response};
+use request::{CacheRequest, Response};
 
 /// The first release whose go command asks such a program without an experiment's being switched on.
 pub const SINCE_MINOR: u32 = 24;
@@ -57,11 +57,11 @@ pub fn serve<R: Read>(
             output.flush()?;
         }
         let response = match request.ask {
-            Ok(Ask::Get(action)) => match layers.get(&action) {
+            Ok(CacheRequest::Get(action)) => match layers.get(&action) {
                 Some(hit) => Response::hit(id, hit),
                 None => Response::miss(id),
             },
-            Ok(Ask::Put { action, output, size }) => {
+            Ok(CacheRequest::Put { action, output, size }) => {
                 let stored = request::body(&mut input, size, |body| {
                     layers.put(&action, &output, size, body)
                 });
@@ -70,7 +70,7 @@ pub fn serve<R: Read>(
                     |path| Response::stored(id, path),
                 )
             }
-            Ok(Ask::Close) => {
+            Ok(CacheRequest::Close) => {
                 Response::done(id).write(&mut output)?;
                 break;
             }

@@ -8,13 +8,14 @@ use island::{
     Bind, Disk, Islands, Label, Limits, Program, Purpose, Rights, Spec, StartError, ToolRights,
 };
 
-use super::Complaint;
 use super::artifact::PROGRAM;
-use super::job::Job;
+use super::job::CompileJob;
 use super::layering::{self, Layering};
-use super::ran::Ran;
+use super::output::BuildOutput;
+use crate::compile::diagnostics::Diagnostic;
 use crate::source::Checkout;
-use crate::store::{StoreError, Trash};
+use crate::store::StoreError;
+use crate::store::Trash;
 
 /// Output of a build, in bytes.
 const OUTPUT_BYTES: u64 = 4 << 20;
@@ -44,7 +45,7 @@ pub struct Compiler {
 pub enum BuildError {
     /// The compiler refuses it; the text is for the caller.
     #[error("{1}")]
-    Refused(Complaint, String),
+    Refused(Diagnostic, String),
     /// The call names another package than the one that was fetched.
     #[error("the call begins with {found}, but the package is called {name}")]
     Qualifier {
@@ -97,10 +98,10 @@ impl Compiler {
     /// one, what it caches goes when the job's scratch folder does, which the answer owns.
     pub(super) async fn run(
         &self,
-        job: Job<'_>,
+        job: CompileJob<'_>,
         layers: &[PathBuf],
         cache: Option<&Path>,
-    ) -> Result<Ran, BuildError> {
+    ) -> Result<BuildOutput, BuildError> {
         let scratch = self.trash.scratch().map_err(BuildError::Disk)?;
         let owner = self.owner();
         let mut binds = Vec::new();
@@ -131,7 +132,7 @@ impl Compiler {
             disk: Some(disk),
             ..self.limits.clone()
         };
-        if let Job::Packages { .. } = job {
+        if let CompileJob::Packages { .. } = job {
             limits.deadline = LIBRARY_DEADLINE;
         }
         let task = job
@@ -159,7 +160,7 @@ impl Compiler {
         };
         let outcome = self.islands.run(&spec).await?;
         let program = scratch.path().join("out").join(PROGRAM);
-        Ok(Ran {
+        Ok(BuildOutput {
             outcome,
             program,
             printed: job.is_printed(),

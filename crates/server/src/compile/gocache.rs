@@ -13,10 +13,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
 use super::compiler::{BuildError, Compiler};
-use super::job::Job;
+use super::job::CompileJob;
 use super::layering::Layering;
 use super::receiver;
-use crate::store::{Entry, Store};
+use crate::store::Entry;
+use crate::store::Store;
 
 /// What every main.go needs, and what most calls name.
 const BASE: [&str; 8] =
@@ -91,7 +92,7 @@ impl GoCache {
         scratch.folder("work", owner).map_err(BuildError::Disk)?;
         let background = layer == "std";
         compiler
-            .run(Job::Packages { packages, background }, &layers, Some(scratch.path()))
+            .run(CompileJob::Packages { packages, background }, &layers, Some(scratch.path()))
             .await?
             .accept()?;
         scratch.discard("work");

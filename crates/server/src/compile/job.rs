@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use island::Bind;
 use serde_json::{Map, Value};
 
+use super::build_trace::BuildTrace;
 use super::receiver;
-use super::recipe::Recipe;
 use crate::source::Checkout;
 
 /// The flags of every build; the layers of the build cache depend on them. No program has an id of its build, which would
@@ -21,26 +21,26 @@ const MAIN_DIR: &str = "sky_island_call";
 
 /// What to compile.
 #[derive(Clone, Copy)]
-pub(super) enum Job<'a> {
+pub(super) enum CompileJob<'a> {
     /// Packages of the standard library, for their entries in the build cache.
     Packages { packages: &'a [&'a str], background: bool },
     /// A program: the given main.go in a checkout's module.
-    Program { checkout: &'a Checkout, main_go: &'a str, how: How<'a> },
+    Program { checkout: &'a Checkout, main_go: &'a str, how: CompileMode<'a> },
 }
 
 /// How to compile a program.
 #[derive(Clone, Copy)]
-pub(super) enum How<'a> {
+pub(super) enum CompileMode<'a> {
     /// By the go command.
     Command,
     /// By the go command, which is to print what it does.
     Printed,
     /// As the go command did it for another main.go.
-    Recipe(&'a Recipe),
+    BuildTrace(&'a BuildTrace),
 }
 
 /// What an island is started with to do it.
-pub(super) struct Task {
+pub(super) struct IslandTask {
     pub(super) program: PathBuf,
     pub(super) args: Vec<String>,
     pub(super) folder: PathBuf,
@@ -48,7 +48,7 @@ pub(super) struct Task {
     pub(super) binds: Vec<Bind>,
 }
 
-impl Job<'_> {
+impl CompileJob<'_> {
     /// Whether calls go before it.
     pub(super) fn is_background(&self) -> bool {
         matches!(self, Self::Packages { background: true, .. })
@@ -64,14 +64,19 @@ impl Job<'_> {
 
     /// Whether the go command prints what it does.
     pub(super) fn is_printed(&self) -> bool {
-        matches!(self, Self::Program { how: How::Printed, .. })
+        matches!(self, Self::Program { how: CompileMode::Printed, .. })
     }
 
     /// Writes into the folder `job`, which an island sees as `/job`, what is needed there. `own` is our own program.
-    pub(super) fn lay_out(&self, goroot: &Path, own: &Path, job: &Path) -> std::io::Result<Task> {
-        if let Self::Program { main_go, how: How::Recipe(recipe), .. } = self {
+    pub(super) fn lay_out(
+        &self,
+        goroot: &Path,
+        own: &Path,
+        job: &Path,
+    ) -> std::io::Result<IslandTask> {
+        if let Self::Program { main_go, how: CompileMode::BuildTrace(recipe), .. } = self {
             std::fs::write(job.join("main.go"), main_go)?;
-            return Ok(Task {
+            return Ok(IslandTask {
                 program: PROGRAM.into(),
                 args: ["sky-island", "build-worker"].map(str::to_owned).to_vec(),
                 folder: "/tmp".into(),
@@ -96,7 +101,7 @@ impl Job<'_> {
                 std::fs::write(job.join("main.go"), main_go)?;
                 replace_files(checkout, &main_dir, &mut replace);
                 let mode = if checkout.is_vendored() { "-mod=vendor" } else { "-mod=readonly" };
-                args.extend(matches!(how, How::Printed).then(|| "-x".to_owned()));
+                args.extend(matches!(how, CompileMode::Printed).then(|| "-x".to_owned()));
                 args.extend([mode, "-o", MADE].map(str::to_owned));
                 args.push(format!("./{main_dir}"));
                 (module_folder(checkout), checkout_binds(checkout))
@@ -104,7 +109,7 @@ impl Job<'_> {
         };
         let overlay = serde_json::json!({ "Replace": replace }).to_string();
         std::fs::write(job.join("overlay.json"), overlay)?;
-        Ok(Task { program: goroot.join("bin/go"), args, folder, stdin: Vec::new(), binds })
+        Ok(IslandTask { program: goroot.join("bin/go"), args, folder, stdin: Vec::new(), binds })
     }
 }
 

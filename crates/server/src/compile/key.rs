@@ -5,20 +5,20 @@ use std::sync::OnceLock;
 use goexpr::FunctionForm;
 use sha2::{Digest, Sha256};
 
-use super::builder::Wanted;
-use super::program::Plan;
+use super::builder::BuildRequest;
+use super::program::ProgramPlan;
 use super::{receiver, render};
 use crate::source::ImportPath;
 
 /// Everything that the bytes of an artifact depend on. `version` is the toolchain's.
-pub(super) fn of(wanted: &Wanted, plan: &Plan, version: &str) -> String {
+pub(super) fn of(wanted: &BuildRequest, plan: &ProgramPlan, version: &str) -> String {
     let mut parts = vec![made_by()];
     // Where the call begins is seen by functions that ask for their caller's line, and in complaints.
     let (line, column) = wanted.call.start();
     let (line, column) = (line.to_string(), column.to_string());
     match plan {
-        Plan::Exact => parts.extend(["call", wanted.call.text(), &column]),
-        Plan::Function(function) => {
+        ProgramPlan::Exact => parts.extend(["call", wanted.call.text(), &column]),
+        ProgramPlan::Function(function) => {
             parts.extend(["function", function.callee()]);
             parts.extend(function.types().iter().map(String::as_str));
         }
@@ -29,7 +29,7 @@ pub(super) fn of(wanted: &Wanted, plan: &Plan, version: &str) -> String {
 }
 
 /// What tells a function's program from others of its package.
-pub(super) fn name(function: &FunctionForm, wanted: &Wanted) -> String {
+pub(super) fn name(function: &FunctionForm, wanted: &BuildRequest) -> String {
     let types = function.types().iter().map(String::as_str);
     let imports = wanted.imports.iter().map(ImportPath::as_str);
     let parts: Vec<_> = [function.callee()].into_iter().chain(types).chain(imports).collect();

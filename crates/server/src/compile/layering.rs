@@ -48,7 +48,7 @@ pub(super) struct Folders<'a> {
 
 /// What an island is given of them.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct IslandFolders {
     pub(super) binds: Vec<Bind>,
     pub(super) overlay: Option<Overlay>,
     /// For the go command, as `NAME=value`.
@@ -56,7 +56,7 @@ pub(super) struct Seen {
 }
 
 /// Lays the folders over each other. Without layers below there is nothing to lay.
-pub(super) fn lay(layering: Layering, folders: &Folders<'_>, program: &Path) -> Seen {
+pub(super) fn lay(layering: Layering, folders: &Folders<'_>, program: &Path) -> IslandFolders {
     let Folders { lower, upper, work } = *folders;
     let native = vec![format!("GOCACHE={CACHE}")];
     match (layering, lower) {
@@ -67,7 +67,7 @@ pub(super) fn lay(layering: Layering, folders: &Folders<'_>, program: &Path) -> 
                 work: work.into(),
                 target: CACHE.into(),
             };
-            Seen { binds: Vec::new(), overlay: Some(overlay), env: native }
+            IslandFolders { binds: Vec::new(), overlay: Some(overlay), env: native }
         }
         (Layering::Program, [_, ..]) => {
             let place = |index: usize| format!("{LOWER}/{index}");
@@ -80,10 +80,10 @@ pub(super) fn lay(layering: Layering, folders: &Folders<'_>, program: &Path) -> 
             // The go command still wants a cache of its own, where it makes 256 folders and keeps nothing that a build
             // needs. The bottom layer was made by itself, so it finds all of them there.
             let own = format!("GOCACHE={}", place(lower.len() - 1));
-            Seen { binds, overlay: None, env: vec![own, command] }
+            IslandFolders { binds, overlay: None, env: vec![own, command] }
         }
         (Layering::None, _) | (_, []) => {
-            Seen { binds: vec![writable(upper)], overlay: None, env: native }
+            IslandFolders { binds: vec![writable(upper)], overlay: None, env: native }
         }
     }
 }
@@ -102,7 +102,7 @@ mod tests {
 
     const UPPER: &str = "/state/upper";
 
-    fn seen(layering: Layering, lower: &[&str]) -> Seen {
+    fn seen(layering: Layering, lower: &[&str]) -> IslandFolders {
         let lower: Vec<PathBuf> = lower.iter().map(PathBuf::from).collect();
         let (upper, work) = (Path::new(UPPER), Path::new("/state/work"));
         lay(layering, &Folders { lower: &lower, upper, work }, Path::new("/usr/bin/sky-island"))
@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn a_mount_has_all_layers_in_one_place() {
-        let Seen { binds, overlay, env } = seen(Layering::Mount, &["/state/own", "/state/base"]);
+        let IslandFolders { binds, overlay, env } =
+            seen(Layering::Mount, &["/state/own", "/state/base"]);
         let expected = Overlay {
             lower: vec!["/state/own".into(), "/state/base".into()],
             upper: UPPER.into(),
@@ -152,7 +153,8 @@ mod tests {
 
     #[test]
     fn a_program_is_told_the_layers_and_may_write_the_upper_one() {
-        let Seen { binds, overlay, env } = seen(Layering::Program, &["/state/own", "/state/base"]);
+        let IslandFolders { binds, overlay, env } =
+            seen(Layering::Program, &["/state/own", "/state/base"]);
         assert_eq!(overlay, None);
         let program = "GOCACHEPROG=/sky-island cache-worker /gocache /layers/0 /layers/1";
         assert_eq!(env, ["GOCACHE=/layers/1", program]);

@@ -5,30 +5,30 @@
 //! change what another's reads.
 
 mod artifact;
+mod build_trace;
 mod builder;
 pub mod cacheprog;
 mod compiler;
-mod diagnose;
-mod follow;
+mod diagnostics;
 mod gocache;
 mod job;
 mod key;
 mod layering;
+mod output;
 mod program;
-mod ran;
 mod receiver;
-mod recipe;
-mod remembered;
 mod render;
+mod replay;
 mod shape;
 mod stdlib;
 mod toolchain;
+mod ttl_cache;
 
 pub use artifact::Artifact;
-pub use builder::{Builder, BuilderOptions, Built, CachedProgram, Wanted};
+pub use builder::{BuildRequest, Builder, BuilderOptions, Built, CachedProgram};
 pub use compiler::{BuildError, Compiler};
-pub use diagnose::Complaint;
-pub use follow::{FollowError, follow};
+pub use diagnostics::Diagnostic;
 pub use gocache::GoCache;
+pub use replay::{ReplayError, follow};
 pub use stdlib::is_standard;
 pub use toolchain::{Toolchain, ToolchainError};

@@ -7,15 +7,17 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use goexpr::{Call, FunctionForm};
 
+use super::build_trace::BuildTrace;
 use super::compiler::{BuildError, Compiler};
-use super::job::{How, Job};
+use super::job::{CompileJob, CompileMode};
 use super::layering::Layering;
-use super::ran::Ran;
-use super::recipe::Recipe;
-use super::remembered::Remembered;
-use super::render::{self, Form, Target};
+use super::output::BuildOutput;
+use super::render::{self, ResultForm, Target};
 use super::shape::Shape;
-use super::{Complaint, Wanted, diagnose};
+use super::ttl_cache::TtlCache;
+use crate::compile::builder::BuildRequest;
+use crate::compile::diagnostics;
+use crate::compile::diagnostics::Diagnostic;
 use crate::source::Checkout;
 
 /// Functions whose shapes are remembered, and for how long: a shape stays true for its checkout, so this only lets go of
@@ -28,14 +30,14 @@ const RECIPE_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Which program is made of a call.
 #[derive(Clone, Debug)]
-pub(super) enum Plan {
+pub(super) enum ProgramPlan {
     /// The call as it stands.
     Exact,
     /// The function, which receives the arguments at run time.
     Function(FunctionForm),
 }
 
-impl Plan {
+impl ProgramPlan {
     /// What is compiled, for people: the function, or the call.
     pub(super) fn text<'a>(&'a self, call: &'a Call) -> &'a str {
         match self {
@@ -48,15 +50,15 @@ impl Plan {
 /// Compiles programs, and learns what functions look like.
 pub(super) struct Programs {
     compiler: ArcSwap<Compiler>,
-    shapes: Remembered<Shape>,
-    recipes: Remembered<Arc<Recipe>>,
+    shapes: TtlCache<Shape>,
+    recipes: TtlCache<Arc<BuildTrace>>,
 }
 
 impl Programs {
     pub(super) fn new(compiler: Compiler) -> Self {
         let compiler = ArcSwap::from_pointee(compiler);
-        let shapes = Remembered::new(SHAPES, SHAPE_AGE);
-        Self { compiler, shapes, recipes: Remembered::new(RECIPES, RECIPE_AGE) }
+        let shapes = TtlCache::new(SHAPES, SHAPE_AGE);
+        Self { compiler, shapes, recipes: TtlCache::new(RECIPES, RECIPE_AGE) }
     }
 
     /// What compiles now.
@@ -70,7 +72,7 @@ impl Programs {
     }
 
     /// Whether a function may take so many arguments, as far as its shape is known.
-    pub(super) fn may_take(&self, wanted: &Wanted, function: &FunctionForm) -> bool {
+    pub(super) fn may_take(&self, wanted: &BuildRequest, function: &FunctionForm) -> bool {
         let shape = self.shapes.get(&shape_key(wanted, function));
         shape.is_none_or(|shape| shape.takes(function.argument_count(), function.is_spread()))
     }
@@ -78,14 +80,14 @@ impl Programs {
     /// Compiles a plan; none if there is no such function form.
     pub(super) async fn compile(
         &self,
-        wanted: &Wanted,
-        plan: &Plan,
+        wanted: &BuildRequest,
+        plan: &ProgramPlan,
         layers: &[PathBuf],
         cache: Option<&Path>,
-    ) -> Result<Option<Ran>, BuildError> {
+    ) -> Result<Option<BuildOutput>, BuildError> {
         match plan {
-            Plan::Exact => self.exact(wanted, layers, cache).await.map(Some),
-            Plan::Function(function) => self.function(wanted, function, layers, cache).await,
+            ProgramPlan::Exact => self.exact(wanted, layers, cache).await.map(Some),
+            ProgramPlan::Function(function) => self.function(wanted, function, layers, cache).await,
         }
     }
 
@@ -98,19 +100,19 @@ impl Programs {
         main_go: &str,
         layers: &[PathBuf],
         cache: Option<&Path>,
-    ) -> Result<Ran, BuildError> {
+    ) -> Result<BuildOutput, BuildError> {
         // Where the kernel lays layers over each other, what is cached lies where it lay, whatever layers there are by now.
         let mounted = compiler.layering() == Layering::Mount;
         let key = recipe_key(checkout, main_go, if mounted { &[] } else { layers });
         // What a first build caches is not there yet.
         let known = self.recipes.get(&key).filter(|_| cache.is_none());
-        let job = |how| Job::Program { checkout, main_go, how };
+        let job = |how| CompileJob::Program { checkout, main_go, how };
         if let Some(recipe) = &known {
-            let ran = compiler.run(job(How::Recipe(recipe)), layers, None).await?;
+            let ran = compiler.run(job(CompileMode::BuildTrace(recipe)), layers, None).await?;
             let complaint = ran.complaint();
             if ran.accept().is_ok()
                 || ran.was_ended()
-                || complaint.is_some_and(|it| diagnose::is_of_the_call_alone(&it))
+                || complaint.is_some_and(|it| diagnostics::is_of_the_call_alone(&it))
             {
                 return Ok(ran);
             }
@@ -118,7 +120,7 @@ impl Programs {
         }
         // The first build of a module with many dependencies has much to print.
         if cache.is_none() || mounted && !checkout.has_dependencies() {
-            let ran = compiler.run(job(How::Printed), layers, cache).await?;
+            let ran = compiler.run(job(CompileMode::Printed), layers, cache).await?;
             if let Some(recipe) = ran.recipe(cache.is_some()) {
                 self.recipes.put(&key, Arc::new(recipe));
             }
@@ -126,24 +128,24 @@ impl Programs {
                 return Ok(ran);
             }
         }
-        compiler.run(job(How::Command), layers, cache).await
+        compiler.run(job(CompileMode::Command), layers, cache).await
     }
 
     /// Compiles a call as it stands, in the form that it needs.
     async fn exact(
         &self,
-        wanted: &Wanted,
+        wanted: &BuildRequest,
         layers: &[PathBuf],
         cache: Option<&Path>,
-    ) -> Result<Ran, BuildError> {
-        let Wanted { checkout, call, imports } = wanted;
+    ) -> Result<BuildOutput, BuildError> {
+        let BuildRequest { checkout, call, imports } = wanted;
         let compiler = self.compiler();
         let (target, minor) = (Target::of(checkout), compiler.toolchain.minor());
-        for form in [Form::Values, Form::Statement] {
+        for form in [ResultForm::Values, ResultForm::Statement] {
             let main_go = render::main_go(&target, call, imports, form, minor);
             let ran = self.attempt(&compiler, checkout, &main_go, layers, cache).await?;
-            match ran.complaint().map(|stderr| diagnose::read(&stderr, call)) {
-                Some((Complaint::NoValue, _)) if form == Form::Values => continue,
+            match ran.complaint().map(|stderr| diagnostics::read(&stderr, call)) {
+                Some((Diagnostic::NoValue, _)) if form == ResultForm::Values => continue,
                 Some((complaint, text)) => {
                     return Err(refusal(complaint, text, checkout.lacks_cgo()));
                 }
@@ -158,12 +160,12 @@ impl Programs {
     /// Compiles a function in the shape that is known or guessed, or else the one that the compiler tells.
     async fn function(
         &self,
-        wanted: &Wanted,
+        wanted: &BuildRequest,
         function: &FunctionForm,
         layers: &[PathBuf],
         cache: Option<&Path>,
-    ) -> Result<Option<Ran>, BuildError> {
-        let Wanted { checkout, call, imports } = wanted;
+    ) -> Result<Option<BuildOutput>, BuildError> {
+        let BuildRequest { checkout, call, imports } = wanted;
         let compiler = self.compiler();
         let (target, minor) = (Target::of(checkout), compiler.toolchain.minor());
         let key = shape_key(wanted, function);
@@ -187,9 +189,9 @@ impl Programs {
                     self.shapes.put(&key, found);
                     (shape, told) = (found, true);
                 }
-                None if diagnose::is_of_the_call(&stderr) => return Ok(None),
+                None if diagnostics::is_of_the_call(&stderr) => return Ok(None),
                 None => {
-                    let (complaint, text) = diagnose::read(&stderr, call);
+                    let (complaint, text) = diagnostics::read(&stderr, call);
                     return Err(refusal(complaint, text, checkout.lacks_cgo()));
                 }
             }
@@ -198,7 +200,7 @@ impl Programs {
 }
 
 /// What tells a function from all others: neither a key nor an import path has a line end.
-fn shape_key(wanted: &Wanted, function: &FunctionForm) -> String {
+fn shape_key(wanted: &BuildRequest, function: &FunctionForm) -> String {
     let imports: String = wanted.imports.iter().map(|path| format!("{path}\n")).collect();
     format!("{}\n{imports}\n{}", wanted.checkout.key(), function.callee())
 }
@@ -212,11 +214,11 @@ fn recipe_key(checkout: &Checkout, main_go: &str, layers: &[PathBuf]) -> String 
 }
 
 /// What a complaint means for a package of which cgo may have left files out.
-fn refusal(complaint: Complaint, text: String, lacks_cgo: bool) -> BuildError {
-    let outside_the_call = complaint == Complaint::Refused && !text.contains("call:");
-    if lacks_cgo && (complaint == Complaint::NoFunction || outside_the_call) {
+fn refusal(complaint: Diagnostic, text: String, lacks_cgo: bool) -> BuildError {
+    let outside_the_call = complaint == Diagnostic::Refused && !text.contains("call:");
+    if lacks_cgo && (complaint == Diagnostic::NoFunction || outside_the_call) {
         let text = format!("{text}\nfiles of the package need cgo, which is not to be had here");
-        return BuildError::Refused(Complaint::Cgo, text);
+        return BuildError::Refused(Diagnostic::Cgo, text);
     }
     BuildError::Refused(complaint, text)
 }

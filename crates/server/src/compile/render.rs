@@ -7,11 +7,12 @@ use goexpr::{Call, FunctionForm};
 
 use super::shape::Shape;
 use super::stdlib;
-use crate::source::{Checkout, ImportPath};
+use crate::source::Checkout;
+use crate::source::ImportPath;
 
 /// How the results of a call are dealt with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Form {
+pub(super) enum ResultForm {
     /// They are printed.
     Values,
     /// There are none.
@@ -47,12 +48,12 @@ pub(super) fn main_go(
     target: &Target<'_>,
     call: &Call,
     imports: &[ImportPath],
-    form: Form,
+    form: ResultForm,
     minor: u32,
 ) -> String {
     let template = match form {
-        Form::Values => VALUES,
-        Form::Statement => STATEMENT,
+        ResultForm::Values => VALUES,
+        ResultForm::Statement => STATEMENT,
     };
     let (line, column) = call.start();
     fill(
@@ -220,7 +221,7 @@ mod tests {
     #[test]
     fn what_looks_like_a_template_in_a_call_stays_text() {
         let call = Call::parse("Encode(\"{{imports}} {{call}}\")").unwrap();
-        let text = main_go(&GEOHASH, &call, &[], Form::Values, 26);
+        let text = main_go(&GEOHASH, &call, &[], ResultForm::Values, 26);
         assert_eq!(text.matches("{{imports}} {{call}}").count(), 1);
         assert_eq!(text.matches("geohash").count(), 1);
     }

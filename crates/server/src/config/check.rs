@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::Config;
-use super::keys::{self, Form, Section};
+use super::keys::{self, Section, ValueForm};
 use super::problem::{Problem, SetBy, redacted};
 
 /// How much of a value a problem shows, in characters.
@@ -90,15 +90,15 @@ impl Checker<'_> {
         }
     }
 
-    fn value(&mut self, form: &Form, value: &Value, path: &str, secret: bool) {
+    fn value(&mut self, form: &ValueForm, value: &Value, path: &str, secret: bool) {
         match (form, value) {
-            (Form::Section(section), Value::Object(map)) => self.section(section, map, path),
-            (Form::List(item), Value::Array(values)) => {
+            (ValueForm::Section(section), Value::Object(map)) => self.section(section, map, path),
+            (ValueForm::List(item), Value::Array(values)) => {
                 for (index, value) in values.iter().enumerate() {
                     self.value(item, value, &format!("{path}[{index}]"), secret);
                 }
             }
-            (Form::Either(forms), value) if forms.iter().any(|form| fits(form, value)) => {
+            (ValueForm::Either(forms), value) if forms.iter().any(|form| fits(form, value)) => {
                 for form in forms.iter().filter(|form| fits(form, value)) {
                     self.value(form, value, path, secret);
                 }
@@ -157,40 +157,44 @@ fn unknown(section: &Section, name: &str) -> String {
     format!("is not known; the keys here are {}", here.collect::<Vec<_>>().join(", "))
 }
 
-fn fits(form: &Form, value: &Value) -> bool {
+fn fits(form: &ValueForm, value: &Value) -> bool {
     match form {
-        Form::Whole(most) => value.as_u64().is_some_and(|number| number <= *most),
-        Form::Switch => value.is_boolean(),
-        Form::Text(_) => value.is_string(),
-        Form::Choice(choices) => value.as_str().is_some_and(|it| choices.iter().any(|c| c == it)),
-        Form::List(_) => value.is_array(),
-        Form::Section(_) => value.is_object(),
-        Form::Either(forms) => forms.iter().any(|form| fits(form, value)),
+        ValueForm::Whole(most) => value.as_u64().is_some_and(|number| number <= *most),
+        ValueForm::Switch => value.is_boolean(),
+        ValueForm::Text(_) => value.is_string(),
+        ValueForm::Choice(choices) => {
+            value.as_str().is_some_and(|it| choices.iter().any(|c| c == it))
+        }
+        ValueForm::List(_) => value.is_array(),
+        ValueForm::Section(_) => value.is_object(),
+        ValueForm::Either(forms) => forms.iter().any(|form| fits(form, value)),
     }
 }
 
-fn expected(form: &Form) -> String {
+fn expected(form: &ValueForm) -> String {
     let quoted = |choices: &[String]| {
         choices.iter().map(|choice| format!("{choice:?}")).collect::<Vec<_>>().join(" or ")
     };
     match form {
-        Form::Whole(u64::MAX) => "a whole number".into(),
-        Form::Whole(most) => format!("a whole number up to {most}"),
-        Form::Switch => "true or false".into(),
-        Form::Text(of) => match of.as_deref() {
+        ValueForm::Whole(u64::MAX) => "a whole number".into(),
+        ValueForm::Whole(most) => format!("a whole number up to {most}"),
+        ValueForm::Switch => "true or false".into(),
+        ValueForm::Text(of) => match of.as_deref() {
             Some("duration") => r#"a duration such as "10s" or "8h""#.into(),
             Some("size") => r#"a size such as "64MiB""#.into(),
             _ => "a text".into(),
         },
-        Form::Choice(choices) => quoted(choices),
-        Form::List(_) => "a list".into(),
-        Form::Section(_) => "an object".into(),
-        Form::Either(forms) => forms.iter().map(expected).collect::<Vec<_>>().join(" or "),
+        ValueForm::Choice(choices) => quoted(choices),
+        ValueForm::List(_) => "a list".into(),
+        ValueForm::Section(_) => "an object".into(),
+        ValueForm::Either(forms) => forms.iter().map(expected).collect::<Vec<_>>().join(" or "),
     }
 }
 
-fn meant(form: &Form, value: &Value) -> String {
-    let (Form::Choice(choices), Value::String(text)) = (form, value) else { return String::new() };
+fn meant(form: &ValueForm, value: &Value) -> String {
+    let (ValueForm::Choice(choices), Value::String(text)) = (form, value) else {
+        return String::new();
+    };
     let meant = nearest(text, choices.iter().map(String::as_str));
     meant.map(|meant| format!("; did you mean {meant:?}?")).unwrap_or_default()
 }

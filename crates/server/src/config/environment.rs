@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::check::nearest;
-use super::keys::{self, Form, Leaf};
+use super::keys::{self, Leaf, ValueForm};
 
 /// What the name of each of our variables begins with.
 const PREFIX: &str = "SKY_ISLAND_";
@@ -53,27 +53,27 @@ pub(super) fn warning(name: &str) -> Option<String> {
 
 /// The value that a text stands for where a key has this form. A text that stands for none is left as it is, so that
 /// whoever checks it can say what it should be.
-pub(super) fn value(text: &str, form: &Form) -> Value {
+pub(super) fn value(text: &str, form: &ValueForm) -> Value {
     let as_text = || Value::String(text.to_owned());
     match form {
-        Form::Whole(_) => text.trim().parse::<u64>().map_or_else(|_| as_text(), Value::from),
-        Form::Switch => match text.trim() {
+        ValueForm::Whole(_) => text.trim().parse::<u64>().map_or_else(|_| as_text(), Value::from),
+        ValueForm::Switch => match text.trim() {
             "true" | "1" => Value::Bool(true),
             "false" | "0" => Value::Bool(false),
             _ => as_text(),
         },
-        Form::Text(_) | Form::Choice(_) => as_text(),
-        Form::List(item) => json(text, Value::is_array).unwrap_or_else(|| match &**item {
-            Form::Section(_) | Form::List(_) => as_text(),
+        ValueForm::Text(_) | ValueForm::Choice(_) => as_text(),
+        ValueForm::List(item) => json(text, Value::is_array).unwrap_or_else(|| match &**item {
+            ValueForm::Section(_) | ValueForm::List(_) => as_text(),
             item => {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
                 Value::Array(parts.map(|part| value(part, item)).collect())
             }
         }),
-        Form::Section(_) => json(text, Value::is_object).unwrap_or_else(as_text),
-        Form::Either(forms) => {
-            let list = forms.iter().find(|form| matches!(form, Form::List(_)));
-            let one = forms.iter().find(|form| !matches!(form, Form::List(_)));
+        ValueForm::Section(_) => json(text, Value::is_object).unwrap_or_else(as_text),
+        ValueForm::Either(forms) => {
+            let list = forms.iter().find(|form| matches!(form, ValueForm::List(_)));
+            let one = forms.iter().find(|form| !matches!(form, ValueForm::List(_)));
             match (list, one) {
                 (Some(list), _) if text.contains(',') || text.starts_with("[\"") => {
                     value(text, list)
@@ -124,7 +124,10 @@ mod tests {
 
     #[test]
     fn one_or_several_are_told_apart() {
-        let either = Form::Either(vec![Form::Text(None), Form::List(Box::new(Form::Text(None)))]);
+        let either = ValueForm::Either(vec![
+            ValueForm::Text(None),
+            ValueForm::List(Box::new(ValueForm::Text(None))),
+        ]);
         for (text, expected) in [
             ("[::1]:80", json!("[::1]:80")),
             ("[::1]:80,127.0.0.1:80", json!(["[::1]:80", "127.0.0.1:80"])),

@@ -13,7 +13,7 @@ const LONGEST: u64 = 1 << 20;
 
 /// Where something is in a file; both count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// The line.
     pub line: usize,
     /// The column, in characters.
@@ -26,13 +26,13 @@ pub(super) struct Document {
     /// What it says. Of a key that is given twice, the last value.
     pub(super) value: Value,
     /// The place of each key and of each element of a list, by its path: `network.pools[0].dns`.
-    pub(super) places: Vec<(String, Place)>,
+    pub(super) places: Vec<(String, Position)>,
 }
 
 /// A text that is not JSON.
 #[derive(Debug)]
-pub(super) struct Garbled {
-    pub(super) place: Place,
+pub(super) struct InvalidJson {
+    pub(super) place: Position,
     pub(super) text: String,
 }
 
@@ -49,11 +49,11 @@ pub(super) fn read(path: &Path) -> std::io::Result<String> {
 
 impl Document {
     /// Parses a text.
-    pub(super) fn parse(text: &str) -> Result<Self, Garbled> {
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidJson> {
         let garbled = |error: serde_json::Error| {
-            let place = Place { line: error.line().max(1), column: error.column().max(1) };
+            let place = Position { line: error.line().max(1), column: error.column().max(1) };
             let end = format!(" at line {} column {}", error.line(), error.column());
-            Garbled { place, text: error.to_string().trim_end_matches(&end).to_owned() }
+            InvalidJson { place, text: error.to_string().trim_end_matches(&end).to_owned() }
         };
         let value = serde_json::from_str(text).map_err(garbled)?;
         let raw: &RawValue = serde_json::from_str(text).map_err(garbled)?;
@@ -88,7 +88,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-fn note_places(text: &str, raw: &RawValue, path: &str, places: &mut Vec<(String, Place)>) {
+fn note_places(text: &str, raw: &RawValue, path: &str, places: &mut Vec<(String, Position)>) {
     if raw.get().starts_with('{') {
         let members = serde_json::from_str(raw.get()).map_or(Vec::new(), |Members(it)| it);
         for (name, value) in members {
@@ -121,10 +121,10 @@ fn before(text: &str, value: usize, name: &str) -> usize {
     quoted.len().saturating_sub(length)
 }
 
-fn place(text: &str, at: usize) -> Place {
+fn place(text: &str, at: usize) -> Position {
     let head = &text[..at];
     let line = head.rfind('\n').map_or(0, |end| end + 1);
-    Place { line: head.matches('\n').count() + 1, column: head[line..].chars().count() + 1 }
+    Position { line: head.matches('\n').count() + 1, column: head[line..].chars().count() + 1 }
 }
 
 #[cfg(test)]
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn what_is_not_json_is_said_with_its_place() {
         let garbled = Document::parse("{\"a\": 1,\n  \"b\" 2}").unwrap_err();
-        assert_eq!(garbled.place, Place { line: 2, column: 7 });
+        assert_eq!(garbled.place, Position { line: 2, column: 7 });
         assert_eq!(garbled.text, "expected `:`");
         assert!(Document::parse("").is_err() && Document::parse("{} {}").is_err());
         assert!(Document::parse(&"[".repeat(1000)).is_err());

@@ -5,7 +5,9 @@ use std::path::Path;
 use host::layout::{Layout, LayoutError, Release};
 
 use super::Config;
-use crate::init::{Go, GoVersion, Machine, Mirror, SetName, Space, Wanted};
+use crate::init::Mirror;
+use crate::init::{DesiredState, Go, Space};
+use crate::init::{GoVersion, Machine, SetName};
 
 /// The dataset below which ours lie, unless another is named: the pool that FreeBSD's installer makes.
 const DATASET: &str = "zroot";
@@ -14,7 +16,7 @@ const LOCK: &str = "/var/run/sky-island-init.lock";
 
 /// A host that cannot be prepared as the configuration says.
 #[derive(Debug, thiserror::Error)]
-pub enum WantedError {
+pub enum DesiredStateError {
     /// Where everything would lie.
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -38,9 +40,9 @@ impl Config {
     }
 
     /// What `init` prepares this host as.
-    pub fn wanted(&self) -> Result<Wanted, WantedError> {
-        let here = Machine::here().ok_or(WantedError::Machine(std::env::consts::ARCH))?;
-        Ok(Wanted {
+    pub fn wanted(&self) -> Result<DesiredState, DesiredStateError> {
+        let here = Machine::here().ok_or(DesiredStateError::Machine(std::env::consts::ARCH))?;
+        Ok(DesiredState {
             layout: self.layout()?,
             compression: self.filesystem.compression,
             sets: self.base_packages.clone().unwrap_or_else(|| vec![SetName::base()]),

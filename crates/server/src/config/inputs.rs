@@ -117,7 +117,7 @@ impl Layers {
             let (key, set_by) = (key.to_owned(), SetBy::File(path.into(), place));
             self.problems.push(Problem { key, set_by, text: text.to_owned() });
         };
-        let start = file::Place { line: 1, column: 1 };
+        let start = file::Position { line: 1, column: 1 };
         let document = match Document::parse(text) {
             Ok(document) => document,
             Err(garbled) => {

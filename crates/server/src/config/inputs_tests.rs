@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::config::Entry;
+use crate::config::settings::Entry;
 
 /// A folder with a configuration file.
 struct Folder(tempfile::TempDir);

@@ -6,7 +6,8 @@ use host::layout::LayoutError;
 use host::net::Pools;
 use island::{Jails, Options};
 
-use super::{Bytes, Config};
+use crate::config::Config;
+use crate::config::units::Bytes;
 
 /// The file of the state directory in which aliases are remembered.
 const LEDGER: &str = "aliases";

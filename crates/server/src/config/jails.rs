@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Span};
+use crate::config::units::{Bytes, Span};
 
 /// Islands and caches, by their names of 2017.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -18,7 +18,7 @@ pub struct Key {
     /// What it means, from the doc comment.
     pub doc: String,
     /// What its value is.
-    pub form: Form,
+    pub form: ValueForm,
     /// What holds where nothing is set, in words; none where the default is a value.
     pub default: Option<String>,
     /// The option of `serve` that sets it, without dashes.
@@ -33,7 +33,7 @@ pub struct Key {
 
 /// What a value is.
 #[derive(Clone, Debug)]
-pub enum Form {
+pub enum ValueForm {
     /// A whole number from 0 to this.
     Whole(u64),
     /// true or false.
@@ -43,11 +43,11 @@ pub enum Form {
     /// One of these texts.
     Choice(Vec<String>),
     /// A list of such values.
-    List(Box<Form>),
+    List(Box<ValueForm>),
     /// An object with these keys.
     Section(Section),
     /// One of several forms.
-    Either(Vec<Form>),
+    Either(Vec<ValueForm>),
 }
 
 /// The keys of an object.
@@ -104,7 +104,7 @@ fn collect(section: &'static Section, prefix: &str, leaves: &mut Vec<Leaf>) {
     for key in &section.keys {
         let path = format!("{prefix}{}", key.name);
         match &key.form {
-            Form::Section(section) => collect(section, &format!("{path}."), leaves),
+            ValueForm::Section(section) => collect(section, &format!("{path}."), leaves),
             _ => leaves.push(Leaf { path, key }),
         }
     }
@@ -132,11 +132,11 @@ fn key(name: &str, schema: &Value) -> Key {
 }
 
 /// The form that a JSON schema describes. That a value may be null is not of it: null is not set, everywhere.
-fn form(schema: &Value) -> Form {
+fn form(schema: &Value) -> ValueForm {
     if let Some(choices) = schema["anyOf"].as_array() {
-        let mut forms: Vec<Form> =
+        let mut forms: Vec<ValueForm> =
             choices.iter().filter(|choice| choice["type"] != "null").map(form).collect();
-        return if forms.len() == 1 { forms.remove(0) } else { Form::Either(forms) };
+        return if forms.len() == 1 { forms.remove(0) } else { ValueForm::Either(forms) };
     }
     let constants = schema["oneOf"].as_array().into_iter().flatten();
     let mut choices: Vec<String> =
@@ -148,12 +148,12 @@ fn form(schema: &Value) -> Form {
         _ => Vec::new(),
     };
     match types.into_iter().find(|name| *name != "null") {
-        Some("object") => Form::Section(section(schema)),
-        Some("array") => Form::List(Box::new(form(&schema["items"]))),
-        Some("integer") => Form::Whole(schema["maximum"].as_u64().unwrap_or(u64::MAX)),
-        Some("boolean") => Form::Switch,
-        _ if !choices.is_empty() => Form::Choice(choices),
-        _ => Form::Text(schema["format"].as_str().map(str::to_owned)),
+        Some("object") => ValueForm::Section(section(schema)),
+        Some("array") => ValueForm::List(Box::new(form(&schema["items"]))),
+        Some("integer") => ValueForm::Whole(schema["maximum"].as_u64().unwrap_or(u64::MAX)),
+        Some("boolean") => ValueForm::Switch,
+        _ if !choices.is_empty() => ValueForm::Choice(choices),
+        _ => ValueForm::Text(schema["format"].as_str().map(str::to_owned)),
     }
 }
 
@@ -166,23 +166,27 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    fn form_of(path: &str) -> &'static Form {
+    fn form_of(path: &str) -> &'static ValueForm {
         &leaf(path).unwrap_or_else(|| panic!("{path} is no key")).key.form
     }
 
     #[test]
     fn the_forms_are_those_of_the_types() {
-        assert!(matches!(form_of("http_port"), Form::Whole(65535)));
-        assert!(matches!(form_of("go.warm"), Form::Switch));
-        assert!(matches!(form_of("jails.exec_timeout"), Form::Text(Some(of)) if of == "duration"));
-        assert!(matches!(form_of("jails.address_space"), Form::Text(Some(of)) if of == "size"));
-        assert!(matches!(form_of("network.ip4.mask"), Form::Text(_)));
-        let Form::List(item) = form_of("sources.order") else { panic!() };
-        assert!(matches!(&**item, Form::Choice(of) if of == &["git", "proxy"]));
-        let Form::List(item) = form_of("network.pools") else { panic!() };
-        let Form::Section(section) = &**item else { panic!() };
+        assert!(matches!(form_of("http_port"), ValueForm::Whole(65535)));
+        assert!(matches!(form_of("go.warm"), ValueForm::Switch));
+        assert!(
+            matches!(form_of("jails.exec_timeout"), ValueForm::Text(Some(of)) if of == "duration")
+        );
+        assert!(
+            matches!(form_of("jails.address_space"), ValueForm::Text(Some(of)) if of == "size")
+        );
+        assert!(matches!(form_of("network.ip4.mask"), ValueForm::Text(_)));
+        let ValueForm::List(item) = form_of("sources.order") else { panic!() };
+        assert!(matches!(&**item, ValueForm::Choice(of) if of == &["git", "proxy"]));
+        let ValueForm::List(item) = form_of("network.pools") else { panic!() };
+        let ValueForm::Section(section) = &**item else { panic!() };
         assert_eq!(section.required, ["interface", "network"]);
-        assert!(matches!(&root().key("network").unwrap().form, Form::Section(_)));
+        assert!(matches!(&root().key("network").unwrap().form, ValueForm::Section(_)));
     }
 
     #[test]
@@ -191,9 +195,9 @@ mod tests {
             for key in &section.keys {
                 assert!(key.doc.ends_with('.'), "{}: {:?}", key.name, key.doc);
                 match &key.form {
-                    Form::Section(section) => look(section),
-                    Form::List(item) => {
-                        if let Form::Section(section) = &**item {
+                    ValueForm::Section(section) => look(section),
+                    ValueForm::List(item) => {
+                        if let ValueForm::Section(section) = &**item {
                             look(section);
                         }
                     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Span};
+use crate::config::units::{Bytes, Span};
 
 /// What calls may use. Each is a bound on one thing.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -12,6 +12,9 @@ pub struct Limits {
     /// How long a call waits for its turn.
     #[schemars(extend("x-live" = true))]
     pub queue_wait: Span,
+    /// The overall time limit of a call: waiting, fetch, build and run together. A call that exceeds it is answered with 504.
+    #[schemars(extend("x-live" = true, "x-default" = "as long as its stages may take together"))]
+    pub call_timeout: Option<Span>,
     /// Calls that are in the server at once, waiting or not.
     pub calls: usize,
     /// Functions that run at once.
@@ -65,6 +68,7 @@ impl Default for Limits {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         Self {
             queue_wait: Span::seconds(10),
+            call_timeout: None,
             calls: 1024,
             concurrency: 4 * cores,
             builds: cores,

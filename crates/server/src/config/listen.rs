@@ -10,8 +10,9 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::{Config, PORT, Span};
-use crate::listen::{Place, Protocol};
+use crate::config::units::Span;
+use crate::config::{Config, PORT};
+use crate::listen::{Endpoint, Protocol};
 
 /// Connections at once.
 const CONNECTIONS: usize = 4096;
@@ -23,30 +24,30 @@ const SHUTDOWN_GRACE: Span = Span::seconds(30);
 /// One place, or a list of them.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
-pub enum Places {
+pub enum Endpoints {
     /// `"127.0.0.1:3281"`
-    One(Place),
+    One(Endpoint),
     /// `["127.0.0.1:3281", "unix:/run/sky-island.sock"]`
-    Several(Vec<Place>),
+    Several(Vec<Endpoint>),
 }
 
 /// As one that is untagged would be read, but for what is said of a place that is none.
-impl<'de> Deserialize<'de> for Places {
+impl<'de> Deserialize<'de> for Endpoints {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
         impl<'de> Visitor<'de> for Reader {
-            type Value = Places;
+            type Value = Endpoints;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a place to listen at or a list of them")
             }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Places, E> {
-                text.parse().map(Places::One).map_err(E::custom)
+            fn visit_str<E: Error>(self, text: &str) -> Result<Endpoints, E> {
+                text.parse().map(Endpoints::One).map_err(E::custom)
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Places, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Places::Several)
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Endpoints, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Endpoints::Several)
             }
         }
         deserializer.deserialize_any(Reader)
@@ -67,11 +68,11 @@ pub struct Tls {
 
 impl Config {
     /// Where to listen: as configured, at all addresses where only a port is, or at the loopback address.
-    pub fn places(&self) -> Vec<Place> {
-        let at = |address: SocketAddr| Place::Tcp(address, Protocol::Either);
+    pub fn places(&self) -> Vec<Endpoint> {
+        let at = |address: SocketAddr| Endpoint::Tcp(address, Protocol::Either);
         match (&self.listen, self.http_port) {
-            (Some(Places::One(place)), _) => vec![place.clone()],
-            (Some(Places::Several(places)), _) => places.clone(),
+            (Some(Endpoints::One(place)), _) => vec![place.clone()],
+            (Some(Endpoints::Several(places)), _) => places.clone(),
             (None, Some(port)) => vec![
                 at((Ipv4Addr::UNSPECIFIED, port).into()),
                 at((Ipv6Addr::UNSPECIFIED, port).into()),
@@ -106,7 +107,7 @@ impl Config {
             if places[..index].contains(place) {
                 problems.push(format!("listen: {place} is there twice"));
             }
-            if self.tls.is_none() && matches!(place, Place::Tcp(_, Protocol::Https)) {
+            if self.tls.is_none() && matches!(place, Endpoint::Tcp(_, Protocol::Https)) {
                 problems.push(format!("listen: {place} needs tls.cert and tls.key"));
             }
         }

@@ -18,7 +18,7 @@ pub struct Network {
     pub ip4: Option<Ip4>,
     /// Networks of either family.
     #[schemars(example = pools_example())]
-    pub pools: Vec<PoolForm>,
+    pub pools: Vec<PoolConfig>,
 }
 
 /// A range within one network, from `start_addr` to the address whose last octet is `range`.
@@ -49,7 +49,7 @@ pub struct Ip4 {
 /// A pool as it is written in JSON.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PoolForm {
+pub struct PoolConfig {
     /// The interface that the addresses are added to; on Linux, a bridge.
     #[schemars(example = &"em1")]
     pub interface: String,
@@ -154,7 +154,7 @@ impl Ip4 {
     }
 }
 
-impl PoolForm {
+impl PoolConfig {
     fn pool(&self) -> Result<Pool, Problems> {
         let mut problems = Vec::new();
         let interface = read(&mut problems, "interface", Interface::parse(&self.interface));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
-use super::file::Place;
+use super::file::Position;
 
 /// What set a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub enum SetBy {
     /// Nothing.
     Default,
     /// The configuration file.
-    File(PathBuf, Place),
+    File(PathBuf, Position),
     /// A variable of the environment.
     Variable(String),
     /// An option of the command line, with its dashes.

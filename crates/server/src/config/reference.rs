@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::keys::{self, Form, Key, Section};
-use super::{Config, variable};
+use super::keys::{self, Key, Section, ValueForm};
+use crate::config::Config;
+use crate::config::environment::variable;
 
 /// What comes before the tables.
 const INTRODUCTION: &str = include_str!("reference.md");
@@ -30,9 +31,9 @@ pub fn text() -> String {
 fn sections(text: &mut String, section: &Section, prefix: &str, defaults: &Value) {
     for key in &section.keys {
         let (inner, path) = match &key.form {
-            Form::Section(inner) => (inner, format!("{prefix}{}", key.name)),
-            Form::List(item) => match &**item {
-                Form::Section(inner) => (inner, format!("{prefix}{}[]", key.name)),
+            ValueForm::Section(inner) => (inner, format!("{prefix}{}", key.name)),
+            ValueForm::List(item) => match &**item {
+                ValueForm::Section(inner) => (inner, format!("{prefix}{}[]", key.name)),
                 _ => continue,
             },
             _ => continue,
@@ -46,7 +47,7 @@ fn sections(text: &mut String, section: &Section, prefix: &str, defaults: &Value
 
 fn table(text: &mut String, section: &Section, prefix: &str, defaults: &Value) {
     text.push_str("| key | value | default | meaning |\n|---|---|---|---|\n");
-    for key in section.keys.iter().filter(|key| !matches!(key.form, Form::Section(_))) {
+    for key in section.keys.iter().filter(|key| !matches!(key.form, ValueForm::Section(_))) {
         let required = section.required.contains(&key.name);
         let default = match &key.default {
             _ if required => "none; required".to_owned(),
@@ -75,23 +76,23 @@ fn meaning(key: &Key) -> String {
     text.replace('|', "\\|")
 }
 
-fn form(form: &Form) -> String {
+fn form(form: &ValueForm) -> String {
     match form {
-        Form::Whole(u64::MAX) => "number".into(),
-        Form::Whole(most) => format!("number up to {most}"),
-        Form::Switch => "true or false".into(),
-        Form::Text(of) => match of.as_deref() {
+        ValueForm::Whole(u64::MAX) => "number".into(),
+        ValueForm::Whole(most) => format!("number up to {most}"),
+        ValueForm::Switch => "true or false".into(),
+        ValueForm::Text(of) => match of.as_deref() {
             Some(of @ ("duration" | "size")) => of.into(),
             _ => "text".into(),
         },
-        Form::Choice(choices) => {
+        ValueForm::Choice(choices) => {
             choices.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(" or ")
         }
-        Form::List(item) => match &**item {
-            Form::Choice(_) => format!("list of {}", self::form(item)),
+        ValueForm::List(item) => match &**item {
+            ValueForm::Choice(_) => format!("list of {}", self::form(item)),
             item => format!("list of {}s", self::form(item)),
         },
-        Form::Section(_) => "object".into(),
-        Form::Either(forms) => forms.iter().map(self::form).collect::<Vec<_>>().join(" or "),
+        ValueForm::Section(_) => "object".into(),
+        ValueForm::Either(forms) => forms.iter().map(self::form).collect::<Vec<_>>().join(" or "),
     }
 }

@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::check::Places;
 use super::keys::{self, Leaf};
 use super::problem::{ConfigError, SetBy, redacted};
-use super::{Config, Inputs};
+use crate::config::Config;
+use crate::config::inputs::Inputs;
 
 /// What is shown of a secret.
 const MASK: &str = "********";

@@ -1,10 +1,10 @@
 //! How many islands stand by.
 
-use island::StandbyLimits;
+use island::PoolLimits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Span};
+use crate::config::units::{Bytes, Span};
 
 /// Islands that stand by for functions that were called before.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -38,8 +38,8 @@ impl Default for Standby {
 
 impl Standby {
     /// The same, as islands want it.
-    pub fn limits(&self) -> StandbyLimits {
-        StandbyLimits {
+    pub fn limits(&self) -> PoolLimits {
+        PoolLimits {
             per_function: self.per_function,
             total: self.total,
             memory: self.memory.get(),

@@ -1,7 +1,8 @@
 //! What must hold between the values of a configuration, whatever each of them is.
 
 use super::problem::{ConfigError, Problem, SetBy, redacted};
-use super::{Bytes, Config};
+use crate::config::Config;
+use crate::config::units::Bytes;
 use crate::metrics::Target;
 use crate::source::Mirror;
 

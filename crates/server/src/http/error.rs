@@ -146,14 +146,9 @@ pub(super) fn answer(failure: &Failure, call_id: &str) -> Response {
     response
 }
 
-/// Why a server that ends runs no call.
-pub(super) fn ends(stage: Stage) -> Failure {
-    Failure::new(Code::Draining, stage, "the server is stopping; try again, or another one")
-}
-
 /// The answer of a server that ends.
 pub(super) fn draining() -> Response {
-    answer(&ends(Stage::Request), &call_id())
+    answer(&Failure::draining(Stage::Request), &call_id())
 }
 
 pub(super) async fn no_such_resource(uri: Uri) -> Response {

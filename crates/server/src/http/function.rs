@@ -1,6 +1,5 @@
 //! `POST /api/v1/function`: runs one call.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
@@ -9,20 +8,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use serde::Serialize;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::error::{PROBLEM, Problem};
-use super::json::Json;
-use super::{App, error, report};
-use crate::calls::{Code, Course, Failure, Form, Invocation, Reply, Stage, Times};
-
-/// The longest body, in bytes.
-const BODY_BYTES: usize = 64 * 1024;
-/// How long a body may take to arrive.
-const BODY_WAIT: Duration = Duration::from_secs(10);
+use crate::calls::{Collected, Finished, FunctionRequest, Principal, Stage, Times};
+use crate::http::app::App;
+use crate::http::error::{PROBLEM, Problem};
+use crate::http::json::Json;
+use crate::http::peer::Peer;
+use crate::http::{body, error};
 
 pub(super) const REVISION: HeaderName = HeaderName::from_static("x-revision");
 pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -44,7 +37,7 @@ pub struct Success {
 ///
 /// Fetches and compiles what is not known yet, and runs the call on an island of its own. The header X-Call-Id names the
 /// call, X-Revision what ran, Server-Timing where the time went. A body without a content type is JSON.
-#[utoipa::path(post, path = "/api/v1/function", operation_id = "callFunction", tag = "functions", request_body = Form,
+#[utoipa::path(post, path = "/api/v1/function", operation_id = "callFunction", tag = "functions", request_body = FunctionRequest,
     responses(
         (status = 200, body = Success, description = "What the function printed and returned"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A bad request, url, call, version or import"),
@@ -59,89 +52,27 @@ pub struct Success {
         (status = 503, body = Problem, content_type = PROBLEM, description = "There is no room now; Retry-After says when to try again"),
         (status = 504, body = Problem, content_type = PROBLEM, description = "A deadline passed"),
     ))]
-pub(super) async fn run(State(app): State<App>, body: Body) -> Response {
-    let number = Uuid::now_v7();
-    let id = number.to_string();
-    let parsed = match read(body).await {
-        // A server that ends has read the body all the same: the answer would be lost with an unread one.
-        Ok(_) if app.phase.is_draining() => Err(error::ends(Stage::Request)),
-        Ok(bytes) => Form::from_json(&bytes).and_then(|form| form.parse()),
-        Err(failure) => Err(failure),
+pub(super) async fn run(State(app): State<App>, peer: Peer, body: Body) -> Response {
+    let principal = Principal::from(peer);
+    let parsed = body::read(body).await;
+    let parsed = parsed.and_then(|bytes| FunctionRequest::from_json(&bytes)?.parse());
+    let finished = match parsed {
+        Ok(request) => app.calls.run(principal, request, Collected::default()).await,
+        Err(failure) => app.calls.refuse(principal, failure),
     };
-    let (result, course) = match parsed {
-        Ok(call) => {
-            let call = Invocation { id: Some(number), ..call };
-            let (ended, answer) = oneshot::channel();
-            // A client that hangs up drops the wait, not the work.
-            app.calls.spawn(work(app.clone(), call, id.clone(), ended));
-            answer.await.unwrap_or_else(|_| {
-                let failure = Failure::internal(Stage::Run, Arc::new(Lost));
-                report::lost(&app.metrics, &id, &failure);
-                (Err(failure), Course::default())
-            })
-        }
-        Err(failure) => {
-            report::no_call(&app.metrics, &id, &failure);
-            (Err(failure), Course::default())
-        }
-    };
+    answer(finished)
+}
+
+fn answer(finished: Finished<Collected>) -> Response {
+    let Finished { id, result, trace } = finished;
+    let id = id.to_string();
     let mut response = match &result {
-        Ok(reply) => Json(Success::now(&reply.data)).into_response(),
+        Ok(reply) => Json(Success::now(reply.output.data())).into_response(),
         Err(failure) => error::answer(failure, &id),
     };
-    add_headers(response.headers_mut(), &id, result.as_ref().ok(), &course.times);
+    let revision = result.as_ref().ok().map(|reply| reply.revision.as_str());
+    add_headers(response.headers_mut(), &id, revision, &trace.times);
     response
-}
-
-pub(super) async fn read(body: Body) -> Result<axum::body::Bytes, Failure> {
-    match timeout(BODY_WAIT, axum::body::to_bytes(body, BODY_BYTES)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_too_long(&error) => {
-            let detail = format!("a request has at most {BODY_BYTES} bytes");
-            Err(Failure::new(Code::TooLarge, Stage::Request, detail))
-        }
-        Ok(Err(error)) => {
-            let detail = format!("the body cannot be read: {error}");
-            Err(Failure::new(Code::Malformed, Stage::Request, detail))
-        }
-        Err(_) => {
-            let detail = format!("the body did not arrive within {BODY_WAIT:?}");
-            Err(Failure::new(Code::Slow, Stage::Request, detail))
-        }
-    }
-}
-
-fn is_too_long(error: &axum::Error) -> bool {
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        if cause.is::<http_body_util::LengthLimitError>() {
-            return true;
-        }
-        next = cause.source();
-    }
-    false
-}
-
-/// The work for a call ended without a result.
-#[derive(Debug, thiserror::Error)]
-#[error("the work for it panicked; the log has the place")]
-struct Lost;
-
-/// How a call ended: its answer or why there is none, and how it went.
-type Ended = (Result<Reply, Failure>, Course);
-
-/// Runs a call to its end, hands that to whoever waits, and counts and logs it behind the answer.
-async fn work(app: App, call: Invocation, id: String, waiting: oneshot::Sender<Ended>) {
-    let mut course = Course::default();
-    // What is dropped in a hurry kills its island.
-    let invoked = app.phase.unless_hurried(app.invoker.invoke(&call, &mut course)).await;
-    let result = invoked.unwrap_or_else(|| Err(error::ends(Stage::Run)));
-    let failure = result.as_ref().err().cloned();
-    // A client that has hung up waits for nothing.
-    let _ = waiting.send((result, course.clone()));
-    // Whoever waits is next on this thread.
-    tokio::task::yield_now().await;
-    report::call(&app.metrics, &id, &call, &course, failure.as_ref());
 }
 
 impl Success {
@@ -157,7 +88,7 @@ impl Success {
     }
 }
 
-fn add_headers(headers: &mut HeaderMap, id: &str, reply: Option<&Reply>, times: &Times) {
+fn add_headers(headers: &mut HeaderMap, id: &str, revision: Option<&str>, times: &Times) {
     let mut add = |name, value: &str| {
         // Ids, revisions and numbers are plain ASCII.
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -165,8 +96,8 @@ fn add_headers(headers: &mut HeaderMap, id: &str, reply: Option<&Reply>, times: 
         }
     };
     add(error::CALL_ID, id);
-    if let Some(reply) = reply {
-        add(REVISION, reply.revision.as_str());
+    if let Some(revision) = revision {
+        add(REVISION, revision);
     }
     let part = |(stage, span): (Stage, Duration)| {
         format!("{};dur={:.3}", stage.as_str(), span.as_secs_f64() * 1000.0)

@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
-use super::App;
 use super::error::{self, PROBLEM, Problem};
+use crate::http::app::App;
 
 /// Whether the server is up
 #[utoipa::path(get, path = "/api/v1/healthcheck", operation_id = "health", tag = "health",
@@ -13,7 +13,7 @@ use super::error::{self, PROBLEM, Problem};
         (status = 503, body = Problem, content_type = PROBLEM, description = "It ends, and takes no calls any more"),
     ))]
 pub(super) async fn check(State(app): State<App>) -> Response {
-    if app.phase.is_draining() { error::draining() } else { ().into_response() }
+    if app.calls.phase().is_draining() { error::draining() } else { ().into_response() }
 }
 
 /// Whether the server is up, at the path of 2017

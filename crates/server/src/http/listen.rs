@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::requests::Requests;
-use super::{Peer, Phase};
+use crate::calls::Phase;
+use crate::http::peer::Peer;
 use crate::listen::{Accepted, Listener};
 
 /// How long to wait when the system has no descriptor for a connection.
@@ -107,7 +108,10 @@ impl Connections {
         open.spawn(async move {
             match accepted {
                 Accepted::Tcp(stream, from) => self.converse(stream, Peer::Address(from)).await,
-                Accepted::Unix(stream) => self.converse(stream, Peer::Unix).await,
+                Accepted::Unix(stream) => {
+                    let user = stream.peer_cred().ok().map(|peer| peer.uid());
+                    self.converse(stream, Peer::Unix(user)).await;
+                }
                 Accepted::Tls(stream, from, acceptor) => {
                     let handshake = timeout(HANDSHAKE_WAIT, acceptor.accept(stream));
                     // One that fails is its client's affair, as is how a connection ended.

@@ -7,7 +7,7 @@ use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::App;
+use crate::http::app::App;
 use crate::metrics::CONTENT_TYPE;
 
 /// All numbers, as Prometheus reads them

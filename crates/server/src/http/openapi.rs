@@ -11,14 +11,16 @@ use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApiBui
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::admin::{self, HEADER};
-use super::{App, function, health, numbers};
+use crate::http::admin::routes::{self, PREFIX};
+use crate::http::admin::token::HEADER;
+use crate::http::app::App;
+use crate::http::{function, health, numbers};
 
 /// The name of the admin API's token in the description.
 pub(super) const TOKEN: &str = "token";
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
-    let routes = routes().nest(admin::PREFIX, admin::routes());
+    let routes = routes().nest(PREFIX, routes::routes());
     let mut text = routes.into_openapi().to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
@@ -88,7 +90,7 @@ mod tests {
         for (path, methods) in paths {
             for (method, operation) in methods.as_object().unwrap() {
                 let needs = operation["security"][0].get(TOKEN).is_some();
-                let of_operators = path.starts_with(admin::PREFIX);
+                let of_operators = path.starts_with(PREFIX);
                 assert_eq!(needs, of_operators, "{method} {path}");
                 let refused = operation["responses"].get("403").is_some();
                 assert_eq!(refused, of_operators, "{method} {path}");

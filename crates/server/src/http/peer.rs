@@ -1,4 +1,4 @@
-//! Who is on the other side of a connection, as the listener has seen it.
+//! Who is at the other end of a connection, as the listener sees it.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -7,13 +7,15 @@ use std::net::SocketAddr;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-/// Who is on the other side. Whoever accepts connections puts it into each request's extensions.
+use crate::calls::Principal;
+
+/// Who is at the other end of a connection. The connection puts it into the extensions of each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// Somebody at this address.
+    /// A client at this address.
     Address(SocketAddr),
-    /// Somebody who may open the server's socket in the file system.
-    Unix,
+    /// A user of this host, by its user id, over the server's unix socket; none where the system does not tell.
+    Unix(Option<u32>),
     /// The listener did not say.
     Unknown,
 }
@@ -22,8 +24,18 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => address.fmt(f),
-            Self::Unix => f.write_str("unix"),
+            Self::Unix(_) => f.write_str("unix"),
             Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+impl From<Peer> for Principal {
+    fn from(peer: Peer) -> Self {
+        match peer {
+            Peer::Address(address) => Self::address(address.ip()),
+            Peer::Unix(Some(user)) => Self::Unix(user),
+            Peer::Unix(None) | Peer::Unknown => Self::Unknown,
         }
     }
 }

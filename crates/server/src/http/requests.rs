@@ -14,7 +14,8 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
-use super::{Peer, Phase};
+use crate::calls::Phase;
+use crate::http::peer::Peer;
 
 type Routes = TowerToHyperService<Router>;
 

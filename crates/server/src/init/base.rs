@@ -9,7 +9,8 @@ use host::exec::Command;
 use super::facts::Facts;
 use super::manifest::Manifest;
 use super::mark::{Mark, PROPERTY, Part, Stage};
-use super::{Init, InitError, download};
+use crate::init::error::InitError;
+use crate::init::{Init, download};
 
 /// How long freebsd-update may take.
 const UPDATE: Duration = Duration::from_secs(4 * 3600);

@@ -10,7 +10,8 @@ use super::checksum::Sha256;
 use super::facts::Facts;
 use super::manifest::sum_in_releases;
 use super::mark::{Mark, PROPERTY, Part, Stage};
-use super::{Init, InitError, WORKSPACE};
+use crate::init::error::InitError;
+use crate::init::{Init, WORKSPACE};
 
 /// What lies in a Go workspace.
 const FOLDERS: [&str; 4] = ["", "bin", "pkg", "src"];

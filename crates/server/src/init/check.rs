@@ -5,7 +5,8 @@ use host::layout::Release;
 
 use super::facts::Facts;
 use super::mark::Part;
-use super::{Init, InitError};
+use crate::init::Init;
+use crate::init::error::InitError;
 
 /// Kernel modules that islands need.
 const MODULES: [&str; 2] = ["nullfs", "tmpfs"];

@@ -14,7 +14,8 @@ use host::zfs::{Dataset, DatasetName, SnapshotName, Why, ZfsError};
 
 use super::hold::{Held, no_server};
 use super::mark::{Mark, Part};
-use super::{Init, InitError, facts};
+use crate::init::error::InitError;
+use crate::init::{Init, facts};
 
 /// How often a dataset is tried that is busy, and the pause between: a jail's last connections may hold it.
 const TRIES: u32 = 5;

@@ -11,7 +11,8 @@ use host::exec::{Command, ExecError};
 
 use super::checksum::Sha256;
 use super::download::{self, Download, DownloadError};
-use super::{Init, InitError};
+use crate::init::Init;
+use crate::init::error::InitError;
 
 /// How long an archive may take to be extracted.
 const EXTRACT: Duration = Duration::from_secs(2 * 3600);

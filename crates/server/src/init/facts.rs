@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use host::layout::Layout;
 use host::zfs::{Dataset, DatasetName, SnapshotName, Zfs, ZfsError};
 
+use super::desired::DesiredState;
 use super::mark::{Mark, PROPERTY, Part, Stage};
 use super::steps::Step;
-use super::wanted::Wanted;
 
 /// What is there of what init makes.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +38,7 @@ pub(super) async fn marks(
 
 impl Facts {
     /// Looks at the host.
-    pub(super) async fn look(wanted: &Wanted, zfs: &Zfs) -> Result<Self, ZfsError> {
+    pub(super) async fn look(wanted: &DesiredState, zfs: &Zfs) -> Result<Self, ZfsError> {
         let layout = &wanted.layout;
         let tree = zfs.tree(&layout.jails()).await?;
         let mut facts = Self { tree, ..Self::default() };
@@ -70,7 +70,7 @@ impl Facts {
     }
 
     /// The first dataset that lies in a place of ours without being ours.
-    pub(super) fn foreign(&self, wanted: &Wanted) -> Option<DatasetName> {
+    pub(super) fn foreign(&self, wanted: &DesiredState) -> Option<DatasetName> {
         let layout = &wanted.layout;
         let holders = Part::HOLDERS.map(|part| (part.dataset(layout), part));
         let made = [Part::Base, Part::Build]
@@ -84,7 +84,7 @@ impl Facts {
     }
 
     /// Whether a step's result is there.
-    pub(super) fn done(&self, step: Step, wanted: &Wanted) -> bool {
+    pub(super) fn done(&self, step: Step, wanted: &DesiredState) -> bool {
         let holder = |part: Part| self.ours(&part.dataset(&wanted.layout), part).is_some();
         match step {
             Step::Jails => holder(Part::Jails) && self.private,
@@ -105,7 +105,7 @@ impl Facts {
     }
 
     /// Whether the base system is finished.
-    pub(super) fn base_finished(&self, wanted: &Wanted) -> bool {
+    pub(super) fn base_finished(&self, wanted: &DesiredState) -> bool {
         let layout = &wanted.layout;
         let mark = self.ours(&layout.base(), Part::Base);
         mark.is_some_and(|mark| mark.stage == Stage::Ready && mark.of == wanted.sets_text())
@@ -113,42 +113,42 @@ impl Facts {
     }
 
     /// The unfinished base system, where it is made of what is wanted.
-    pub(super) fn base_part(&self, wanted: &Wanted) -> Option<&Mark> {
+    pub(super) fn base_part(&self, wanted: &DesiredState) -> Option<&Mark> {
         let name = Part::Base.unfinished(&wanted.layout);
         self.ours(&name, Part::Base).filter(|mark| mark.of == wanted.sets_text())
     }
 
     /// The parts of which an unfinished one is there.
-    pub(super) fn unfinished(&self, wanted: &Wanted) -> Vec<Part> {
+    pub(super) fn unfinished(&self, wanted: &DesiredState) -> Vec<Part> {
         let there = |part: &Part| self.ours(&part.unfinished(&wanted.layout), *part).is_some();
         // The build jail first, for it may be a clone of the base system.
         [Part::Build, Part::Base].into_iter().filter(there).collect()
     }
 
-    fn base_reached(&self, stage: Stage, wanted: &Wanted) -> bool {
+    fn base_reached(&self, stage: Stage, wanted: &DesiredState) -> bool {
         self.base_finished(wanted) || self.base_part(wanted).is_some_and(|mark| mark.stage >= stage)
     }
 
     /// Whether the build jail is finished: with the Go that is wanted, upon the base system that is wanted.
-    pub(super) fn build_finished(&self, wanted: &Wanted) -> bool {
+    pub(super) fn build_finished(&self, wanted: &DesiredState) -> bool {
         let layout = &wanted.layout;
         self.build_upon_base(&layout.build(), wanted).is_some_and(|mark| mark.stage == Stage::Ready)
             && self.has_snapshot(&layout.build_snapshot())
     }
 
     /// The unfinished build jail, where it is made of what is wanted.
-    pub(super) fn build_part(&self, wanted: &Wanted) -> Option<&Mark> {
+    pub(super) fn build_part(&self, wanted: &DesiredState) -> Option<&Mark> {
         self.build_upon_base(&Part::Build.unfinished(&wanted.layout), wanted)
     }
 
-    fn build_upon_base(&self, name: &DatasetName, wanted: &Wanted) -> Option<&Mark> {
+    fn build_upon_base(&self, name: &DatasetName, wanted: &DesiredState) -> Option<&Mark> {
         let origin = self.dataset(name)?.origin.as_ref()?;
         let mark = self.ours(name, Part::Build)?;
         let good = *origin == wanted.layout.base_snapshot();
         (good && mark.of == wanted.go.version.as_str()).then_some(mark)
     }
 
-    fn build_reached(&self, stage: Stage, wanted: &Wanted) -> bool {
+    fn build_reached(&self, stage: Stage, wanted: &DesiredState) -> bool {
         self.build_finished(wanted)
             || self.build_part(wanted).is_some_and(|mark| mark.stage >= stage)
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::InitError;
+use crate::init::error::InitError;
 use crate::state::{State, StateError};
 
 /// The file in a state directory without which no server ever held it.

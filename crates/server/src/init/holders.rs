@@ -7,7 +7,8 @@ use host::zfs::DatasetName;
 
 use super::facts::Facts;
 use super::mark::{Mark, PROPERTY, Part};
-use super::{Init, InitError};
+use crate::init::Init;
+use crate::init::error::InitError;
 
 /// Only root reaches into a jail from the host: what a jail's root makes is no program for the host's users.
 const PRIVATE: u32 = 0o700;

@@ -1,6 +1,6 @@
 //! The steps of preparing a host, in their order.
 
-use super::wanted::Wanted;
+use super::desired::DesiredState;
 
 /// One step. Its result is something that can be seen, so that it is skipped where that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) enum Step {
 }
 
 /// The steps that lead to what is wanted.
-pub(super) fn plan(wanted: &Wanted) -> Vec<Step> {
+pub(super) fn plan(wanted: &DesiredState) -> Vec<Step> {
     let all = [
         Step::Jails,
         Step::Releases,
@@ -44,7 +44,7 @@ pub(super) fn plan(wanted: &Wanted) -> Vec<Step> {
 
 impl Step {
     /// What the step leads to, for people.
-    pub(super) fn title(self, wanted: &Wanted) -> String {
+    pub(super) fn title(self, wanted: &DesiredState) -> String {
         let layout = &wanted.layout;
         let (release, go) = (layout.release(), &wanted.go.version);
         match self {

@@ -13,7 +13,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::passed::{self, Bound, Passed, PassedError, PassedSocket};
 use super::unix::{self, SocketFile};
-use super::{Place, Protocol, Tls};
+use crate::listen::endpoint::{Endpoint, Protocol};
+use crate::listen::tls::Tls;
 
 /// Connections that the system keeps until they are taken; it may have a lower limit of its own.
 pub(super) const BACKLOG: u32 = 4096;
@@ -48,10 +49,10 @@ pub enum Accepted {
 pub enum ListenError {
     /// The system refuses it.
     #[error("cannot listen on {0}; set another place with \"listen\"")]
-    Bind(Place, #[source] io::Error),
+    Bind(Endpoint, #[source] io::Error),
     /// HTTPS is wanted without a certificate.
     #[error("{0}: set \"tls.cert\" and \"tls.key\", for HTTPS needs a certificate")]
-    NoCertificate(Place),
+    NoCertificate(Endpoint),
     /// A socket that was passed is none that can be used.
     #[error(transparent)]
     Passed(#[from] PassedError),
@@ -60,7 +61,7 @@ pub enum ListenError {
 /// Listens at all places, or on the sockets of a service manager in their stead. Those that the server had before it was
 /// restarted are used again where they are at one of the places, and closed where they are not.
 pub async fn open(
-    places: &[Place],
+    places: &[Endpoint],
     tls: Option<&Tls>,
     passed: Passed,
 ) -> Result<Vec<Listener>, ListenError> {
@@ -93,21 +94,21 @@ pub async fn open(
     Ok(listeners)
 }
 
-fn certificate(place: &Place, tls: Option<&Tls>) -> Result<Option<Tls>, ListenError> {
+fn certificate(place: &Endpoint, tls: Option<&Tls>) -> Result<Option<Tls>, ListenError> {
     match place {
-        Place::Tcp(_, Protocol::Either) => Ok(tls.cloned()),
-        Place::Tcp(_, Protocol::Https) => match tls {
+        Endpoint::Tcp(_, Protocol::Either) => Ok(tls.cloned()),
+        Endpoint::Tcp(_, Protocol::Https) => match tls {
             Some(tls) => Ok(Some(tls.clone())),
             None => Err(ListenError::NoCertificate(place.clone())),
         },
-        Place::Tcp(_, Protocol::Http) | Place::Unix(_) => Ok(None),
+        Endpoint::Tcp(_, Protocol::Http) | Endpoint::Unix(_) => Ok(None),
     }
 }
 
-async fn bind(place: &Place) -> io::Result<(Socket, Option<SocketFile>)> {
+async fn bind(place: &Endpoint) -> io::Result<(Socket, Option<SocketFile>)> {
     match place {
-        Place::Tcp(address, _) => Ok((Socket::Tcp(bind_address(*address)?), None)),
-        Place::Unix(path) => {
+        Endpoint::Tcp(address, _) => Ok((Socket::Tcp(bind_address(*address)?), None)),
+        Endpoint::Unix(path) => {
             let (listener, file) = unix::bind(path, BACKLOG).await?;
             Ok((Socket::Unix(listener), Some(file)))
         }
@@ -242,7 +243,7 @@ mod tests {
     use super::*;
 
     async fn open_all(places: &[&str], passed: Passed) -> Result<Vec<Listener>, ListenError> {
-        let places: Vec<Place> = places.iter().map(|place| place.parse().unwrap()).collect();
+        let places: Vec<Endpoint> = places.iter().map(|place| place.parse().unwrap()).collect();
         open(&places, None, passed).await
     }
 

@@ -4,15 +4,15 @@
 //! What must always hold: a socket that was passed is left as it was found; one that we bound is gone after us, unless it
 //! was passed on.
 
+mod endpoint;
 mod listener;
 mod origin;
 mod passed;
-mod place;
 mod tls;
 mod unix;
 
+pub use endpoint::{Endpoint, EndpointError, Protocol};
 pub use listener::{Accepted, ListenError, Listener, open};
 pub use origin::{Origin, OriginError};
 pub use passed::{Outgoing, Passed, PassedError};
-pub use place::{Place, PlaceError, Protocol};
 pub use tls::{Tls, TlsError};

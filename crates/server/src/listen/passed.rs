@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::socket::{AddressFamily, SockType, SockaddrLike, SockaddrStorage};
 use nix::sys::socket::{getsockname, getsockopt, sockopt};
 
-use super::Listener;
+use crate::listen::listener::Listener;
 
 /// The name of a socket that a server of ours has bound itself.
 pub(super) const OURS: &str = "sky-island-own";

@@ -17,9 +17,9 @@ use cadence::prelude::*;
 use cadence::{BufferedUdpMetricSink, MetricResult, StatsdClient};
 use histogram::Histogram;
 
-use super::Target;
 use super::series::{Numbers, Series};
 use super::table::{DEFINITIONS, Definition, PREFIX};
+use crate::metrics::target::Target;
 
 /// How often numbers are sent while there are any.
 const INTERVAL: Duration = Duration::from_secs(1);

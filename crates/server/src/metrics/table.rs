@@ -47,6 +47,9 @@ pub const CODES: &[&str] = &[
     "internal",
 ];
 
+/// The kinds of principals that ask for calls, in the order of their numbers.
+pub const PRINCIPALS: &[&str] = &["address", "unix", "command_line", "admin", "unknown"];
+
 /// The stages of a call, in their order.
 pub const STAGES: &[&str] = &["queue", "fetch", "build", "start", "run"];
 
@@ -228,6 +231,9 @@ macro_rules! families {
 families! {
     /// Calls and requests for one, by what came of them: `ok`, or the code of the answer.
     Calls Counter "calls" of "calls" by label("code", CODES), was Some("handlers.function.run");
+    /// Calls and requests for one, by the kind of principal that asked: a client by its address, a user over a unix socket, a user of
+    /// the command line, an operator.
+    CallPrincipals Counter "call.principals" of "calls" by label("kind", PRINCIPALS), was None;
     /// Calls and requests for one for which nothing was run: the request is wrong (`request`), or there is no room (`busy`).
     Refusals Counter "refusals" of "calls" by label("reason", &["request", "busy"]), was None;
     /// Where a call's time went, as its Server-Timing header says; every call that was taken on has all stages.

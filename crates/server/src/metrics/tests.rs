@@ -32,8 +32,8 @@ fn expect(socket: &UdpSocket, lines: &[&str]) {
 
 fn all_events(metrics: &Metrics) {
     let span = Duration::from_micros(20);
-    metrics.call("ok", [span; 5]);
-    metrics.no_call("malformed");
+    metrics.call("ok", 0, [span; 5]);
+    metrics.no_call("malformed", 0);
     metrics.refused(Refused::Busy);
     metrics.request(200, span);
     metrics.created(island::Kind::Function, span);
@@ -102,7 +102,7 @@ fn what_was_not_sent_yet_is_sent_at_the_end() {
     let (socket, target) = listener("127.0.0.1:0");
     let metrics = Metrics::default();
     metrics.send_to(target).unwrap();
-    metrics.no_call("url");
+    metrics.no_call("url", 0);
     metrics.finish();
     socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     expect(&socket, &["sky_island.calls.url:1|c"]);
@@ -111,7 +111,7 @@ fn what_was_not_sent_yet_is_sent_at_the_end() {
 /// The time of a hundred thousand events.
 fn cost(metrics: &Metrics) -> Duration {
     let began = Instant::now();
-    (0..100_000).for_each(|_| metrics.call("ok", [Duration::from_micros(300); 5]));
+    (0..100_000).for_each(|_| metrics.call("ok", 0, [Duration::from_micros(300); 5]));
     began.elapsed()
 }
 
@@ -137,7 +137,7 @@ fn a_server_that_is_not_there_or_never_reads_makes_nobody_wait() {
 #[test]
 fn a_code_that_is_not_known_counts_as_ours() {
     let metrics = Metrics::default();
-    metrics.no_call("no such code");
+    metrics.no_call("no such code", 0);
     assert!(metrics.prometheus().contains("sky_island_calls_total{code=\"internal\"} 1"));
 }
 

@@ -10,11 +10,12 @@ use arc_swap::ArcSwap;
 use common::causes;
 
 use super::Parts;
-use super::operators::{self, Door};
-use super::workshop::{Workshop, sources_bounds};
-use crate::calls::Invoker;
+use super::admin_auth::{self, AdminAuth};
+use super::factory::{PartsFactory, call_policy, sources_bounds};
+use crate::calls::CallService;
 use crate::compile::Builder;
-use crate::config::{ConfigError, Settings};
+use crate::config::ConfigError;
+use crate::config::Settings;
 use crate::http::Setting;
 use crate::source::Sources;
 
@@ -22,18 +23,18 @@ use crate::source::Sources;
 #[derive(Clone)]
 pub(super) struct Reload {
     settings: Arc<ArcSwap<Settings>>,
-    invoker: Arc<Invoker>,
+    calls: Arc<CallService>,
     sources: Arc<Sources>,
     builder: Arc<Builder>,
-    workshop: Arc<Workshop>,
-    door: Door,
+    workshop: Arc<PartsFactory>,
+    door: AdminAuth,
 }
 
 impl Reload {
-    pub(super) fn new(settings: Settings, parts: &Parts, door: Door) -> Self {
+    pub(super) fn new(settings: Settings, parts: &Parts, door: AdminAuth) -> Self {
         Self {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
-            invoker: parts.invoker.clone(),
+            calls: parts.calls.clone(),
             sources: parts.sources.clone(),
             builder: parts.builder.clone(),
             workshop: parts.workshop.clone(),
@@ -44,7 +45,7 @@ impl Reload {
     /// What operators see of the configuration that is in force.
     pub(super) fn shown(&self) -> impl Fn() -> Vec<Setting> + Send + Sync + 'static {
         let settings = self.settings.clone();
-        move || operators::shown(&settings.load())
+        move || admin_auth::shown(&settings.load())
     }
 
     /// How long calls under way may go on when the server ends.
@@ -106,8 +107,8 @@ impl Reload {
     fn apply(&self, settings: &Settings) {
         let config = settings.config();
         let wait = config.limits.queue_wait.get();
-        self.invoker.change(config.function_limits(), wait);
-        self.invoker.standbys().set_limits(config.standby.limits());
+        self.calls.change(call_policy(config));
+        self.calls.warm_pool().set_limits(config.standby.limits());
         self.sources.change(self.workshop.fetcher(config), sources_bounds(config));
         let (size, keep) =
             (config.limits.artifact_cache.get(), config.jails.cache_purge_after.get());

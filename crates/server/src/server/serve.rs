@@ -11,17 +11,26 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::chores::Chores;
-use super::operators::Door;
+use super::admin_auth::AdminAuth;
+use super::background::BackgroundTasks;
 use super::reload::Reload;
-use super::{Order, Orders, Parts, StartupError, Successor, manager};
-use crate::config::{Config, Settings};
-use crate::http::{self, Admin, App, AppParts, ConnectionLimits, Connections, Phase};
-use crate::listen::{self, Listener, Outgoing, Passed, Tls};
+use crate::calls::{CallService, Phase};
+use crate::config::Config;
+use crate::config::Settings;
+use crate::http;
+use crate::http::Admin;
+use crate::http::{App, AppParts};
+use crate::http::{ConnectionLimits, Connections};
+use crate::listen;
+use crate::listen::Listener;
+use crate::listen::Tls;
+use crate::listen::{Outgoing, Passed};
 use crate::log;
 use crate::metrics::Target;
+use crate::server::signals::{Action, Signals};
+use crate::server::successor::Successor;
+use crate::server::{Parts, StartupError, manager};
 
 /// How long a client may keep a connection without using it, once another process gets the connections to come: whoever
 /// asks again meanwhile is told in the answer that it was the last one. Nobody's request then meets a closed connection.
@@ -35,14 +44,14 @@ pub enum Ended {
     /// All is given back.
     Stopped,
     /// Likewise, but the sockets are still open, for the program that takes over.
-    PassedOn(Outgoing),
+    HandedOver(Outgoing),
 }
 
 /// Serves until it is ordered to end; then calls end, and everything made is given back.
 pub async fn serve(
     settings: Settings,
     successor: &Successor,
-    mut orders: Orders,
+    mut signals: Signals,
 ) -> Result<Ended, StartupError> {
     let config = &settings.config().clone();
     let passed = Passed::take()?;
@@ -54,7 +63,7 @@ pub async fn serve(
         config.jails.monitoring_addr.as_deref().map(str::parse).transpose()?;
     let mut parts = Parts::assemble(config).await?;
     let open = async {
-        let door = Door::open(config, parts.state.path())?;
+        let door = AdminAuth::open(config, parts.state.path())?;
         Ok((door, listen::open(&config.places(), tls.as_ref(), passed).await?))
     };
     let (door, listeners) = match open.await {
@@ -72,33 +81,36 @@ pub async fn serve(
             tracing::warn!(%error, "no numbers are sent: there is no thread for it");
         }
     }
-    let chores = Chores::begin(&parts, config.go.warm);
+    let chores = BackgroundTasks::begin(&parts, config.go.warm);
     let configuration = Reload::new(settings, &parts, door.clone());
     let admin = Admin::new(door.access, configuration.shown());
-    let mut front = Front::open(config, &parts, admin, listeners);
+    let mut front = Frontend::open(config, &parts, admin, listeners);
     chores.add(front.watched());
     manager::ready();
-    let order = loop {
-        match orders.next().await {
-            Order::Reload => reload(&configuration, tls.as_ref()).await,
-            Order::PassOn if !successor.could_start() => {}
-            order => break order,
+    let action = loop {
+        match signals.next().await {
+            Action::Reload => reload(&configuration, tls.as_ref()).await,
+            Action::HandOver if !successor.could_start() => {}
+            action => break action,
         }
     };
-    if order == Order::PassOn {
+    if action == Action::HandOver {
         manager::reloading()
     } else {
         manager::stopping()
     }
-    tracing::info!(?order, "the server ends");
+    tracing::info!(?action, "the server ends");
     parts.state.withdraw();
-    let left = front.end(order == Order::PassOn, configuration.shutdown_grace(), &mut orders).await;
+    let left =
+        front.end(action == Action::HandOver, configuration.shutdown_grace(), &mut signals).await;
     chores.end().await;
     let metrics = parts.metrics.clone();
     parts.close().await;
     metrics.finish();
     Ok(match left {
-        Some(listeners) => Ended::PassedOn(Outgoing::of(listeners).map_err(StartupError::PassOn)?),
+        Some(listeners) => {
+            Ended::HandedOver(Outgoing::of(listeners).map_err(StartupError::HandOver)?)
+        }
         None => Ended::Stopped,
     })
 }
@@ -134,11 +146,11 @@ async fn reload(configuration: &Reload, tls: Option<&Tls>) {
 }
 
 /// What clients see of a server.
-struct Front {
+struct Frontend {
     connections: Arc<Connections>,
     taking: JoinHandle<Vec<Listener>>,
     stop_taking: CancellationToken,
-    calls: TaskTracker,
+    calls: Arc<CallService>,
     phase: Phase,
     /// Whether the sockets are somebody else's too, who has other servers for them.
     shared: bool,
@@ -146,16 +158,11 @@ struct Front {
     left: Vec<Listener>,
 }
 
-impl Front {
+impl Frontend {
     fn open(config: &Config, parts: &Parts, admin: Admin, listeners: Vec<Listener>) -> Self {
-        let (calls, phase) = (TaskTracker::new(), Phase::default());
-        let app = App::new(AppParts {
-            invoker: parts.invoker.clone(),
-            calls: calls.clone(),
-            metrics: parts.metrics.clone(),
-            admin,
-            phase: phase.clone(),
-        });
+        let (calls, phase) = (parts.calls.clone(), parts.calls.phase().clone());
+        let app =
+            App::new(AppParts { calls: calls.clone(), metrics: parts.metrics.clone(), admin });
         let router = http::open_to(http::router(app), &config.cors_origins);
         let limits =
             ConnectionLimits { connections: config.connections(), head_wait: config.head_wait() };
@@ -180,7 +187,7 @@ impl Front {
         &mut self,
         pass_on: bool,
         grace: Duration,
-        orders: &mut Orders,
+        signals: &mut Signals,
     ) -> Option<Vec<Listener>> {
         let phase = self.phase.clone();
         let mut told_again = false;
@@ -191,14 +198,14 @@ impl Front {
             let why = tokio::select! {
                 () = &mut end => None,
                 () = sleep(grace) => Some("the grace is over"),
-                () = orders.stop() => {
+                () = signals.stop() => {
                     told_again = true;
                     Some("told again")
                 }
             };
             if let Some(why) = why {
                 tracing::warn!(why, "calls under way are ended");
-                phase.hurry();
+                phase.force();
                 if timeout(KILLED_WAIT, &mut end).await.is_err() {
                     tracing::warn!(within = ?KILLED_WAIT, "some clients did not take their answers");
                 }
@@ -211,8 +218,7 @@ impl Front {
     /// For sockets that are ours alone: they are open, and say that the server ends, until no call runs any more.
     async fn drain(&mut self) {
         self.phase.drain();
-        self.calls.close();
-        self.calls.wait().await;
+        self.calls.ended().await;
         self.stop_taking.cancel();
         if let Ok(listeners) = (&mut self.taking).await {
             self.connections.take_last(&listeners).await;
@@ -227,7 +233,7 @@ impl Front {
         if self.connections.count() > 0 {
             tokio::select! {
                 () = sleep(IDLE_WAIT) => {}
-                () = self.phase.hurried() => {}
+                () = self.phase.forced() => {}
             }
         }
         self.stop_taking.cancel();
@@ -239,7 +245,6 @@ impl Front {
     async fn end_connections(&self) {
         self.connections.end().await;
         // Calls whose clients hung up.
-        self.calls.close();
-        self.calls.wait().await;
+        self.calls.ended().await;
     }
 }

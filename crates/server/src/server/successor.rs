@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use common::causes::chain;
 use nix::unistd::{AccessFlags, access};
 
-use crate::config::{ConfigError, Inputs};
+use crate::config::ConfigError;
+use crate::config::Inputs;
 use crate::listen::{Tls, TlsError};
 
 /// What takes over: the program that is in this one's place by then, with this one's arguments.
@@ -19,7 +20,7 @@ pub struct Successor {
 
 /// Why it could not.
 #[derive(Debug, thiserror::Error)]
-enum Unfit {
+enum CannotStart {
     #[error("{0} cannot be run")]
     Program(PathBuf, #[source] std::io::Error),
     #[error(transparent)]
@@ -38,9 +39,9 @@ impl Successor {
         found.is_ok()
     }
 
-    fn look(&self) -> Result<(), Unfit> {
+    fn look(&self) -> Result<(), CannotStart> {
         access(&self.program, AccessFlags::X_OK)
-            .map_err(|error| Unfit::Program(self.program.clone(), error.into()))?;
+            .map_err(|error| CannotStart::Program(self.program.clone(), error.into()))?;
         let settings = self.inputs.read()?;
         if let Some(tls) = &settings.config().tls {
             Tls::load(&tls.cert, &tls.key)?;

@@ -8,7 +8,9 @@ use fetch_job::Fetched;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{ImportPath, Revision, Want};
+use crate::source::PackageRequest;
+use crate::source::path::ImportPath;
+use crate::source::version::Revision;
 use crate::store::Entry;
 
 /// What a checkout's `meta.json` says.
@@ -50,17 +52,17 @@ pub(super) const CACHE: &str = "cache";
 const SEALED: &str = "sealed";
 
 /// The key of a checkout. Packages of one module have checkouts of their own, for each has its own dependencies.
-pub(super) fn key(want: &Want, revision: &Revision) -> String {
+pub(super) fn key(want: &PackageRequest, revision: &Revision) -> String {
     format!("{}{}", key_prefix(want), short_hex(&Sha256::digest(revision.as_str())))
 }
 
 /// What the keys of all revisions of what is wanted begin with.
-pub(super) fn key_prefix(want: &Want) -> String {
+pub(super) fn key_prefix(want: &PackageRequest) -> String {
     format!("{}-", short_hex(&Sha256::digest(group(want))))
 }
 
 /// What all revisions of one package with the same further imports have in common.
-pub(super) fn group(want: &Want) -> String {
+pub(super) fn group(want: &PackageRequest) -> String {
     let imports = want.imports.iter().map(ImportPath::as_str);
     std::iter::once(want.path.as_str()).chain(imports).collect::<Vec<_>>().join("\n")
 }
@@ -209,7 +211,8 @@ mod tests {
     #[test]
     fn a_checkout_whose_folders_are_links_is_refused() {
         use crate::source::Origin;
-        use crate::store::{Store, Trash};
+        use crate::store::Store;
+        use crate::store::Trash;
         let root = tempfile::tempdir().unwrap();
         let trash = Arc::new(Trash::open(root.path()).unwrap());
         let keep = std::time::Duration::from_secs(100);
@@ -254,7 +257,7 @@ mod tests {
 
     #[test]
     fn keys_differ_by_path_imports_and_revision() {
-        let want = |path: &str, imports: &[&str]| Want {
+        let want = |path: &str, imports: &[&str]| PackageRequest {
             path: ImportPath::parse(path).unwrap(),
             version: None,
             imports: imports.iter().map(|path| ImportPath::parse(path).unwrap()).collect(),

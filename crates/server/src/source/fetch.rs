@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fetch_job::{Answer, Failure, FailureCode, Fetched, Job, Mirror, Origin};
+use fetch_job::{FailureCode, FetchAnswer, FetchFailure, FetchJob, Fetched, Mirror, Origin};
 use island::{
     Bind, Disk, Ending, Islands, Label, Limits, Outcome, Program, Purpose, Rights, Spec,
     StartError, ToolRights,
 };
 
 use super::checkout::{self, BadCheckout, CACHE, Meta, TREE};
-use super::{ImportPath, Revision, Want};
+use crate::source::PackageRequest;
+use crate::source::path::ImportPath;
+use crate::source::version::Revision;
 use crate::store::{Scratch, Trash};
 
 /// Where the worker finds our own program on its island.
@@ -55,7 +57,7 @@ pub struct Fetcher {
 pub enum SourceError {
     /// The worker says why.
     #[error("{}", .0.detail)]
-    Failed(Failure),
+    Failed(FetchFailure),
     /// The deadline passed.
     #[error("the source did not arrive within {0:?}")]
     Deadline(std::time::Duration),
@@ -83,7 +85,7 @@ pub enum SourceError {
 }
 
 /// What a fetch brought.
-pub(super) enum Brought {
+pub(super) enum FetchedTree {
     /// A folder to be published under the key of its revision.
     Checkout(Revision, Scratch),
     /// The version still means this revision.
@@ -94,9 +96,9 @@ impl Fetcher {
     /// Fetches what is wanted unless its version means one of the revisions in `have`.
     pub(super) async fn fetch(
         &self,
-        want: &Want,
+        want: &PackageRequest,
         have: Vec<String>,
-    ) -> Result<Brought, SourceError> {
+    ) -> Result<FetchedTree, SourceError> {
         let scratch = self.trash.scratch().map_err(SourceError::Disk)?;
         let owner = self.islands.backend().owner(Purpose::Fetch);
         let tree = scratch.folder(TREE, owner).map_err(SourceError::Disk)?;
@@ -106,18 +108,23 @@ impl Fetcher {
         let spec = self.spec(want, &scratch, [tree, tmp], input);
         let outcome = self.islands.run(&spec).await?;
         match self.answer(outcome)? {
-            Answer::Unchanged { revision } => Ok(Brought::Unchanged(checked(&revision)?)),
-            Answer::Failed(failure) => Err(SourceError::Failed(failure)),
-            Answer::Fetched(fetched) => {
+            FetchAnswer::Unchanged { revision } => Ok(FetchedTree::Unchanged(checked(&revision)?)),
+            FetchAnswer::Failed(failure) => Err(SourceError::Failed(failure)),
+            FetchAnswer::Fetched(fetched) => {
                 let revision = checked(&fetched.revision)?;
                 scratch.discard("tmp");
                 self.finish(&scratch, want, fetched).map_err(SourceError::Disk)?;
-                Ok(Brought::Checkout(revision, scratch))
+                Ok(FetchedTree::Checkout(revision, scratch))
             }
         }
     }
 
-    fn finish(&self, scratch: &Scratch, want: &Want, fetched: Fetched) -> std::io::Result<()> {
+    fn finish(
+        &self,
+        scratch: &Scratch,
+        want: &PackageRequest,
+        fetched: Fetched,
+    ) -> std::io::Result<()> {
         let owner = self.islands.backend().owner(Purpose::Build);
         scratch.folder(CACHE, None)?;
         scratch.folder(&format!("{CACHE}/upper"), owner)?;
@@ -127,12 +134,12 @@ impl Fetcher {
         checkout::write_meta(scratch.path(), &meta)
     }
 
-    fn job(&self, want: &Want, have: Vec<String>) -> Job {
+    fn job(&self, want: &PackageRequest, have: Vec<String>) -> FetchJob {
         let place = |(index, mirror): (usize, &Mirror)| match mirror.target.starts_with('/') {
             true => Mirror { prefix: mirror.prefix.clone(), target: format!("{MIRRORS}/{index}") },
             false => mirror.clone(),
         };
-        Job {
+        FetchJob {
             import_path: want.path.to_string(),
             version: want.version.as_ref().map(|version| version.to_string()),
             imports: want.imports.iter().map(ImportPath::to_string).collect(),
@@ -147,7 +154,7 @@ impl Fetcher {
 
     fn spec(
         &self,
-        want: &Want,
+        want: &PackageRequest,
         scratch: &Scratch,
         [tree, tmp]: [PathBuf; 2],
         stdin: Vec<u8>,
@@ -199,7 +206,7 @@ impl Fetcher {
         }
     }
 
-    fn answer(&self, outcome: Outcome) -> Result<Answer, SourceError> {
+    fn answer(&self, outcome: Outcome) -> Result<FetchAnswer, SourceError> {
         let complaint = || {
             let text = String::from_utf8_lossy(&outcome.stderr);
             text.chars().take(COMPLAINT_BYTES).collect::<String>()
@@ -209,11 +216,11 @@ impl Fetcher {
                 .map_err(|e| SourceError::Broke(format!("its answer cannot be read: {e}"))),
             Ending::Deadline => Err(SourceError::Deadline(self.limits.deadline)),
             Ending::Stopped => Err(SourceError::Stopped),
-            Ending::Disk => Err(SourceError::Failed(Failure {
+            Ending::Disk => Err(SourceError::Failed(FetchFailure {
                 code: FailureCode::TooLarge,
                 detail: format!("the source needs more than {} bytes on disk", self.size),
             })),
-            Ending::Memory => Err(SourceError::Failed(Failure {
+            Ending::Memory => Err(SourceError::Failed(FetchFailure {
                 code: FailureCode::TooLarge,
                 detail: format!(
                     "the source needs more than {} bytes of memory",

@@ -20,7 +20,7 @@ pub use version::{Revision, Version, VersionError};
 
 /// What a call wants: a package, at a version, with further packages of its module.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Want {
+pub struct PackageRequest {
     /// The package that is called.
     pub path: ImportPath,
     /// None for the newest.

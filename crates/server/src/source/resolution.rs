@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::checkout::{group, short_hex};
-use super::{Revision, Want};
+use crate::source::PackageRequest;
+use crate::source::version::Revision;
 
 /// How long a version keeps its meaning when its source cannot be reached for a new look.
 const GRACE: Duration = Duration::from_secs(60);
@@ -29,7 +30,7 @@ struct Resolution {
 }
 
 /// A version's meaning.
-pub(super) enum Meaning {
+pub(super) enum VersionMeaning {
     /// It was looked up lately.
     Fresh(Revision),
     /// It is due for a new look.
@@ -58,28 +59,28 @@ impl Resolutions {
         *self.expiration.lock() = expiration;
     }
 
-    pub(super) fn get(&self, want: &Want) -> Meaning {
+    pub(super) fn get(&self, want: &PackageRequest) -> VersionMeaning {
         let known = self.known.lock().get(&key(want)).cloned();
-        let Some(known) = known else { return Meaning::Unknown };
+        let Some(known) = known else { return VersionMeaning::Unknown };
         match Revision::parse(&known.revision) {
-            Some(revision) if known.until > now() => Meaning::Fresh(revision),
-            Some(revision) => Meaning::Stale(revision),
-            None => Meaning::Unknown,
+            Some(revision) if known.until > now() => VersionMeaning::Fresh(revision),
+            Some(revision) => VersionMeaning::Stale(revision),
+            None => VersionMeaning::Unknown,
         }
     }
 
     /// Remembers what a version was found to mean.
-    pub(super) fn set(&self, want: &Want, revision: &Revision) {
+    pub(super) fn set(&self, want: &PackageRequest, revision: &Revision) {
         let span = *self.expiration.lock();
         self.keep(want, revision, span);
     }
 
     /// Keeps an old meaning for a while.
-    pub(super) fn extend(&self, want: &Want, revision: &Revision) {
+    pub(super) fn extend(&self, want: &PackageRequest, revision: &Revision) {
         self.keep(want, revision, GRACE);
     }
 
-    fn keep(&self, want: &Want, revision: &Revision, span: Duration) {
+    fn keep(&self, want: &PackageRequest, revision: &Revision, span: Duration) {
         let key = key(want);
         let resolution =
             Resolution { revision: revision.to_string(), until: now() + span.as_secs().max(1) };
@@ -108,7 +109,7 @@ impl Resolutions {
     }
 }
 
-fn key(want: &Want) -> String {
+fn key(want: &PackageRequest) -> String {
     let mut hash = Sha256::new();
     hash.update(group(want));
     hash.update([0]);
@@ -123,7 +124,8 @@ fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::{ImportPath, Version};
+    use crate::source::path::ImportPath;
+    use crate::source::version::Version;
 
     #[test]
     fn a_meaning_survives_a_restart_and_goes_stale() {
@@ -131,20 +133,24 @@ mod tests {
         let open = |seconds| {
             Resolutions::open(folder.path().into(), Duration::from_secs(seconds)).unwrap()
         };
-        let want = |version| Want {
+        let want = |version| PackageRequest {
             path: ImportPath::parse("a.b/c").unwrap(),
             version: Some(Version::parse(version).unwrap()),
             imports: Vec::new(),
         };
         let revision = Revision::parse("v1.0.0").unwrap();
         open(1).set(&want("main"), &revision);
-        assert!(matches!(open(1).get(&want("main")), Meaning::Fresh(found) if found == revision));
-        assert!(matches!(open(1).get(&want("dev")), Meaning::Unknown));
+        assert!(
+            matches!(open(1).get(&want("main")), VersionMeaning::Fresh(found) if found == revision)
+        );
+        assert!(matches!(open(1).get(&want("dev")), VersionMeaning::Unknown));
         let file = folder.path().join(key(&want("main")));
         let mut written: serde_json::Value =
             serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         written["until"] = (now() - 1).into();
         std::fs::write(&file, written.to_string()).unwrap();
-        assert!(matches!(open(1).get(&want("main")), Meaning::Stale(found) if found == revision));
+        assert!(
+            matches!(open(1).get(&want("main")), VersionMeaning::Stale(found) if found == revision)
+        );
     }
 }

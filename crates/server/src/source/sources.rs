@@ -6,18 +6,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use common::single_flight::Flights;
+use common::single_flight::SingleFlight;
 use fetch_job::FailureCode;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::checkout::{key, key_prefix, meta};
-use super::fetch::Brought;
-use super::resolution::{Meaning, Resolutions};
-use super::{Checkout, Fetcher, Revision, SourceError, Want};
-use crate::metrics::{Cache, Metrics};
-use crate::store::{Entry, Facts, Store};
+use super::fetch::FetchedTree;
+use super::resolution::{Resolutions, VersionMeaning};
+use crate::metrics::Cache;
+use crate::metrics::Metrics;
+use crate::source::PackageRequest;
+use crate::source::checkout::Checkout;
+use crate::source::fetch::{Fetcher, SourceError};
+use crate::source::version::Revision;
+use crate::store::Store;
+use crate::store::{Entry, Facts};
 
 /// What [`Sources`] needs besides a fetcher.
 pub struct SourcesOptions<'a> {
@@ -54,7 +59,7 @@ pub struct Sources {
     store: Store,
     resolutions: Resolutions,
     open: Mutex<HashMap<String, Arc<Checkout>>>,
-    flights: Flights<(Want, bool), Result<Arc<Checkout>, Arc<SourceError>>>,
+    flights: SingleFlight<(PackageRequest, bool), Result<Arc<Checkout>, Arc<SourceError>>>,
     permits: Semaphore,
     bounds: Mutex<SourcesBounds>,
     metrics: Metrics,
@@ -83,7 +88,7 @@ impl Sources {
             store,
             resolutions,
             open: Mutex::default(),
-            flights: Flights::default(),
+            flights: SingleFlight::default(),
             permits: Semaphore::new(fetches),
             bounds: Mutex::new(SourcesBounds { size, expiration, keep, wait }),
             metrics: Metrics::default(),
@@ -106,10 +111,10 @@ impl Sources {
     /// The checkout of what is wanted. `bust` looks the version up and fetches anew.
     pub async fn find(
         self: &Arc<Self>,
-        want: &Want,
+        want: &PackageRequest,
         bust: bool,
     ) -> Result<Arc<Checkout>, Arc<SourceError>> {
-        if let (false, Meaning::Fresh(revision)) = (bust, self.resolutions.get(want))
+        if let (false, VersionMeaning::Fresh(revision)) = (bust, self.resolutions.get(want))
             && let Some(checkout) = self.known(want, &revision)
         {
             self.metrics.looked_up(Cache::Checkouts, true);
@@ -123,14 +128,14 @@ impl Sources {
         flight.await.unwrap_or_else(|lost| Err(Arc::new(SourceError::Broke(lost.to_string()))))
     }
 
-    async fn look(&self, want: &Want, bust: bool) -> Result<Arc<Checkout>, SourceError> {
+    async fn look(&self, want: &PackageRequest, bust: bool) -> Result<Arc<Checkout>, SourceError> {
         let wait = self.bounds.lock().wait;
         let permit = timeout(wait, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(SourceError::Busy) };
         let have = if bust { Vec::new() } else { self.revisions(want) };
         let fetcher = self.fetcher.load_full();
         match self.fetch(&fetcher, want, have).await {
-            Ok(Brought::Unchanged(revision)) => {
+            Ok(FetchedTree::Unchanged(revision)) => {
                 self.resolutions.set(want, &revision);
                 match self.known(want, &revision) {
                     Some(checkout) => Ok(checkout),
@@ -146,9 +151,9 @@ impl Sources {
     async fn fetch(
         &self,
         fetcher: &Fetcher,
-        want: &Want,
+        want: &PackageRequest,
         have: Vec<String>,
-    ) -> Result<Brought, SourceError> {
+    ) -> Result<FetchedTree, SourceError> {
         let began = Instant::now();
         let fetched = fetcher.fetch(want, have).await;
         self.metrics.fetched(began.elapsed());
@@ -156,8 +161,12 @@ impl Sources {
     }
 
     /// Puts what a fetch brought into the store.
-    async fn bring(&self, want: &Want, brought: Brought) -> Result<Arc<Checkout>, SourceError> {
-        let Brought::Checkout(revision, scratch) = brought else {
+    async fn bring(
+        &self,
+        want: &PackageRequest,
+        brought: FetchedTree,
+    ) -> Result<Arc<Checkout>, SourceError> {
+        let FetchedTree::Checkout(revision, scratch) = brought else {
             return Err(SourceError::Broke("it knows a revision that we do not have".into()));
         };
         let key = key(want, &revision);
@@ -172,7 +181,7 @@ impl Sources {
     /// Better an old meaning than none, when the source is out of reach.
     fn fall_back(
         &self,
-        want: &Want,
+        want: &PackageRequest,
         bust: bool,
         error: SourceError,
     ) -> Result<Arc<Checkout>, SourceError> {
@@ -181,7 +190,7 @@ impl Sources {
             SourceError::Deadline(_) => true,
             _ => false,
         };
-        if let (false, true, Meaning::Stale(revision)) =
+        if let (false, true, VersionMeaning::Stale(revision)) =
             (bust, out_of_reach, self.resolutions.get(want))
             && let Some(checkout) = self.known(want, &revision)
         {
@@ -194,7 +203,7 @@ impl Sources {
     }
 
     /// The checkout of a revision, if it is on disk.
-    fn known(&self, want: &Want, revision: &Revision) -> Option<Arc<Checkout>> {
+    fn known(&self, want: &PackageRequest, revision: &Revision) -> Option<Arc<Checkout>> {
         let key = key(want, revision);
         let entry = self.store.get(&key)?;
         let mut open = self.open.lock();
@@ -214,7 +223,7 @@ impl Sources {
     }
 
     /// The revisions of what is wanted that are on disk.
-    fn revisions(&self, want: &Want) -> Vec<String> {
+    fn revisions(&self, want: &PackageRequest) -> Vec<String> {
         let prefix = key_prefix(want);
         let all = self.store.all();
         let wanted = all.iter().filter(|(key, _)| key.starts_with(&prefix));

@@ -12,7 +12,7 @@ use super::LOCK;
 
 /// Who has a state directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Holder {
+pub enum LockHolder {
     /// Nobody.
     Nobody,
     /// A single call, or a server that starts or ends.
@@ -22,17 +22,17 @@ pub enum Holder {
 }
 
 /// Who has this directory. Fails where it may not be looked into.
-pub fn holder(state: &Path) -> io::Result<Holder> {
+pub fn holder(state: &Path) -> io::Result<LockHolder> {
     let file = match File::open(state.join(LOCK)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holder::Nobody),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LockHolder::Nobody),
         other => other?,
     };
     let (mut file, held) = is_held(file)?;
     if !held {
-        return Ok(Holder::Nobody);
+        return Ok(LockHolder::Nobody);
     }
     let place = place(&mut file)?;
-    Ok(if place.is_empty() { Holder::Silent } else { Holder::Server(place) })
+    Ok(if place.is_empty() { LockHolder::Silent } else { LockHolder::Server(place) })
 }
 
 /// Where the holder of the lock file says that it listens; empty when it does not.
@@ -61,15 +61,15 @@ mod tests {
     fn the_holder_is_known_as_long_as_it_holds() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
-        assert_eq!(holder(&path).unwrap(), Holder::Nobody);
+        assert_eq!(holder(&path).unwrap(), LockHolder::Nobody);
         let mut state = State::open(path.clone()).unwrap();
-        assert_eq!(holder(&path).unwrap(), Holder::Silent);
+        assert_eq!(holder(&path).unwrap(), LockHolder::Silent);
         state.announce("unix:/run/x.sock");
-        assert_eq!(holder(&path).unwrap(), Holder::Server("unix:/run/x.sock".into()));
+        assert_eq!(holder(&path).unwrap(), LockHolder::Server("unix:/run/x.sock".into()));
         // As after a crash: what was said stays in the file.
         drop(state);
         assert_eq!(std::fs::read_to_string(path.join(LOCK)).unwrap(), "unix:/run/x.sock");
-        assert_eq!(holder(&path).unwrap(), Holder::Nobody);
+        assert_eq!(holder(&path).unwrap(), LockHolder::Nobody);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::Trash;
+use crate::store::trash::Trash;
 
 /// A folder in a store. Whoever holds it may read it.
 pub struct Entry {

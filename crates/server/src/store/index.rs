@@ -11,7 +11,8 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{Entry, Trash};
+use crate::store::entry::Entry;
+use crate::store::trash::Trash;
 
 /// Entries by key.
 pub(super) type Entries = HashMap<String, Arc<Entry>>;

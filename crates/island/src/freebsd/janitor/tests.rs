@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const FAST: Pace = Pace {
+const FAST: CallRate = CallRate {
     first: Duration::from_micros(100),
     longest: Duration::from_millis(1),
     attempt: Duration::from_millis(100),
@@ -32,17 +32,17 @@ struct NotYet;
 type Log = Arc<Mutex<Vec<(usize, usize)>>>;
 
 /// A chore whose steps do these things before they succeed, and note their success.
-fn estate(chore: usize, steps: Vec<Vec<Act>>, log: &Log, under_way: &Arc<Peak>) -> Steps {
-    steps.into_iter().enumerate().fold(Steps::new(), |estate, (step, acts)| {
+fn resources(step: usize, steps: Vec<Vec<Act>>, log: &Log, under_way: &Arc<Peak>) -> Steps {
+    steps.into_iter().enumerate().fold(Steps::new(), |resources, (index, acts)| {
         let mut acts = acts.into_iter();
         let (log, under_way) = (log.clone(), under_way.clone());
-        estate.then("a step", move || {
+        resources.then("a step", move || {
             let (act, log, under_way) = (acts.next(), log.clone(), under_way.clone());
             async move {
                 let _inside = under_way.enter();
                 tokio::task::yield_now().await;
                 match act {
-                    None => log.lock().push((chore, step)),
+                    None => log.lock().push((step, index)),
                     Some(Act::Fail) => return Err(NotYet),
                     // Without the message that a panic of its own would print.
                     Some(Act::Panic) => std::panic::resume_unwind(Box::new("on purpose")),
@@ -88,19 +88,19 @@ proptest! {
     /// Whatever fails, panics or hangs, and wherever the janitor is let go of.
     #[test]
     fn every_chore_ends_done_each_step_once_and_in_order(
-        chores in proptest::collection::vec(proptest::collection::vec(acts(), 1..5), 1..8),
+        steps in proptest::collection::vec(proptest::collection::vec(acts(), 1..5), 1..8),
         at_once in 1..4usize,
         dropped in any::<bool>(),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (log, peak) = (Log::default(), Arc::<Peak>::default());
         runtime.block_on(async {
-            let pace = Pace { attempt: Duration::from_millis(2), ..FAST };
+            let pace = CallRate { attempt: Duration::from_millis(2), ..FAST };
             let janitor = Janitor::with(pace, at_once);
-            for (number, steps) in chores.iter().enumerate() {
-                janitor.give(number, estate(number, steps.clone(), &log, &peak));
+            for (number, steps) in steps.iter().enumerate() {
+                janitor.give(number, resources(number, steps.clone(), &log, &peak));
             }
-            assert_eq!(janitor.list(), (0..chores.len()).collect::<Vec<_>>());
+            assert_eq!(janitor.list(), (0..steps.len()).collect::<Vec<_>>());
             let inner = janitor.inner.clone();
             if dropped {
                 tokio::task::yield_now().await;
@@ -111,8 +111,8 @@ proptest! {
             assert!(done.is_ok(), "left: {:?}", inner.names.lock());
         });
         let log = log.lock();
-        for (number, steps) in chores.iter().enumerate() {
-            let done: Vec<_> = log.iter().filter(|(chore, _)| *chore == number).collect();
+        for (number, steps) in steps.iter().enumerate() {
+            let done: Vec<_> = log.iter().filter(|(step, _)| *step == number).collect();
             let expected: Vec<_> = (0..steps.len()).map(|step| (number, step)).collect();
             prop_assert_eq!(done, expected.iter().collect::<Vec<_>>());
         }
@@ -136,7 +136,7 @@ async fn one_that_waits_takes_no_turn_from_the_others() {
 
 #[tokio::test]
 async fn a_drain_tries_at_once_what_would_wait_and_tells_what_stays() {
-    let slow = Pace { first: LONG, longest: LONG, ..FAST };
+    let slow = CallRate { first: LONG, longest: LONG, ..FAST };
     let janitor = Janitor::with(slow, 2);
     let attempts = Arc::new(AtomicU32::new(0));
     let count = attempts.clone();
@@ -185,9 +185,9 @@ async fn a_failure_is_told_with_the_step_and_all_its_causes() {
     #[derive(Debug, thiserror::Error)]
     #[error("destroy z/run/a: it is busy")]
     struct Outer(#[source] NotYet);
-    let mut estate =
+    let mut resources =
         Steps::new().then("its dataset", || std::future::ready(Err::<(), _>(Outer(NotYet))));
-    let failed = estate.attempt().await.unwrap_err();
+    let failed = resources.attempt().await.unwrap_err();
     assert_eq!(failed.to_string(), "its dataset: destroy z/run/a: it is busy: not yet");
 }
 
@@ -198,7 +198,7 @@ struct Steps {
     steps: VecDeque<Step>,
 }
 
-type Step = Box<dyn FnMut() -> BoxFuture<'static, Result<(), Failed>> + Send>;
+type Step = Box<dyn FnMut() -> BoxFuture<'static, Result<(), StepFailed>> + Send>;
 
 impl Steps {
     /// One without steps.
@@ -225,8 +225,8 @@ impl Steps {
     }
 }
 
-impl Chore for Steps {
-    fn attempt(&mut self) -> BoxFuture<'_, Result<(), Failed>> {
+impl TeardownStep for Steps {
+    fn attempt(&mut self) -> BoxFuture<'_, Result<(), StepFailed>> {
         Box::pin(async move {
             while let Some(step) = self.steps.front_mut() {
                 step().await?;
@@ -238,6 +238,6 @@ impl Chore for Steps {
 }
 
 /// A step's error with its causes.
-fn failed(what: &str, error: &dyn Error) -> Failed {
-    Failed::new(format!("{what}: {}", common::causes::chain(error)))
+fn failed(what: &str, error: &dyn Error) -> StepFailed {
+    StepFailed::new(format!("{what}: {}", common::causes::chain(error)))
 }

@@ -7,15 +7,15 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use common::single_flight::Flights;
+use common::single_flight::SingleFlight;
 use host::zfs::{DatasetName, Why, ZfsError};
 use parking_lot::Mutex;
 
-use super::folder::{self, Open};
-use super::key::{Key, Keys};
-use super::pool::Pool;
-use super::shelf::{Artifact, Shelf};
-use super::{CLONE, StorageError};
+use crate::freebsd::storage::cache::{Artifact, ArtifactCache};
+use crate::freebsd::storage::folder::{self, Open};
+use crate::freebsd::storage::key::{Key, Keys};
+use crate::freebsd::storage::pool::Pool;
+use crate::freebsd::storage::{CLONE, StorageError};
 
 /// How many artifacts there are at most; more only while islands are clones of all of them.
 pub(super) const LIMIT: usize = 256;
@@ -25,23 +25,23 @@ const TRIES: usize = 32;
 pub(super) struct Artifacts {
     pool: Arc<Pool>,
     keys: Keys,
-    shelf: Mutex<Shelf>,
-    flights: Flights<Key, Landed>,
+    cache: Mutex<ArtifactCache>,
+    flights: SingleFlight<Key, Published>,
     shrinking: tokio::sync::Mutex<()>,
     open: Open,
     limit: usize,
 }
 
 /// What was done about a key: an artifact made or found, or none any more.
-type Landed = Result<Option<Arc<Artifact>>, StorageError>;
+type Published = Result<Option<Arc<Artifact>>, StorageError>;
 
 impl Artifacts {
     pub(super) fn new(pool: Arc<Pool>, open: Open, limit: usize) -> Self {
         Self {
             keys: Keys::new(pool.layout.base_snapshot()),
             pool,
-            shelf: Mutex::default(),
-            flights: Flights::default(),
+            cache: Mutex::default(),
+            flights: SingleFlight::default(),
             shrinking: tokio::sync::Mutex::default(),
             open,
             limit,
@@ -55,7 +55,7 @@ impl Artifacts {
     ) -> Result<Arc<Artifact>, StorageError> {
         let key = self.keys.of(program).await?;
         loop {
-            let known = self.shelf.lock().get(&key);
+            let known = self.cache.lock().get(&key);
             if let Some(artifact) = known {
                 return Ok(artifact);
             }
@@ -71,33 +71,33 @@ impl Artifacts {
     /// Takes in what this start found finished.
     pub(super) fn adopt(&self, key: Key) {
         let artifact = self.artifact(key);
-        self.shelf.lock().adopt(artifact);
+        self.cache.lock().adopt(artifact);
     }
 
     /// Takes note of what this start found unfinished, or made for another base system.
     pub(super) fn leave(&self, key: Key) {
-        self.shelf.lock().leave(key);
+        self.cache.lock().leave(key);
     }
 
     /// Says that an artifact is gone, though nobody here destroyed it.
     pub(super) fn forget(&self, key: &Key) {
-        self.shelf.lock().forget(key);
+        self.cache.lock().forget(key);
     }
 
     /// Destroys what is left of artifacts, and the least recently used ones that are too many. Answers what
     /// is still left.
     pub(super) async fn shrink(self: &Arc<Self>) -> Vec<Key> {
         let _one = self.shrinking.lock().await;
-        let remains = self.shelf.lock().remains();
+        let remains = self.cache.lock().remains();
         for key in remains {
             self.go(key).await;
         }
         for _ in 0..TRIES {
-            let surplus = self.shelf.lock().take_surplus(self.limit);
+            let surplus = self.cache.lock().take_surplus(self.limit);
             let Some(artifact) = surplus else { break };
             self.go(artifact.key.clone()).await;
         }
-        self.shelf.lock().remains()
+        self.cache.lock().remains()
     }
 
     async fn go(self: &Arc<Self>, key: Key) {
@@ -106,7 +106,7 @@ impl Artifacts {
         let _ = self.flights.join(key, || me.destroy(leaving)).await;
     }
 
-    async fn make(self: Arc<Self>, key: Key, program: Arc<File>) -> Landed {
+    async fn make(self: Arc<Self>, key: Key, program: Arc<File>) -> Published {
         let artifact = self.artifact(key);
         if self.clone_base(&artifact).await? {
             let made = self.fill(&artifact, program).await;
@@ -115,7 +115,7 @@ impl Artifacts {
                 return Err(error);
             }
         }
-        self.shelf.lock().put(artifact.clone());
+        self.cache.lock().put(artifact.clone());
         let me = self.clone();
         tokio::spawn(async move { me.shrink().await });
         Ok(Some(artifact))
@@ -156,12 +156,12 @@ impl Artifacts {
     async fn discard(&self, artifact: &Artifact) {
         if let Err(error) = self.pool.remove(&artifact.dataset).await {
             tracing::debug!(%error, "an unfinished artifact stays for now");
-            self.shelf.lock().leave(artifact.key.clone());
+            self.cache.lock().leave(artifact.key.clone());
         }
     }
 
     /// Destroys an artifact, whole or not, unless islands are clones of it.
-    async fn destroy(self: Arc<Self>, key: Key) -> Landed {
+    async fn destroy(self: Arc<Self>, key: Key) -> Published {
         let artifact = self.artifact(key);
         let snapshot = self.pool.zfs().await.destroy_snapshot(&artifact.ready).await;
         match snapshot {
@@ -170,10 +170,10 @@ impl Artifacts {
                     tracing::warn!(%error, "an artifact cannot be destroyed; it is kept");
                 }
                 // It is whole, and in use.
-                self.shelf.lock().put(artifact);
+                self.cache.lock().put(artifact);
             }
             _ => {
-                self.shelf.lock().forget(&artifact.key);
+                self.cache.lock().forget(&artifact.key);
                 self.discard(&artifact).await;
             }
         }

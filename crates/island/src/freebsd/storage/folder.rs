@@ -12,7 +12,7 @@ use host::zfs::SnapshotName;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
-use super::key::Key;
+use crate::freebsd::storage::key::Key;
 
 /// Where a function's program lies on its island, below the root.
 pub(super) const PROGRAM: &str = "function";

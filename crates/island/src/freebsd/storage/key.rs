@@ -7,12 +7,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 
-use common::single_flight::Flights;
+use common::single_flight::SingleFlight;
 use host::zfs::SnapshotName;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use super::StorageError;
+use crate::freebsd::storage::StorageError;
 
 /// What the hash begins with; another way to make an artifact gets another number, so that old ones are not taken for it.
 const FORM: &str = "sky-island function 1";
@@ -77,7 +77,7 @@ impl fmt::Debug for Key {
 pub(super) struct Keys {
     base: SnapshotName,
     known: Mutex<Known>,
-    flights: Flights<Stamp, Result<Key, StorageError>>,
+    flights: SingleFlight<Stamp, Result<Key, StorageError>>,
 }
 
 /// What tells a file, and each change of it, from all others.
@@ -99,7 +99,7 @@ struct Known {
 
 impl Keys {
     pub(super) fn new(base: SnapshotName) -> Self {
-        Self { base, known: Mutex::default(), flights: Flights::default() }
+        Self { base, known: Mutex::default(), flights: SingleFlight::default() }
     }
 
     /// The key of a program.

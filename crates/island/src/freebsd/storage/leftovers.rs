@@ -8,9 +8,9 @@ use std::sync::Arc;
 use host::zfs::{Dataset, DatasetName, SnapshotName, ZfsError};
 use tokio::task::JoinSet;
 
-use super::Storage;
-use super::key::Key;
-use crate::IslandId;
+use crate::freebsd::storage::Storage;
+use crate::freebsd::storage::key::Key;
+use crate::id::IslandId;
 
 /// What is there before the first island of this start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

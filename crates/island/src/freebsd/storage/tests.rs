@@ -9,8 +9,8 @@ mod artifacts;
 use host::exec::{Command, ExecError, Executor, Output, Script};
 use host::layout::Release;
 
-use super::key::Key;
 use super::*;
+use crate::freebsd::storage::key::Key;
 
 const BUSY: &str = "cannot unmount '/z/jails/run/x': pool or dataset is busy\n";
 const MISSING: &str = "cannot open 'x': dataset does not exist\n";

@@ -20,13 +20,13 @@ pub(super) struct Request {
     /// The answer repeats it.
     pub(super) id: i64,
     /// What is asked, or why that is not understood.
-    pub(super) ask: Result<Ask, String>,
+    pub(super) ask: Result<CacheRequest, String>,
     /// Bytes of the body that follows in a line of its own; none follows an empty one.
     pub(super) body: u64,
 }
 
 /// What is asked.
-pub(super) enum Ask {
+pub(super) enum CacheRequest {
     /// The output of an action.
     Get(Id),
     /// To keep the output of an action; its body follows, unless it is empty.
@@ -50,9 +50,9 @@ struct Line {
 }
 
 impl Line {
-    fn ask(&self) -> Result<Ask, String> {
+    fn ask(&self) -> Result<CacheRequest, String> {
         match self.command.as_str() {
-            "get" => Ok(Ask::Get(id("ActionID", &self.action_id)?)),
+            "get" => Ok(CacheRequest::Get(id("ActionID", &self.action_id)?)),
             "put" => {
                 let action = id("ActionID", &self.action_id)?;
                 let output = id("OutputID", &self.output_id)?;
@@ -60,9 +60,9 @@ impl Line {
                 let size = size.ok_or_else(|| {
                     format!("a body of {} bytes: at most {BODY_BYTES} are kept", self.body_size)
                 })?;
-                Ok(Ask::Put { action, output, size })
+                Ok(CacheRequest::Put { action, output, size })
             }
-            "close" => Ok(Ask::Close),
+            "close" => Ok(CacheRequest::Close),
             other => Err(format!("{other:?} is no command that was announced")),
         }
     }

@@ -10,7 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{CacheError, Layers, serve};
+use crate::compile::cacheprog::disk::Layers;
+use crate::compile::cacheprog::{CacheError, serve};
 
 /// Longer than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -9,12 +9,15 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::error::{PROBLEM, Problem, Refused};
-use super::super::json::Json;
-use super::super::{App, Peer};
-use super::query::{NoParameters, key};
-use super::{Answer, Guarded, note};
 use crate::calls::Code;
+use crate::http::admin::answer::Answer;
+use crate::http::admin::answer::note;
+use crate::http::admin::guarded::Guarded;
+use crate::http::admin::query::{NoParameters, key};
+use crate::http::app::App;
+use crate::http::error::{PROBLEM, Problem, Refused};
+use crate::http::json::Json;
+use crate::http::peer::Peer;
 use crate::store::Facts;
 
 /// The source of a package at a revision, with what it depends on.
@@ -99,7 +102,7 @@ pub(super) async fn list(State(app): State<App>, _: NoParameters) -> Answer<Cach
 pub(super) async fn clear(State(app): State<App>, peer: Peer, _: NoParameters) -> Answer<Cleared> {
     note(peer, format_args!("clears the caches"));
     let clear = move || {
-        let (sources, builder) = (app.invoker.sources(), app.invoker.builder());
+        let (sources, builder) = (app.calls.sources(), app.calls.builder());
         let mut gone = Cleared { deleted: 0, bytes: 0 };
         let mut count = |found: bool, facts: &Facts| {
             gone.deleted += usize::from(found);
@@ -133,10 +136,10 @@ pub(super) async fn forget(
 ) -> Answer<Forgotten> {
     let id = key(id)?;
     let key = id.clone();
-    let invoker = app.invoker.clone();
+    let calls = app.calls.clone();
     // In this order, for both may have it only if somebody named it so.
     let forget = move || {
-        let found = invoker.builder().forget(&key) || invoker.sources().forget(&key);
+        let found = calls.builder().forget(&key) || calls.sources().forget(&key);
         if found {
             // Here, for whoever asked may be gone by now.
             note(peer, format_args!("lets go of {key} in the caches"));
@@ -160,13 +163,13 @@ async fn blocking<T: Send + 'static>(
 fn cache(app: &App) -> Cache {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = since.map_or(0, |since| since.as_secs());
-    let checkouts = app.invoker.sources().cached().into_iter().map(|it| Checkout {
+    let checkouts = app.calls.sources().cached().into_iter().map(|it| Checkout {
         id: it.facts.key.clone(),
         package: it.package,
         revision: it.revision,
         entry: entry(&it.facts, now),
     });
-    let artifacts = app.invoker.builder().cached().into_iter().map(|it| {
+    let artifacts = app.calls.builder().cached().into_iter().map(|it| {
         let about = it.about().map(|(package, revision, call)| [package, revision, call]);
         let [package, revision, call] = match about {
             Some(texts) => texts.map(|text| Some(text.to_owned())),

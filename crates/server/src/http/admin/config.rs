@@ -4,22 +4,13 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::App;
-use super::super::error::{PROBLEM, Problem};
-use super::super::json::Json;
-use super::query::NoParameters;
-use super::{Answer, Guarded};
-
-/// One key of the configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct Setting {
-    /// `limits.memory`
-    pub key: String,
-    /// What counts; what is secret is not shown.
-    pub value: serde_json::Value,
-    /// Where it comes from: `default`, `file`, `environment` or `flag`.
-    pub source: String,
-}
+use crate::http::admin::answer::Answer;
+use crate::http::admin::guarded::Guarded;
+use crate::http::admin::query::NoParameters;
+use crate::http::admin::state::Setting;
+use crate::http::app::App;
+use crate::http::error::{PROBLEM, Problem};
+use crate::http::json::Json;
 
 /// All keys.
 #[derive(Serialize, ToSchema)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use utoipa::IntoResponses;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
-use super::super::error::PROBLEM;
+use crate::http::error::PROBLEM;
 
 /// See the module.
 pub(super) struct Guarded;

@@ -12,12 +12,17 @@ use host::net::{Listed, State as Doing, WithdrawalError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::super::error::{PROBLEM, Problem, Refused};
-use super::super::json::Json;
-use super::super::{App, Peer, function};
-use super::query::{NoParameters, Wanted};
-use super::{Answer, Guarded, note};
-use crate::calls::{Code, from_json};
+use crate::calls::Code;
+use crate::calls::from_json;
+use crate::http::admin::answer::Answer;
+use crate::http::admin::answer::note;
+use crate::http::admin::guarded::Guarded;
+use crate::http::admin::query::{AddressFilter, NoParameters};
+use crate::http::app::App;
+use crate::http::body;
+use crate::http::error::{PROBLEM, Problem, Refused};
+use crate::http::json::Json;
+use crate::http::peer::Peer;
 
 /// An address.
 #[derive(Serialize, ToSchema)]
@@ -93,17 +98,17 @@ pub(super) struct Changed {
         (status = 400, body = Problem, content_type = PROBLEM, description = "Another parameter or state"),
         Guarded,
     ))]
-pub(super) async fn list(State(app): State<App>, wanted: Wanted) -> Answer<IpList> {
-    app.invoker.addresses().refresh();
-    let all = app.invoker.addresses().pools().list();
+pub(super) async fn list(State(app): State<App>, wanted: AddressFilter) -> Answer<IpList> {
+    app.calls.addresses().refresh();
+    let all = app.calls.addresses().pools().list();
     let of = |state| {
         let those = all.iter().filter(move |it| availability(&it.state) == state);
         those.map(|it| it.address.to_string()).collect()
     };
     Ok(Json(match wanted {
-        Wanted::Available => IpList::Available(of(Availability::Available)),
-        Wanted::Unavailable => IpList::Unavailable(of(Availability::Unavailable)),
-        Wanted::All => IpList::Ips(all.iter().map(|it| ip(&app, it)).collect()),
+        AddressFilter::Available => IpList::Available(of(Availability::Available)),
+        AddressFilter::Unavailable => IpList::Unavailable(of(Availability::Unavailable)),
+        AddressFilter::All => IpList::Ips(all.iter().map(|it| ip(&app, it)).collect()),
     }))
 }
 
@@ -115,7 +120,7 @@ pub(super) async fn list(State(app): State<App>, wanted: Wanted) -> Answer<IpLis
         (status = 400, body = Problem, content_type = PROBLEM, description = "Another parameter or state"),
         Guarded,
     ))]
-pub(super) async fn list_of_2017(state: State<App>, wanted: Wanted) -> Answer<IpList> {
+pub(super) async fn list_of_2017(state: State<App>, wanted: AddressFilter) -> Answer<IpList> {
     list(state, wanted).await
 }
 
@@ -162,7 +167,7 @@ pub(super) async fn change_of_2017(
 }
 
 async fn changed(app: &App, peer: Peer, body: Body) -> Result<Changed, Refused> {
-    let bytes = function::read(body).await?;
+    let bytes = body::read(body).await?;
     let asked: Change = from_json(&bytes).map_err(|error| {
         let detail = format!("the body is not {{\"ip\": …, \"state\": …}}: {error}");
         Refused::new(Code::Malformed, detail)
@@ -191,10 +196,10 @@ async fn steer(
     address: IpAddr,
     state: Availability,
 ) -> Result<(), WithdrawalError> {
-    let invoker = app.invoker.clone();
+    let calls = app.calls.clone();
     let steer = move || {
         let withdrawn = state == Availability::Unavailable;
-        invoker.addresses().steer(address, withdrawn)?;
+        calls.addresses().steer(address, withdrawn)?;
         // Here, for whoever asked may be gone by now.
         note(peer, format_args!("{address} is made {}", state.as_str()));
         Ok(())
@@ -205,7 +210,7 @@ async fn steer(
 
 fn in_use(app: &App, address: IpAddr, doing: &Doing) -> String {
     let holder = match doing {
-        Doing::Leased { island: Some(island), .. } => match app.invoker.islands().call_of(island) {
+        Doing::Leased { island: Some(island), .. } => match app.calls.islands().call_of(island) {
             Some(call) => format!("the island {island} of the call {call} has it"),
             None => format!("the island {island} has it"),
         },
@@ -252,7 +257,7 @@ fn ip(app: &App, listed: &Listed) -> Ip {
         Doing::Withdrawn => ("withdrawn", None, false),
         Doing::Foreign => ("foreign", None, false),
     };
-    let call = island.as_ref().and_then(|island| app.invoker.islands().call_of(island));
+    let call = island.as_ref().and_then(|island| app.calls.islands().call_of(island));
     let since = listed.since.duration_since(UNIX_EPOCH);
     Ip {
         ip: listed.address.to_string(),

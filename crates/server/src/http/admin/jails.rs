@@ -4,16 +4,19 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use island::{IslandId, Resident};
+use island::{IslandId, IslandInfo};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::error::{PROBLEM, Problem, Refused};
-use super::super::json::Json;
-use super::super::{App, Peer};
-use super::query::{NoParameters, number};
-use super::{Answer, Guarded, note};
 use crate::calls::Code;
+use crate::http::admin::answer::Answer;
+use crate::http::admin::answer::note;
+use crate::http::admin::guarded::Guarded;
+use crate::http::admin::query::{NoParameters, number};
+use crate::http::app::App;
+use crate::http::error::{PROBLEM, Problem, Refused};
+use crate::http::json::Json;
+use crate::http::peer::Peer;
 
 /// An island. The first eight keys are those of 2017.
 #[derive(Serialize, ToSchema)]
@@ -123,7 +126,7 @@ pub(super) async fn stop(
     id: Result<Path<String>, PathRejection>,
     _: NoParameters,
 ) -> Answer<Stopped> {
-    let Resident { id, number, state, module, .. } = find(&app, number(id)?).await?;
+    let IslandInfo { id, number, state, module, .. } = find(&app, number(id)?).await?;
     let module = module.unwrap_or_default();
     note(peer, format_args!("ends island {number} ({id}, {}, {module})", state.as_str()));
     end(&app, vec![id]).await?;
@@ -149,11 +152,11 @@ pub(super) async fn stop_all(
     Ok(Json(AllStopped { deleted }))
 }
 
-async fn residents(app: &App) -> Result<Vec<Resident>, Refused> {
-    app.invoker.islands().residents().await.map_err(Refused::internal)
+async fn residents(app: &App) -> Result<Vec<IslandInfo>, Refused> {
+    app.calls.islands().residents().await.map_err(Refused::internal)
 }
 
-async fn find(app: &App, number: i32) -> Result<Resident, Refused> {
+async fn find(app: &App, number: i32) -> Result<IslandInfo, Refused> {
     let found = residents(app).await?.into_iter().find(|one| one.number == number);
     let none = || Refused::new(Code::NotFound, format!("this server has no island {number}"));
     found.ok_or_else(none)
@@ -161,7 +164,7 @@ async fn find(app: &App, number: i32) -> Result<Resident, Refused> {
 
 /// In a task of its own, for who has begun to end islands ends them all.
 async fn end(app: &App, islands: Vec<IslandId>) -> Result<(), Refused> {
-    let all = app.invoker.islands().clone();
+    let all = app.calls.islands().clone();
     tokio::spawn(async move { all.stop(&islands).await }).await.map_err(Refused::internal)
 }
 
@@ -171,7 +174,7 @@ fn release() -> String {
     system.map(|it| it.release().to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn jail(resident: Resident, release: &str) -> Jail {
+fn jail(resident: IslandInfo, release: &str) -> Jail {
     Jail {
         host: "new",
         ip4: resident.ip4,

@@ -6,8 +6,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
-use super::super::error::Refused;
 use crate::calls::Code;
+use crate::http::error::Refused;
 
 /// The longest part of a value that an answer repeats, in characters.
 const SHOWN: usize = 64;
@@ -25,13 +25,13 @@ impl<S: Sync> FromRequestParts<S> for NoParameters {
 
 /// Which addresses are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum AddressFilter {
     All,
     Available,
     Unavailable,
 }
 
-impl<S: Sync> FromRequestParts<S> for Wanted {
+impl<S: Sync> FromRequestParts<S> for AddressFilter {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {

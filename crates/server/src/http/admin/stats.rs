@@ -7,12 +7,14 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::App;
-use super::super::error::{PROBLEM, Problem};
-use super::super::json::Json;
-use super::query::NoParameters;
-use super::{Answer, Guarded, go};
 use crate::calls::Load;
+use crate::http::admin::answer::Answer;
+use crate::http::admin::go;
+use crate::http::admin::guarded::Guarded;
+use crate::http::admin::query::NoParameters;
+use crate::http::app::App;
+use crate::http::error::{PROBLEM, Problem};
+use crate::http::json::Json;
 use crate::metrics::{Lookups, Snapshot, StageLatency};
 
 /// How the server is doing.
@@ -130,15 +132,15 @@ struct Addresses {
         Guarded,
     ))]
 pub(super) async fn show(State(app): State<App>, _: NoParameters) -> Answer<Stats> {
-    let invoker = &app.invoker;
-    let pools = invoker.addresses().pools();
+    let calls = &app.calls;
+    let pools = calls.addresses().pools();
     let mut islands = States::default();
-    for (state, count) in invoker.islands().states() {
+    for (state, count) in calls.islands().states() {
         *islands.of(state) = count;
     }
     let addresses = Addresses { busy: pools.busy(), total: pools.total() };
     let now = SystemTime::now();
-    let moment = Moment { now, load: invoker.load(), islands, addresses };
+    let moment = Moment { now, load: calls.load(), islands, addresses };
     Ok(Json(stats(&app.metrics.snapshot(), moment)))
 }
 
@@ -146,9 +148,9 @@ impl States {
     fn of(&mut self, state: island::State) -> &mut usize {
         use island::State;
         match state {
-            State::Ahead => &mut self.ahead,
+            State::Prefork => &mut self.ahead,
             State::Starting => &mut self.starting,
-            State::Standby => &mut self.standby,
+            State::Warm => &mut self.standby,
             State::Running => &mut self.running,
             State::Ending => &mut self.ending,
         }

@@ -5,12 +5,15 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::error::{self, Forbidden, PROBLEM, Problem, Refused};
-use super::super::json::Json;
-use super::super::{App, Peer, function};
-use super::query::NoParameters;
-use super::{Answer, note};
-use crate::calls::{Form, Stage, Times};
+use crate::calls::{FunctionRequest, Principal};
+use crate::http::admin::answer::Answer;
+use crate::http::admin::answer::note;
+use crate::http::admin::query::NoParameters;
+use crate::http::app::App;
+use crate::http::body;
+use crate::http::error::{Forbidden, PROBLEM, Problem};
+use crate::http::json::Json;
+use crate::http::peer::Peer;
 
 /// What is ready.
 #[derive(Serialize, ToSchema)]
@@ -28,7 +31,7 @@ pub(super) struct Warm {
 
 /// Fetch, compile, and have islands stand by, for a call to come
 #[utoipa::path(post, path = "/warm", operation_id = "warm", tag = "admin", security(("token" = [])),
-    request_body = Form,
+    request_body = FunctionRequest,
     responses(
         (status = 200, body = Warm, description = "It is ready; islands stand by as long as for a function that was called"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A bad request, url, call, version or import"),
@@ -47,23 +50,10 @@ pub(super) async fn warm(
     _: NoParameters,
     body: Body,
 ) -> Answer<Warm> {
-    let bytes = function::read(body).await?;
-    if app.phase.is_draining() {
-        return Err(error::ends(Stage::Request).into());
-    }
-    let call = Form::from_json(&bytes)?.parse()?;
-    note(peer, format_args!("warms {}", call.want.path));
-    let shared = app.clone();
-    let work = async move {
-        let mut times = Times::default();
-        // What is dropped in a hurry kills its islands.
-        let warm = shared.phase.unless_hurried(shared.invoker.warm(&call, &mut times)).await;
-        let warmed = warm.unwrap_or_else(|| Err(error::ends(Stage::Run)));
-        warmed.map(|warmed| (warmed, times))
-    };
-    // A client that hangs up drops the wait, not the work.
-    let done = tokio::spawn(app.calls.track_future(work)).await.map_err(Refused::internal)?;
-    let (warmed, times) = done?;
+    let bytes = body::read(body).await?;
+    let request = FunctionRequest::from_json(&bytes)?.parse()?;
+    note(peer, format_args!("warms {}", request.package.path));
+    let (warmed, times) = app.calls.warm(Principal::Admin, request).await?;
     Ok(Json(Warm {
         revision: warmed.revision.to_string(),
         artifact: warmed.artifact,

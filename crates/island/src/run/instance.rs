@@ -1,0 +1,287 @@
+//! An island that has started, until its end is known: its input, its bounded output, its deadline, its answer.
+//!
+//! What must always hold: a wait that is dropped kills the island; an answer may be given before the end, but the island
+//! is seen to until then.
+
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep_until, timeout};
+
+use crate::backend::{Backend, BoxFuture, Exit, StartError, Started, Stdio, Usage};
+use crate::observer::KillReason;
+use crate::registry::table::RegistryEntry;
+use crate::run::channel::{CallChannel, Reply};
+use crate::run::islands::{Ending, Islands, Outcome, ending};
+use crate::run::metrics::IslandMetrics;
+use crate::run::output::{OutputReader, TooMuch};
+use crate::spec::{Limits, Spec};
+
+/// How long the system may take to confirm the end of an island that was killed.
+const KILL_WAIT: Duration = Duration::from_secs(10);
+/// How long a program that has a line may write without being read; meanwhile a pipe holds 64 KiB.
+const READ_WAIT: Duration = Duration::from_millis(2);
+/// How long a program that has answered may take to end by itself.
+const END_WAIT: Duration = Duration::from_millis(100);
+/// How often the folder of a tool is measured.
+const DISK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// An island that has started.
+pub(crate) struct Running {
+    backend: Arc<dyn Backend>,
+    entry: Arc<RegistryEntry>,
+    /// None once the end was seen.
+    exit: Option<BoxFuture<'static, Result<Exit, StartError>>>,
+    stdout: OutputReader,
+    stderr: OutputReader,
+    channel: Option<Arc<CallChannel>>,
+    metrics: IslandMetrics,
+}
+
+/// What serving a call came to.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) ending: Result<Ending, StartError>,
+    /// The program took its arguments up; before that it cannot have called anything.
+    pub(crate) begun: bool,
+}
+
+/// What there is to know first about an island that serves.
+enum StopCause {
+    Ended(Result<Exit, StartError>),
+    Reply(Reply),
+    Limit(Ending),
+}
+
+impl Running {
+    /// Starts an island.
+    pub(crate) async fn start(islands: &Islands, spec: &Spec) -> Result<Self, StartError> {
+        let began = Instant::now();
+        let pipe = || OutputReader::pipe(spec.limits.output).map_err(StartError::Descriptors);
+        let ((stdout, stdout_end), (stderr, stderr_end)) = (pipe()?, pipe()?);
+        let stdin = input(&spec.stdin).map_err(StartError::Descriptors)?;
+        let channel = spec.arguments.as_ref().map(|_| CallChannel::new()).transpose();
+        let (channel, arguments) = channel.map_err(StartError::Descriptors)?.unzip();
+        let stdio = Stdio { stdin, stdout: stdout_end, stderr: stderr_end, arguments };
+        let backend = islands.backend.clone();
+        let Started { id, exit } = backend.start(spec, stdio).await?;
+        let entry = Arc::new(islands.registry.enter(id, spec));
+        let (exit, channel) = (Some(exit), channel.map(Arc::new));
+        let metrics = IslandMetrics::begin(islands.observer().clone(), spec, began.elapsed());
+        Ok(Self { backend, entry, exit, stdout, stderr, channel, metrics })
+    }
+
+    /// Gives the program its arguments and waits for its answer, its end or a limit. After an answer the program may
+    /// still run; after anything else it has ended.
+    pub(crate) async fn serve(&mut self, spec: &Spec) -> Served {
+        self.entry.serves(&spec.label);
+        let stop = self.first(spec).await;
+        let stopped = matches!(stop, StopCause::Ended(_)) && self.entry.is_stopped();
+        // The word and the end can come in one moment.
+        let (last, begun) = match (&stop, &self.channel) {
+            (StopCause::Ended(_), Some(channel)) => channel.last(),
+            _ => (None, true),
+        };
+        let told = match stop {
+            _ if last == Some(Reply::Unrepresentable) => Ok(Ending::Unrepresentable),
+            StopCause::Reply(Reply::Unrepresentable) => Ok(Ending::Unrepresentable),
+            StopCause::Reply(_) => Ok(Ending::Exited(0)),
+            StopCause::Limit(cause) => self.kill(why(cause), Instant::now()).await.map(|()| cause),
+            StopCause::Ended(exit) => exit.map(|exit| {
+                // Whatever was written is in the pipes by now.
+                self.drain();
+                ending(exit, self.stderr.bytes())
+            }),
+        };
+        self.drain();
+        let mut ending = told;
+        if self.stdout.is_too_much() || self.stderr.is_too_much() {
+            ending = ending.map(|_| Ending::Output);
+        }
+        // Between two measurings there is room for a quick one.
+        if is_over_disk(&spec.limits).await {
+            ending = ending.map(|_| Ending::Disk);
+        }
+        // One that had done all it was to do has an answer, stopped or not.
+        if stopped && !matches!(ending, Ok(Ending::Exited(0))) {
+            ending = Ok(Ending::Stopped);
+        }
+        Served { ending, begun }
+    }
+
+    async fn first(&mut self, spec: &Spec) -> StopCause {
+        let limits = &spec.limits;
+        let deadline = Instant::now() + limits.deadline;
+        let Self { exit, stdout, stderr, channel, .. } = self;
+        let Some(end) = exit else {
+            return StopCause::Ended(Err(StartError::Refused("it has ended".into())));
+        };
+        let answered = async {
+            match (&*channel, &spec.arguments) {
+                (Some(channel), Some(arguments)) => channel.call(arguments).await,
+                _ => std::future::pending().await,
+            }
+        };
+        let written = async {
+            if channel.is_some() {
+                // Most programs answer sooner, and what they have written is read then.
+                tokio::time::sleep(READ_WAIT).await;
+            }
+            match tokio::try_join!(stdout.read(), stderr.read()) {
+                // Programs may close their output and go on.
+                Ok(_) => std::future::pending().await,
+                Err(TooMuch) => Ending::Output,
+            }
+        };
+        let stop = tokio::select! {
+            word = answered => StopCause::Reply(word),
+            exit = &mut *end => StopCause::Ended(exit),
+            limit = written => StopCause::Limit(limit),
+            () = sleep_until(deadline.into()) => StopCause::Limit(Ending::Deadline),
+            () = over_disk(limits) => StopCause::Limit(Ending::Disk),
+        };
+        if matches!(stop, StopCause::Ended(_)) {
+            self.ended(None);
+        }
+        stop
+    }
+
+    /// Whether its end is still to come, without waiting for anything.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        let Some(exit) = &mut self.exit else { return false };
+        let mut context = Context::from_waker(Waker::noop());
+        let ended = exit.as_mut().poll(&mut context).is_ready();
+        if ended {
+            self.ended(None);
+        }
+        !ended
+    }
+
+    /// The line that it is called on.
+    pub(crate) fn channel(&self) -> Option<Arc<CallChannel>> {
+        self.channel.clone()
+    }
+
+    /// Its place in the roster.
+    pub(crate) fn entry(&self) -> Weak<RegistryEntry> {
+        Arc::downgrade(&self.entry)
+    }
+
+    /// Whether its program is ready, and nobody has called it.
+    pub(crate) fn is_warm(&self) -> bool {
+        self.entry.is_warm()
+    }
+
+    /// Whether an operator has stopped it.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.entry.is_stopped()
+    }
+
+    /// What it uses now, where that can be found out.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.backend.usage(self.channel.as_ref()?.process()?)
+    }
+
+    fn drain(&mut self) {
+        self.stdout.drain();
+        self.stderr.drain();
+    }
+
+    /// What became of it, with what it has written.
+    pub(crate) fn outcome(&mut self, ending: Ending, start: Duration, run: Duration) -> Outcome {
+        self.entry.ends();
+        let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
+        Outcome { ending, stdout, stderr, start, run, warm: false }
+    }
+
+    /// Waits until nothing inside runs any more, and sees to it.
+    pub(crate) async fn end(mut self) -> Result<(), StartError> {
+        let answered = Instant::now();
+        if let Some(exit) = &mut self.exit
+            && timeout(END_WAIT, exit).await.is_ok()
+        {
+            self.ended(Some(answered.elapsed()));
+        }
+        self.kill(KillReason::Late, answered).await
+    }
+
+    /// Its end was seen, this long after its answer or its being killed.
+    fn ended(&mut self, teardown: Option<Duration>) {
+        self.exit = None;
+        if self.entry.is_stopped() {
+            self.metrics.killed(KillReason::Operator);
+        }
+        self.metrics.gone(teardown);
+    }
+
+    async fn kill(&mut self, why: KillReason, since: Instant) -> Result<(), StartError> {
+        let Some(exit) = &mut self.exit else { return Ok(()) };
+        self.metrics.killed(why);
+        self.backend.kill(self.entry.id());
+        match timeout(KILL_WAIT, exit).await {
+            Ok(exit) => {
+                self.ended(Some(since.elapsed()));
+                exit.map(|_| ())
+            }
+            Err(_) => Err(StartError::Refused(format!(
+                "{} did not end when it was killed",
+                self.entry.id()
+            ))),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.exit.is_some() {
+            self.backend.kill(self.entry.id());
+        }
+    }
+}
+
+/// Why an island is killed that has met a limit.
+fn why(limit: Ending) -> KillReason {
+    match limit {
+        Ending::Deadline => KillReason::Deadline,
+        Ending::Output => KillReason::Output,
+        _ => KillReason::Disk,
+    }
+}
+
+/// Resolves once the island has left too much in its folder.
+async fn over_disk(limits: &Limits) {
+    if limits.disk.is_none() {
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(DISK_INTERVAL).await;
+        if is_over_disk(limits).await {
+            return;
+        }
+    }
+}
+
+/// Whether more lies in the island's folder than may. What cannot be looked at is more.
+async fn is_over_disk(limits: &Limits) -> bool {
+    let Some(disk) = limits.disk.clone() else { return false };
+    let measure = move || {
+        let sizes = disk.folders.iter().map(|folder| common::disk::usage(folder, u64::MAX));
+        sizes.fold(0, u64::saturating_add) > disk.bytes
+    };
+    tokio::task::spawn_blocking(measure).await.unwrap_or(true)
+}
+
+fn input(bytes: &[u8]) -> io::Result<OwnedFd> {
+    if bytes.is_empty() {
+        return Ok(std::fs::File::open("/dev/null")?.into());
+    }
+    // A file in memory holds any length at once, where a pipe would need somebody to go on writing.
+    let file = nix::sys::memfd::memfd_create("stdin", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
+    let mut file = std::fs::File::from(file);
+    file.write_all(bytes)?;
+    io::Seek::rewind(&mut file)?;
+    Ok(file.into())
+}

@@ -1,0 +1,183 @@
+//! One admitted call, stage by stage: fetch, build, queue, start, run.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use host::net::{Lease, Withdrawals};
+use island::{Ending, Function, Label, Outcome, Spec, WarmPool};
+
+use crate::calls::admission::Admission;
+use crate::calls::code::Code;
+use crate::calls::deadline::Deadline;
+use crate::calls::failure::{self, Failure};
+use crate::calls::policy::CallPolicy;
+use crate::calls::request::AdmittedCall;
+use crate::calls::stage::Stage;
+use crate::calls::trace::CallTrace;
+use crate::compile::{BuildError, BuildRequest, Builder, Built};
+use crate::source::{Revision, Sources};
+
+/// How long a call that finds no address free waits for the address of an island that has just ended.
+const RETURN_WAIT: Duration = Duration::from_millis(500);
+
+/// What calls are run with.
+pub(super) struct CallParts {
+    pub(super) sources: Arc<Sources>,
+    pub(super) builder: Arc<Builder>,
+    pub(super) warm_pool: WarmPool,
+    pub(super) addresses: Withdrawals,
+}
+
+/// What a call that succeeded gave.
+pub(super) struct Answer {
+    pub(super) revision: Revision,
+    pub(super) data: Vec<u8>,
+}
+
+/// A call under way. Its trace is there however far the call gets.
+pub(super) struct Execution<'a> {
+    parts: &'a CallParts,
+    admission: &'a Admission,
+    call: &'a AdmittedCall,
+    policy: Arc<CallPolicy>,
+    deadline: Deadline,
+    trace: CallTrace,
+}
+
+impl<'a> Execution<'a> {
+    /// A call that begins now, under this policy.
+    pub(super) fn new(
+        parts: &'a CallParts,
+        admission: &'a Admission,
+        call: &'a AdmittedCall,
+        policy: Arc<CallPolicy>,
+    ) -> Self {
+        let deadline = Deadline::after(policy.timeout);
+        Self { parts, admission, call, policy, deadline, trace: CallTrace::default() }
+    }
+
+    /// How the call went so far.
+    pub(super) fn into_trace(self) -> CallTrace {
+        self.trace
+    }
+
+    /// Whether the call's island gets an address.
+    pub(super) fn has_address(&self) -> bool {
+        self.call.request.ip4
+    }
+
+    /// Runs the call to its end.
+    pub(super) async fn run(&mut self) -> Result<Answer, Failure> {
+        if self.has_address() {
+            let backend = self.parts.warm_pool.islands().backend();
+            backend.network().map_err(failure::of_network)?;
+        }
+        let request = self.fetch().await?;
+        let revision = request.checkout.revision().clone();
+        let built = self.build(&request).await?;
+        let mut outcome = self.execute(built).await?;
+        if outcome.ending == Ending::Unrepresentable {
+            // The parameters cannot hold the arguments as they are, so the call is compiled as it stands.
+            let built = self.build_exact(&request).await?;
+            outcome = self.execute(built).await?;
+        }
+        match outcome.ending {
+            Ending::Exited(0) => Ok(Answer { revision, data: outcome.stdout }),
+            _ => Err(failure::of_run(&outcome, &self.policy)),
+        }
+    }
+
+    /// Finds the source.
+    pub(super) async fn fetch(&mut self) -> Result<BuildRequest, Failure> {
+        let began = Instant::now();
+        let request = &self.call.request;
+        let found = self.parts.sources.find(&request.package, request.cache_bust);
+        let found = self.deadline.bound(Stage::Fetch, found).await;
+        self.trace.times.fetch = began.elapsed();
+        let checkout = found?.map_err(failure::of_source)?;
+        self.trace.revision = Some(checkout.revision().clone());
+        let (call, imports) = (request.call.clone(), request.imports.clone());
+        Ok(BuildRequest { checkout, call, imports })
+    }
+
+    /// Finds a program for the call.
+    pub(super) async fn build(&mut self, request: &BuildRequest) -> Result<Built, Failure> {
+        let find = self.parts.builder.find(request, self.call.request.cache_bust);
+        self.built(find).await
+    }
+
+    /// Finds the program of the call as it stands.
+    async fn build_exact(&mut self, request: &BuildRequest) -> Result<Built, Failure> {
+        let find = self.parts.builder.find_exact(request, self.call.request.cache_bust);
+        self.built(find).await
+    }
+
+    /// Finds a program that was built a moment ago, without looking for a newer one.
+    pub(super) async fn build_again(&mut self, request: &BuildRequest) -> Result<Built, Failure> {
+        let find = self.parts.builder.find(request, false);
+        self.built(find).await
+    }
+
+    async fn built(
+        &mut self,
+        find: impl Future<Output = Result<Built, Arc<BuildError>>>,
+    ) -> Result<Built, Failure> {
+        let began = Instant::now();
+        let built = self.deadline.bound(Stage::Build, find).await;
+        self.trace.times.build += began.elapsed();
+        built?.map_err(failure::of_build)
+    }
+
+    /// Waits for an execution slot and runs a program once. The slot can outlast the answer: no more calls are run than
+    /// islands can be ended.
+    async fn execute(&mut self, built: Built) -> Result<Outcome, Failure> {
+        let began = Instant::now();
+        let slot = self.admission.slot(self.policy.queue_wait);
+        let slot = self.deadline.bound(Stage::Queue, slot).await;
+        self.trace.times.queue += began.elapsed();
+        let slot = slot??;
+        let (mut function, mut spec) = self.island(built);
+        if self.has_address() {
+            let began = Instant::now();
+            let lease = self.deadline.bound(Stage::Start, self.lease()).await;
+            self.trace.times.start += began.elapsed();
+            spec.address = Some(Arc::new(lease??));
+            // An island gets its address before its program starts, so no warm island serves this call.
+            function = None;
+        }
+        let outcome = self.parts.warm_pool.call(function.as_ref(), &spec, slot);
+        let outcome = self.deadline.bound(Stage::Run, outcome).await?;
+        let outcome = outcome.map_err(failure::of_start)?;
+        self.trace.times.start += outcome.start;
+        self.trace.times.run += outcome.run;
+        self.trace.warm = outcome.warm;
+        Ok(outcome)
+    }
+
+    /// How the call's island is made and what it is called with, and for which function islands are kept warm.
+    pub(super) fn island(&self, built: Built) -> (Option<Function>, Spec) {
+        let package = &self.call.request.package;
+        let mut spec = Spec::function(built.artifact.program(), self.policy.limits.clone());
+        spec.arguments = Some(built.arguments);
+        let module = Some(package.path.as_str().into());
+        spec.label = Label { module, call: Some(self.call.id.uuid()) };
+        let function = built.name.map(|name| {
+            let version = package.version.as_ref().map_or("", |version| version.as_str());
+            let name = [package.path.as_str(), version, &name].join("\n");
+            Function { name, artifact: built.artifact.id().to_owned() }
+        });
+        (function, spec)
+    }
+
+    /// An address, for a call that has a slot: no call keeps an address from others while it waits.
+    async fn lease(&self) -> Result<Lease, Failure> {
+        let addresses = &self.parts.addresses;
+        addresses.refresh();
+        let pools = addresses.pools();
+        let lease = pools.lease_within(pools.family(), RETURN_WAIT).await;
+        lease.map_err(|none| {
+            let detail = format!("{none} (network); try again when another call has ended");
+            Failure::new(Code::NoAddress, Stage::Start, detail)
+        })
+    }
+}

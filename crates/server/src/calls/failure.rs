@@ -1,0 +1,223 @@
+//! Failures of a call: a code for programs, a sentence for people, and whose fault it is.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use common::units::{Size, Span};
+use fetch_job::FailureCode;
+use island::{Ending, Outcome, StartError};
+
+use crate::calls::code::Code;
+use crate::calls::policy::CallPolicy;
+use crate::calls::stage::Stage;
+use crate::compile::{BuildError, Diagnostic};
+use crate::source::SourceError;
+
+/// How much of a function's stderr goes into an answer, in bytes.
+const STDERR_BYTES: usize = 8 * 1024;
+
+/// Why a call has no answer.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What went wrong.
+    pub code: Code,
+    /// The stage in which it went wrong.
+    pub stage: Stage,
+    /// For the caller: what failed, which limit decides it, and what to do.
+    pub detail: String,
+    /// For the log alone.
+    pub cause: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure without a deeper cause.
+    pub fn new(code: Code, stage: Stage, detail: impl Into<String>) -> Self {
+        Self { code, stage, detail: detail.into(), cause: None }
+    }
+
+    /// A failure of the server. The caller learns no more than that; the log has the cause.
+    pub fn internal(stage: Stage, cause: Arc<dyn Error + Send + Sync>) -> Self {
+        let detail =
+            "the server failed; the server's log has the reason under this call_id".to_owned();
+        Self { code: Code::Internal, stage, detail, cause: Some(cause) }
+    }
+
+    /// The failure of a call that a stopping server does not run.
+    pub(crate) fn draining(stage: Stage) -> Self {
+        Self::new(Code::Draining, stage, "the server is stopping; try again, or ask another server")
+    }
+
+    /// The whole chain of causes, for the log.
+    pub fn chain(&self) -> String {
+        match &self.cause {
+            Some(cause) => format!("{}: {}", self.detail, common::causes::chain(&**cause)),
+            None => self.detail.clone(),
+        }
+    }
+}
+
+pub(super) fn of_source(error: Arc<SourceError>) -> Failure {
+    let new = |code, detail: String| Failure::new(code, Stage::Fetch, detail);
+    match &*error {
+        SourceError::Failed(failure) => {
+            let code = match failure.code {
+                FailureCode::Repository => Code::Repository,
+                FailureCode::Package => Code::Package,
+                FailureCode::Version => Code::Version,
+                FailureCode::Unreachable => Code::Source,
+                FailureCode::TooLarge => Code::SourceSize,
+                FailureCode::MainPackage => Code::MainPackage,
+                FailureCode::Cgo => Code::Cgo,
+                FailureCode::NewerGo => Code::NewerGo,
+                FailureCode::Module => Code::Module,
+                FailureCode::Internal => return Failure::internal(Stage::Fetch, error),
+            };
+            new(code, failure.detail.clone())
+        }
+        SourceError::Deadline(_) => new(Code::Deadline, error.to_string()),
+        SourceError::Stopped => stopped(Stage::Fetch),
+        SourceError::Busy => new(Code::Busy, error.to_string()),
+        _ => Failure::internal(Stage::Fetch, error),
+    }
+}
+
+pub(super) fn of_build(error: Arc<BuildError>) -> Failure {
+    let new = |code, detail: String| Failure::new(code, Stage::Build, detail);
+    match &*error {
+        BuildError::Refused(complaint, text) => {
+            let code = match complaint {
+                Diagnostic::NoFunction => Code::Function,
+                Diagnostic::NewerGo => Code::NewerGo,
+                Diagnostic::Cgo => Code::Cgo,
+                Diagnostic::NoValue | Diagnostic::Refused => Code::Build,
+            };
+            new(code, text.clone())
+        }
+        BuildError::Qualifier { .. } => new(Code::Call, error.to_string()),
+        BuildError::Deadline(_) => new(Code::Deadline, error.to_string()),
+        BuildError::Memory(_) => new(Code::OutOfMemory, error.to_string()),
+        BuildError::Stopped => stopped(Stage::Build),
+        BuildError::Size => new(Code::Build, error.to_string()),
+        BuildError::Busy => new(Code::Busy, error.to_string()),
+        _ => Failure::internal(Stage::Build, error),
+    }
+}
+
+/// The reason is for the caller too, who can then ask an operator.
+pub(super) fn of_network(why: String) -> Failure {
+    let detail = format!(
+        "this server has no addresses for islands ({why}); leave \"ip4\" out of the request"
+    );
+    Failure::new(Code::NoNetwork, Stage::Start, detail)
+}
+
+pub(super) fn of_start(error: StartError) -> Failure {
+    Failure::internal(Stage::Start, Arc::new(error))
+}
+
+fn stopped(stage: Stage) -> Failure {
+    Failure::new(Code::Killed, stage, "an operator of this server ended the call's island")
+}
+
+/// Why a function that ran has no answer. `policy` has the limits that it ran with.
+pub(super) fn of_run(outcome: &Outcome, policy: &CallPolicy) -> Failure {
+    let limits = &policy.limits;
+    let stderr = excerpt(&outcome.stderr);
+    let with_stderr =
+        |text: String| if stderr.is_empty() { text } else { format!("{text}; stderr:\n{stderr}") };
+    let panicked = stderr.contains("panic: ") || stderr.contains("fatal error: ");
+    let (code, detail) = match outcome.ending {
+        Ending::Exited(2) if panicked => {
+            (Code::Panicked, with_stderr("the function panicked (exit status 2)".into()))
+        }
+        Ending::Exited(status) => {
+            (Code::Exited, with_stderr(format!("the function exited with status {status}")))
+        }
+        Ending::Signaled(signal) => {
+            (Code::Signaled, with_stderr(format!("signal {signal} ended the function")))
+        }
+        Ending::Memory => {
+            let limit = Size(limits.memory);
+            let text =
+                format!("the function needs more memory than its limit of {limit} (limits.memory)");
+            (Code::OutOfMemory, text)
+        }
+        Ending::Output => {
+            let limit = Size(limits.output);
+            let text = format!(
+                "the function wrote more than its limit of {limit} to stdout or stderr (limits.output)"
+            );
+            (Code::Output, text)
+        }
+        Ending::Disk => {
+            let limit = Size(limits.tmp);
+            let text = format!("the function's files exceed their limit of {limit} (limits.tmp)");
+            (Code::Output, text)
+        }
+        // The caller of this function tries the exact form then.
+        Ending::Unrepresentable => {
+            (Code::Internal, "the function's parameters cannot hold the arguments".into())
+        }
+        Ending::Stopped => return stopped(Stage::Run),
+        Ending::Deadline => {
+            let limit = Span(limits.deadline);
+            let text =
+                format!("the function exceeded its time limit of {limit} (jails.exec_timeout)");
+            (Code::Deadline, with_stderr(text))
+        }
+    };
+    Failure::new(code, Stage::Run, detail)
+}
+
+/// The beginning of what a function wrote to stderr, where the message of a panic stands.
+fn excerpt(stderr: &[u8]) -> String {
+    let cut = &stderr[..stderr.len().min(STDERR_BYTES)];
+    String::from_utf8_lossy(cut).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use island::Limits;
+    use std::time::Duration;
+
+    #[test]
+    fn a_run_that_failed_is_told_by_its_end() {
+        let limits = Limits {
+            deadline: Duration::from_secs(5),
+            memory: 1,
+            processes: 1,
+            output: 1,
+            tmp: 1,
+            disk: None,
+        };
+        let policy = CallPolicy { limits, queue_wait: Duration::ZERO, timeout: Duration::ZERO };
+        let of = |ending, stderr: &str| {
+            let (start, run) = (Duration::ZERO, Duration::ZERO);
+            let outcome = Outcome {
+                ending,
+                stdout: Vec::new(),
+                stderr: stderr.into(),
+                start,
+                run,
+                warm: false,
+            };
+            of_run(&outcome, &policy)
+        };
+        assert_eq!(of(Ending::Exited(2), "panic: boom\n\ngoroutine 1").code, Code::Panicked);
+        assert_eq!(of(Ending::Exited(2), "usage").code, Code::Exited);
+        let exited = of(Ending::Exited(3), "bye");
+        assert_eq!(exited.code, Code::Exited);
+        assert!(exited.detail.contains("status 3") && exited.detail.contains("bye"));
+        assert_eq!(of(Ending::Signaled(9), "").code, Code::Signaled);
+        assert_eq!(of(Ending::Stopped, "").code, Code::Killed);
+        assert_eq!(of(Ending::Deadline, "").code, Code::Deadline);
+    }
+
+    #[test]
+    fn what_is_our_fault_shows_its_cause_to_the_log_alone() {
+        let failure = of_start(StartError::Refused("mount /tmp: no".into()));
+        assert!(!failure.detail.contains("mount"));
+        assert!(failure.chain().contains("mount /tmp: no"));
+    }
+}

@@ -1,0 +1,75 @@
+//! Who asks for a call: the identity that admission, the report, the metrics and the log name.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// Who asks for a call. Limits for each client, and later users and tokens, hang on this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Principal {
+    /// A client, by the address that its connection comes from.
+    Address(IpAddr),
+    /// A user of this host, by its user id, who asks over a unix socket of the server.
+    Unix(u32),
+    /// A user of this host, by its user id, who runs `sky-island call`.
+    CommandLine(u32),
+    /// An operator, who has the admin token.
+    Admin,
+    /// A client that the listener could not name.
+    Unknown,
+}
+
+impl Principal {
+    /// The names of all kinds, in the order of [`Principal::kind`].
+    pub const KINDS: [&'static str; 5] = ["address", "unix", "command_line", "admin", "unknown"];
+
+    /// A client by its address. An IPv4 address that came through an IPv6 socket is the same client.
+    pub fn address(address: IpAddr) -> Self {
+        Self::Address(address.to_canonical())
+    }
+
+    /// Which kind of principal this is: its place in [`Principal::KINDS`], for metrics.
+    pub fn kind(self) -> usize {
+        match self {
+            Self::Address(_) => 0,
+            Self::Unix(_) => 1,
+            Self::CommandLine(_) => 2,
+            Self::Admin => 3,
+            Self::Unknown => 4,
+        }
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Unix(user) => write!(f, "unix:{user}"),
+            Self::CommandLine(user) => write!(f, "cli:{user}"),
+            Self::Admin => f.write_str("admin"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_principal_has_a_name_and_a_kind_of_its_own() {
+        let address = |text: &str| Principal::address(text.parse().unwrap());
+        let table = [
+            (address("203.0.113.7"), "203.0.113.7", "address"),
+            (address("::ffff:203.0.113.7"), "203.0.113.7", "address"),
+            (address("2001:db8::1"), "2001:db8::1", "address"),
+            (Principal::Unix(1000), "unix:1000", "unix"),
+            (Principal::CommandLine(0), "cli:0", "command_line"),
+            (Principal::Admin, "admin", "admin"),
+            (Principal::Unknown, "unknown", "unknown"),
+        ];
+        for (principal, name, kind) in table {
+            assert_eq!(principal.to_string(), name);
+            assert_eq!(Principal::KINDS[principal.kind()], kind);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Where a call's output goes.
+
+/// Takes what a call answers. The call service hands over each piece once, in order, and nothing of a call that failed.
+pub trait Sink: Send + 'static {
+    /// A piece of the answer: what the function printed, then what fmt.Print prints of its results.
+    fn data(&mut self, piece: Vec<u8>);
+}
+
+/// Keeps the whole answer.
+#[derive(Debug, Default)]
+pub struct Collected {
+    data: Vec<u8>,
+}
+
+impl Collected {
+    /// The whole answer.
+    pub fn into_data(self) -> Vec<u8> {
+        self.data
+    }
+
+    /// The whole answer.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Sink for Collected {
+    fn data(&mut self, piece: Vec<u8>) {
+        if self.data.is_empty() {
+            // The usual answer has one piece, which is not copied.
+            self.data = piece;
+        } else {
+            self.data.extend_from_slice(&piece);
+        }
+    }
+}
+
+/// For calls without an answer of their own.
+impl Sink for () {
+    fn data(&mut self, _: Vec<u8>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_kept_in_order() {
+        let mut sink = Collected::default();
+        for piece in ["one ", "", "two"] {
+            Sink::data(&mut sink, piece.into());
+        }
+        assert_eq!(sink.into_data(), b"one two");
+    }
+}

@@ -1,0 +1,238 @@
+//! How the go command had a program compiled and linked, read from what `go build -x` prints, to do it again for another
+//! main.go with the same imports: then two processes do what else takes the go command half as long again.
+//!
+//! What must always hold: a recipe is followed for the checkout and the layers alone that it was read with, and a text
+//! that is not wholly understood gives none. It comes from an island where a stranger's source was compiled, so it is
+//! followed on such an island only.
+
+use goexpr::unquote;
+use serde::{Deserialize, Serialize};
+
+/// Where the go command keeps what it makes, as it prints it.
+const WORK: &str = "$WORK";
+/// Where those who follow a recipe keep it.
+const FOLDER: &str = "/tmp/work";
+/// The folder of the program that is made, in there.
+const MAIN: &str = "/b001";
+/// Begins and ends a file that the go command writes.
+const FILE: (&str, &str, &str) = ("cat >", " << 'EOF' # internal", "EOF");
+/// How the other commands begin that the go command prints.
+const COMMANDS: [&str; 9] =
+    ["WORK=", "GOROOT=", "mkdir -p ", "cd ", "cp ", "mv ", "rm -rf ", "ln ", "go tool "];
+/// The longest recipe that is kept, in bytes.
+const MOST_BYTES: usize = 256 * 1024;
+
+/// What a worker on a build island does, one step after the other, until one fails.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BuildTrace {
+    /// Files that it writes first: where, and what.
+    pub(super) files: Vec<(String, String)>,
+    /// Then the compiler and the linker.
+    pub(super) steps: Vec<Step>,
+}
+
+/// One command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Step {
+    /// Beside the worker's own environment.
+    pub(super) env: Vec<(String, String)>,
+    pub(super) command: Vec<String>,
+}
+
+impl BuildTrace {
+    /// Reads one for a program that is to lie at `program`. `kept` says that what was compiled in the same run stays in the
+    /// cache; if not, there is none where anything was.
+    pub(super) fn read(printed: &str, program: &str, kept: bool) -> Option<Self> {
+        let files =
+            vec![imports(printed, "importcfg", kept)?, imports(printed, "importcfg.link", kept)?];
+        let own = format!(" -o {WORK}{MAIN}/");
+        let mut steps = Vec::new();
+        for (tool, made) in [("compile", "_pkg_.a"), ("link", "exe/a.out")] {
+            let wanted = format!("/{tool}{own}{made} ");
+            let mut lines = printed.lines().filter(|line| line.contains(&wanted));
+            let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+            let mut step = step(line)?;
+            if tool == "link" {
+                let output = step.command.iter().position(|word| word == "-o")? + 1;
+                program.clone_into(step.command.get_mut(output)?);
+            }
+            steps.push(step);
+        }
+        let recipe = Self { files, steps };
+        (recipe.size() <= MOST_BYTES).then_some(recipe)
+    }
+
+    fn size(&self) -> usize {
+        let files = self.files.iter().map(|(_, text)| text.len());
+        let words = self.steps.iter().flat_map(|step| &step.command).map(String::len);
+        files.chain(words).sum()
+    }
+}
+
+/// One of the main package's lists of imports: where it is to be, and what is in it. What was made in the same run is
+/// looked for where the go command has cached it.
+fn imports(printed: &str, name: &str, kept: bool) -> Option<(String, String)> {
+    let (begin, end, last) = FILE;
+    let (before, after) = printed.split_once(&format!("{MAIN}/{name}{end}\n"))?;
+    let work = before.lines().last()?.strip_prefix(begin)?;
+    let (lines, _) = after.split_once(&format!("\n{last}\n"))?;
+    let mut text = String::new();
+    for line in lines.lines() {
+        let made = line
+            .strip_prefix("packagefile ")
+            .and_then(|it| it.split_once('='))
+            .and_then(|(package, file)| Some((package, file.strip_prefix(work)?)));
+        match made {
+            Some((package, file)) if file.starts_with(MAIN) => {
+                text.push_str(&format!("packagefile {package}={FOLDER}{file}"));
+            }
+            Some(_) if !kept => return None,
+            Some((package, file)) => {
+                let (_, cached) = printed.split_once(&format!("\ncp {WORK}{file} "))?;
+                let (cached, _) = cached.split_once(" # internal\n")?;
+                text.push_str(&format!("packagefile {package}={cached}"));
+            }
+            None => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    Some((format!("{FOLDER}{MAIN}/{name}"), text))
+}
+
+/// A command with the variables before it, from the line in which they are printed.
+fn step(line: &str) -> Option<Step> {
+    let mut words = words(line)?;
+    let is_variable =
+        |word: &String| word.split_once('=').is_some_and(|(name, _)| !name.contains('/'));
+    let first = words.iter().position(|word| !is_variable(word))?;
+    let command = words.split_off(first);
+    let variable = |word: String| {
+        let (name, value) = word.split_once('=')?;
+        let value = value.strip_prefix('\'').and_then(|v| v.strip_suffix('\'')).unwrap_or(value);
+        Some((name.to_owned(), value.to_owned()))
+    };
+    Some(Step { env: words.into_iter().map(variable).collect::<Option<_>>()?, command })
+}
+
+/// Words are parted by spaces; one in which something else would be unclear is a Go string.
+fn words(line: &str) -> Option<Vec<String>> {
+    let (mut words, mut rest) = (Vec::new(), line.trim_end());
+    while !rest.is_empty() {
+        let length = if rest.starts_with('"') {
+            quoted(rest)?
+        } else {
+            rest.find(' ').unwrap_or(rest.len())
+        };
+        let (word, behind) = rest.split_at(length);
+        let word = match word.starts_with('"') {
+            true => String::from_utf8(unquote(word)?).ok()?,
+            false => word.to_owned(),
+        };
+        words.push(word.replace(WORK, FOLDER));
+        match behind.strip_prefix(' ') {
+            Some(next) => rest = next,
+            None if behind.is_empty() => rest = behind,
+            None => return None,
+        }
+    }
+    Some(words)
+}
+
+/// The length of the Go string that a text begins with.
+fn quoted(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            b'"' if !escaped => return Some(at + 1),
+            _ => escaped = byte == b'\\' && !escaped,
+        }
+    }
+    None
+}
+
+/// What is left of the go command's output without the commands that it prints.
+pub(super) fn without_commands(printed: &str) -> String {
+    let (begin, end, last) = FILE;
+    let (mut text, mut lines) = (String::new(), printed.lines());
+    while let Some(line) = lines.next() {
+        if line.starts_with(begin) && line.ends_with(end) {
+            lines.by_ref().find(|line| *line == last);
+        } else if !COMMANDS.iter().any(|command| line.starts_with(command)) && !is_tool(line) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn is_tool(line: &str) -> bool {
+    line.split(' ').next().is_some_and(|word| word.contains("/pkg/tool/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRINTED: &str = include_str!("../../../../tests/fixtures/go_build_x.txt");
+
+    #[test]
+    fn what_the_go_command_printed_is_done_again_elsewhere() {
+        let BuildTrace { files, steps } = BuildTrace::read(PRINTED, "/out/program", true).unwrap();
+        let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["/tmp/work/b001/importcfg", "/tmp/work/b001/importcfg.link"]);
+        let own = "\npackagefile bench.test/track.git=/gocache/a0/a0fe";
+        assert!(files.iter().all(|(_, text)| text.contains(own) && !text.contains("go-build")));
+        assert!(files[1].1.contains("\nmodinfo \"") && files[1].1.ends_with("\"\n"));
+        let [compile, link] = &steps[..] else { panic!("{steps:?}") };
+        let tool = |name| format!("/usr/local/go/pkg/tool/linux_amd64/{name}");
+        assert_eq!(
+            compile.command[..5],
+            [&tool("compile"), "-o", "/tmp/work/b001/_pkg_.a", "-trimpath", TRIM]
+        );
+        assert_eq!(compile.command.last().unwrap(), "/job/main.go");
+        assert_eq!(link.env, [("GOROOT".to_owned(), String::new())]);
+        assert_eq!(link.command[..3], [&tool("link"), "-o", "/out/program"]);
+        assert_eq!(link.command.last().unwrap(), "/tmp/work/b001/_pkg_.a");
+        assert!(!format!("{steps:?}{files:?}").contains(WORK));
+    }
+
+    const TRIM: &str = "/checkout/src/sky_island_call=>bench.test/track.git/sky_island_call;\
+                        /job/main.go=>bench.test/track.git/sky_island_call/main.go;/tmp/work/b001=>";
+
+    #[test]
+    fn nothing_is_read_from_a_text_that_is_not_whole() {
+        for missing in ["importcfg.link <<", "/link -o", "/compile -o", "\nEOF", "cp $WORK/b002"] {
+            let text = PRINTED.replace(missing, "");
+            assert_eq!(BuildTrace::read(&text, "/out/program", true), None, "without {missing:?}");
+        }
+        assert_eq!(BuildTrace::read(PRINTED, "/out/program", false), None, "nothing is kept");
+        let twice = format!("{PRINTED}{PRINTED}");
+        assert_eq!(BuildTrace::read(&twice, "/out/program", true), None);
+        let long =
+            PRINTED.replace("packagefile fmt=", &"packagefile a=b\n".repeat(MOST_BYTES / 15));
+        assert_eq!(BuildTrace::read(&long, "/out/program", true), None);
+    }
+
+    #[test]
+    fn words_are_unquoted() {
+        let table = [
+            ("a b", Some(vec!["a", "b"])),
+            (r#"a "b c" "d\"e\\" f"#, Some(vec!["a", "b c", "d\"e\\", "f"])),
+            (r#""$WORK/x=>" $WORK/y"#, Some(vec!["/tmp/work/x=>", "/tmp/work/y"])),
+            (r#"a "b"#, None),
+            (r#""a"b"#, None),
+        ];
+        for (line, expected) in table {
+            let expected = expected.map(|words| words.iter().map(|w| (*w).to_owned()).collect());
+            assert_eq!(words(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_complaint_is_what_is_left_without_the_commands() {
+        assert_eq!(without_commands(PRINTED), "");
+        let complaint = "# bench.test/track.git/sky_island_call\n/call:1:1: undefined: F\n";
+        let text = PRINTED.replace("mkdir -p $WORK/b001/exe/\n", complaint);
+        assert_eq!(without_commands(&text), complaint);
+    }
+}

@@ -1,0 +1,169 @@
+//! What a compiler's complaint means: which answer to give, and a text that shows nothing of this host.
+
+use goexpr::Call;
+
+/// The longest complaint that is passed on, in bytes.
+const MAX_BYTES: usize = 8 * 1024;
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Diagnostic {
+    /// The call has no result to print; it must be a statement.
+    NoValue,
+    /// The package has no function of that name.
+    NoFunction,
+    /// The module asks for a newer Go.
+    NewerGo,
+    /// The package or a dependency needs cgo.
+    Cgo,
+    /// Anything else that the compiler refuses.
+    Refused,
+}
+
+/// Reads what `go build` wrote to stderr.
+pub(super) fn read(stderr: &str, call: &Call) -> (Diagnostic, String) {
+    let text = readable(stderr);
+    let complaint = classify(&text, call);
+    (complaint, text)
+}
+
+/// Whether the go command complains of our own program, which answers for its build cache, and not of any source.
+pub(super) fn is_of_the_cache(stderr: &str) -> bool {
+    const BEGINNINGS: [&str; 3] =
+        ["GOCACHEPROG ", "error starting GOCACHEPROG ", "error reading JSON from GOCACHEPROG"];
+    let mut lines = stderr.lines().map(|line| line.strip_prefix("go: ").unwrap_or(line));
+    lines.any(|line| BEGINNINGS.iter().any(|beginning| line.starts_with(beginning)))
+}
+
+/// Whether a complaint is about the call or the main.go around it, and not about what it calls.
+pub(super) fn is_of_the_call(stderr: &str) -> bool {
+    stderr.contains("/call:") || stderr.contains("main.go:")
+}
+
+/// Whether a compiler that was not started by the go command would complain no differently if it were: it has found
+/// everything that main.go imports.
+pub(super) fn is_of_the_call_alone(stderr: &str) -> bool {
+    is_of_the_call(stderr) && !stderr.contains("could not import ")
+}
+
+fn classify(text: &str, call: &Call) -> Diagnostic {
+    let in_call: Vec<&str> = text.lines().filter(|line| line.starts_with("call:")).collect();
+    let message = |line: &&str| line.splitn(4, ':').nth(3).unwrap_or("").trim().to_owned();
+    if in_call.len() == 1
+        && in_call.iter().all(|line| message(line).ends_with("(no value) used as value"))
+    {
+        return Diagnostic::NoValue;
+    }
+    let name = match call.qualifier() {
+        Some(qualifier) => format!("{qualifier}.{}", call.function()),
+        None => call.function().to_owned(),
+    };
+    let undefined = format!("undefined: {name}");
+    if in_call.iter().any(|line| message(line) == undefined) {
+        return Diagnostic::NoFunction;
+    }
+    if text.contains("requires go >= ") || text.contains("requires newer Go version") {
+        return Diagnostic::NewerGo;
+    }
+    if text.contains("build constraints exclude all Go files")
+        || text.contains("C source files not allowed")
+    {
+        return Diagnostic::Cgo;
+    }
+    Diagnostic::Refused
+}
+
+/// Drops headers, shortens paths to what a caller knows, and bounds the length.
+fn readable(stderr: &str) -> String {
+    let mut text = String::new();
+    let about_the_call = stderr.lines().any(|line| shorten(line).starts_with("call:"));
+    for line in stderr.lines() {
+        // What the compiler says of our own lines follows from what it says of the call.
+        let ours = line.starts_with("# ") || (about_the_call && line.contains("/main.go:"));
+        if ours {
+            continue;
+        }
+        let line = shorten(line);
+        if text.len() + line.len() + 1 > MAX_BYTES {
+            text.push_str("...");
+            break;
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text.trim_end().to_owned()
+}
+
+fn shorten(line: &str) -> String {
+    let line = match line.find("/call:") {
+        Some(end) if !line[..end].contains(char::is_whitespace) => &line[end + 1..],
+        _ => line,
+    };
+    line.replace("/checkout/src/", "").replace("/checkout/deps/", "").replace("/checkout/", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_are_told_apart() {
+        let call = Call::parse("geohash.Encode(1)").unwrap();
+        let table = [
+            ("/call:1:1: geohash.Encode(1) (no value) used as value", Diagnostic::NoValue),
+            ("/call:1:9: undefined: geohash.Encode", Diagnostic::NoFunction),
+            ("/call:1:16: undefined: geohash.Encode2", Diagnostic::Refused),
+            ("/call:1:16: not enough arguments in call to geohash.Encode", Diagnostic::Refused),
+            (
+                "go: go.mod requires go >= 1.99 (running go 1.26.8; GOTOOLCHAIN=local)",
+                Diagnostic::NewerGo,
+            ),
+            ("package x: build constraints exclude all Go files in /checkout/src", Diagnostic::Cgo),
+        ];
+        for (stderr, expected) in table {
+            assert_eq!(read(stderr, &call).0, expected, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_compile_around_a_call_is_told_from_the_call() {
+        for (stderr, expected) in [
+            ("# m/sky_island_call\n/call:1:1: undefined: F", true),
+            ("sky_island_call/main.go:9:2: package x/y is not in std", true),
+            ("# example.com/m\n/checkout/src/a.go:3:4: undefined: b", false),
+            ("go: go.mod requires go >= 1.99 (running go 1.26.8; GOTOOLCHAIN=local)", false),
+        ] {
+            assert_eq!(is_of_the_call(stderr), expected, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn a_cache_that_fails_is_not_the_callers_fault() {
+        for (stderr, expected) in [
+            ("sky-island: x\nGOCACHEPROG exited pre-Close with 3 pending requests", true),
+            ("go: error starting GOCACHEPROG program \"/sky-island\": permission denied", true),
+            ("go: error reading JSON from GOCACHEPROG: invalid character 'x'", true),
+            ("call:1:1: undefined: GOCACHEPROG", false),
+            ("go: example.com/GOCACHEPROG@v1.0.0: missing go.sum entry", false),
+        ] {
+            assert_eq!(is_of_the_cache(stderr), expected, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn what_follows_from_a_complaint_about_the_call_is_left_out() {
+        let call = Call::parse("Encode(1)").unwrap();
+        let stderr = "/call:1:1: undefined: Encode\n/job/main.go:7:2: \"x\" imported and not used";
+        assert_eq!(read(stderr, &call).1, "call:1:1: undefined: Encode");
+    }
+
+    #[test]
+    fn a_complaint_shows_positions_in_the_call_and_no_paths_of_the_host() {
+        let call = Call::parse("Encode(1)").unwrap();
+        let stderr =
+            "# example.com/m/sky_island_call\n/call:1:8: not enough\n/checkout/src/a.go:3:4: bad\n";
+        assert_eq!(read(stderr, &call).1, "call:1:8: not enough\na.go:3:4: bad");
+        let long = "x: y\n".repeat(10_000);
+        assert!(read(&long, &call).1.len() <= MAX_BYTES + 3);
+    }
+}

@@ -1,0 +1,16 @@
+//! All routes: the ones that are open to every client, and the admin API.
+
+use axum::Router;
+
+use crate::http::app::App;
+use crate::http::{admin, error, numbers, openapi};
+
+/// All routes.
+pub fn router(app: App) -> Router {
+    let (router, _) = openapi::routes().split_for_parts();
+    admin::routes::nest(router, &app)
+        .fallback(error::no_such_resource)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), numbers::count))
+        .with_state(app)
+}
