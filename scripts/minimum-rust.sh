@@ -19,6 +19,7 @@ if ! RUSTUP_AUTO_INSTALL=0 rustup run "$version" rustc --version >/dev/null 2>&1
     rustup toolchain install --no-self-update --profile minimal "$version" >/dev/null 2>&1 ||
         not_checked "rustup cannot install it"
 fi
-# The tests and benchmarks are the developers' own and may need a later one.
-RUSTUP_TOOLCHAIN=$version cargo check --quiet --locked --workspace --lib --bins
+# The tests and benchmarks are the developers' own and may need a later one. In a folder of its own, so that no other
+# build waits for this one.
+RUSTUP_TOOLCHAIN=$version cargo check --quiet --locked --workspace --lib --bins --target-dir target/minimum-rust
 echo "sky-island: the program compiles with Rust $version"

@@ -4,8 +4,6 @@ use crate::sandbox::{host, platform, system};
 
 #[cfg(target_os = "linux")]
 mod addresses;
-#[cfg(not(target_os = "freebsd"))]
-mod zygotes;
 mod endings;
 mod files;
 #[cfg(target_os = "freebsd")]
@@ -20,3 +18,5 @@ mod surroundings;
 #[cfg(not(target_os = "freebsd"))]
 mod timers;
 mod tools;
+#[cfg(target_os = "linux")]
+mod zygotes;
