@@ -1,7 +1,7 @@
-//! Calls: one service that runs a call for every caller alike, and what it says about each call.
+//! Calls: one service that runs the calls of all callers, and reports each call.
 //!
-//! [`CallService`] is the whole of it: HTTP and the command line translate into a [`CallRequest`] and a [`Principal`], and
-//! translate what comes back.
+//! [`CallService`] is the entry point. HTTP and the command line translate a request into a
+//! [`CallRequest`] and a [`Principal`], and the result into an answer.
 
 mod admission;
 mod code;
