@@ -7,7 +7,6 @@ use host::net::{Lease, Withdrawals};
 use island::{Ending, Function, Label, Outcome, Spec, WarmPool};
 
 use crate::calls::admission::Admission;
-use crate::calls::code::Code;
 use crate::calls::deadline::Deadline;
 use crate::calls::failure::{self, Failure};
 use crate::calls::policy::CallPolicy;
@@ -180,12 +179,6 @@ impl<'a> Execution<'a> {
         let addresses = &self.parts.addresses;
         addresses.refresh();
         let pools = addresses.pools();
-        let lease = pools.lease_within(pools.family(), RETURN_WAIT).await;
-        lease.map_err(|none| {
-            let detail = format!(
-                "{none} (network.ip4, network.pools); try again when another call has ended"
-            );
-            Failure::new(Code::NoAddress, Stage::Start, detail)
-        })
+        pools.lease_within(pools.family(), RETURN_WAIT).await.map_err(failure::of_lease)
     }
 }

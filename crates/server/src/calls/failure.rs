@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use common::units::{Size, Span};
 use fetch_job::FailureCode;
+use host::net::NoAddress;
 use island::{Ending, Outcome, StartError};
 
 use crate::calls::code::Code;
@@ -109,6 +110,12 @@ pub(super) fn of_network(why: String) -> Failure {
         "this server has no addresses for islands ({why}); leave \"ip4\" out of the request"
     );
     Failure::new(Code::NoNetwork, Stage::Start, detail)
+}
+
+pub(super) fn of_lease(error: NoAddress) -> Failure {
+    let detail =
+        format!("{error} (network.ip4, network.pools); try again when another call has ended");
+    Failure::new(Code::NoAddress, Stage::Start, detail)
 }
 
 pub(super) fn of_start(error: StartError) -> Failure {

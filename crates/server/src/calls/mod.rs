@@ -6,6 +6,8 @@
 mod admission;
 mod code;
 mod deadline;
+#[cfg(test)]
+mod examples;
 mod execution;
 mod failure;
 mod fields;
@@ -23,6 +25,8 @@ mod warm;
 
 pub use admission::Load;
 pub use code::{Code, Fault};
+#[cfg(test)]
+pub(crate) use examples::examples;
 pub use failure::Failure;
 pub use fields::from_json;
 pub use id::CallId;

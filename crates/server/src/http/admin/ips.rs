@@ -217,7 +217,7 @@ fn call_of(app: &App, state: &AddressState) -> Option<String> {
 }
 
 /// Why an address cannot be changed. `call` is the call whose island has the address.
-pub(in crate::http) fn in_use(address: IpAddr, state: &AddressState, call: Option<&str>) -> String {
+pub(super) fn in_use(address: IpAddr, state: &AddressState, call: Option<&str>) -> String {
     let (user, next) = match (state, call) {
         (AddressState::Leased { island: Some(island), .. }, Some(call)) => {
             (format!("the island {island} of the call {call}"), "try again when the call has ended")

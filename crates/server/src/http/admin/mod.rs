@@ -10,6 +10,8 @@ mod go;
 mod guarded;
 mod ips;
 mod jails;
+#[cfg(test)]
+mod messages;
 mod query;
 pub(super) mod routes;
 pub(super) mod state;
