@@ -1,4 +1,4 @@
-//! The program: everything is in the library.
+//! The program `sky-island`. Its command line is below `cli`, everything else in the crates.
 
 use std::process::ExitCode;
 

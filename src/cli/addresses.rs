@@ -1,4 +1,5 @@
-//! `sky-island addresses`: what an operator has taken out of the pools, and taking out and putting back.
+//! `sky-island addresses`: lists the addresses that are taken out of the pools, takes addresses out
+//! and puts them back.
 
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -27,17 +28,18 @@ pub(super) struct AddressesArgs {
 
 pub(super) fn run(args: &AddressesArgs) -> ExitCode {
     start_log("warn");
-    with_config(args.config.config.as_deref(), |config| match steer(&config, args) {
+    with_config(args.config.config.as_deref(), |config| match change(&config, args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
             let usage = matches!(error, WithdrawalError::Unknown(_));
-            ExitCode::from(if usage { status::USAGE } else { status::OURS })
+            ExitCode::from(if usage { status::USAGE } else { status::SERVER })
         }
     })
 }
 
-fn steer(config: &Config, args: &AddressesArgs) -> Result<(), WithdrawalError> {
+/// Makes the changes, and prints the pools and the withdrawn addresses.
+fn change(config: &Config, args: &AddressesArgs) -> Result<(), WithdrawalError> {
     let pools = Pools::new(config.network.pools());
     let withdrawals = Withdrawals::open(config.withdrawals(), pools)?;
     for address in &args.withdraw {

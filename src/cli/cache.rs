@@ -1,5 +1,5 @@
-//! `sky-island cache-worker`: what runs on a build island where the kernel lays no build caches over each other. The go
-//! command starts it and asks it for every entry.
+//! `sky-island cache-worker`: answers the go command's requests for its build cache, on build
+//! islands of hosts whose kernel cannot lay the layers of the cache over each other.
 
 use std::io::{BufReader, BufWriter};
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use crate::cli::status;
 
 #[derive(Args)]
 pub(super) struct CacheArgs {
-    /// The folder that is written.
+    /// The folder to write to.
     upper: String,
     /// The folders below it, the topmost first.
     lower: Vec<String>,
@@ -31,7 +31,7 @@ pub(super) fn run(args: CacheArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
-            ExitCode::from(status::OURS)
+            ExitCode::from(status::SERVER)
         }
     }
 }

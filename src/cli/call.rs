@@ -1,4 +1,4 @@
-//! `sky-island call`: one call, run by this process or by a server.
+//! `sky-island call`: runs one call, in this process or by a server.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -31,11 +31,11 @@ pub(super) struct CallArgs {
     /// Print the whole answer as JSON.
     #[arg(long)]
     json: bool,
-    /// Print on stderr where the time went. On a terminal that is printed anyway.
+    /// Print the time of each stage on stderr, even if stderr is not a terminal.
     #[arg(long)]
     timing: bool,
-    /// The server that runs the call: http(s)://HOST:PORT, HOST:PORT or unix:/PATH. Without it and without -c, the server
-    /// that SKY_ISLAND_SERVER names.
+    /// The server that runs the call: http(s)://HOST:PORT, HOST:PORT or unix:/PATH. Without
+    /// --server and -c, the server that SKY_ISLAND_SERVER names.
     #[arg(long, value_name = "SERVER")]
     server: Option<Server>,
     /// The configuration file, for a call without a server.
@@ -50,7 +50,7 @@ struct Style {
     timing: bool,
 }
 
-/// What is printed, and the exit status.
+/// The output of the subcommand, and its exit status.
 struct CallOutput {
     status: u8,
     /// For stdout.
@@ -63,12 +63,12 @@ pub(super) fn run(args: CallArgs) -> ExitCode {
     start_log("warn");
     let request = args.request.request();
     let style = Style { json: args.json, timing: args.timing || std::io::stderr().is_terminal() };
-    let named = match args.server {
-        // A configuration file means a call without a server.
+    let server = match args.server {
+        // A configuration file asks for a call without a server.
         None if args.config.is_none() => Server::of_environment(),
-        named => Ok(named),
+        server => Ok(server),
     };
-    let output = match named {
+    let output = match server {
         Ok(Some(server)) => by_server(&server, &request, style),
         Ok(None) => match settings(args.config.as_deref()) {
             Ok(settings) => without_server(settings.config(), &request, style),
@@ -83,7 +83,7 @@ pub(super) fn run(args: CallArgs) -> ExitCode {
         eprintln!("{note}");
     }
     if std::io::stdout().write_all(&output.data).and_then(|()| std::io::stdout().flush()).is_err() {
-        return ExitCode::from(status::OURS);
+        return ExitCode::from(status::SERVER);
     }
     ExitCode::from(output.status)
 }
@@ -94,13 +94,14 @@ fn without_server(config: &Config, request: &FunctionRequest, style: Style) -> C
         Err(failure) => return failed(&failure),
     };
     let Some(runtime) = runtime() else {
-        return ours("the call could not start: the system has no threads for it");
+        return no_answer("the call could not start: the system has no threads left");
     };
     runtime.block_on(async {
         progress("preparing");
         match Parts::assemble(config).await {
             Ok(parts) => by_parts(parts, call, style).await,
-            // The host name of a server that speaks TLS is not known, so that one has to be named by --server.
+            // The certificate's host name of a TLS server is not known here: the user must name the
+            // server by --server.
             Err(StartupError::State(StateError::InUse { server: Some(name), .. }))
                 if !name.starts_with("https://") =>
             {
@@ -108,13 +109,13 @@ fn without_server(config: &Config, request: &FunctionRequest, style: Style) -> C
                 let request = request.clone();
                 let asked = tokio::task::spawn_blocking(move || match name.parse::<Server>() {
                     Ok(server) => by_server(&server, &request, style),
-                    Err(error) => ours(&error.to_string()),
+                    Err(error) => no_answer(&error.to_string()),
                 });
-                asked.await.unwrap_or_else(|error| ours(&error.to_string()))
+                asked.await.unwrap_or_else(|error| no_answer(&error.to_string()))
             }
             Err(error) => {
                 complain(&error);
-                ours("the call could not start")
+                no_answer("the call could not start; see the error above")
             }
         }
     })
@@ -127,8 +128,8 @@ async fn by_parts(parts: Parts, call: CallRequest, style: Style) -> CallOutput {
     parts.close().await;
     match finished.result {
         Ok(reply) => succeeded(reply, &finished.trace.times, style),
-        // There is no server whose log has the cause.
-        Err(failure) if failure.code == Code::Internal => ours(&failure.chain()),
+        // No server's log has the cause, so it is printed.
+        Err(failure) if failure.code == Code::Internal => no_answer(&failure.chain()),
         Err(failure) => failed(&failure),
     }
 }
@@ -154,9 +155,10 @@ fn failed(failure: &Failure) -> CallOutput {
     CallOutput { status: status::of_code(failure.code), data: Vec::new(), notes: vec![note] }
 }
 
-fn ours(note: &str) -> CallOutput {
+/// The output where this host or a server has failed.
+fn no_answer(note: &str) -> CallOutput {
     CallOutput {
-        status: status::OURS,
+        status: status::SERVER,
         data: Vec::new(),
         notes: vec![format!("sky-island: {note}")],
     }
@@ -181,7 +183,7 @@ fn by_server(server: &Server, request: &FunctionRequest, style: Style) -> CallOu
             from_server(&body, note, style)
         }
         Ok((false, _, body)) => refused_by_server(&body),
-        Err(error) => ours(&format!("{server}: {error}")),
+        Err(error) => no_answer(&format!("{server} does not answer: {error}")),
     }
 }
 
@@ -192,7 +194,7 @@ fn from_server(body: &[u8], note: String, style: Style) -> CallOutput {
     }
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
     let Some(text) = answer["data"].as_str() else {
-        return ours("the server's answer has no data");
+        return no_answer("the server's answer has no data; name another server by --server");
     };
     let data = match answer["encoding"].as_str() {
         Some("base64") => {
@@ -206,12 +208,12 @@ fn from_server(body: &[u8], note: String, style: Style) -> CallOutput {
 fn refused_by_server(body: &[u8]) -> CallOutput {
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |key: &str| problem[key].as_str().unwrap_or("").to_owned();
-    let status = Code::of_name(&text("code")).map_or(status::OURS, status::of_code);
+    let status = Code::of_name(&text("code")).map_or(status::SERVER, status::of_code);
     let note = format!("sky-island: {}: {}", text("title"), text("detail"));
     CallOutput { status, data: Vec::new(), notes: vec![note] }
 }
 
-/// Prints what is being done, on a terminal.
+/// Prints the current step, on a terminal.
 fn progress(text: &str) {
     if std::io::stderr().is_terminal() {
         eprintln!("sky-island: {text}");

@@ -1,4 +1,5 @@
-//! `sky-island check`: what this host can and cannot do, line by line, with the remedy.
+//! `sky-island check`: prints what this host can isolate and limit, and a remedy for each thing
+//! that is missing.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ use crate::cli::status;
 pub(super) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Print only what is required and missing.
+    /// Print only the lines with BAD: required and missing.
     #[arg(short, long)]
     quiet: bool,
 }
@@ -35,17 +36,17 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
 
 pub(super) fn check(config: &Config, quiet: bool) -> ExitCode {
     start_log(if quiet { "error" } else { "warn" });
-    let Some(runtime) = runtime() else { return ExitCode::from(status::OURS) };
+    let Some(runtime) = runtime() else { return ExitCode::from(status::SERVER) };
     let findings = runtime.block_on(find(config));
     let report = Report { findings: &findings, quiet };
     print!("{report}");
-    if report.is_bad() { ExitCode::from(status::OURS) } else { ExitCode::SUCCESS }
+    if report.is_bad() { ExitCode::from(status::SERVER) } else { ExitCode::SUCCESS }
 }
 
-/// What was found, as it is printed.
+/// The findings, as they are printed.
 struct Report<'a> {
     findings: &'a [Finding],
-    /// Whether what is well, or only weak, goes unsaid.
+    /// Whether only bad findings are printed.
     quiet: bool,
 }
 
@@ -71,7 +72,7 @@ impl fmt::Display for Report<'_> {
     }
 }
 
-/// The mark of what is required and missing.
+/// The mark of a required thing that is missing.
 const BAD: &str = "BAD";
 
 fn mark(finding: &Finding) -> &'static str {
@@ -91,7 +92,7 @@ async fn find(config: &Config) -> Vec<Finding> {
             return findings;
         }
     };
-    // A server may be using them; `addresses` looks without touching.
+    // A server may be using the addresses. `island::addresses` changes nothing.
     findings.extend(island::addresses(&Pools::new(config.network.pools())).await);
     match choose(options.clone()).await {
         Ok(backend) => {
@@ -108,7 +109,7 @@ async fn find(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// A server may be running, whose islands and addresses are not to be touched.
+/// Options that leave the islands and addresses of a running server alone.
 fn unswept(mut options: Options) -> Options {
     options.pools = Pools::default();
     if let Some(jails) = &mut options.jails {
@@ -144,9 +145,11 @@ async fn trial(backend: std::sync::Arc<dyn Backend>) -> Finding {
     let result = Islands::new(backend).run(&spec).await;
     let (detail, good) = match result {
         Ok(outcome) if outcome.ending == Ending::Exited(0) => {
-            (format!("one was made, used and destroyed in {:.1?}", began.elapsed()), true)
+            (format!("an island was made, used and removed in {:.1?}", began.elapsed()), true)
         }
-        Ok(outcome) => (format!("a program on one ended with {:?}", outcome.ending), false),
+        Ok(outcome) => {
+            (format!("/usr/bin/true on an island ended with {:?}", outcome.ending), false)
+        }
         Err(error) => (error.to_string(), false),
     };
     let remedy = (!good).then(|| "see the findings above, or run as root".to_owned());
@@ -167,8 +170,7 @@ fn state(config: &Config) -> Finding {
         let probe = path.join(format!(".check-{}", std::process::id()));
         std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(probe))
     });
-    let remedy =
-        made.err().map(|error| format!("set state_dir to a folder that can be written ({error})"));
+    let remedy = made.err().map(|error| format!("set state_dir to a writable folder ({error})"));
     Finding { name: "state", detail: path.display().to_string(), remedy, required: true }
 }
 
@@ -181,15 +183,15 @@ mod tests {
     }
 
     #[test]
-    fn quietly_only_what_is_required_and_missing_is_said() {
+    fn a_quiet_report_has_only_bad_findings() {
         let mut findings = vec![
             finding("namespaces", None, true),
             finding("files", Some("a newer kernel"), false),
         ];
         let well = Report { findings: &findings, quiet: true };
         assert_eq!((well.to_string().as_str(), well.is_bad()), ("", false));
-        let aloud = Report { findings: &findings, quiet: false }.to_string();
-        assert!(aloud.contains("ok   namespaces") && aloud.contains("weak files"), "{aloud}");
+        let full = Report { findings: &findings, quiet: false }.to_string();
+        assert!(full.contains("ok   namespaces") && full.contains("weak files"), "{full}");
         findings.push(finding("toolchain", Some("install Go"), true));
         let bad = Report { findings: &findings, quiet: true };
         assert_eq!(bad.to_string(), "BAD  toolchain: detail\n       remedy: install Go\n");

@@ -1,4 +1,5 @@
-//! `sky-island config`: what is wrong with a configuration, and what is in force with what set it.
+//! `sky-island config`: names the problems of a configuration, or prints every value and where it
+//! is set.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ enum Command {
     /// Name every problem of a configuration, each with its line.
     #[command(after_help = "Example:\n  sky-island config check -c config.json")]
     Check(ShowArgs),
-    /// Print every key as it is in force, and what set it. Secrets are masked.
+    /// Print the value of every key, and where it is set. Secrets are masked.
     #[command(after_help = "Example:\n  sky-island config show -c config.json --exec-timeout 10s")]
     Show(ShowArgs),
     /// Print docs/configuration.md.
@@ -69,7 +70,7 @@ pub(super) fn run(args: &SettingsArgs) -> ExitCode {
             Err(error) => return config_status(&error),
         },
     };
-    // Whoever reads may have enough of it, as head(1) does.
+    // A reader that stops early, such as head(1), is not an error.
     let _ = std::io::stdout().write_all(text.as_bytes());
     code
 }
@@ -80,11 +81,11 @@ fn valid(settings: &Settings, json: bool) -> String {
     }
     match settings.file() {
         Some(path) => format!("{} is a valid configuration\n", path.display()),
-        None => "the configuration is valid; there is no file\n".to_owned(),
+        None => "the configuration is valid; no configuration file is used\n".to_owned(),
     }
 }
 
-/// A line for each key: its path, its value or in brackets what holds without one, what set it.
+/// A line for each key: its path, its value (or its default in brackets), and where it is set.
 fn table(entries: &[Entry]) -> String {
     let shown = |entry: &Entry| match &entry.value {
         Value::Null => {
@@ -108,5 +109,5 @@ fn table(entries: &[Entry]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// The longest value that others are lined up with, in characters.
+/// The longest value that sets the width of its column, in characters.
 const WIDEST: usize = 40;

@@ -1,4 +1,4 @@
-//! `sky-island init` and `sky-island destroy`: a FreeBSD host prepared, and freed of that again.
+//! `sky-island init` and `sky-island destroy`: prepare a FreeBSD host, and undo it.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::cli::settings::ConfigArgs;
 use crate::cli::settings::with_config;
 use crate::cli::status;
 
-/// How long a thread may take to notice that it was told to stop.
+/// How long a thread may take to end after a signal.
 const STOP: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
 pub(super) struct DestroyArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Remove it, and do not only say what would be removed.
+    /// Remove everything that init made. Without --yes, only list it.
     #[arg(long)]
     yes: bool,
 }
@@ -33,13 +33,13 @@ pub(super) struct DestroyArgs {
 pub(super) fn run(config: Config) -> ExitCode {
     if !cfg!(target_os = "freebsd") {
         println!(
-            "A FreeBSD host is prepared by init; this host needs no preparation. What it can do:"
+            "init prepares FreeBSD hosts; this host needs no preparation. The result of `sky-island check`:"
         );
         return check::check(&config, false);
     }
     with_init(&config, async |init| {
         init.run().await?;
-        println!("this host is prepared; `sky-island check` says what it can do");
+        println!("this host is prepared; `sky-island check` prints what it can isolate and limit");
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -47,30 +47,30 @@ pub(super) fn run(config: Config) -> ExitCode {
 pub(super) fn destroy(args: DestroyArgs) -> ExitCode {
     with_config(args.config.config.as_deref(), |config| {
         if !cfg!(target_os = "freebsd") {
-            println!("init makes nothing on this host, so there is nothing to remove");
+            println!("nothing to remove: init makes nothing on this host");
             return ExitCode::SUCCESS;
         }
         with_init(&config, async |init| {
             if args.yes {
                 init.destroy().await?;
-                println!("what init made is gone");
+                println!("everything that init made is removed");
                 return Ok(ExitCode::SUCCESS);
             }
             let removals = init.removals().await?;
             if removals.is_empty() {
-                println!("there is nothing that init made");
+                println!("nothing to remove: init has made nothing here");
                 return Ok(ExitCode::SUCCESS);
             }
             for removal in &removals {
                 println!("{removal}");
             }
-            println!("nothing was removed; with --yes, all of these are");
+            println!("nothing was removed; --yes removes all of these");
             Ok(ExitCode::from(status::USAGE))
         })
     })
 }
 
-/// Does something with the host until it is done or a signal comes.
+/// Runs work on the host until the work is done or a signal arrives.
 fn with_init(
     config: &Config,
     work: impl AsyncFnOnce(&Init) -> Result<ExitCode, InitError>,
@@ -83,17 +83,17 @@ fn with_init(
             return ExitCode::from(status::USAGE);
         }
     };
-    let Some(runtime) = runtime() else { return ExitCode::from(status::OURS) };
+    let Some(runtime) = runtime() else { return ExitCode::from(status::SERVER) };
     let init = Init::new(wanted, Arc::new(Host), Progress::of_process());
     let result = runtime.block_on(async {
         tokio::select! {
             result = work(&init) => result.unwrap_or_else(|error| {
                 complain(&error);
-                ExitCode::from(status::OURS)
+                ExitCode::from(status::SERVER)
             }),
             () = interrupted() => {
-                eprintln!("sky-island: interrupted; run it again to go on");
-                ExitCode::from(status::OURS)
+                eprintln!("sky-island: interrupted; run the command again to continue");
+                ExitCode::from(status::SERVER)
             }
         }
     });
@@ -101,7 +101,8 @@ fn with_init(
     result
 }
 
-/// Resolves at the first SIGTERM, SIGINT or SIGHUP: then the work is dropped, and its command killed with it.
+/// Resolves at the first SIGTERM, SIGINT or SIGHUP. The work is then dropped, which kills its
+/// command.
 async fn interrupted() {
     let wait = async |kind: SignalKind| match signal(kind) {
         Ok(mut signal) => {

@@ -25,7 +25,8 @@ use clap::{Parser, Subcommand};
 use self::process::raise_descriptors;
 use self::settings::{ConfigArgs, with_config};
 
-/// Any exported function of any public Go repository, one HTTP request away, each call in a sandbox of its own.
+/// Any exported function of any public Go repository, one HTTP request away, each call in a sandbox
+/// of its own.
 #[derive(Parser)]
 #[command(
     name = "sky-island",
@@ -36,10 +37,10 @@ use self::settings::{ConfigArgs, with_config};
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Serve with this configuration file, as `serve -c` does.
+    /// Serve with this configuration file: the same as `serve -c`.
     #[arg(short = 'c', value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Prepare this host.
+    /// Prepare this host: the same as `init`.
     #[arg(short = 'i')]
     init: bool,
 }
@@ -49,57 +50,58 @@ enum Command {
     /// Serve calls over HTTP.
     #[command(after_help = "Example:\n  sky-island serve -c config.json")]
     Serve(serve::ServeArgs),
-    /// Run one call and print what it answers.
+    /// Run one call and print its answer.
     #[command(
         after_help = "Example:\n  sky-island call github.com/mmcloughlin/geohash 'Encode(100.1, 80.9)'"
     )]
     Call(call::CallArgs),
     #[command(flatten)]
     Operate(operate::Operate),
-    /// Say what this host can isolate and limit, and what to do about the rest.
+    /// Print what this host can isolate and limit, and what to do about the rest.
     #[command(after_help = "Example:\n  sky-island check")]
     Check(check::CheckArgs),
-    /// Say what is wrong with a configuration, or what is in force and what set it.
+    /// Name the problems of a configuration, or print every value and where it is set.
     #[command(
         after_help = "Example:\n  sky-island config check -c config.json\n  sky-island config show -c config.json"
     )]
     Config(config::SettingsArgs),
-    /// Give back what a crash left behind: jails, mounts, datasets, addresses.
+    /// Remove what a crash left behind: jails, mounts, datasets, addresses.
     #[command(after_help = "Example:\n  sky-island sweep -c config.json")]
     Sweep(ConfigArgs),
-    /// Say which addresses are taken out of the pools, take some out, or put them back.
+    /// List the addresses that are taken out of the pools, take addresses out, or put them back.
     #[command(after_help = "Example:\n  sky-island addresses -c config.json --withdraw 10.9.0.7")]
     Addresses(addresses::AddressesArgs),
-    /// Prepare this FreeBSD host: datasets, the base system, Go, the build jail. Can be run again at any time.
+    /// Prepare this FreeBSD host: datasets, the base system, Go, the build jail. init can be run
+    /// again at any time.
     #[command(after_help = "Example:\n  sky-island init -c config.json")]
     Init(ConfigArgs),
-    /// Remove all that init made on this FreeBSD host; without --yes, say what that is.
+    /// Remove everything that init made on this FreeBSD host; without --yes, only list it.
     #[command(
         after_help = "Example:\n  sky-island destroy -c config.json\n  sky-island destroy -c config.json --yes"
     )]
     Destroy(init::DestroyArgs),
-    /// Print what a shell needs to complete command lines of this program.
+    /// Print a script with which a shell completes command lines of this program.
     #[command(
         after_help = "Example:\n  sky-island completions bash > /etc/bash_completion.d/sky-island"
     )]
     Completions(completions::CompletionsArgs),
-    /// Be a launcher of islands, on a socket that is stdin.
+    /// Launch islands for the server whose socket is stdin.
     #[command(hide = true)]
     Launcher,
-    /// Fetch what the job on stdin says; runs on an island.
+    /// Run the fetch job on stdin; runs on an island.
     #[command(hide = true)]
     FetchWorker,
-    /// Compile and link as the recipe on stdin says; runs on an island.
+    /// Replay the build trace on stdin; runs on an island.
     #[command(hide = true)]
     BuildWorker,
-    /// Answer the go command's questions for its build cache; runs on an island.
+    /// Answer the go command's requests for its build cache; runs on an island.
     #[command(hide = true)]
     CacheWorker(cache::CacheArgs),
 }
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    // An island's file modes must not depend on who started us.
+    // The modes of an island's files must not depend on the umask of the caller.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     raise_descriptors();
     let cli = Cli::parse();

@@ -1,9 +1,10 @@
-//! The keys of the configuration that are options too: named, described and counted by their definitions.
+//! The keys of the configuration that are also options. Their definitions give the names and
+//! descriptions.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use server::config::keys::{self, Leaf, ValueForm};
 
-/// Paths of keys, and what their options were given.
+/// Paths of keys, and the values of their options.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Overrides(Vec<(String, Vec<String>)>);
 

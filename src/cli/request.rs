@@ -1,18 +1,19 @@
-//! A function request on the command line.
+//! A function request as arguments of the command line.
 
 use clap::Args;
 use server::calls::FunctionRequest;
 
 #[derive(Args)]
 pub(super) struct RequestArgs {
-    /// The package: github.com/mmcloughlin/geohash
+    /// The import path of the Go package: github.com/mmcloughlin/geohash
     url: String,
-    /// The Go expression: 'Encode(100.1, 80.9)'
+    /// A Go expression that begins with an exported name of the package: 'Encode(100.1, 80.9)'
     call: String,
-    /// A tag, branch, commit or pseudo-version.
+    /// A tag, branch, commit or pseudo-version; without it, the newest version.
     #[arg(long)]
     version: Option<String>,
-    /// A package that the call names, where its name does not say which one it is. Can be given several times.
+    /// The import path of a package that the call names, where the server cannot tell it from the
+    /// call. May be given several times.
     #[arg(long = "import", value_name = "PATH")]
     imports: Vec<String>,
     /// Look the version up, fetch and build again.
@@ -24,7 +25,7 @@ pub(super) struct RequestArgs {
 }
 
 impl RequestArgs {
-    /// The request in its JSON form.
+    /// The function request.
     pub(super) fn request(&self) -> FunctionRequest {
         FunctionRequest {
             url: self.url.clone(),

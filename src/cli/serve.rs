@@ -1,4 +1,5 @@
-//! `sky-island serve`.
+//! `sky-island serve`: serves calls until a signal stops the server or hands over to another
+//! program.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use crate::cli::settings::ConfigArgs;
 use crate::cli::settings::config_status;
 use crate::cli::status;
 
-/// How long what still runs in the background may take before the program ends, or becomes another.
+/// How long background work may take to end before the program ends or hands over.
 const RUNTIME_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Args, Default)]
@@ -28,7 +29,7 @@ pub(super) struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// As `-c` alone has it.
+    /// The arguments of `sky-island -c`.
     pub(super) fn with_file(config: Option<PathBuf>) -> Self {
         Self { config: ConfigArgs { config }, overrides: Overrides::default() }
     }
@@ -40,8 +41,8 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return config_status(&error),
     };
-    let told = &settings.config().log;
-    if let Err(error) = log::start(told.level.as_str(), told.file.as_deref()) {
+    let config = &settings.config().log;
+    if let Err(error) = log::start(config.level.as_str(), config.file.as_deref()) {
         complain(&error);
         return ExitCode::from(status::USAGE);
     }
@@ -49,16 +50,16 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
     for warning in settings.warnings() {
         tracing::warn!("{warning}");
     }
-    // Asked before it can have been replaced by another one.
+    // Read now, before an installation can replace the program's file.
     let program = match std::env::current_exe() {
         Ok(program) => program,
         Err(error) => {
             complain(&error);
-            return ExitCode::from(status::OURS);
+            return ExitCode::from(status::SERVER);
         }
     };
     let successor = Successor { program, inputs };
-    let Some(runtime) = runtime() else { return ExitCode::from(status::OURS) };
+    let Some(runtime) = runtime() else { return ExitCode::from(status::SERVER) };
     let served = runtime.block_on(async {
         let signals = Signals::catch().inspect_err(|error| complain(error)).ok()?;
         serve(settings, &successor, signals).await.inspect_err(|error| complain(error)).ok()
@@ -67,11 +68,11 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
     match served {
         Some(Ended::Stopped) => ExitCode::SUCCESS,
         Some(Ended::HandedOver(sockets)) => {
-            // Comes back only with an error.
+            // Returns only with an error.
             let Err(error) = sockets.exec(&successor.program);
             complain(&error);
-            ExitCode::from(status::OURS)
+            ExitCode::from(status::SERVER)
         }
-        None => ExitCode::from(status::OURS),
+        None => ExitCode::from(status::SERVER),
     }
 }

@@ -11,7 +11,7 @@ use crate::cli::status;
 
 #[derive(Args, Default)]
 pub(super) struct ConfigArgs {
-    /// The configuration file. Without it SKY_ISLAND_CONFIG names the file, or there is none.
+    /// The configuration file. Without -c, SKY_ISLAND_CONFIG names the file, or no file is read.
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }
@@ -36,9 +36,9 @@ pub(super) fn warn(settings: &Settings) {
     }
 }
 
-/// Prints what is wrong with a configuration; the exit status says whose fault it is.
+/// Prints the problems of a configuration. The exit status says which side is at fault.
 pub(super) fn config_status(error: &ConfigError) -> ExitCode {
     complain(error);
     let unreadable = matches!(error, ConfigError::Read(..));
-    ExitCode::from(if unreadable { status::OURS } else { status::USAGE })
+    ExitCode::from(if unreadable { status::SERVER } else { status::USAGE })
 }

@@ -1,4 +1,4 @@
-//! `sky-island sweep`: gives back what a crash left, on a FreeBSD host on which no server runs.
+//! `sky-island sweep`: removes what a crash left behind, on a FreeBSD host on which no server runs.
 
 use std::process::ExitCode;
 
@@ -15,38 +15,38 @@ pub(super) fn run(config: Config) -> ExitCode {
     start_log("warn");
     if cfg!(not(target_os = "freebsd")) {
         println!(
-            "nothing to sweep: here islands end with their server, and the next start sees to the rest"
+            "nothing to sweep: on this host islands end with their server, and the next start removes the rest"
         );
         return ExitCode::SUCCESS;
     }
     match swept(&config) {
         Ok(clean) if clean => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::from(status::OURS),
+        Ok(_) => ExitCode::from(status::SERVER),
         Err(error) => {
             complain(&*error);
-            ExitCode::from(status::OURS)
+            ExitCode::from(status::SERVER)
         }
     }
 }
 
-/// Whether nothing is left.
+/// Removes what is left behind; whether nothing remains.
 fn swept(config: &Config) -> Result<bool, Box<dyn std::error::Error>> {
-    // As long as this is held no server starts, and where one runs it holds it.
+    // The lock of the state directory: a running server has it, and no server starts without it.
     let _state = State::open(config.state_dir())?;
     let options = config.island_options(None, 0)?;
-    let runtime = runtime().ok_or("no runtime")?;
+    let runtime = runtime().ok_or("the sweep could not start")?;
     let swept = runtime.block_on(sweep(&options))?;
     for island in &swept.gone {
-        println!("gone: {island}");
+        println!("removed: {island}");
     }
     for island in &swept.busy {
         println!("still busy, run sweep again: {island}");
     }
     for dataset in &swept.foreign {
-        println!("not ours, left alone: {dataset}");
+        println!("foreign, left alone: {dataset}");
     }
     if swept.gone.is_empty() && swept.busy.is_empty() {
-        println!("nothing was left");
+        println!("nothing was left behind");
     }
     Ok(swept.busy.is_empty())
 }

@@ -1,4 +1,5 @@
-//! `sky-island fetch-worker` and `build-worker`: what runs on the islands of tools. A job comes in as JSON.
+//! `sky-island fetch-worker` and `build-worker`: the programs of fetch and build islands. Each
+//! reads its job as JSON.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -8,7 +9,7 @@ use fetch_job::FetchJob;
 use crate::cli::process::complain;
 use crate::cli::status;
 
-/// Fetches; the answer goes out as JSON.
+/// Runs a fetch job, and prints its answer as JSON.
 pub(super) fn fetch() -> ExitCode {
     let answer = serde_json::from_reader::<_, FetchJob>(std::io::stdin().lock())
         .map(|job| fetch_worker::run(&job));
@@ -18,23 +19,23 @@ pub(super) fn fetch() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
-            ExitCode::from(status::OURS)
+            ExitCode::from(status::SERVER)
         }
     }
 }
 
-/// Follows a recipe, and ends as its last command did.
+/// Replays a build trace, and exits as its last command did.
 pub(super) fn build() -> ExitCode {
-    let mut recipe = Vec::new();
-    let read = std::io::stdin().read_to_end(&mut recipe).map_err(Into::into);
-    match read.and_then(|_| server::compile::replay(&recipe)) {
+    let mut trace = Vec::new();
+    let read = std::io::stdin().read_to_end(&mut trace).map_err(Into::into);
+    match read.and_then(|_| server::compile::replay(&trace)) {
         Ok(code) => {
             let code = code.and_then(|code| u8::try_from(code).ok());
-            ExitCode::from(code.unwrap_or(status::OURS))
+            ExitCode::from(code.unwrap_or(status::SERVER))
         }
         Err(error) => {
             complain(&error);
-            ExitCode::from(status::OURS)
+            ExitCode::from(status::SERVER)
         }
     }
 }

@@ -298,12 +298,12 @@ fn shown(ground: &HostEnvironment) -> Result<(), String> {
             let refused = ask("PUT", "/ips", &body)?;
             let problem = Problem::read(&refused)?;
             same((refused.status, problem.code.as_str()), (409, "in_use"))?;
-            let (folder, request) = (ground.0.path(), "PUT /api/v1/admin/ips, which is lent");
+            let (folder, request) = (ground.0.path(), "PUT /api/v1/admin/ips, which is leased");
             let (name, answer, own_words) = ("admin_ip_in_use", &refused, false);
             Snapshot { name, request, answer, folder, own_words }.compare()?;
         }
         let (refused, own_words) = (lender.call(format!("Own({:?})", host.address()))?, true);
-        let (name, request) = ("no_address", "POST /api/v1/function, with all addresses lent");
+        let (name, request) = ("no_address", "POST /api/v1/function, with all addresses leased");
         let (answer, folder) = (&refused, ground.0.path());
         Snapshot { name, request, answer, folder, own_words }.compare()?;
         let first = first.join().unwrap_or_else(|_| Err("a client panicked".to_owned()))?;

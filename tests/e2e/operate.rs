@@ -21,10 +21,10 @@ const FAULTY: &str = "example.test/faulty";
 
 /// The tests of a server with a configured token.
 pub(crate) const TESTS: [(&str, fn(&Operated) -> Result<(), String>); 6] = [
-    ("sky-island ps lists what runs, and kill ends it", islands),
+    ("sky-island ps lists the islands, and kill ends them", islands),
     ("sky-island ips lists the addresses, and takes one out", addresses),
-    ("sky-island cache lists what is kept, and lets go of it", caches),
-    ("sky-island warm has islands stand by, and stats counts", warm_and_stats),
+    ("sky-island cache lists the caches, and deletes entries", caches),
+    ("sky-island warm keeps islands warm, and stats counts", warm_and_stats),
     ("sky-island says what to do about a server or a token that is wrong", wrong),
     ("sky-island finds a server by flag, variable and state directory", found),
 ];
@@ -156,21 +156,21 @@ fn caches(operated: &Operated) -> Result<(), String> {
     same(listed["artifacts"][0]["id"].as_str(), Some(program[0]))?;
     let config = configuration(operated);
     let clear = |id: &str| ask(&["cache", "clear", id, "-c", &config], &[]);
-    // What both begin with, which is nothing, is one id too many.
+    // Both ids begin with the empty text.
     refused(&clear("")?, 2, &["2 ids", "more of it"])?;
     let begin = &program[0][..8];
     let done = said(operated, &["cache", "clear", begin])?;
-    same(done, format!("let go of {}\n", program[0]))?;
+    same(done, format!("deleted {}\n", program[0]))?;
     refused(&clear(program[0])?, 2, &["no entry", "`sky-island cache`"])?;
-    refused(&clear("../jails")?, 2, &["is no id", "`sky-island cache`"])?;
+    refused(&clear("../jails")?, 2, &["is not the id", "`sky-island cache`"])?;
     let done = said(operated, &["cache", "clear"])?;
-    same(done.starts_with("let go of 1 entry, "), true).map_err(|e| format!("{e}: {done}"))
+    same(done.starts_with("deleted 1 entry, "), true).map_err(|e| format!("{e}: {done}"))
 }
 
 fn warm_and_stats(operated: &Operated) -> Result<(), String> {
     let done = said(operated, &["warm", HELLO, r#"Greet("Ada")"#])?;
     let ready = format!("{HELLO} is ready at ");
-    same(done.starts_with(&ready) && done.contains(" by (fetch "), true)
+    same(done.starts_with(&ready) && done.contains(" (fetch "), true)
         .map_err(|e| format!("{e}: {done}"))?;
     let again = json(operated, &["warm", HELLO, r#"Greet("Ada")"#])?;
     let revision = again["revision"].as_str().unwrap_or_default();
@@ -182,7 +182,7 @@ fn warm_and_stats(operated: &Operated) -> Result<(), String> {
     let none = ask(&["warm", HELLO, "Which()", "--version", "v9.9.9", "-c", &config], &[])?;
     refused(&none, 1, &["v9.9.9"])?;
     let text = said(operated, &["stats"])?;
-    for what in ["server ", "answers ", "islands ", "addresses  0 of 5 lent", "checkouts "] {
+    for what in ["server ", "answers ", "islands ", "addresses  0 of 5 leased", "checkouts "] {
         same(text.contains(what), true).map_err(|e| format!("{e}: no {what:?} in {text}"))?;
     }
     let (names, build) = (line(&text, "STAGE")?, line(&text, "build ")?);
@@ -277,7 +277,7 @@ pub(crate) fn own_token(operated: &Operated) -> Result<(), String> {
         finish(command)
     };
     let left = by_somebody(&["ps", "-c", &config])?;
-    refused(&left, 3, &["cannot be seen", "as root", "--server", "--token-file"])?;
+    refused(&left, 3, &["cannot be read", "as root", "--server", "--token-file"])?;
     let left = by_somebody(&["ps", "-c", &config, "--server", &operated.server.url()])?;
     refused(&left, 3, &["token of this host's server", "as root", "--token-file"])
 }

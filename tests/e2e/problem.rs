@@ -1,4 +1,5 @@
-//! The form that every failure has, and whether a row of the tables of failures came true.
+//! The form and the message rules of every failure, and whether a row of the tables of failures
+//! came true.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +11,14 @@ use crate::failure::{Ask, Failure};
 const FIELDS: [&str; 8] =
     ["type", "title", "status", "detail", "code", "stage", "call_id", "error"];
 const STAGES: [&str; 6] = ["request", "queue", "fetch", "build", "start", "run"];
+
+/// Words that no message has, one a line.
+const RETIRED: &str = include_str!("../retired_words.txt");
+/// Codes of failures that a limit decides: the detail has its value.
+const LIMITED: [&str; 7] =
+    ["too_large", "slow", "busy", "deadline", "out_of_memory", "output", "source_size"];
+/// The sections of the configuration whose keys are limits of calls.
+const SECTIONS: [&str; 2] = ["(limits.", "(jails."];
 
 /// The answer of a failure, whose form is as it has to be.
 #[derive(Debug)]
@@ -57,8 +66,43 @@ impl Problem {
         if header.is_some_and(|header| *header != problem.call_id) {
             return wrong("X-Call-Id is another one than call_id");
         }
+        if let Some(fault) = problem.fault() {
+            return wrong(&fault);
+        }
         if answer.status >= 400 { Ok(problem) } else { wrong("a problem is no success") }
     }
+
+    /// Which rule of messages the detail breaks. The quotes of a request, of a compiler and of a
+    /// function have their own words.
+    fn fault(&self) -> Option<String> {
+        let own = self.detail.split("; stderr:\n").next().unwrap_or_default();
+        let own: String = own.split('"').step_by(2).collect();
+        let words = words(&own);
+        let detail = &self.detail;
+        if words.starts_with(" it ") {
+            return Some(format!("the detail begins with \"it\": {detail}"));
+        }
+        let retired = RETIRED.lines().find(|phrase| words.contains(&format!(" {phrase} ")));
+        if let Some(phrase) = retired.filter(|_| self.code != "build") {
+            return Some(format!("{phrase:?} is a retired word: {detail}"));
+        }
+        let limited = LIMITED.contains(&self.code.as_str());
+        if limited && !own.contains(|c: char| c.is_ascii_digit()) {
+            return Some(format!("the detail does not name the value of a limit: {detail}"));
+        }
+        let has_key = limited && self.stage != "request" && self.code != "source_size";
+        if has_key && !SECTIONS.iter().any(|section| own.contains(section)) {
+            return Some(format!("the detail does not name the key of a limit: {detail}"));
+        }
+        None
+    }
+}
+
+/// The words of a text in small letters, with a blank before and after each.
+fn words(text: &str) -> String {
+    let small = text.to_lowercase();
+    let words = small.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    format!(" {} ", words.collect::<Vec<_>>().join(" "))
 }
 
 /// Sends the request of a row and compares the answer with it.

@@ -1,4 +1,5 @@
-//! Which server a subcommand asks, its token, and how its answer is printed.
+//! The options of subcommands that ask a running server: the server, its token, and the form of the
+//! output.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,17 +15,19 @@ use crate::cli::operate::server::Server;
 use crate::cli::operate::{local, token};
 use crate::cli::settings::settings;
 
-/// Which server, what opens it, and how its answer is shown.
+/// The server, its token, and the form of the output.
 #[derive(Args)]
 pub(crate) struct ServerArgs {
-    /// The server: http(s)://HOST:PORT, HOST:PORT or unix:/PATH; without it SKY_ISLAND_SERVER names one, or it is this
-    /// host's.
+    /// The server: http(s)://HOST:PORT, HOST:PORT or unix:/PATH; without --server,
+    /// SKY_ISLAND_SERVER names the server, or the server of this host is used.
     #[arg(long, value_name = "SERVER", global = true)]
     server: Option<Server>,
-    /// The file that has its token; without it the configuration has it, or the state directory.
+    /// The file with the server's token; without it, the token comes from the configuration or the
+    /// state directory.
     #[arg(long, value_name = "FILE", global = true)]
     token_file: Option<PathBuf>,
-    /// The configuration file of this host's server; without it SKY_ISLAND_CONFIG names one, or there is none.
+    /// The configuration file of this host's server; without -c, SKY_ISLAND_CONFIG names the file,
+    /// or no file is read.
     #[arg(short = 'c', long = "config", value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Print the server's answer as JSON.
@@ -51,7 +54,7 @@ impl ServerArgs {
         Ok(Client { server, header, token })
     }
 
-    /// Prints an answer: as it is, or what a person reads in it.
+    /// Prints an answer: as JSON, or as `read` renders it for people.
     pub(super) fn show(
         &self,
         client: &Client,
@@ -64,7 +67,7 @@ impl ServerArgs {
     }
 }
 
-/// Prints to stdout. A reader that stops early, as head(1) does, is no error.
+/// Prints to stdout. A reader that stops early, such as head(1), is not an error.
 pub(super) fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());

@@ -1,4 +1,4 @@
-//! `sky-island cache`: what a server keeps of sources and programs, and letting go of it.
+//! `sky-island cache`: lists the sources and programs in the caches of a server, and deletes them.
 
 use std::process::ExitCode;
 
@@ -26,24 +26,24 @@ pub(crate) struct CacheArgs {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Let go of everything, or of one entry; what runs keeps what it uses.
+    /// Delete all entries, or one entry. Running calls keep the entries that they use.
     #[command(
         after_help = "Example:\n  sky-island cache clear\n  sky-island cache clear 3f9a27c1d0be"
     )]
     Clear {
-        /// The entry's id, or the beginning that no other has.
+        /// The id of the entry. The beginning is enough if no other id begins so.
         id: Option<String>,
     },
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Cache {
     checkouts: Vec<Entry>,
     artifacts: Vec<Entry>,
     bytes: u64,
 }
 
-/// What is shown of an entry. A checkout has no call.
+/// The printed part of an entry. A checkout has no call.
 #[derive(Deserialize)]
 struct Entry {
     id: String,
@@ -74,7 +74,7 @@ pub(super) fn run(args: &CacheArgs) -> Result<ExitCode, Failed> {
         Some(Command::Clear { id: None }) => {
             args.server.show(&client, client.delete("/cache")?, |client, answer| {
                 let Cleared { deleted, bytes } = client.read(answer)?;
-                Ok(format!("let go of {}, {}\n", entries(deleted), size(bytes)))
+                Ok(format!("deleted {}, {}\n", entries(deleted), size(bytes)))
             })
         }
         Some(Command::Clear { id: Some(id) }) => {
@@ -84,17 +84,17 @@ pub(super) fn run(args: &CacheArgs) -> Result<ExitCode, Failed> {
                 answer.map_err(|error| error.advise("`sky-island cache` lists the entries"))?;
             args.server.show(&client, answer, |client, answer| {
                 let Forgotten { deleted } = client.read(answer)?;
-                Ok(format!("let go of {deleted}\n"))
+                Ok(format!("deleted {deleted}\n"))
             })
         }
     }
 }
 
 fn listed(client: &Client, answer: Value) -> Result<String, crate::cli::operate::client::AskError> {
-    let answer: Answer = client.read(answer)?;
-    let sum = entries(answer.checkouts.len() + answer.artifacts.len());
-    let table = table(answer.checkouts, answer.artifacts, Term::stdout().is_term());
-    Ok(format!("{}{sum}, {}\n", table.to_stdout(), size(answer.bytes)))
+    let cache: Cache = client.read(answer)?;
+    let sum = entries(cache.checkouts.len() + cache.artifacts.len());
+    let table = table(cache.checkouts, cache.artifacts, Term::stdout().is_term());
+    Ok(format!("{}{sum}, {}\n", table.to_stdout(), size(cache.bytes)))
 }
 
 fn entries(count: usize) -> String {
@@ -133,9 +133,9 @@ fn table(checkouts: Vec<Entry>, artifacts: Vec<Entry>, short: bool) -> Table<9> 
     Table::new(columns, checkouts.chain(programs))
 }
 
-/// The id that begins so. One that is not known is left to the server to refuse.
+/// The whole id of the entry. The server refuses an id that no entry has.
 fn whole(client: &Client, id: &str) -> Result<String, Failed> {
-    let Answer { checkouts, artifacts, .. } = client.read(client.get("/cache")?)?;
+    let Cache { checkouts, artifacts, .. } = client.read(client.get("/cache")?)?;
     let ids: Vec<String> = checkouts.into_iter().chain(artifacts).map(|it| it.id).collect();
     match matching(&ids, id)[..] {
         [one] => Ok(one.to_owned()),
@@ -151,7 +151,7 @@ fn matching<'a>(ids: &'a [String], id: &str) -> Vec<&'a str> {
     }
 }
 
-/// Whatever it is, as one step of a path.
+/// Any text as one segment of a path.
 fn encoded(id: &str) -> String {
     let byte = |byte: u8| match byte {
         byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_beginning_of_an_id_is_enough_where_no_other_begins_so() {
+    fn the_beginning_of_an_id_is_enough_if_no_other_id_begins_so() {
         let ids = ["abcd", "abef", "ab"].map(str::to_owned);
         assert_eq!(matching(&ids, "abc"), ["abcd"]);
         assert_eq!(matching(&ids, "ab"), ["ab"]);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_stays_one_step_of_a_path() {
+    fn an_id_stays_one_segment_of_a_path() {
         assert_eq!(encoded("../x y?"), "%2e%2e%2fx%20y%3f");
     }
 }

@@ -1,4 +1,4 @@
-//! Asks a server's admin API.
+//! A client of the admin API.
 
 use std::io;
 use std::time::Duration;
@@ -14,26 +14,26 @@ use crate::cli::operate::server::Server;
 use crate::cli::operate::table::plain;
 use crate::cli::operate::token::Token;
 use crate::cli::status::of_code;
-use crate::cli::status::{OURS, USAGE};
+use crate::cli::status::{SERVER, USAGE};
 
-/// Where the admin API lies.
+/// The path of the admin API.
 const PREFIX: &str = "/api/v1/admin";
-/// How long a server may take to answer; it gives itself 30 seconds.
+/// How long a server may take to answer. Its own limit is 30 seconds.
 const WAIT: Duration = Duration::from_secs(40);
 /// The longest answer that is read, in bytes.
 const LONGEST: u64 = 64 << 20;
 
-/// A server, and what opens its admin API.
+/// A server, and the token of its admin API.
 pub(super) struct Client {
     pub(super) server: Server,
     pub(super) header: HeaderName,
     pub(super) token: Token,
 }
 
-/// A request that was not answered as it should be.
+/// Why a request to a server failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AskError {
-    /// There was no answer.
+    /// The server does not answer.
     #[error("{server} does not answer; {advice}")]
     Silent {
         server: Server,
@@ -43,19 +43,19 @@ pub(super) enum AskError {
     },
     /// The token is not the server's.
     #[error(
-        "{server} refuses the token of {origin}, which was sent as {header}; name the server's configuration by -c, or a \
-         file that has its token by --token-file, or set {variable}; a server for which none is configured has it in \
-         admin-token in its state directory", variable = variable("admin_api_token")
+        "{server} refuses the token from {origin}, sent in the header {header}; name the server's configuration by -c or a \
+         file with its token by --token-file, or set {variable}; a server without a configured token keeps its token in \
+         the file admin-token in its state directory", variable = variable("admin_api_token")
     )]
     Forbidden { server: Server, origin: String, header: HeaderName },
-    /// The server does not do it.
+    /// The server refuses the request.
     #[error("{title}: {detail}{}", .advice.map(|advice| format!("; {advice}")).unwrap_or_default())]
     Refused { title: String, detail: String, status: u8, advice: Option<&'static str> },
-    /// It is no server of ours, or not of this version.
+    /// The answer is not one of a Sky Island server of this version.
     #[error(
-        "what {server} answers is not what a server of this version does ({what}); name another one by --server"
+        "{server} does not answer as a Sky Island server of this version ({reason}); name another server by --server"
     )]
-    Foreign { server: Server, what: String },
+    Foreign { server: Server, reason: String },
 }
 
 impl Client {
@@ -72,7 +72,7 @@ impl Client {
         self.ask(Method::PUT, path, Some(body), WAIT)
     }
 
-    /// For what takes so long at most.
+    /// Posts a request that may take so long.
     pub(super) fn post(
         &self,
         path: &str,
@@ -82,7 +82,7 @@ impl Client {
         self.ask(Method::POST, path, Some(body), wait)
     }
 
-    /// What an answer says.
+    /// Reads an answer.
     pub(super) fn read<T: DeserializeOwned>(&self, answer: Value) -> Result<T, AskError> {
         serde_json::from_value(answer).map_err(|error| self.foreign(error.to_string()))
     }
@@ -136,20 +136,20 @@ impl Client {
         Ok((head.status.as_u16(), body))
     }
 
-    fn foreign(&self, what: String) -> AskError {
-        AskError::Foreign { server: self.server.clone(), what }
+    fn foreign(&self, reason: String) -> AskError {
+        AskError::Foreign { server: self.server.clone(), reason }
     }
 }
 
 fn refused(problem: &Value) -> AskError {
     let text = |key: &str| plain(problem[key].as_str().unwrap_or_default());
     let code = Code::of_name(&text("code"));
-    let status = code.map_or(OURS, of_code);
+    let status = code.map_or(SERVER, of_code);
     AskError::Refused { title: text("title"), detail: text("detail"), status, advice: None }
 }
 
 impl AskError {
-    /// With what to do next where the server has refused what was named wrongly.
+    /// Adds advice to the refusal of a wrong name.
     pub(super) fn advise(self, next: &'static str) -> Self {
         match self {
             Self::Refused { title, detail, status: USAGE, .. } => {
@@ -160,21 +160,21 @@ impl AskError {
     }
 }
 
-/// What to do about a server that does not answer.
+/// The advice about a server that does not answer.
 fn advice(error: &ureq::Error, server: &Server) -> &'static str {
     use io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
     match error {
-        ureq::Error::Timeout(_) => "look at what it does, in its log, or try again later",
+        ureq::Error::Timeout(_) => "read the server's log, or try again later",
         ureq::Error::Io(error) if error.kind() == PermissionDenied => {
-            "run this as root, as the server's user or in its group"
+            "run this command as root, as the server's user or in its group"
         }
         ureq::Error::Io(error) if [ConnectionRefused, NotFound].contains(&error.kind()) => {
-            "start it with `sky-island serve`, or name another one by --server"
+            "start the server with `sky-island serve`, or name another server by --server"
         }
         _ if server.has_certificate() => {
-            "name it by --server https://NAME:PORT as its certificate does; an authority that this host does not trust is \
-             named by SSL_CERT_FILE"
+            "name the server by --server https://NAME:PORT with the name in its certificate; if this host does not trust \
+             the certificate's authority, set SSL_CERT_FILE to the authority's certificate"
         }
-        _ => "name another one by --server",
+        _ => "name another server by --server",
     }
 }

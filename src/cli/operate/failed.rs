@@ -1,4 +1,4 @@
-//! Why a subcommand of a running server failed.
+//! Why a subcommand that asks a running server failed.
 
 use std::process::ExitCode;
 
@@ -19,7 +19,7 @@ pub(super) enum Failed {
     Config(#[from] ConfigError),
     #[error("SKY_ISLAND_SERVER in the environment")]
     Variable(#[source] BadServer),
-    #[error("admin_token_header: {0:?} is no name of a header")]
+    #[error("admin_token_header: {0:?} is not the name of a header; use letters, digits and -")]
     Header(String),
     #[error(transparent)]
     Server(#[from] NoServer),
@@ -29,13 +29,13 @@ pub(super) enum Failed {
     Ask(#[from] AskError),
     /// The beginning of an id that several entries have.
     #[error(
-        "{0} is the beginning of {1} ids in the caches; give more of it, or all as `sky-island cache --json` has it"
+        "{0:?} is the beginning of {1} ids in the caches; give more of the id (`sky-island cache --json` prints whole ids)"
     )]
     Ambiguous(String, usize),
 }
 
 impl Failed {
-    /// Says what is wrong, and whose fault that is.
+    /// Prints the failure. The exit status says which side is at fault.
     pub(super) fn exit(&self) -> ExitCode {
         if let Self::Config(error) = self {
             return config_status(error);
@@ -44,9 +44,9 @@ impl Failed {
         ExitCode::from(match self {
             Self::Ask(AskError::Refused { status, .. }) => *status,
             Self::Server(_) | Self::Ask(AskError::Silent { .. } | AskError::Foreign { .. }) => {
-                status::OURS
+                status::SERVER
             }
-            Self::Token(error) if error.is_hosts() => status::OURS,
+            Self::Token(error) if error.is_of_host() => status::SERVER,
             _ => status::USAGE,
         })
     }

@@ -1,4 +1,5 @@
-//! `sky-island ips`: the addresses of a server, and taking one out of its pool.
+//! `sky-island ips`: lists the addresses of a server, takes an address out of its pool or puts it
+//! back.
 
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -28,29 +29,29 @@ enum Command {
     Set {
         /// An address of a pool.
         ip: IpAddr,
-        /// What it is to be.
-        state: State,
+        /// The new state of the address.
+        state: NewState,
     },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum State {
+enum NewState {
     Available,
     Unavailable,
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Addresses {
     ips: Vec<Address>,
 }
 
-/// What is shown of an address.
+/// The printed part of an address.
 #[derive(Deserialize)]
 struct Address {
     ip: String,
     state: String,
     #[serde(rename = "use")]
-    doing: String,
+    usage: String,
     leaves: bool,
     island: Option<String>,
     call_id: Option<String>,
@@ -70,8 +71,8 @@ pub(super) fn run(args: &IpsArgs) -> Result<ExitCode, Failed> {
     let Some(Command::Set { ip, state }) = &args.command else {
         let answer = client.get("/ips")?;
         return args.server.show(&client, answer, |client, answer| {
-            let answer: Answer = client.read(answer)?;
-            Ok(table(answer.ips, SystemTime::now()).to_stdout())
+            let addresses: Addresses = client.read(answer)?;
+            Ok(table(addresses.ips, SystemTime::now()).to_stdout())
         });
     };
     let answer = client.put("/ips", &json!({"ip": ip, "state": state.as_str()}));
@@ -82,7 +83,7 @@ pub(super) fn run(args: &IpsArgs) -> Result<ExitCode, Failed> {
     })
 }
 
-impl State {
+impl NewState {
     fn as_str(self) -> &'static str {
         match self {
             Self::Available => "available",
@@ -107,7 +108,7 @@ fn table(addresses: Vec<Address>, now: SystemTime) -> Table<8> {
         [
             it.ip,
             it.state,
-            if it.leaves { format!("{}, leaves", it.doing) } else { it.doing },
+            if it.leaves { format!("{}, leaves", it.usage) } else { it.usage },
             age(now.saturating_sub(it.since) as f64),
             or_nothing(it.island, |island| island),
             or_nothing(it.call_id, |call| call),

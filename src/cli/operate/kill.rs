@@ -16,7 +16,7 @@ pub(crate) struct KillArgs {
     /// The islands' ids, as `ps` lists them.
     #[arg(value_name = "ID", required_unless_present = "all", value_parser = clap::value_parser!(i32).range(1..))]
     ids: Vec<i32>,
-    /// End all islands, those that stand by too.
+    /// End all islands, including warm islands.
     #[arg(long, conflicts_with = "ids")]
     all: bool,
     #[command(flatten)]
@@ -39,14 +39,15 @@ pub(super) fn run(args: &KillArgs) -> Result<ExitCode, Failed> {
         let answer = client.delete("/jails")?;
         return args.server.show(&client, answer, |client, answer| {
             let All { deleted } = client.read(answer)?;
-            Ok(if deleted.is_empty() { "there was no island\n".to_owned() } else { said(&deleted) })
+            let none = || "the server has no islands\n".to_owned();
+            Ok(if deleted.is_empty() { none() } else { lines(&deleted) })
         });
     }
     let (mut ended, mut code) = (Vec::new(), ExitCode::SUCCESS);
     for id in &args.ids {
         match end(&client, *id) {
             Ok(id) => ended.push(id),
-            // The others are to end all the same.
+            // The remaining islands are ended too.
             Err(error @ AskError::Refused { .. }) => code = Failed::from(error).exit(),
             Err(error) => {
                 print(&shown(&ended, args.server.json));
@@ -60,17 +61,16 @@ pub(super) fn run(args: &KillArgs) -> Result<ExitCode, Failed> {
 
 fn end(client: &Client, id: i32) -> Result<i32, AskError> {
     let answer = client.delete(&format!("/jail/{id}"));
-    let answer =
-        answer.map_err(|error| error.advise("`sky-island ps` lists those that there are"))?;
+    let answer = answer.map_err(|error| error.advise("`sky-island ps` lists the islands"))?;
     let One { deleted } = client.read(answer)?;
     Ok(deleted)
 }
 
-/// As the server answers about all.
+/// The output, in JSON in the form of the server's answer to `--all`.
 fn shown(ended: &[i32], json: bool) -> String {
-    if json { format!("{:#}\n", json!({"deleted": ended})) } else { said(ended) }
+    if json { format!("{:#}\n", json!({"deleted": ended})) } else { lines(ended) }
 }
 
-fn said(ended: &[i32]) -> String {
+fn lines(ended: &[i32]) -> String {
     ended.iter().map(|id| format!("ended {id}\n")).collect()
 }

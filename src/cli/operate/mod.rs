@@ -27,7 +27,7 @@ use crate::cli::process::start_log;
 
 #[derive(Subcommand)]
 pub(super) enum Operate {
-    /// List the islands of a running server, and what they do.
+    /// List the islands of a running server, with their states and calls.
     #[command(
         after_help = "Example:\n  sky-island ps\n  sky-island ps --json --server islands.example.org:3281 --token-file token"
     )]
@@ -35,22 +35,22 @@ pub(super) enum Operate {
     /// End islands of a running server; their calls answer 409.
     #[command(after_help = "Example:\n  sky-island kill 4711\n  sky-island kill --all")]
     Kill(kill::KillArgs),
-    /// List the addresses of a running server, or take one out of its pool or put it back.
+    /// List the addresses of a running server, take an address out of its pool, or put it back.
     #[command(
         after_help = "Example:\n  sky-island ips\n  sky-island ips set 10.9.0.7 unavailable",
         disable_help_subcommand = true
     )]
     Ips(ips::IpsArgs),
-    /// List what a running server keeps of sources and programs, or let go of it.
+    /// List the sources and programs in the caches of a running server, or delete them.
     #[command(
         after_help = "Example:\n  sky-island cache\n  sky-island cache clear",
         disable_help_subcommand = true
     )]
     Cache(cache::CacheArgs),
-    /// Say how a running server is doing: answers, stages of calls, islands, caches.
+    /// Print the state of a running server: answers, stages of calls, islands, caches.
     #[command(after_help = "Example:\n  sky-island stats")]
     Stats(ServerArgs),
-    /// Have a running server fetch, build and hold islands ready for a call to come.
+    /// Let a running server fetch, build and keep islands warm for a call to come.
     #[command(
         after_help = "Example:\n  sky-island warm github.com/mmcloughlin/geohash 'Encode(100.1, 80.9)'"
     )]

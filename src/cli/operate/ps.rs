@@ -1,4 +1,4 @@
-//! `sky-island ps`: the islands of a server.
+//! `sky-island ps`: lists the islands of a server.
 
 use std::process::ExitCode;
 
@@ -10,11 +10,11 @@ use crate::cli::operate::table::{Table, long, number, text};
 use crate::cli::operate::units::{age, or_nothing, size};
 
 #[derive(Deserialize)]
-struct Answer {
+struct Islands {
     jails: Vec<Island>,
 }
 
-/// What is shown of an island.
+/// The printed part of an island.
 #[derive(Deserialize)]
 struct Island {
     jid: i32,
@@ -32,8 +32,8 @@ pub(super) fn run(args: &ServerArgs) -> Result<ExitCode, Failed> {
     let client = args.client()?;
     let answer = client.get("/jails")?;
     args.show(&client, answer, |client, answer| {
-        let answer: Answer = client.read(answer)?;
-        Ok(table(answer.jails).to_stdout())
+        let islands: Islands = client.read(answer)?;
+        Ok(table(islands.jails).to_stdout())
     })
 }
 

@@ -1,6 +1,7 @@
-//! A server, as it is named: `http://127.0.0.1:3281`, `localhost:3281`, `unix:/run/sky-island.sock`.
+//! The name of a server: `http://127.0.0.1:3281`, `localhost:3281`, `unix:/run/sky-island.sock`.
 //!
-//! What must always hold: what is sent goes to that server alone, through no proxy and to nobody that it redirects to.
+//! Invariants: a request goes to the named server alone. No proxy is used, and no redirect is
+//! followed.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,22 +16,23 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::cli::operate::unix::{NoNames, Socket};
 
-/// How long finding a server and connecting to it may take.
+/// How long to wait for the resolution of a name, and for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// A server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
-    /// What its URLs begin with, `http://127.0.0.1:3281`, and whether it is on this host.
+    /// The beginning of the server's URLs, `http://127.0.0.1:3281`, and whether the server is on
+    /// this host.
     Web { base: String, local: bool },
-    /// Its socket.
+    /// The path of the server's socket.
     Unix(PathBuf),
 }
 
-/// A text that names no server.
+/// A text that is not the name of a server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} names no server; write http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:/PATH"
+    "{0:?} is not the name of a server; write http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:/PATH"
 )]
 pub(crate) struct BadServer(String);
 
@@ -58,7 +60,7 @@ impl FromStr for Server {
         }
         let (host, local) = host(authority.host());
         let port = match authority.as_str().rsplit_once(':') {
-            // A port that is none is no part of the authority to the parser.
+            // The parser ignores a port that is not a number.
             Some((_, port)) if !port.ends_with(']') && authority.port_u16().is_none() => {
                 return Err(bad());
             }
@@ -69,7 +71,8 @@ impl FromStr for Server {
     }
 }
 
-/// The host to connect to, and whether it is this one. Who listens on all addresses is reached on the loopback's.
+/// The host to connect to, and whether it is this host. A server that listens on all addresses is
+/// reached on the loopback address.
 fn host(text: &str) -> (String, bool) {
     match text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         Ok(IpAddr::V4(it)) if it.is_unspecified() => (Ipv4Addr::LOCALHOST.to_string(), true),
@@ -80,7 +83,7 @@ fn host(text: &str) -> (String, bool) {
 }
 
 impl Server {
-    /// The one that the environment names.
+    /// The server that the environment names.
     pub(crate) fn of_environment() -> Result<Option<Self>, BadServer> {
         match std::env::var_os(SERVER) {
             Some(text) if !text.is_empty() => text.to_string_lossy().parse().map(Some),
@@ -88,17 +91,17 @@ impl Server {
         }
     }
 
-    /// Whether it is on this host.
+    /// Whether the server is on this host.
     pub(super) fn is_local(&self) -> bool {
         matches!(self, Self::Unix(_) | Self::Web { local: true, .. })
     }
 
-    /// Whether its certificate is looked at.
+    /// Whether the server has a certificate that is checked.
     pub(super) fn has_certificate(&self) -> bool {
         matches!(self, Self::Web { base, .. } if base.starts_with("https:"))
     }
 
-    /// Asks this server, for so long a request.
+    /// A client of this server. A request may take so long.
     pub(crate) fn agent(&self, wait: Duration) -> ureq::Agent {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(wait))
@@ -160,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_server_is_refused_with_what_to_write() {
+    fn a_text_that_is_not_a_server_is_refused_with_what_to_write() {
         for text in [
             "",
             "http://",

@@ -1,4 +1,4 @@
-//! `sky-island stats`: how a server is doing.
+//! `sky-island stats`: prints the state of a server.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use crate::cli::operate::failed::Failed;
 use crate::cli::operate::table::{Table, number, text};
 use crate::cli::operate::units::{NOTHING, age, took};
 
-/// What is shown of a server's numbers.
+/// The printed part of a server's statistics.
 #[derive(Deserialize)]
 struct Stats {
     pid: u32,
@@ -19,7 +19,7 @@ struct Stats {
     total_count: u64,
     count: u64,
     average_response_time_sec: f64,
-    stages: Vec<Stage>,
+    stages: Vec<StageTimes>,
     cache: Caches,
     islands: Islands,
     queue: Queue,
@@ -27,7 +27,7 @@ struct Stats {
 }
 
 #[derive(Deserialize)]
-struct Stage {
+struct StageTimes {
     stage: String,
     count: u64,
     p50_sec: f64,
@@ -38,13 +38,13 @@ struct Stage {
 
 #[derive(Deserialize)]
 struct Caches {
-    checkouts: Found,
-    artifacts: Found,
-    standby: Found,
+    checkouts: LookupCounts,
+    artifacts: LookupCounts,
+    standby: LookupCounts,
 }
 
 #[derive(Deserialize)]
-struct Found {
+struct LookupCounts {
     hits: u64,
     misses: u64,
 }
@@ -90,15 +90,15 @@ fn summary(stats: &Stats, server: &str) -> String {
     let statuses = stats.total_status_code_count.iter();
     let statuses: Vec<_> = statuses.map(|(status, count)| format!("{status} {count}")).collect();
     let statuses = if statuses.is_empty() { "none".to_owned() } else { statuses.join(", ") };
-    let Islands { ahead, starting, standby, running, ending } = islands;
+    let Islands { ahead, starting, standby: warm, running, ending } = islands;
     let Queue { calls, most_calls, waiting, running: busy, most_running } = queue;
     let caches = [
         ("checkouts", &cache.checkouts),
         ("programs", &cache.artifacts),
-        ("islands that stood by", &cache.standby),
+        ("warm islands", &cache.standby),
     ];
-    let caches = caches.map(|(what, found)| format!("{what} {}", hits(found))).join(", ");
-    let Addresses { busy: lent, total } = addresses;
+    let caches = caches.map(|(name, counts)| format!("{name} {}", hits(counts))).join(", ");
+    let Addresses { busy: leased, total } = addresses;
     [
         ("server", format!("{server}, process {pid}, up for {up}")),
         ("answers", format!("{total_count}, {count} in this second, {average} on average")),
@@ -106,26 +106,26 @@ fn summary(stats: &Stats, server: &str) -> String {
         ("calls", format!("{calls} of {most_calls}, {waiting} waiting, {busy} of {most_running} running")),
         (
             "islands",
-            format!("{running} running, {standby} standing by, {ahead} ahead, {starting} starting, {ending} ending"),
+            format!("{running} running, {warm} warm, {ahead} ahead, {starting} starting, {ending} ending"),
         ),
-        ("addresses", format!("{lent} of {total} lent")),
-        ("found", caches),
+        ("addresses", format!("{leased} of {total} leased")),
+        ("cached", caches),
     ]
     .map(|(name, text)| format!("{name:9}  {text}\n"))
     .concat()
 }
 
-/// How many were found, of how many that were looked for.
-fn hits(found: &Found) -> String {
-    let looked = found.hits.saturating_add(found.misses);
-    if looked == 0 {
+/// The hits of a cache, of all its lookups.
+fn hits(counts: &LookupCounts) -> String {
+    let lookups = counts.hits.saturating_add(counts.misses);
+    if lookups == 0 {
         return "0 of 0".to_owned();
     }
-    let percent = found.hits as f64 / looked as f64 * 100.0;
-    format!("{} of {looked} ({percent:.0} %)", found.hits)
+    let percent = counts.hits as f64 / lookups as f64 * 100.0;
+    format!("{} of {lookups} ({percent:.0} %)", counts.hits)
 }
 
-fn stages(stages: Vec<Stage>) -> Table<6> {
+fn stages(stages: Vec<StageTimes>) -> Table<6> {
     let columns = [
         text("STAGE"),
         number("COUNT"),
@@ -136,7 +136,7 @@ fn stages(stages: Vec<Stage>) -> Table<6> {
     ];
     let rows = stages.into_iter().map(|it| {
         let spans = [it.p50_sec, it.p90_sec, it.p99_sec, it.max_sec];
-        // What was never gone through took no time at all.
+        // A stage without calls has no times.
         let span = |seconds| if it.count == 0 { NOTHING.to_owned() } else { took(seconds) };
         let [p50, p90, p99, max] = spans.map(span);
         [it.stage, it.count.to_string(), p50, p90, p99, max]
@@ -149,11 +149,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_never_looked_for_has_no_share() {
-        assert_eq!(hits(&Found { hits: 0, misses: 0 }), "0 of 0");
-        assert_eq!(hits(&Found { hits: 2, misses: 1 }), "2 of 3 (67 %)");
+    fn a_cache_without_lookups_has_no_percentage() {
+        assert_eq!(hits(&LookupCounts { hits: 0, misses: 0 }), "0 of 0");
+        assert_eq!(hits(&LookupCounts { hits: 2, misses: 1 }), "2 of 3 (67 %)");
         assert_eq!(
-            hits(&Found { hits: u64::MAX, misses: 1 }),
+            hits(&LookupCounts { hits: u64::MAX, misses: 1 }),
             format!("{0} of {0} (100 %)", u64::MAX)
         );
     }

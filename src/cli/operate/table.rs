@@ -1,11 +1,11 @@
-//! Tables: one line for each row, whole for programs, cut to the width of a terminal for people.
+//! Tables: a line for each row, in full for programs, cut to the width of a terminal for people.
 //!
-//! Invariants: no text of a row, which any client may have sent, controls the terminal or begins a line. Widths are columns
-//! of a terminal, not characters.
+//! Invariants: no text of a row, which any client may have sent, controls the terminal or begins a
+//! line. Widths are columns of a terminal, not characters.
 
 use console::{Alignment, Term, measure_text_width, pad_str, truncate_str};
 
-/// Blanks between columns.
+/// The blanks between columns.
 const GAP: usize = 2;
 /// The least width of a column that is cut.
 const LEAST: usize = 8;
@@ -17,17 +17,17 @@ pub(super) struct Column {
     cut: bool,
 }
 
-/// Texts.
+/// A column of texts.
 pub(super) const fn text(name: &'static str) -> Column {
     Column { name, right: false, cut: false }
 }
 
-/// Texts that are cut where the terminal is too narrow.
+/// A column of texts that are cut where the terminal is too narrow.
 pub(super) const fn long(name: &'static str) -> Column {
     Column { name, right: false, cut: true }
 }
 
-/// Numbers, aligned at the right.
+/// A column of numbers, aligned at the right.
 pub(super) const fn number(name: &'static str) -> Column {
     Column { name, right: true, cut: false }
 }
@@ -68,7 +68,8 @@ impl<const N: usize> Table<N> {
         lines().map(|row| self.line(row, &widths)).collect()
     }
 
-    /// Narrows the widest column that may be cut, until the table fits or no column can be narrowed.
+    /// Narrows the widest column that may be cut, until the table fits or no column can be
+    /// narrowed.
     fn shrink(&self, widths: &mut [usize; N], room: usize) {
         let gaps = GAP * N.saturating_sub(1);
         while widths.iter().sum::<usize>() + gaps > room {
@@ -92,7 +93,8 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// The text with its control characters, and those that turn the direction of reading, written as Rust escapes.
+/// The text with its control characters, and the characters that change the direction of reading,
+/// as Rust escapes.
 pub(super) fn plain(text: &str) -> String {
     let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut plain = String::with_capacity(text.len());
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_lined_up_and_whole_where_no_terminal_is() {
+    fn columns_are_aligned_and_in_full_without_a_terminal() {
         let expected = "\
 ID    MODULE                            MEMORY
 1     github.com/mmcloughlin/geohash  12.3 MiB
@@ -126,7 +128,7 @@ ID    MODULE                            MEMORY
     }
 
     #[test]
-    fn a_terminal_has_no_line_that_is_too_long_as_long_as_something_can_be_cut() {
+    fn lines_fit_a_terminal_as_long_as_a_column_can_be_cut() {
         let text = table().to_text(Some(30));
         assert!(text.lines().all(|line| line.chars().count() <= 30), "{text}");
         assert!(text.contains("1     github.com/mm…  12.3 MiB"), "{text}");

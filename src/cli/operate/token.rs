@@ -1,7 +1,7 @@
-//! Where the token of a server's admin API is looked for.
+//! Finds the token of a server's admin API.
 //!
-//! What must always hold: it comes from a file or the environment and never from an argument, is shown to nobody, and the
-//! one of this host's server goes to a server on this host alone.
+//! Invariants: a token comes from a file or the environment, never from an argument, and is never
+//! printed. The token of this host's server is sent to servers on this host alone.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,7 +18,7 @@ const KEY: &str = "admin_api_token";
 /// The longest file that is read, in bytes.
 const LONGEST: u64 = 4096;
 
-/// A token, and where it is from.
+/// A token, and its origin.
 #[derive(Debug)]
 pub(super) struct Token {
     /// Marked as a secret.
@@ -26,42 +26,44 @@ pub(super) struct Token {
     pub(super) origin: String,
 }
 
-/// There is no token to send.
+/// Why there is no token to send.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoToken {
-    /// The file that was named.
-    #[error("the token cannot be read from {0}")]
+    /// The file of `--token-file` cannot be read.
+    #[error("the token cannot be read from {0}; name a readable file by --token-file")]
     File(PathBuf, #[source] io::Error),
-    /// It was found, and cannot be one.
-    #[error("{0} has no token: one is a line of visible ASCII characters")]
+    /// The text cannot be sent as a token.
+    #[error("{0} has no token; a token is one line of visible ASCII characters")]
     Unsendable(String),
-    /// The server's own, which is there or not.
+    /// The file in the state directory cannot be read.
     #[error(
-        "the token of this host's server cannot be read; run this as root or as the server's user, or name a file that \
-         has the token by --token-file"
+        "the token of this host's server cannot be read; run this command as root or as the server's user, or name a file \
+         with the token by --token-file"
     )]
     Unreadable(#[source] TokenError),
-    /// This host's server has none of its own, or another state directory.
+    /// The state directory has no token.
     #[error(
-        "there is no token in {0}; name the server's configuration by -c, or a file that has its token by --token-file, \
-         or set {variable}", variable = variable(KEY)
+        "the state directory {0} has no token; name the server's configuration by -c or a file with its token by \
+         --token-file, or set {variable}", variable = variable(KEY)
     )]
     Missing(PathBuf),
-    /// The server is elsewhere.
+    /// No token is configured for a server on another host.
     #[error(
-        "there is no token for {0}; name a file that has it by --token-file, or set {variable}", variable = variable(KEY)
+        "no token is configured for {0}; name a file with the token by --token-file, or set {variable}",
+        variable = variable(KEY)
     )]
     Elsewhere(String),
 }
 
 impl NoToken {
     /// Whether the host is at fault, not the command line.
-    pub(super) fn is_hosts(&self) -> bool {
+    pub(super) fn is_of_host(&self) -> bool {
         matches!(self, Self::File(..) | Self::Unreadable(_))
     }
 }
 
-/// The token for a server: of this file, of the configuration, else of the state directory.
+/// The token for a server: from this file, else from the configuration, else from the state
+/// directory.
 pub(super) fn find(
     file: Option<&Path>,
     settings: &Settings,
@@ -90,7 +92,7 @@ fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let read = File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
     if read as u64 > LONGEST {
-        return Err(io::Error::other(format!("it has more than {LONGEST} bytes")));
+        return Err(io::Error::other(format!("the file exceeds the limit of {LONGEST} bytes")));
     }
     Ok(text)
 }
@@ -123,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_over_the_configuration_which_is_over_the_state_directory() {
+    fn a_file_wins_over_the_configuration_which_wins_over_the_state_directory() {
         let folder = tempfile::tempdir().unwrap();
         let server: Server = "localhost".parse().unwrap();
         let own = ::server::state::admin_token(folder.path()).unwrap();
@@ -153,19 +155,19 @@ mod tests {
         let elsewhere: Server = "http://10.0.0.5:3281".parse().unwrap();
         let refused = find(None, &settings(folder.path(), None), &elsewhere).unwrap_err();
         assert!(refused.to_string().contains("--token-file"), "{refused}");
-        let told = settings(folder.path(), Some("configured"));
-        assert_eq!(found(find(None, &told, &elsewhere)).0, "configured");
+        let configured = settings(folder.path(), Some("configured"));
+        assert_eq!(found(find(None, &configured, &elsewhere)).0, "configured");
     }
 
     #[test]
-    fn what_is_no_token_is_refused_with_what_to_do() {
+    fn a_text_that_is_not_a_token_is_refused_with_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         let server: Server = "localhost".parse().unwrap();
         let none = settings(folder.path(), None);
         let refused = |file: Option<&Path>| find(file, &none, &server).unwrap_err();
         assert!(refused(None).to_string().contains("--token-file"));
         let file = folder.path().join("token");
-        assert!(refused(Some(&file)).is_hosts());
+        assert!(refused(Some(&file)).is_of_host());
         for text in ["", "\n", "two\nlines", "größer"] {
             std::fs::write(&file, text).unwrap();
             assert!(matches!(refused(Some(&file)), NoToken::Unsendable(_)), "{text:?}");

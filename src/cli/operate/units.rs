@@ -1,10 +1,10 @@
-//! Numbers as people read them.
+//! Ages, durations and sizes for people.
 
 use std::time::Duration;
 
 use bytesize::ByteSize;
 
-/// What stands where there is nothing.
+/// The cell of an absent value.
 pub(super) const NOTHING: &str = "-";
 
 /// An age: `3.2s`, `12s`, `3m05s`, `2h10m`, `5d03h`.
@@ -37,7 +37,7 @@ pub(super) fn size(bytes: u64) -> String {
     ByteSize(bytes).to_string()
 }
 
-/// What there may not be.
+/// The text of a value that may be absent.
 pub(super) fn or_nothing<T>(value: Option<T>, shown: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| NOTHING.to_owned(), shown)
 }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_have_the_two_units_that_matter() {
+    fn ages_have_at_most_two_units() {
         let table = [
             (0.0, "0s"),
             (0.3, "0.3s"),
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_and_sizes_have_one_digit_behind_the_point() {
+    fn durations_and_sizes_have_one_digit_after_the_point() {
         assert_eq!([took(0.00085), took(0.01234), took(1.5)], ["850.0µs", "12.3ms", "1.5s"]);
         assert_eq!([took(f64::INFINITY), took(0.0)], ["-", "0s"]);
         assert_eq!([size(0), size(1_000), size(12_897_485)], ["0 B", "1000 B", "12.3 MiB"]);

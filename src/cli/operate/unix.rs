@@ -1,6 +1,6 @@
-//! HTTP over a server's socket in the file system.
+//! HTTP over a server's unix socket.
 //!
-//! What must always hold: no step takes longer than the request's time limits say.
+//! Invariants: no step exceeds the time limits of its request.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -20,7 +20,7 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
 
-/// Connects to a socket, whatever the URL says.
+/// Connects to the socket at this path, for every URL.
 #[derive(Debug)]
 pub(super) struct Socket(pub(super) PathBuf);
 
@@ -44,7 +44,8 @@ fn open(path: &Path, wait: Option<std::time::Duration>) -> io::Result<UnixStream
     let (family, flags) = (AddressFamily::Unix, SockFlag::SOCK_CLOEXEC);
     let socket = socket(family, SockType::Stream, flags, None)?;
     if let Some(wait) = wait {
-        // On Linux it also limits how long a full queue is waited for; on FreeBSD that is an error at once.
+        // On Linux this also limits the wait for a full queue. FreeBSD fails at once when the queue
+        // is full.
         let wait = TimeVal::new(wait.as_secs().cast_signed(), i64::from(wait.subsec_micros()));
         setsockopt(&socket, sockopt::SendTimeout, &wait)?;
     }
@@ -52,7 +53,7 @@ fn open(path: &Path, wait: Option<std::time::Duration>) -> io::Result<UnixStream
     Ok(socket.into())
 }
 
-/// What became of a system call that was limited in time.
+/// The error of a system call with a time limit.
 fn failure(error: io::Error, limit: NextTimeout) -> ureq::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ureq::Error::Timeout(limit.reason),
@@ -88,7 +89,7 @@ impl Transport for Connection {
     }
 
     fn is_open(&mut self) -> bool {
-        // It is not kept for another request.
+        // Each request has a connection of its own.
         false
     }
 }
@@ -99,7 +100,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Resolves nothing: there is one place to connect to.
+/// Resolves no names: the connector knows its socket.
 #[derive(Debug)]
 pub(super) struct NoNames;
 
@@ -111,7 +112,7 @@ impl Resolver for NoNames {
         _: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let mut found = self.empty();
-        // There must be one, and nobody looks at it.
+        // The caller requires one address, and the connector ignores it.
         found.push(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
         Ok(found)
     }
@@ -124,8 +125,9 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::time::Duration;
 
-    /// What a server that says this, and then waits for the client to go, makes a request of.
-    fn asked(says: &'static str, wait: Duration) -> Result<String, ureq::Error> {
+    /// The result of a request to a server that sends this text, and then waits until the client
+    /// disconnects.
+    fn asked(sends: &'static str, wait: Duration) -> Result<String, ureq::Error> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.sock");
         let listener = UnixListener::bind(&path).unwrap();
@@ -136,7 +138,7 @@ mod tests {
                 let mut head = [0; 4096];
                 let read = stream.read(&mut head).unwrap();
                 assert!(head[..read].starts_with(b"GET /a/b HTTP/1.1\r\n"));
-                stream.write_all(says.as_bytes()).unwrap();
+                stream.write_all(sends.as_bytes()).unwrap();
                 let _ = stream.read(&mut head);
             });
             let agent = server.agent(wait);
@@ -146,14 +148,14 @@ mod tests {
 
     #[test]
     fn a_request_goes_through_the_socket_and_its_answer_comes_back() {
-        let says = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
-        assert_eq!(asked(says, Duration::from_secs(30)).unwrap(), "hello");
+        let sends = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+        assert_eq!(asked(sends, Duration::from_secs(30)).unwrap(), "hello");
     }
 
     #[test]
-    fn a_server_that_says_too_little_is_not_waited_for_any_longer_than_was_said() {
-        for says in ["", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel"] {
-            let error = asked(says, Duration::from_millis(100)).unwrap_err();
+    fn a_request_to_a_silent_server_ends_at_its_time_limit() {
+        for sends in ["", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel"] {
+            let error = asked(sends, Duration::from_millis(100)).unwrap_err();
             let timeout = match &error {
                 ureq::Error::Timeout(_) => true,
                 ureq::Error::Io(error) => error.kind() == io::ErrorKind::TimedOut,
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_nobody_listens_on_is_an_error_of_the_system() {
+    fn a_socket_without_a_listener_is_an_error_of_the_system() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.sock");
         assert_eq!(open(&path, None).unwrap_err().kind(), io::ErrorKind::NotFound);
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_is_waited_for_as_long_as_was_said() {
+    fn the_wait_for_a_full_queue_has_a_limit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.sock");
         let _listener = UnixListener::bind(&path).unwrap();

@@ -1,4 +1,4 @@
-//! `sky-island warm`: has a server do all that can be done before a call comes.
+//! `sky-island warm`: lets a server fetch, build and keep islands warm for a call to come.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub(super) fn run(args: &WarmArgs) -> Result<ExitCode, Failed> {
             [("fetch", warm.fetch_sec), ("build", warm.build_sec), ("start", warm.start_sec)];
         let stages = stages.map(|(stage, seconds)| format!("{stage} {}", took(seconds)));
         let islands = match warm.islands {
-            1 => "1 island stands by".to_owned(),
+            1 => "1 warm island".to_owned(),
             count => format!("{count} warm islands"),
         };
         let (url, revision) = (plain(&request.url), plain(&warm.revision));

@@ -1,4 +1,4 @@
-//! Who gets in, and who runs: the calls in the server, and the slots that functions run in.
+//! Admission: how many calls are in the server at once, and how many functions run at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,23 +13,23 @@ use crate::calls::failure::Failure;
 use crate::calls::policy::Capacity;
 use crate::calls::stage::Stage;
 
-/// Admits calls, and gives out execution slots.
+/// Admits calls, and hands out execution slots.
 pub(super) struct Admission {
     capacity: Capacity,
-    /// Calls in the server.
+    /// One permit for each call that may be in the server.
     calls: Arc<Semaphore>,
-    /// Functions that run.
+    /// One permit for each function that may run.
     slots: Arc<Semaphore>,
     /// Calls that wait for a slot.
     waiting: AtomicUsize,
 }
 
-/// A call's place in the server, for as long as it lives.
+/// The place of a call among `limits.calls`, until it is dropped.
 pub(super) struct Admitted {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A call that waits for a slot, for as long as it lives.
+/// Counts one waiting call, until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -38,18 +38,18 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// How much there is to do at a moment.
+/// The load of the server at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// Calls in the server, waiting ones included.
+    /// Calls in the server, including waiting calls.
     pub calls: usize,
-    /// The most calls that the server takes.
+    /// The limit of calls (`limits.calls`).
     pub most_calls: usize,
     /// Calls that wait for an execution slot.
     pub waiting: usize,
-    /// Execution slots that are taken.
+    /// Taken execution slots.
     pub running: usize,
-    /// All execution slots.
+    /// All execution slots (`limits.concurrency`).
     pub most_running: usize,
 }
 
@@ -60,7 +60,7 @@ impl Admission {
         Self { capacity, calls, slots, waiting: AtomicUsize::new(0) }
     }
 
-    /// Lets a call in, or refuses it at once.
+    /// Admits a call, or refuses it at once.
     pub(super) fn admit(&self) -> Result<Admitted, Failure> {
         match self.calls.clone().try_acquire_owned() {
             Ok(permit) => Ok(Admitted { _permit: permit }),
@@ -74,7 +74,7 @@ impl Admission {
         }
     }
 
-    /// An execution slot, for which a call waits so long at most.
+    /// An execution slot; a call waits at most this long for one.
     pub(super) async fn slot(&self, wait: Duration) -> Result<OwnedSemaphorePermit, Failure> {
         if let Ok(permit) = self.slots.clone().try_acquire_owned() {
             return Ok(permit);
@@ -95,7 +95,7 @@ impl Admission {
         }
     }
 
-    /// How much there is to do now.
+    /// The load now.
     pub(super) fn load(&self) -> Load {
         let Capacity { calls, running } = self.capacity;
         Load {

@@ -1,6 +1,6 @@
-//! What went wrong with a call, for programs, and whose fault that is.
+//! The codes of failures: what failed, as programs read it, and which side is at fault.
 
-/// Whose fault a failure is.
+/// Which side is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The request is wrong.
@@ -14,12 +14,12 @@ pub enum Fault {
     /// The host of the source failed.
     Upstream,
     /// The server or its host failed.
-    Ours,
+    Server,
 }
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident $name:literal $fault:ident $title:literal,)*) => {
-        /// What went wrong, by the name that answers have for it.
+        /// What failed. Answers, metrics and the log use the code's name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code {
             $($(#[$doc])* $variant,)*
@@ -39,12 +39,12 @@ macro_rules! codes {
                 Self::ALL.iter().copied().find(|code| code.as_str() == name)
             }
 
-            /// A few words for people, the same for every failure of this code.
+            /// A short title for people, the same for every failure of this code.
             pub fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)* }
             }
 
-            /// Whose fault it is.
+            /// Which side is at fault.
             pub fn fault(self) -> Fault {
                 match self { $(Self::$variant => Fault::$fault,)* }
             }
@@ -122,7 +122,7 @@ codes! {
     /// The server has no addresses for islands.
     NoNetwork "no_network" Caller "No network",
     /// The server failed.
-    Internal "internal" Ours "Internal Server Error",
+    Internal "internal" Server "Internal Server Error",
 }
 
 #[cfg(test)]

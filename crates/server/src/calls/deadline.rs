@@ -10,30 +10,30 @@ use crate::calls::code::Code;
 use crate::calls::failure::Failure;
 use crate::calls::stage::Stage;
 
-/// When a call must have ended.
+/// The moment by which a call must have ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
     at: Instant,
-    /// The limit that it comes from.
+    /// The overall time limit, which messages name.
     limit: Duration,
 }
 
 impl Deadline {
-    /// So long from now.
+    /// The deadline of a call that begins now.
     pub(super) fn after(limit: Duration) -> Self {
         let now = Instant::now();
-        // A limit beyond what the clock can hold is none.
+        // A limit beyond the range of the clock never passes.
         let far = now + Duration::from_secs(365 * 24 * 3600);
         Self { at: now.checked_add(limit).unwrap_or(far), limit }
     }
 
-    /// How much time is left.
+    /// The time that is left.
     #[cfg(test)]
     fn left(self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
     }
 
-    /// What a step of a stage comes to, or the failure of a call that ran out of time in it. The step is dropped then.
+    /// Runs a step of a stage. When the deadline passes, the step is dropped and the call fails.
     pub(super) async fn bound<T>(
         self,
         stage: Stage,
@@ -42,7 +42,7 @@ impl Deadline {
         timeout_at(self.at, step).await.map_err(|_| self.failure(stage))
     }
 
-    /// The failure of a call that ran out of time.
+    /// The failure of a call whose deadline passed in this stage.
     pub(super) fn failure(self, stage: Stage) -> Failure {
         let (limit, stage_name) = (Span(self.limit), stage.as_str());
         let detail = format!(
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_limit_that_no_clock_can_hold_never_passes() {
+    async fn a_limit_beyond_the_range_of_the_clock_never_passes() {
         assert!(Deadline::after(Duration::MAX).left() > Duration::from_secs(1_000_000));
     }
 }

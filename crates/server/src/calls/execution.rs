@@ -7,7 +7,6 @@ use host::net::{Lease, Withdrawals};
 use island::{Ending, Function, Label, Outcome, Spec, WarmPool};
 
 use crate::calls::admission::Admission;
-use crate::calls::code::Code;
 use crate::calls::deadline::Deadline;
 use crate::calls::failure::{self, Failure};
 use crate::calls::policy::CallPolicy;
@@ -17,10 +16,11 @@ use crate::calls::trace::CallTrace;
 use crate::compile::{BuildError, BuildRequest, Builder, Built};
 use crate::source::{Revision, Sources};
 
-/// How long a call that finds no address free waits for the address of an island that has just ended.
+/// How long a call waits when no address is free: an island that has just ended returns its address
+/// within this time.
 const RETURN_WAIT: Duration = Duration::from_millis(500);
 
-/// What calls are run with.
+/// The parts of the server that run calls.
 pub(super) struct CallParts {
     pub(super) sources: Arc<Sources>,
     pub(super) builder: Arc<Builder>,
@@ -28,13 +28,13 @@ pub(super) struct CallParts {
     pub(super) addresses: Withdrawals,
 }
 
-/// What a call that succeeded gave.
-pub(super) struct Answer {
+/// The output of a call that succeeded.
+pub(super) struct CallOutput {
     pub(super) revision: Revision,
     pub(super) data: Vec<u8>,
 }
 
-/// A call under way. Its trace is there however far the call gets.
+/// A running call. Its trace is kept however far the call gets.
 pub(super) struct Execution<'a> {
     parts: &'a CallParts,
     admission: &'a Admission,
@@ -56,7 +56,7 @@ impl<'a> Execution<'a> {
         Self { parts, admission, call, policy, deadline, trace: CallTrace::default() }
     }
 
-    /// How the call went so far.
+    /// The trace of the call so far.
     pub(super) fn into_trace(self) -> CallTrace {
         self.trace
     }
@@ -67,7 +67,7 @@ impl<'a> Execution<'a> {
     }
 
     /// Runs the call to its end.
-    pub(super) async fn run(&mut self) -> Result<Answer, Failure> {
+    pub(super) async fn run(&mut self) -> Result<CallOutput, Failure> {
         if self.has_address() {
             let backend = self.parts.warm_pool.islands().backend();
             backend.capabilities().addresses.map_err(failure::of_network)?;
@@ -77,12 +77,13 @@ impl<'a> Execution<'a> {
         let built = self.build(&request).await?;
         let mut outcome = self.execute(built).await?;
         if outcome.ending == Ending::Unrepresentable {
-            // The parameters cannot hold the arguments as they are, so the call is compiled as it stands.
+            // The function's parameters cannot hold the arguments, so the call is compiled in its
+            // exact form.
             let built = self.build_exact(&request).await?;
             outcome = self.execute(built).await?;
         }
         match outcome.ending {
-            Ending::Exited(0) => Ok(Answer { revision, data: outcome.stdout }),
+            Ending::Exited(0) => Ok(CallOutput { revision, data: outcome.stdout }),
             _ => Err(failure::of_run(&outcome, &self.policy)),
         }
     }
@@ -106,13 +107,14 @@ impl<'a> Execution<'a> {
         self.built(find).await
     }
 
-    /// Finds the program of the call as it stands.
+    /// Finds the program of the call in its exact form.
     async fn build_exact(&mut self, request: &BuildRequest) -> Result<Built, Failure> {
         let find = self.parts.builder.find_exact(request, self.call.request.cache_bust);
         self.built(find).await
     }
 
-    /// Finds a program that was built a moment ago, without looking for a newer one.
+    /// Finds the call's program again. A program that was built a moment ago is not built again for
+    /// `cache_bust`.
     pub(super) async fn build_again(&mut self, request: &BuildRequest) -> Result<Built, Failure> {
         let find = self.parts.builder.find(request, false);
         self.built(find).await
@@ -128,8 +130,9 @@ impl<'a> Execution<'a> {
         built?.map_err(failure::of_build)
     }
 
-    /// Waits for an execution slot and runs a program once. The slot can outlast the answer: no more calls are run than
-    /// islands can be ended.
+    /// Waits for an execution slot and runs the program once. The island keeps the slot until it
+    /// has ended, which can be after the answer: calls cannot start islands faster than islands
+    /// end.
     async fn execute(&mut self, built: Built) -> Result<Outcome, Failure> {
         let began = Instant::now();
         let slot = self.admission.slot(self.policy.queue_wait);
@@ -142,7 +145,8 @@ impl<'a> Execution<'a> {
             let lease = self.deadline.bound(Stage::Start, self.lease()).await;
             self.trace.times.start += began.elapsed();
             spec.setup.address = Some(Arc::new(lease??));
-            // An island gets its address before its program starts, so no warm island serves this call.
+            // An island gets its address before its program starts, so no warm island serves this
+            // call.
             function = None;
         }
         let outcome = self.parts.warm_pool.call(function.as_ref(), &spec, slot);
@@ -154,7 +158,7 @@ impl<'a> Execution<'a> {
         Ok(outcome)
     }
 
-    /// How the call's island is made and what it is called with, and for which function islands are kept warm.
+    /// The function whose warm islands can serve the call, and the spec of the call's island.
     pub(super) fn island(&self, built: Built) -> (Option<Function>, Spec) {
         let package = &self.call.request.package;
         let mut spec = Spec::function(built.artifact.program(), self.policy.limits.clone());
@@ -169,15 +173,12 @@ impl<'a> Execution<'a> {
         (function, spec)
     }
 
-    /// An address, for a call that has a slot: no call keeps an address from others while it waits.
+    /// Leases an address. Only a call with an execution slot does so: a waiting call holds no
+    /// address.
     async fn lease(&self) -> Result<Lease, Failure> {
         let addresses = &self.parts.addresses;
         addresses.refresh();
         let pools = addresses.pools();
-        let lease = pools.lease_within(pools.family(), RETURN_WAIT).await;
-        lease.map_err(|none| {
-            let detail = format!("{none} (network); try again when another call has ended");
-            Failure::new(Code::NoAddress, Stage::Start, detail)
-        })
+        pools.lease_within(pools.family(), RETURN_WAIT).await.map_err(failure::of_lease)
     }
 }

@@ -1,10 +1,11 @@
-//! Failures of a call: a code for programs, a sentence for people, and whose fault it is.
+//! Failures of a call: a code for programs, a sentence for people, and the cause for the log.
 
 use std::error::Error;
 use std::sync::Arc;
 
 use common::units::{Size, Span};
 use fetch_job::FailureCode;
+use host::net::NoAddress;
 use island::{Ending, Outcome, StartError};
 
 use crate::calls::code::Code;
@@ -16,16 +17,16 @@ use crate::source::SourceError;
 /// How much of a function's stderr goes into an answer, in bytes.
 const STDERR_BYTES: usize = 8 * 1024;
 
-/// Why a call has no answer.
+/// Why a call failed.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// What went wrong.
+    /// What failed.
     pub code: Code,
-    /// The stage in which it went wrong.
+    /// The stage that failed.
     pub stage: Stage,
-    /// For the caller: what failed, which limit decides it, and what to do.
+    /// For the caller: what failed, which limit or key decides it, and what to do.
     pub detail: String,
-    /// For the log alone.
+    /// The cause, for the log alone.
     pub cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -35,7 +36,7 @@ impl Failure {
         Self { code, stage, detail: detail.into(), cause: None }
     }
 
-    /// A failure of the server. The caller learns no more than that; the log has the cause.
+    /// A failure of the server. The caller does not learn the cause; the log has it.
     pub fn internal(stage: Stage, cause: Arc<dyn Error + Send + Sync>) -> Self {
         let detail =
             "the server failed; the server's log has the reason under this call_id".to_owned();
@@ -47,7 +48,7 @@ impl Failure {
         Self::new(Code::Draining, stage, "the server is stopping; try again, or ask another server")
     }
 
-    /// The whole chain of causes, for the log.
+    /// The detail with the whole chain of causes, for the log.
     pub fn chain(&self) -> String {
         match &self.cause {
             Some(cause) => format!("{}: {}", self.detail, common::causes::chain(&**cause)),
@@ -84,8 +85,8 @@ pub(super) fn of_source(error: Arc<SourceError>) -> Failure {
 pub(super) fn of_build(error: Arc<BuildError>) -> Failure {
     let new = |code, detail: String| Failure::new(code, Stage::Build, detail);
     match &*error {
-        BuildError::Refused(complaint, text) => {
-            let code = match complaint {
+        BuildError::Refused(diagnostic, text) => {
+            let code = match diagnostic {
                 Diagnostic::NoFunction => Code::Function,
                 Diagnostic::NewerGo => Code::NewerGo,
                 Diagnostic::Cgo => Code::Cgo,
@@ -103,12 +104,18 @@ pub(super) fn of_build(error: Arc<BuildError>) -> Failure {
     }
 }
 
-/// The reason is for the caller too, who can then ask an operator.
+/// The caller learns the reason too, and can report it to an operator.
 pub(super) fn of_network(why: String) -> Failure {
     let detail = format!(
         "this server has no addresses for islands ({why}); leave \"ip4\" out of the request"
     );
     Failure::new(Code::NoNetwork, Stage::Start, detail)
+}
+
+pub(super) fn of_lease(error: NoAddress) -> Failure {
+    let detail =
+        format!("{error} (network.ip4, network.pools); try again when another call has ended");
+    Failure::new(Code::NoAddress, Stage::Start, detail)
 }
 
 pub(super) fn of_start(error: StartError) -> Failure {
@@ -119,7 +126,7 @@ fn stopped(stage: Stage) -> Failure {
     Failure::new(Code::Killed, stage, "an operator of this server ended the call's island")
 }
 
-/// Why a function that ran has no answer. `policy` has the limits that it ran with.
+/// The failure of a function that ran. `policy` has the limits of the run.
 pub(super) fn of_run(outcome: &Outcome, policy: &CallPolicy) -> Failure {
     let (resources, bounds) = (&policy.limits.resources, &policy.limits.bounds);
     let stderr = excerpt(&outcome.stderr);
@@ -154,7 +161,7 @@ pub(super) fn of_run(outcome: &Outcome, policy: &CallPolicy) -> Failure {
             let text = format!("the function's files exceed their limit of {limit} (limits.tmp)");
             (Code::Output, text)
         }
-        // The caller of this function tries the exact form then.
+        // `Execution::run` runs such a call again in its exact form.
         Ending::Unrepresentable => {
             (Code::Internal, "the function's parameters cannot hold the arguments".into())
         }
@@ -169,7 +176,7 @@ pub(super) fn of_run(outcome: &Outcome, policy: &CallPolicy) -> Failure {
     Failure::new(code, Stage::Run, detail)
 }
 
-/// The beginning of what a function wrote to stderr, where the message of a panic stands.
+/// The beginning of a function's stderr, which holds the message of a panic.
 fn excerpt(stderr: &[u8]) -> String {
     let cut = &stderr[..stderr.len().min(STDERR_BYTES)];
     String::from_utf8_lossy(cut).trim_end().to_owned()
@@ -182,7 +189,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_run_that_failed_is_told_by_its_end() {
+    fn each_ending_of_a_run_has_its_code() {
         let resources =
             Resources { memory: 1, processes: 1, processor_time: None, tmp: 1, disk: None };
         let bounds = Bounds { deadline: Duration::from_secs(5), output: 1 };
@@ -211,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_our_fault_shows_its_cause_to_the_log_alone() {
+    fn the_cause_of_a_failed_server_is_for_the_log_alone() {
         let failure = of_start(StartError::Refused("mount /tmp: no".into()));
         assert!(!failure.detail.contains("mount"));
         assert!(failure.chain().contains("mount /tmp: no"));

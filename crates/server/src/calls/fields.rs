@@ -1,13 +1,13 @@
-//! The fields of a request, read as the server of 2017 read them where that can mean one thing only.
+//! Reads the fields of a request as the server of 2017 did, where their meaning is not ambiguous.
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde_json::{Map, Value};
 
-/// What an error about a key begins with.
+/// The beginning of serde's message about an unknown key.
 pub(super) const UNKNOWN: &str = "unknown field";
 
-/// Reads JSON. A key that is not known may be a known one in other letters: what Go writes of a structure without tags is
-/// `URL` and `Call`. The error is that of the text as it stands.
+/// Reads JSON. Keys may be in any case, because Go writes the fields of a structure without tags as
+/// `URL` and `Call`. An error is about the text as it was sent.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(bytes).or_else(|error| match error.to_string() {
         text if text.starts_with(UNKNOWN) => in_any_case(bytes).ok_or(error),
@@ -20,11 +20,11 @@ fn in_any_case<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let count = fields.len();
     let small: Map<String, Value> =
         fields.into_iter().map(|(key, value)| (key.to_ascii_lowercase(), value)).collect();
-    // Of two that are the same in small letters neither counts.
+    // Two keys that differ only in case are ambiguous.
     (small.len() == count).then(|| serde_json::from_value(Value::Object(small)).ok())?
 }
 
-/// A field that is null is one that is not there.
+/// Reads `null` as an absent field.
 pub(super) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -41,14 +41,15 @@ mod tests {
     }
 
     #[test]
-    fn keys_may_be_in_other_letters_and_once() {
+    fn keys_may_be_in_any_case_and_are_given_once() {
         for json in [
             r#"{"url": "a.b/c", "call": "F()", "cache_bust": true}"#,
             r#"{"URL": "a.b/c", "Call": "F()", "Cache_Bust": true}"#,
             r#"{"Url": "a.b/c", "CALL": "F()", "cache_BUST": true, "IP4": null, "Imports": null}"#,
         ] {
-            let form = read(json).unwrap();
-            let parts = (form.url.as_str(), form.call.as_str(), form.cache_bust, form.ip4);
+            let request = read(json).unwrap();
+            let parts =
+                (request.url.as_str(), request.call.as_str(), request.cache_bust, request.ip4);
             assert_eq!(parts, ("a.b/c", "F()", true, false), "{json}");
         }
         for (json, says) in [
@@ -62,11 +63,11 @@ mod tests {
     }
 
     #[test]
-    fn null_is_no_value_where_there_need_not_be_one() {
+    fn null_is_an_absent_field_where_the_field_is_optional() {
         let json = r#"{"url": "a.b/c", "call": "F()", "version": null, "imports": null, "ip4": null, "cache_bust": null}"#;
-        let form = read(json).unwrap();
+        let request = read(json).unwrap();
         assert_eq!(
-            (form.version, form.imports.len(), form.ip4, form.cache_bust),
+            (request.version, request.imports.len(), request.ip4, request.cache_bust),
             (None, 0, false, false)
         );
         assert!(read(r#"{"url": null, "call": "F()"}"#).is_err());

@@ -1,10 +1,10 @@
-//! The id of a call, by which clients, operators and the log know it.
+//! The id of a call, which the answer, the admin API and the log name.
 
 use std::fmt;
 
 use uuid::Uuid;
 
-/// A call's id. Ids are in the order of time.
+/// The id of a call. Ids sort by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallId(Uuid);
 

@@ -1,11 +1,13 @@
-//! Calls: one service that runs a call for every caller alike, and what it says about each call.
+//! Calls: one service that runs the calls of all callers, and reports each call.
 //!
-//! [`CallService`] is the whole of it: HTTP and the command line translate into a [`CallRequest`] and a [`Principal`], and
-//! translate what comes back.
+//! [`CallService`] is the entry point. HTTP and the command line translate a request into a
+//! [`CallRequest`] and a [`Principal`], and the result into an answer.
 
 mod admission;
 mod code;
 mod deadline;
+#[cfg(test)]
+mod examples;
 mod execution;
 mod failure;
 mod fields;
@@ -23,6 +25,8 @@ mod warm;
 
 pub use admission::Load;
 pub use code::{Code, Fault};
+#[cfg(test)]
+pub(crate) use examples::examples;
 pub use failure::Failure;
 pub use fields::from_json;
 pub use id::CallId;

@@ -1,44 +1,45 @@
-//! How far the server is on its way to its end. It goes one way only.
+//! The phase of a server: serving, leaving, draining. A phase never goes back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
-/// The steps after serving, which is 0.
+/// The phases after serving, which is 0.
 const LEAVING: u8 = 1;
 const DRAINING: u8 = 2;
 
-/// Where the server is on its way. Clones are the same one.
+/// The phase of a server. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Phase(Arc<Way>);
+pub struct Phase(Arc<PhaseParts>);
 
-/// Behind one pointer, for each call has one, and a token locks to be cloned.
+/// Behind one pointer: each call clones the phase, and cloning a token takes a lock.
 #[derive(Debug, Default)]
-struct Way {
+struct PhaseParts {
     step: AtomicU8,
     force: CancellationToken,
 }
 
 impl Phase {
-    /// From now on each connection ends with its next answer. Calls are still run: somebody takes over who gets whatever
-    /// comes after.
+    /// From now on each connection ends with its next answer. Calls still run: another program
+    /// takes over the connections that come later.
     pub fn leave(&self) {
         self.0.step.fetch_max(LEAVING, Ordering::SeqCst);
     }
 
-    /// From now on there are no new calls, each connection ends with its next answer, and health is bad.
+    /// From now on new calls are refused, each connection ends with its next answer, and the health
+    /// check fails.
     pub fn drain(&self) {
         self.0.step.fetch_max(DRAINING, Ordering::SeqCst);
     }
 
-    /// Calls under way end now, without their answers.
+    /// Ends the running calls now, without their answers.
     pub fn force(&self) {
         self.drain();
         self.0.force.cancel();
     }
 
-    /// Whether there are no new calls.
+    /// Whether new calls are refused.
     pub fn is_draining(&self) -> bool {
         self.0.step.load(Ordering::SeqCst) >= DRAINING
     }
@@ -48,12 +49,12 @@ impl Phase {
         self.0.step.load(Ordering::Relaxed) >= LEAVING
     }
 
-    /// Resolves when calls under way are to end.
+    /// Resolves when running calls are forced to end.
     pub async fn forced(&self) {
         self.0.force.cancelled().await;
     }
 
-    /// What comes of a call, or none when it has to end before.
+    /// The result of a call; none if the call is forced to end first.
     pub(super) async fn unless_forced<T>(&self, call: impl Future<Output = T>) -> Option<T> {
         self.0.force.run_until_cancelled(call).await
     }
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_goes_one_way() {
+    fn a_phase_never_goes_back() {
         let phase = Phase::default();
         assert!(!phase.is_ending() && !phase.is_draining());
         phase.leave();
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_under_way_ends_in_a_hurry() {
+    async fn force_ends_a_running_call() {
         let phase = Phase::default();
         assert_eq!(phase.unless_forced(async { 1 }).await, Some(1));
         let call = phase.unless_forced(std::future::pending::<()>());

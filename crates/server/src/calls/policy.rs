@@ -1,10 +1,10 @@
-//! What calls may use and how long they may wait: fixed sizes, and what can change while the server runs.
+//! The limits of calls: a policy that can change while the server runs, and a capacity that cannot.
 
 use std::time::Duration;
 
 use island::Limits;
 
-/// What can be changed while there are calls. A call keeps the policy that it began with.
+/// Limits that can change while the server runs. A call keeps the policy that it began with.
 #[derive(Clone, Debug)]
 pub struct CallPolicy {
     /// The limits of a function's island.
@@ -15,11 +15,11 @@ pub struct CallPolicy {
     pub timeout: Duration,
 }
 
-/// How many calls there may be.
+/// How many calls the server takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Capacity {
-    /// In the server at once, waiting or not (`limits.calls`).
+    /// Calls in the server at once, running or waiting (`limits.calls`).
     pub calls: usize,
-    /// Running at once (`limits.concurrency`).
+    /// Functions that run at once (`limits.concurrency`).
     pub running: usize,
 }

@@ -1,9 +1,9 @@
-//! Who asks for a call: the identity that admission, the report, the metrics and the log name.
+//! The principal of a call: the identity that the report, the metrics and the log name.
 
 use std::fmt;
 use std::net::IpAddr;
 
-/// Who asks for a call. Limits for each client, and later users and tokens, hang on this.
+/// The identity that asks for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Principal {
     /// A client, by the address that its connection comes from.
@@ -22,7 +22,8 @@ impl Principal {
     /// The names of all kinds, in the order of [`Principal::kind`].
     pub const KINDS: [&'static str; 5] = ["address", "unix", "command_line", "admin", "unknown"];
 
-    /// A client by its address. An IPv4 address that came through an IPv6 socket is the same client.
+    /// A client by its address. An IPv4 address that came through an IPv6 socket is the same
+    /// client.
     pub fn address(address: IpAddr) -> Self {
         Self::Address(address.to_canonical())
     }

@@ -1,8 +1,9 @@
 //! The report of a call: one line in the log, and its counts.
 //!
-//! Invariants: each call is reported once. No line has anything of a request's headers or body but the package and what
-//! its version means. Messages of compilers and functions can quote a call, so they are for the caller alone; the log has
-//! the title of such a failure. A failure of a source or of the server is logged with its whole chain of causes.
+//! Invariants: each call is reported once. Of a request's headers and body, a line has only the
+//! package and the revision of its version. Messages of compilers and functions can quote a call,
+//! so they are for the caller alone; the log has the title of such a failure. A failure of a source
+//! or of the server is logged with its whole chain of causes.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -16,10 +17,10 @@ use crate::calls::trace::CallTrace;
 use crate::metrics::{Metrics, Refused};
 use crate::source::ImportPath;
 
-/// What came of an answered call, in the log and in the metrics.
+/// The outcome of an answered call, in the log and in the metrics.
 const OK: &str = "ok";
 
-/// What there is to report of a call.
+/// The report of a call.
 pub(super) struct Report<'a> {
     pub(super) id: CallId,
     pub(super) principal: Principal,
@@ -67,7 +68,7 @@ pub(super) fn refused(metrics: &Metrics, id: CallId, principal: Principal, failu
     tracing::info!(call = %id, %principal, outcome, reason, "refused");
 }
 
-/// Reports a call whose task panicked: how far it got is not known.
+/// Reports a call whose task panicked. Its stage is not known.
 pub(super) fn lost(metrics: &Metrics, id: CallId, principal: Principal, failure: &Failure) {
     metrics.no_call(failure.code.as_str(), principal.kind());
     let (outcome, reason) = (failure.code.as_str(), failure.chain());
@@ -78,11 +79,11 @@ fn count_refusal(metrics: &Metrics, failure: &Failure) {
     match failure.code.fault() {
         Fault::Caller => metrics.refused(Refused::Request),
         Fault::Busy => metrics.refused(Refused::Busy),
-        Fault::Function | Fault::Operator | Fault::Upstream | Fault::Ours => {}
+        Fault::Function | Fault::Operator | Fault::Upstream | Fault::Server => {}
     }
 }
 
-/// Why a call has no answer, for the log.
+/// Why a call failed, for the log.
 fn reason(failure: &Failure) -> Cow<'static, str> {
     let quotes = matches!(failure.code.fault(), Fault::Caller | Fault::Function)
         && failure.stage != Stage::Fetch;
@@ -116,14 +117,14 @@ mod tests {
 
     #[test]
     fn messages_of_compilers_and_functions_are_not_logged() {
-        let said = "cannot use \"hunter2\" as int";
+        let detail = "cannot use \"hunter2\" as int";
         for (code, stage) in [
             (Code::Malformed, Stage::Request),
             (Code::Build, Stage::Build),
             (Code::Panicked, Stage::Run),
             (Code::Deadline, Stage::Run),
         ] {
-            let reason = reason(&Failure::new(code, stage, said));
+            let reason = reason(&Failure::new(code, stage, detail));
             assert_eq!(reason, code.title());
         }
     }

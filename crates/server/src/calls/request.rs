@@ -1,4 +1,4 @@
-//! A function request: its JSON form, and what it is parsed into.
+//! A function request as JSON, and the call request that it is parsed into.
 
 use std::sync::Arc;
 
@@ -18,22 +18,23 @@ use crate::source::{ImportPath, PackageRequest, Version};
 /// The most packages in `imports`.
 const MAX_IMPORTS: usize = 32;
 
-/// A request in its JSON form.
+/// A request to call a function.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = FunctionRequest)]
 pub struct FunctionRequest {
-    /// A Go import path.
+    /// The import path of a Go package: `github.com/mmcloughlin/geohash`.
     pub url: String,
-    /// A Go expression.
+    /// A Go expression that begins with an exported name of the package: `Encode(100.1, 80.9)`.
     pub call: String,
-    /// A tag, a branch, a commit or a pseudo-version.
+    /// A tag, a branch, a commit or a pseudo-version; without it, the newest version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Packages that the call names, where their names do not say which ones they are.
+    /// Import paths of packages that the call names, where the server cannot tell them from the
+    /// call.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<String>,
-    /// Whether the function needs an address.
+    /// Whether the function gets a network address.
     #[serde(default, deserialize_with = "or_default")]
     pub ip4: bool,
     /// Look the version up, fetch and build again.
@@ -48,15 +49,15 @@ pub struct CallRequest {
     pub package: PackageRequest,
     /// The expression.
     pub call: Arc<Call>,
-    /// All packages that the call imports, the ones of the standard library included.
+    /// All packages that the call imports, including packages of the standard library.
     pub imports: Vec<ImportPath>,
-    /// Whether the function needs an address.
+    /// Whether the function gets a network address.
     pub ip4: bool,
     /// Look the version up, fetch and build again.
     pub cache_bust: bool,
 }
 
-/// A call on its way: the request, who asks, and the id.
+/// A call with its id, its principal and its request.
 pub(super) struct AdmittedCall {
     pub(super) id: CallId,
     pub(super) principal: Principal,
@@ -77,7 +78,7 @@ impl FunctionRequest {
         })
     }
 
-    /// Parses every part.
+    /// Parses the fields.
     pub fn parse(&self) -> Result<CallRequest, Failure> {
         let refuse = |code, detail: String| Failure::new(code, Stage::Request, detail);
         let path = ImportPath::parse(&self.url).map_err(|e| refuse(Code::Url, e.to_string()))?;
@@ -90,7 +91,7 @@ impl FunctionRequest {
             return Err(refuse(
                 Code::Imports,
                 format!(
-                    "imports: {} packages are more than the limit of {MAX_IMPORTS}",
+                    "imports: {} packages exceed the limit of {MAX_IMPORTS}",
                     self.imports.len()
                 ),
             ));
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_bad_part_has_its_own_code() {
+    fn each_bad_field_has_its_own_code() {
         let table = [
             (r#"{"url": "a.b/c", "call": "F()", "colour": 1}"#, Code::UnknownField),
             (r#"{"url": "a.b/c"}"#, Code::Malformed),
@@ -139,7 +140,7 @@ mod tests {
         ];
         for (json, code) in table {
             let failure =
-                FunctionRequest::from_json(json.as_bytes()).and_then(|form| form.parse()).err();
+                FunctionRequest::from_json(json.as_bytes()).and_then(|it| it.parse()).err();
             assert_eq!(failure.map(|failure| failure.code), Some(code), "{json}");
         }
     }

@@ -1,7 +1,9 @@
-//! The call service: runs a call for every caller alike (HTTP, the command line), from its id to its report.
+//! The call service: runs the calls of all callers (HTTP, the command line), each from its id to
+//! its report.
 //!
-//! Invariants: each request gets an id and is reported once. A call that has begun is run to its end, also when its client
-//! hangs up. A call ends when the server stops in a hurry, and its island with it.
+//! Invariants: each request gets an id and is reported once. A call that has begun runs to its end,
+//! even when its client disconnects. When the server is forced to stop, its calls end, and their
+//! islands with them.
 
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::calls::admission::{Admission, Load};
-use crate::calls::execution::{Answer, CallParts, Execution};
+use crate::calls::execution::{CallOutput, CallParts, Execution};
 use crate::calls::failure::Failure;
 use crate::calls::id::CallId;
 use crate::calls::phase::Phase;
@@ -35,7 +37,7 @@ pub struct CallService {
     policy: ArcSwap<CallPolicy>,
     metrics: Metrics,
     phase: Phase,
-    /// Calls under way; they outlive their clients' connections.
+    /// Running calls, which outlive their clients' connections.
     tasks: TaskTracker,
 }
 
@@ -44,18 +46,18 @@ pub struct CallService {
 pub struct Finished<S> {
     /// The call's id.
     pub id: CallId,
-    /// The answer, or why there is none.
+    /// The answer, or the failure.
     pub result: Result<Reply<S>, Failure>,
-    /// How the call went.
+    /// The trace of the call.
     pub trace: CallTrace,
 }
 
-/// What a call that succeeded answers.
+/// The answer of a call that succeeded.
 #[derive(Debug)]
 pub struct Reply<S> {
-    /// What ran.
+    /// The revision that ran.
     pub revision: Revision,
-    /// Where the output went.
+    /// The sink with the output.
     pub output: S,
 }
 
@@ -85,8 +87,8 @@ impl CallService {
         }
     }
 
-    /// Runs a call to its end. Its output goes to `sink`, which is part of the answer. Dropping the future drops the wait,
-    /// not the call.
+    /// Runs a call to its end. Its output goes to `sink`, which is part of the answer. Dropping the
+    /// future drops the wait, not the call.
     pub async fn run<S: Sink>(
         self: &Arc<Self>,
         principal: Principal,
@@ -107,14 +109,14 @@ impl CallService {
         })
     }
 
-    /// Gives a request that cannot become a call an id, and reports it.
+    /// Mints an id for a request that cannot become a call, and reports the request.
     pub fn refuse<S>(&self, principal: Principal, failure: Failure) -> Finished<S> {
         let id = CallId::mint();
         report::refused(&self.metrics, id, principal, &failure);
         Finished { id, result: Err(failure), trace: CallTrace::default() }
     }
 
-    /// Fetches, compiles and keeps islands warm for a call that is expected, and calls nothing.
+    /// Fetches, compiles and keeps islands warm for a call to come, without calling the function.
     pub async fn warm(
         self: &Arc<Self>,
         principal: Principal,
@@ -137,7 +139,7 @@ impl CallService {
         done.unwrap_or_else(|_| Err(Failure::internal(Stage::Run, Arc::new(Lost))))
     }
 
-    /// Runs a call, hands its answer over, and reports it behind the answer.
+    /// Runs a call, hands its answer over, and then reports the call.
     async fn work<S: Sink>(
         self: Arc<Self>,
         call: AdmittedCall,
@@ -155,20 +157,20 @@ impl CallService {
         let ran = ran.unwrap_or_else(|| Err(Failure::draining(Stage::Run)));
         let trace = execution.into_trace();
         let failure = ran.as_ref().err().cloned();
-        let result = ran.map(|Answer { revision, data }| {
+        let result = ran.map(|CallOutput { revision, data }| {
             sink.data(data);
             Reply { revision, output: sink }
         });
-        // A client that has hung up does not wait any more.
+        // The receiver is gone if the client has disconnected.
         let _ = waiting.send(Finished { id: call.id, result, trace: trace.clone() });
-        // The task that waits for the answer is next on this thread.
+        // The task that waits for the answer runs before the report.
         tokio::task::yield_now().await;
         let (module, failure) = (&call.request.package.path, failure.as_ref());
         let AdmittedCall { id, principal, .. } = call;
         Report { id, principal, module, trace: &trace, failure }.write(&self.metrics);
     }
 
-    /// Calls that begin from now on are under this policy.
+    /// Sets the policy of the calls that begin from now on.
     pub fn change(&self, policy: CallPolicy) {
         self.policy.store(Arc::new(policy));
     }
@@ -179,12 +181,12 @@ impl CallService {
         self.policy.load_full()
     }
 
-    /// How far the server is on its way to its end.
+    /// The phase of the server.
     pub fn phase(&self) -> &Phase {
         &self.phase
     }
 
-    /// Waits until no call runs any more. Calls that begin meanwhile are waited for too.
+    /// Waits until no call runs, including calls that begin in the meantime.
     pub async fn ended(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -195,7 +197,7 @@ impl CallService {
         self.parts.warm_pool.close();
     }
 
-    /// How much there is to do now.
+    /// The load now.
     pub fn load(&self) -> Load {
         self.admission.load()
     }
@@ -210,7 +212,7 @@ impl CallService {
         self.parts.warm_pool.islands()
     }
 
-    /// The addresses, and which of them an operator has withdrawn.
+    /// The address pools, and the addresses that an operator has withdrawn.
     pub fn addresses(&self) -> &Withdrawals {
         &self.parts.addresses
     }

@@ -1,24 +1,25 @@
-//! Where a call's output goes.
+//! The sink of a call's output.
 
-/// Takes what a call answers. The call service hands over each piece once, in order, and nothing of a call that failed.
+/// Receives the output of a call. The call service hands over each piece once, in order, and
+/// nothing of a call that failed.
 pub trait Sink: Send + 'static {
-    /// A piece of the answer: what the function printed, then what fmt.Print prints of its results.
+    /// A piece of the output: what the function printed, then its results as fmt.Print prints them.
     fn data(&mut self, piece: Vec<u8>);
 }
 
-/// Keeps the whole answer.
+/// Keeps the whole output.
 #[derive(Debug, Default)]
 pub struct Collected {
     data: Vec<u8>,
 }
 
 impl Collected {
-    /// The whole answer.
+    /// The whole output.
     pub fn into_data(self) -> Vec<u8> {
         self.data
     }
 
-    /// The whole answer.
+    /// The whole output.
     pub fn data(&self) -> &[u8] {
         &self.data
     }
@@ -27,7 +28,7 @@ impl Collected {
 impl Sink for Collected {
     fn data(&mut self, piece: Vec<u8>) {
         if self.data.is_empty() {
-            // The usual answer has one piece, which is not copied.
+            // The usual output has one piece, which is not copied.
             self.data = piece;
         } else {
             self.data.extend_from_slice(&piece);
@@ -35,7 +36,7 @@ impl Sink for Collected {
     }
 }
 
-/// For calls without an answer of their own.
+/// Discards the output.
 impl Sink for () {
     fn data(&mut self, _: Vec<u8>) {}
 }

@@ -1,33 +1,33 @@
-//! How a call went: where its time went, which revision ran, and on what kind of island.
+//! The trace of a call: the time of each stage, the revision that ran, and the kind of island.
 
 use std::time::Duration;
 
 use crate::calls::stage::Stage;
 use crate::source::Revision;
 
-/// Where a call's time went.
+/// The time that a call spent in each stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
     /// Waiting for an execution slot.
     pub queue: Duration,
-    /// Finding the source, or waiting for it.
+    /// Finding the source.
     pub fetch: Duration,
-    /// Finding the artifact, or waiting for it.
+    /// Finding the artifact.
     pub build: Duration,
     /// Finding an address and an island, and sending the program to the island.
     pub start: Duration,
-    /// From then until the program answered, or the island ended.
+    /// From sending the program to its answer, or to the end of the island.
     pub run: Duration,
 }
 
-/// How a call went, as far as it got.
+/// The trace of a call, as far as the call got.
 #[derive(Clone, Debug, Default)]
 pub struct CallTrace {
-    /// Where its time went.
+    /// The times of its stages.
     pub times: Times,
-    /// What its version means, as soon as that is known.
+    /// The revision that its version means, once that is known.
     pub revision: Option<Revision>,
-    /// Whether it ran on a warm island.
+    /// Whether the call ran on a warm island.
     pub warm: bool,
 }
 

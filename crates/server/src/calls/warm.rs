@@ -1,4 +1,4 @@
-//! What can be done for a call before it comes: its source fetched, its program built, and warm islands.
+//! Warming: fetches the source, builds the program and keeps islands warm for a call to come.
 
 use std::time::Instant;
 
@@ -9,18 +9,19 @@ use crate::calls::failure::Failure;
 use crate::calls::trace::Times;
 use crate::source::Revision;
 
-/// What was made ready.
+/// The result of warming.
 #[derive(Clone, Debug)]
 pub struct Warmed {
-    /// What the version means.
+    /// The revision that the version means.
     pub revision: Revision,
-    /// The program, by its name among the artifacts; empty for a call that is compiled as it stands and was not known.
+    /// The id of the program's artifact; empty for a call in its exact form that was not cached
+    /// yet.
     pub artifact: String,
     /// Warm islands that are ready.
     pub islands: usize,
 }
 
-/// Makes everything ready for a call, and calls nothing.
+/// Prepares everything for a call, without calling the function.
 pub(super) async fn prepare(
     mut execution: Execution<'_>,
     warm_pool: &WarmPool,
@@ -29,14 +30,15 @@ pub(super) async fn prepare(
     let revision = request.checkout.revision().clone();
     let mut built = execution.build(&request).await?;
     if built.name.is_none() {
-        // The first call in the exact form is not kept warm. This one is expected to come again.
+        // No islands are kept warm for the first call in an exact form. A warmed call is expected
+        // to come, so this counts as its second one.
         built = execution.build_again(&request).await?;
     }
     let has_address = execution.has_address();
     let (function, spec) = execution.island(built);
     let began = Instant::now();
     let (artifact, islands) = match function {
-        // Islands with an address are not made ahead.
+        // No islands are kept warm for calls with an address.
         Some(function) if !has_address => {
             let islands = warm_pool.warm(&function, &spec).await;
             (function.artifact, islands)

@@ -1,4 +1,4 @@
-//! What handlers need.
+//! The state that all handlers share.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::calls::CallService;
 use crate::http::admin::state::Admin;
 use crate::metrics::Metrics;
 
-/// What handlers need. Clones share it.
+/// The state that all handlers share. Clones are the same state.
 #[derive(Clone)]
 pub struct App(Arc<AppParts>);
 
@@ -32,6 +32,6 @@ pub struct AppParts {
     pub calls: Arc<CallService>,
     /// Counts requests.
     pub metrics: Metrics,
-    /// What the admin API needs besides.
+    /// The state of the admin API.
     pub admin: Admin,
 }

@@ -19,9 +19,9 @@ pub(super) async fn read(body: Body) -> Result<Bytes, Failure> {
     let refuse = |code, detail| Err(Failure::new(code, Stage::Request, detail));
     match timeout(BODY_WAIT, axum::body::to_bytes(body, BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_too_long(&error) => {
+        Ok(Err(error)) if exceeds_limit(&error) => {
             let limit = Size(BODY_BYTES as u64);
-            refuse(Code::TooLarge, format!("the body is larger than the limit of {limit}"))
+            refuse(Code::TooLarge, format!("the body exceeds the limit of {limit}; shorten it"))
         }
         Ok(Err(error)) => refuse(Code::Malformed, format!("the body cannot be read: {error}")),
         Err(_) => {
@@ -31,7 +31,7 @@ pub(super) async fn read(body: Body) -> Result<Bytes, Failure> {
     }
 }
 
-fn is_too_long(error: &axum::Error) -> bool {
+fn exceeds_limit(error: &axum::Error) -> bool {
     let mut next = error.source();
     while let Some(cause) = next {
         if cause.is::<http_body_util::LengthLimitError>() {

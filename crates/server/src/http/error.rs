@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::json::Json;
 use crate::calls::{Code, Failure, Stage};
 
-/// A new id for a call, in the order of time.
+/// A new id for a request. Ids sort by time.
 pub(super) fn call_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
@@ -16,7 +16,7 @@ pub(super) fn call_id() -> String {
 /// The header with a call's id.
 pub(super) const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 
-/// How long a client that met a full server should wait, in seconds.
+/// How long a client should wait before it asks a busy server again, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// The status of each code.
@@ -58,28 +58,28 @@ fn status(code: Code) -> StatusCode {
 /// The content type of a [`Problem`].
 pub(super) const PROBLEM: &str = "application/problem+json";
 
-/// Why there is no answer (RFC 9457).
+/// Why a request failed (RFC 9457).
 #[derive(Serialize, ToSchema)]
 pub(super) struct Problem<'a> {
     /// `urn:sky-island:` and the code.
     r#type: String,
-    /// A few words, the same for every problem of this code.
+    /// A short title, the same for every problem of this code.
     title: &'a str,
-    /// That of the answer.
+    /// The status of the answer.
     status: u16,
-    /// What to do about it.
+    /// What failed, which limit or key decides it, and what to do.
     detail: &'a str,
-    /// What went wrong, for programs.
+    /// The kind of failure, for programs.
     code: &'a str,
-    /// How far it got: `request`, `queue`, `fetch`, `build`, `start` or `run`.
+    /// The stage that failed: `request`, `queue`, `fetch`, `build`, `start` or `run`.
     stage: &'a str,
-    /// Names the request in the server's log.
+    /// The id of the request in the server's log.
     call_id: &'a str,
-    /// The title, where clients of 2017 look for it.
+    /// The title again, for clients of 2017.
     error: &'a str,
 }
 
-/// A failure of a request that is no call.
+/// The failure of a request that is not a call.
 pub(super) struct Refused(pub(super) Failure);
 
 impl Refused {
@@ -87,7 +87,7 @@ impl Refused {
         Self(Failure::new(code, Stage::Request, detail))
     }
 
-    /// Our fault: the caller learns no more than that, the log has the reason.
+    /// A failure of the server. The client does not learn the cause; the log has it.
     pub(super) fn internal(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self(Failure::internal(Stage::Request, std::sync::Arc::new(cause)))
     }
@@ -109,7 +109,7 @@ impl IntoResponse for Refused {
     }
 }
 
-/// The answer to whoever has no token, byte for byte that of 2017.
+/// The answer to an admin request without the token, byte for byte as in 2017.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Forbidden {
     /// `Forbidden`.
@@ -146,7 +146,7 @@ pub(super) fn answer(failure: &Failure, call_id: &str) -> Response {
     response
 }
 
-/// The answer of a server that ends.
+/// The answer of a server that is stopping.
 pub(super) fn draining() -> Response {
     answer(&Failure::draining(Stage::Request), &call_id())
 }
@@ -157,7 +157,7 @@ pub(super) async fn no_such_resource(uri: Uri) -> Response {
 
 pub(super) fn nothing_at(path: &str) -> Response {
     let detail =
-        format!("there is nothing at {path:.200}; functions are called at /api/v1/function");
+        format!("there is no resource at {path:.200}; functions are called at /api/v1/function");
     answer(&Failure::new(Code::NotFound, Stage::Request, detail), &call_id())
 }
 
@@ -166,7 +166,8 @@ pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {
 }
 
 pub(super) fn no_method_at(method: &Method, path: &str) -> Response {
-    let detail = format!("{path:.200} has no method {method}");
+    let detail =
+        format!("{path:.200} has no method {method}; /api/v1/openapi.json lists the methods");
     answer(&Failure::new(Code::Method, Stage::Request, detail), &call_id())
 }
 
@@ -176,7 +177,7 @@ mod tests {
     use crate::calls::Fault;
 
     #[test]
-    fn the_status_says_whose_fault_it_is() {
+    fn the_status_says_which_side_is_at_fault() {
         for code in Code::ALL {
             let status = status(*code);
             match code.fault() {
@@ -189,7 +190,7 @@ mod tests {
                 Fault::Operator => assert_eq!(status, StatusCode::CONFLICT),
                 Fault::Busy => assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE),
                 Fault::Upstream => assert_eq!(status, StatusCode::BAD_GATEWAY),
-                Fault::Ours => assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR),
+                Fault::Server => assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR),
             }
         }
     }

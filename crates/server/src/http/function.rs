@@ -20,14 +20,14 @@ use crate::http::{body, error};
 pub(super) const REVISION: HeaderName = HeaderName::from_static("x-revision");
 pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// What a call that succeeded answers.
+/// The answer of a call that succeeded.
 #[derive(Serialize, ToSchema)]
 pub struct Success {
     /// Seconds since 1970.
     timestamp: u64,
-    /// What the function printed, and then its results as fmt.Print prints them.
+    /// What the function printed, then its results as fmt.Print prints them.
     data: String,
-    /// `base64` where the data is no text in UTF-8.
+    /// `base64` if the data is not valid UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     encoding: Option<&'static str>,
@@ -35,8 +35,9 @@ pub struct Success {
 
 /// Run a function
 ///
-/// Fetches and compiles what is not known yet, and runs the call on an island of its own. The header X-Call-Id names the
-/// call, X-Revision what ran, Server-Timing where the time went. A body without a content type is JSON.
+/// Fetches and compiles the package where the caches do not have it, and runs the call on an island
+/// of its own. The header X-Call-Id names the call, X-Revision the revision that ran, and
+/// Server-Timing the time of each stage. A body without a content type is read as JSON.
 #[utoipa::path(post, path = "/api/v1/function", operation_id = "callFunction", tag = "functions", request_body = FunctionRequest,
     responses(
         (status = 200, body = Success, description = "What the function printed and returned"),
@@ -47,10 +48,10 @@ pub struct Success {
         (status = 413, body = Problem, content_type = PROBLEM, description = "The body is too large"),
         (status = 422, body = Problem, content_type = PROBLEM, description = "The package or the function failed"),
         (status = 500, body = Problem, content_type = PROBLEM, description = "The server failed"),
-        (status = 501, body = Problem, content_type = PROBLEM, description = "This server lends no addresses"),
+        (status = 501, body = Problem, content_type = PROBLEM, description = "This server has no addresses for islands"),
         (status = 502, body = Problem, content_type = PROBLEM, description = "The source's host failed"),
-        (status = 503, body = Problem, content_type = PROBLEM, description = "There is no room now; Retry-After says when to try again"),
-        (status = 504, body = Problem, content_type = PROBLEM, description = "A deadline passed"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "The server is busy; Retry-After says when to try again"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "A time limit passed"),
     ))]
 pub(super) async fn run(State(app): State<App>, peer: Peer, body: Body) -> Response {
     let principal = Principal::from(peer);
@@ -76,7 +77,7 @@ fn answer(finished: Finished<Collected>) -> Response {
 }
 
 impl Success {
-    /// Text as it is, anything else in base64.
+    /// The answer at this moment. Data in UTF-8 is text, other data is base64.
     pub fn now(data: &[u8]) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let timestamp = since.map_or(0, |since| since.as_secs());

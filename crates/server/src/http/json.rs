@@ -1,6 +1,7 @@
 //! Answers in JSON, with the content type of 2017.
 //!
-//! What must always hold: the type names the encoding. Clients of 2017 that find none guess one, and guess wrong.
+//! Invariants: the content type names the encoding. Without it, clients of 2017 guess a wrong
+//! encoding.
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +16,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         let mut response = axum::Json(self.0).into_response();
         if let Some(kind) = response.headers_mut().get_mut(header::CONTENT_TYPE)
-            // What could not be written is no JSON.
+            // An answer that cannot be written as JSON has another type.
             && kind == "application/json"
         {
             *kind = TYPE;

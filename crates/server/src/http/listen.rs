@@ -1,7 +1,7 @@
 //! Connections: how many there are, how long they may be silent, and how they end.
 //!
-//! What must always hold: a request that has begun to arrive is answered, however the server ends, as long as it is not
-//! killed; no connection keeps the others from being taken.
+//! Invariants: a request that has begun to arrive is answered, unless the server is killed. No
+//! connection delays the acceptance of other connections.
 
 use std::future::poll_fn;
 use std::io;
@@ -25,19 +25,19 @@ use crate::calls::Phase;
 use crate::http::peer::Peer;
 use crate::listen::{Accepted, Listener};
 
-/// How long to wait when the system has no descriptor for a connection.
+/// How long to wait before the next attempt when the system cannot accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a TLS handshake may take.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
-/// How long a connection that has not sent anything yet may take to begin, once connections end.
+/// How long a silent connection may take to send its first byte, once connections are to end.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
-/// What one server's connections may do.
+/// The limits of a server's connections.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Connections at once; further ones wait in the system's own queue.
+    /// Open connections at once; further connections wait in the system's queue.
     pub connections: usize,
-    /// How long one may take to send the head of its next request.
+    /// How long a connection may take to send the head of its next request.
     pub head_wait: Duration,
 }
 
@@ -47,13 +47,13 @@ pub struct Connections {
     phase: Phase,
     head_wait: Duration,
     permits: Arc<Semaphore>,
-    /// Says once that connections end.
+    /// Set once, when connections are to end.
     end: watch::Sender<bool>,
     open: TaskTracker,
 }
 
 impl Connections {
-    /// Connections on which these routes are asked.
+    /// Connections that are answered by these routes.
     pub fn new(router: Router, phase: Phase, limits: ConnectionLimits) -> Arc<Self> {
         let permits = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
         let (end, _) = watch::channel(false);
@@ -61,12 +61,12 @@ impl Connections {
         Arc::new(Self { router, phase, head_wait, permits, end, open })
     }
 
-    /// How many there are.
+    /// The number of open connections.
     pub fn count(&self) -> usize {
         self.open.len()
     }
 
-    /// Takes connections until it is stopped, and gives the listeners back.
+    /// Accepts connections until it is stopped, and returns the listeners.
     pub async fn take(
         self: Arc<Self>,
         listeners: Vec<Listener>,
@@ -86,7 +86,8 @@ impl Connections {
         }
     }
 
-    /// Takes what waits at listeners that are about to be closed, as far as there is room.
+    /// Accepts the connections that wait at listeners about to be closed, up to the limit of
+    /// connections.
     pub async fn take_last(self: &Arc<Self>, listeners: &[Listener]) {
         let mut turn = 0;
         while let Ok(permit) = self.permits.clone().try_acquire_owned() {
@@ -96,7 +97,7 @@ impl Connections {
         }
     }
 
-    /// Ends those on which no request is under way, and waits until the others have had their answers.
+    /// Ends the idle connections, and waits until the requests of the others are answered.
     pub async fn end(&self) {
         self.end.send_replace(true);
         self.open.close();
@@ -107,16 +108,16 @@ impl Connections {
         let open = self.open.clone();
         open.spawn(async move {
             match accepted {
-                Accepted::Tcp(stream, from) => self.converse(stream, Peer::Address(from)).await,
+                Accepted::Tcp(stream, from) => self.answer(stream, Peer::Address(from)).await,
                 Accepted::Unix(stream) => {
                     let user = stream.peer_cred().ok().map(|peer| peer.uid());
-                    self.converse(stream, Peer::Unix(user)).await;
+                    self.answer(stream, Peer::Unix(user)).await;
                 }
                 Accepted::Tls(stream, from, acceptor) => {
                     let handshake = timeout(HANDSHAKE_WAIT, acceptor.accept(stream));
-                    // One that fails is its client's affair, as is how a connection ended.
+                    // A failed handshake concerns its client alone, so it is not logged.
                     if let Some(Ok(Ok(stream))) = self.unless_silent(handshake).await {
-                        self.converse(stream, Peer::Address(from)).await;
+                        self.answer(stream, Peer::Address(from)).await;
                     }
                 }
             }
@@ -125,7 +126,7 @@ impl Connections {
     }
 
     /// Answers the requests of one connection.
-    async fn converse<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, peer: Peer) {
+    async fn answer<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, peer: Peer) {
         let begun = Arc::new(AtomicBool::new(false));
         let requests = Requests::new(self.router.clone(), self.phase.clone(), begun.clone(), peer);
         let mut connection = pin!(
@@ -140,7 +141,7 @@ impl Connections {
             () = self.ending() => {}
         }
         if !begun.load(Ordering::Relaxed) {
-            // One that has just been taken may have a request under way to us.
+            // A request of a connection that was just accepted may be on its way.
             let first = poll_fn(|context| match connection.as_mut().poll(context) {
                 Poll::Pending if !begun.load(Ordering::Relaxed) => Poll::Pending,
                 ended => Poll::Ready(ended.is_ready()),
@@ -149,12 +150,13 @@ impl Connections {
                 return;
             }
         }
-        // Closes it now if it waits for a request, and else behind the answer.
+        // An idle connection closes now, another one after its answer.
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
 
-    /// What comes of the first step of a connection; none if it takes too long once connections end.
+    /// The result of a connection's first step; none if the step takes too long once connections
+    /// are to end.
     async fn unless_silent<T>(&self, step: impl Future<Output = T>) -> Option<T> {
         let silent = async {
             self.ending().await;
@@ -167,7 +169,7 @@ impl Connections {
         }
     }
 
-    /// Resolves when connections end.
+    /// Resolves when connections are to end.
     async fn ending(&self) {
         let mut end = self.end.subscribe();
         // The sender lives as long as this value.
@@ -181,7 +183,7 @@ async fn accept(listeners: &[Listener], turn: &mut usize) -> Accepted {
         match poll_fn(|context| poll_any(listeners, turn, context)).await {
             Ok(accepted) => return accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be taken");
+                tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

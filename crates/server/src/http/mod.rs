@@ -1,4 +1,5 @@
-//! The HTTP interface: one flat router, one file a resource, and `error` as the only place with status codes.
+//! The HTTP interface: one flat router, one file a resource, and `error` as the only place with
+//! status codes.
 
 mod admin;
 mod app;

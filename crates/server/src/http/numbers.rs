@@ -1,4 +1,4 @@
-//! `GET /metrics`: all numbers as Prometheus reads them; and the count of requests of any kind.
+//! `GET /metrics`: all metrics in the format of Prometheus; and the count of all requests.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use crate::http::app::App;
 use crate::metrics::CONTENT_TYPE;
 
-/// All numbers, as Prometheus reads them
+/// All metrics, in the format of Prometheus
 #[utoipa::path(get, path = "/metrics", operation_id = "numbers", tag = "health",
     responses((status = 200, body = String, content_type = "text/plain", description = "Names, types and units: docs/metrics.md")))]
 pub(super) async fn show(State(app): State<App>) -> impl IntoResponse {

@@ -1,6 +1,8 @@
-//! `GET /api/v1/openapi.json`: what the server answers, as OpenAPI 3.1, made from the handlers' own types.
+//! `GET /api/v1/openapi.json`: the description of the server's API, in OpenAPI 3.1, made from the
+//! handlers' types.
 //!
-//! What must always hold: a route is only made together with its description; docs/openapi.json is that of this version.
+//! Invariants: each route is made together with its description. docs/openapi.json is the
+//! description of this version.
 
 use std::sync::LazyLock;
 
@@ -31,7 +33,7 @@ pub fn document() -> &'static str {
     &DOCUMENT
 }
 
-/// All routes that are open to everybody, with their descriptions.
+/// All routes outside the admin API, with their descriptions.
 pub(super) fn routes() -> OpenApiRouter<App> {
     let license = LicenseBuilder::new().name(env!("CARGO_PKG_LICENSE")).build();
     let info = InfoBuilder::new()
@@ -41,8 +43,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .license(Some(license));
     let token = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
         HEADER,
-        "admin_api_token of the configuration, or what the server wrote into admin-token in its state directory; \
-         admin_token_header names another header",
+        "admin_api_token of the configuration, or the token that the server wrote into the file admin-token in its state \
+         directory; admin_token_header can name another header",
     )));
     let components = ComponentsBuilder::new().security_scheme(TOKEN, token).build();
     let described = OpenApiBuilder::new().info(info.build()).components(Some(components)).build();
@@ -67,22 +69,22 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
-    /// Set to have the committed description written anew.
+    /// Set this variable to write the committed description again.
     const WRITE: &str = "SKY_ISLAND_WRITE_DOCS";
 
     #[test]
-    fn the_committed_description_is_that_of_the_handlers() {
+    fn the_committed_description_is_the_one_of_the_handlers() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
         if std::env::var_os(WRITE).is_some() {
             std::fs::write(path, document()).unwrap();
         }
         let committed = std::fs::read_to_string(path).unwrap_or_default();
         let same = committed == document();
-        assert!(same, "docs/openapi.json is out of date: {WRITE}=1 cargo test --lib openapi");
+        assert!(same, "docs/openapi.json is outdated: {WRITE}=1 cargo test -p server openapi");
     }
 
     #[test]
-    fn every_operation_of_operators_needs_the_token_and_no_other_does() {
+    fn exactly_the_operations_of_operators_need_the_token() {
         let described: Value = serde_json::from_str(document()).unwrap();
         assert_eq!(described["openapi"], "3.1.0");
         let paths = described["paths"].as_object().unwrap();

@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, as the listener sees it.
+//! The peer of a connection, as the listener sees it.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -9,14 +9,15 @@ use axum::http::request::Parts;
 
 use crate::calls::Principal;
 
-/// Who is at the other end of a connection. The connection puts it into the extensions of each request.
+/// The peer of a connection. The connection puts it into the extensions of each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// A client at this address.
     Address(SocketAddr),
-    /// A user of this host, by its user id, over the server's unix socket; none where the system does not tell.
+    /// A user of this host, over the server's unix socket, by its user id where the system reports
+    /// it.
     Unix(Option<u32>),
-    /// The listener did not say.
+    /// A peer that no listener has reported.
     Unknown,
 }
 

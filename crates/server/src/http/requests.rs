@@ -1,4 +1,4 @@
-//! The requests of one connection, on their way to the router and back.
+//! Passes the requests of one connection to the router, and its answers back.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -23,9 +23,9 @@ type Routes = TowerToHyperService<Router>;
 pub(super) struct Requests {
     routes: Routes,
     phase: Phase,
-    /// Whether there was a first one.
+    /// Whether a request has arrived.
     begun: Arc<AtomicBool>,
-    /// Who asks.
+    /// The peer of the connection.
     peer: Peer,
 }
 
@@ -38,22 +38,22 @@ impl Requests {
 impl Service<Request<Incoming>> for Requests {
     type Response = Response;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = PendingAnswer;
 
-    fn call(&self, mut request: Request<Incoming>) -> Answer {
+    fn call(&self, mut request: Request<Incoming>) -> PendingAnswer {
         request.extensions_mut().insert(self.peer);
         self.begun.store(true, Ordering::Relaxed);
-        Answer { answer: self.routes.call(request), phase: self.phase.clone() }
+        PendingAnswer { answer: self.routes.call(request), phase: self.phase.clone() }
     }
 }
 
-/// The answer to a request. It is the last one of its connection if the server ends.
-pub(super) struct Answer {
+/// The answer to a request. While the server is stopping, the connection closes after the answer.
+pub(super) struct PendingAnswer {
     answer: <Routes as Service<Request<Incoming>>>::Future,
     phase: Phase,
 }
 
-impl Future for Answer {
+impl Future for PendingAnswer {
     type Output = Result<Response, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

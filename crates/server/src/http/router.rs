@@ -1,4 +1,4 @@
-//! All routes: the ones that are open to every client, and the admin API.
+//! All routes: the routes that are open to every client, and the admin API.
 
 use axum::Router;
 

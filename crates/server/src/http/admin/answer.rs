@@ -1,4 +1,4 @@
-//! What handlers of the admin API answer, and what they log.
+//! The answers of the admin API's handlers, and the log of changes.
 
 use std::fmt::Arguments;
 
@@ -7,9 +7,9 @@ use crate::http::json::Json;
 use crate::http::peer::Peer;
 
 /// The answer of a handler.
-pub(super) type Answer<T> = Result<Json<T>, Refused>;
+pub(super) type AdminAnswer<T> = Result<Json<T>, Refused>;
 
-/// Logs a change before it is made.
-pub(super) fn note(peer: Peer, what: Arguments<'_>) {
-    tracing::info!(%peer, "admin: {what}");
+/// Logs a change, with the peer that makes it.
+pub(super) fn note(peer: Peer, change: Arguments<'_>) {
+    tracing::info!(%peer, "admin: {change}");
 }

@@ -1,6 +1,6 @@
-//! `/api/v1/admin/cache`: what was fetched and compiled and is kept.
+//! `/api/v1/admin/cache`: the checkouts and artifacts in the caches.
 //!
-//! What must always hold: what is let go of stays for the calls that use it.
+//! Invariants: a deleted entry stays on disk until the calls that use it have ended.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::calls::Code;
-use crate::http::admin::answer::Answer;
+use crate::http::admin::answer::AdminAnswer;
 use crate::http::admin::answer::note;
 use crate::http::admin::guarded::Guarded;
 use crate::http::admin::query::{NoParameters, key};
@@ -20,7 +20,7 @@ use crate::http::json::Json;
 use crate::http::peer::Peer;
 use crate::store::Facts;
 
-/// The source of a package at a revision, with what it depends on.
+/// The source of a package at a revision, with its dependencies.
 #[derive(Serialize, ToSchema)]
 struct Checkout {
     id: String,
@@ -30,76 +30,80 @@ struct Checkout {
     entry: Entry,
 }
 
-/// A program.
+/// A compiled program. Its package, revision and call are null if an older server compiled it.
 #[derive(Serialize, ToSchema)]
 struct Artifact {
     id: String,
-    /// Not known of what an older server compiled; likewise the next two.
     package: Option<String>,
     revision: Option<String>,
-    /// The function, or the call where that was compiled as it stands.
+    /// The function, or the whole call if the call was compiled in its exact form.
     call: Option<String>,
     #[serde(flatten)]
     entry: Entry,
 }
 
-/// What an entry takes and gives.
+/// The size, the age and the use of an entry.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CacheEntry)]
 struct Entry {
-    /// On disk.
+    /// The size on disk.
     bytes: u64,
-    /// Seconds since it was made.
+    /// Seconds since the entry was made.
     age_sec: u64,
-    /// Seconds since it was used.
+    /// Seconds since the entry was used.
     idle_sec: u64,
-    /// How often it was found since the server started.
+    /// How often the entry was found since the server started.
     hits: u64,
 }
 
-/// All entries.
+/// All entries of the caches.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Cache {
     checkouts: Vec<Checkout>,
     artifacts: Vec<Artifact>,
-    /// All of them together, on disk.
+    /// The size of all entries on disk.
     bytes: u64,
 }
 
-/// What was let go of.
+/// The deleted entries.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Cleared {
-    /// Entries.
+    /// The number of deleted entries.
     deleted: usize,
-    /// What they take on disk until nobody uses them any more.
+    /// Their size. An entry keeps its space on disk until no call uses it.
     bytes: u64,
 }
 
-/// What was let go of.
+/// The deleted entry.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Forgotten {
+    /// The id of the entry.
     deleted: String,
 }
 
-/// What is kept of sources and programs
+/// List the sources and programs in the caches
 #[utoipa::path(get, path = "/cache", operation_id = "listCache", tag = "admin", security(("token" = [])),
     responses(
-        (status = 200, body = Cache, description = "All entries, those that were used last first"),
-        (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
+        (status = 200, body = Cache, description = "All entries, the most recently used first"),
+        (status = 400, body = Problem, content_type = PROBLEM, description = "An unknown parameter"),
         Guarded,
     ))]
-pub(super) async fn list(State(app): State<App>, _: NoParameters) -> Answer<Cache> {
+pub(super) async fn list(State(app): State<App>, _: NoParameters) -> AdminAnswer<Cache> {
     blocking(move || cache(&app)).await.map(Json)
 }
 
-/// Let go of all sources and programs
+/// Delete all sources and programs from the caches
 #[utoipa::path(delete, path = "/cache", operation_id = "clearCache", tag = "admin", security(("token" = [])),
     responses(
-        (status = 200, body = Cleared, description = "They are fetched and compiled anew when they are called"),
-        (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
+        (status = 200, body = Cleared, description = "All entries were deleted; the next calls fetch and compile again"),
+        (status = 400, body = Problem, content_type = PROBLEM, description = "An unknown parameter"),
         Guarded,
     ))]
-pub(super) async fn clear(State(app): State<App>, peer: Peer, _: NoParameters) -> Answer<Cleared> {
+pub(super) async fn clear(
+    State(app): State<App>,
+    peer: Peer,
+    _: NoParameters,
+) -> AdminAnswer<Cleared> {
     note(peer, format_args!("clears the caches"));
     let clear = move || {
         let (sources, builder) = (app.calls.sources(), app.calls.builder());
@@ -119,12 +123,12 @@ pub(super) async fn clear(State(app): State<App>, peer: Peer, _: NoParameters) -
     blocking(clear).await.map(Json)
 }
 
-/// Let go of a source or a program
+/// Delete a source or a program from the caches
 #[utoipa::path(delete, path = "/cache/{id}", operation_id = "forgetCached", tag = "admin", security(("token" = [])),
-    params(("id" = String, Path, description = "Its id")),
+    params(("id" = String, Path, description = "The id of the entry")),
     responses(
-        (status = 200, body = Forgotten, description = "It is fetched or compiled anew when it is called"),
-        (status = 400, body = Problem, content_type = PROBLEM, description = "No id, or a parameter that there is not"),
+        (status = 200, body = Forgotten, description = "The entry was deleted; the next call fetches or compiles again"),
+        (status = 400, body = Problem, content_type = PROBLEM, description = "A bad id, or an unknown parameter"),
         Guarded,
         (status = 404, body = Problem, content_type = PROBLEM, description = "The caches have no such entry"),
     ))]
@@ -133,16 +137,15 @@ pub(super) async fn forget(
     peer: Peer,
     id: Result<Path<String>, PathRejection>,
     _: NoParameters,
-) -> Answer<Forgotten> {
+) -> AdminAnswer<Forgotten> {
     let id = key(id)?;
     let key = id.clone();
     let calls = app.calls.clone();
-    // In this order, for both may have it only if somebody named it so.
     let forget = move || {
         let found = calls.builder().forget(&key) || calls.sources().forget(&key);
         if found {
-            // Here, for whoever asked may be gone by now.
-            note(peer, format_args!("lets go of {key} in the caches"));
+            // Logged here, because the client may have disconnected.
+            note(peer, format_args!("deletes {key} from the caches"));
         }
         found
     };
@@ -153,11 +156,11 @@ pub(super) async fn forget(
     Ok(Json(Forgotten { deleted: id }))
 }
 
-/// Does what reads or writes the disk.
+/// Runs work that reads or writes the disk.
 async fn blocking<T: Send + 'static>(
-    deed: impl FnOnce() -> T + Send + 'static,
+    work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Refused> {
-    tokio::task::spawn_blocking(deed).await.map_err(Refused::internal)
+    tokio::task::spawn_blocking(work).await.map_err(Refused::internal)
 }
 
 fn cache(app: &App) -> Cache {

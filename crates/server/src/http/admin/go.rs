@@ -1,8 +1,8 @@
-//! Spans and moments as Go prints them, which clients of 2017 show to people.
+//! Durations and times as Go prints them, which clients of 2017 show to people.
 
 use std::time::{Duration, SystemTime};
 
-/// A span as Go's `time.Duration.String` prints it: `1h2m3.5s`, `1.5ms`, `0s`.
+/// A duration as Go's `time.Duration.String` prints it: `1h2m3.5s`, `1.5ms`, `0s`.
 pub(super) fn duration(span: Duration) -> String {
     let nanos = span.as_nanos();
     match nanos {
@@ -23,18 +23,18 @@ pub(super) fn duration(span: Duration) -> String {
     }
 }
 
-/// A moment as Go's `time.Time.String` prints one of its own clock in UTC, with the reading of the clock that never goes
-/// back: `2017-12-19 20:51:01.5 +0000 UTC m=+12.000000345`.
+/// A time as Go's `time.Time.String` prints it in UTC, with the reading of the monotonic clock:
+/// `2017-12-19 20:51:01.5 +0000 UTC m=+12.000000345`.
 pub(super) fn time(moment: SystemTime, since_start: Duration) -> String {
     let text = humantime::format_rfc3339_nanos(moment).to_string();
     let (day, rest) = text.split_once('T').unwrap_or((&text, ""));
-    // There are always nine digits behind the point.
+    // The text always has nine digits after the point.
     let clock = rest.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
     let (whole, nanos) = (since_start.as_secs(), since_start.subsec_nanos());
     format!("{day} {clock} +0000 UTC m=+{whole}.{nanos:09}")
 }
 
-/// `value / unit` with as many digits behind the point as it takes.
+/// `value / unit`, exactly, with the least number of digits after the point.
 fn fraction(value: u128, unit: u128, digits: usize) -> String {
     let (whole, rest) = (value / unit, value % unit);
     if rest == 0 {
@@ -51,7 +51,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     #[test]
-    fn spans_are_printed_as_go_prints_them() {
+    fn durations_are_printed_as_go_prints_them() {
         let table = [
             (0, "0s"),
             (1, "1ns"),
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_printed_as_go_prints_them() {
+    fn times_are_printed_as_go_prints_them() {
         let table = [
             ((0, 0), (0, 0), "1970-01-01 00:00:00 +0000 UTC m=+0.000000000"),
             (
@@ -101,8 +101,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_digit_of_a_span_is_lost(nanos in 0..i64::MAX as u64) {
-            // Read back unit by unit, with the point moved by hand.
+        fn no_digit_of_a_duration_is_lost(nanos in 0..i64::MAX as u64) {
+            // The text is read unit by unit, with exact decimal arithmetic.
             let text = duration(Duration::from_nanos(nanos));
             let mut sum = 0u128;
             let mut rest = text.as_str();

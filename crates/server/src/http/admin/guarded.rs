@@ -1,4 +1,4 @@
-//! What every operation of operators can answer besides its own answers, for the description.
+//! The answers that every operation of the admin API has besides its own, for the description.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
 use crate::http::error::PROBLEM;
 
-/// See the module.
+/// Adds these answers to an operation.
 pub(super) struct Guarded;
 
 /// Status, content type, the schema's name, and when it is answered.
@@ -15,7 +15,12 @@ const ANSWERS: [(&str, &str, &str, &str); 4] = [
     ("403", "application/json", "Forbidden", "The token is wrong or missing"),
     ("500", PROBLEM, "Problem", "The server failed"),
     ("503", PROBLEM, "Problem", "Too many admin requests are under way"),
-    ("504", PROBLEM, "Problem", "It was not done in time; part of it may be"),
+    (
+        "504",
+        PROBLEM,
+        "Problem",
+        "The request exceeded its time limit; part of the change may be done",
+    ),
 ];
 
 impl IntoResponses for Guarded {

@@ -1,6 +1,6 @@
-//! `/api/v1/admin/ips`: the addresses that islands may have, and which of them are lent.
+//! `/api/v1/admin/ips`: the addresses that islands may have, and the use of each.
 //!
-//! What must always hold: an address that somebody has stays as it is.
+//! Invariants: a change leaves an address in use as it is.
 
 use std::net::IpAddr;
 use std::time::UNIX_EPOCH;
@@ -8,13 +8,13 @@ use std::time::UNIX_EPOCH;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use host::net::{AddressState as Doing, PoolAddress as Listed, WithdrawalError};
+use host::net::{AddressState, PoolAddress, WithdrawalError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::calls::Code;
 use crate::calls::from_json;
-use crate::http::admin::answer::Answer;
+use crate::http::admin::answer::AdminAnswer;
 use crate::http::admin::answer::note;
 use crate::http::admin::guarded::Guarded;
 use crate::http::admin::query::{AddressFilter, NoParameters};
@@ -29,24 +29,25 @@ use crate::http::peer::Peer;
 pub(super) struct Ip {
     ip: String,
     state: Availability,
-    /// `free`, `leased`, `withdrawn` by an operator, or `foreign`: the host or somebody else has it.
+    /// `free`, `leased`, `withdrawn` by an operator, or `foreign` if the host or another program
+    /// has the address.
     #[serde(rename = "use")]
-    doing: &'static str,
-    /// It is leased, and leaves the pool when it is returned.
+    usage: &'static str,
+    /// The address is leased, and leaves its pool when the lease ends.
     leaves: bool,
-    /// The island that has it.
+    /// The island that has the address.
     island: Option<String>,
-    /// The call that the island runs.
+    /// The id of the call that the island runs.
     call_id: Option<String>,
-    /// Since when that is so, in seconds since 1970.
+    /// The beginning of this use, in seconds since 1970.
     since: u64,
-    /// The pool that it belongs to.
+    /// The network of the address's pool.
     network: String,
-    /// The pool's interface.
+    /// The interface of the pool.
     interface: String,
 }
 
-/// Whether an address can be lent.
+/// Whether an address can be leased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Availability {
@@ -54,19 +55,19 @@ enum Availability {
     Unavailable,
 }
 
-/// Addresses, as they are asked for.
+/// Addresses: all of them, or the ones in one state.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum IpList {
-    /// All of them, without a state.
+    /// All addresses, for a request without a state.
     Ips(Vec<Ip>),
-    /// Those that can be lent.
+    /// The addresses that can be leased.
     Available(Vec<String>),
-    /// Those that cannot.
+    /// The addresses that cannot be leased.
     Unavailable(Vec<String>),
 }
 
-/// What an address is to be.
+/// The new state of an address.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Change {
@@ -83,58 +84,58 @@ enum NewState {
     Text(String),
 }
 
-/// What an address is now.
+/// The state of an address after a change.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Changed {
     ip: String,
     state: Availability,
 }
 
-/// The addresses of all pools
+/// List the addresses of all pools
 #[utoipa::path(get, path = "/ips", operation_id = "listIps", tag = "admin", security(("token" = [])),
-    params(("state" = Option<String>, Query, description = "`available` or `unavailable`, for no more than those")),
+    params(("state" = Option<String>, Query, description = "Only addresses in this state: `available` or `unavailable`")),
     responses(
-        (status = 200, body = IpList, description = "The addresses in their order"),
-        (status = 400, body = Problem, content_type = PROBLEM, description = "Another parameter or state"),
+        (status = 200, body = IpList, description = "The addresses, in order"),
+        (status = 400, body = Problem, content_type = PROBLEM, description = "An unknown parameter or state"),
         Guarded,
     ))]
-pub(super) async fn list(State(app): State<App>, wanted: AddressFilter) -> Answer<IpList> {
+pub(super) async fn list(State(app): State<App>, filter: AddressFilter) -> AdminAnswer<IpList> {
     app.calls.addresses().refresh();
     let all = app.calls.addresses().pools().list();
     let of = |state| {
         let those = all.iter().filter(move |it| availability(&it.state) == state);
         those.map(|it| it.address.to_string()).collect()
     };
-    Ok(Json(match wanted {
+    Ok(Json(match filter {
         AddressFilter::Available => IpList::Available(of(Availability::Available)),
         AddressFilter::Unavailable => IpList::Unavailable(of(Availability::Unavailable)),
         AddressFilter::All => IpList::Ips(all.iter().map(|it| ip(&app, it)).collect()),
     }))
 }
 
-/// The addresses of all pools, at the path that the server of 2017 served
+/// List the addresses of all pools, at the path of 2017
 #[utoipa::path(get, path = "/network/ips", operation_id = "listIpsOf2017", tag = "admin", security(("token" = [])),
-    params(("state" = Option<String>, Query, description = "`available` or `unavailable`, for no more than those")),
+    params(("state" = Option<String>, Query, description = "Only addresses in this state: `available` or `unavailable`")),
     responses(
-        (status = 200, body = IpList, description = "The addresses in their order"),
-        (status = 400, body = Problem, content_type = PROBLEM, description = "Another parameter or state"),
+        (status = 200, body = IpList, description = "The addresses, in order"),
+        (status = 400, body = Problem, content_type = PROBLEM, description = "An unknown parameter or state"),
         Guarded,
     ))]
-pub(super) async fn list_of_2017(state: State<App>, wanted: AddressFilter) -> Answer<IpList> {
-    list(state, wanted).await
+pub(super) async fn list_of_2017(state: State<App>, filter: AddressFilter) -> AdminAnswer<IpList> {
+    list(state, filter).await
 }
 
 /// Take an address out of its pool, or put it back
 ///
-/// It counts from now on and after every restart.
+/// The change holds from now on and after every restart.
 #[utoipa::path(put, path = "/ips", operation_id = "changeIp", tag = "admin", security(("token" = [])),
     request_body = Change,
     responses(
-        (status = 200, body = Changed, description = "It is so now"),
-        (status = 400, body = Problem, content_type = PROBLEM, description = "No address, or another state"),
+        (status = 200, body = Changed, description = "The address was changed"),
+        (status = 400, body = Problem, content_type = PROBLEM, description = "A bad address, or an unknown state"),
         Guarded,
         (status = 404, body = Problem, content_type = PROBLEM, description = "No pool has the address"),
-        (status = 409, body = Problem, content_type = PROBLEM, description = "Somebody has the address"),
+        (status = 409, body = Problem, content_type = PROBLEM, description = "The address is in use"),
         (status = 413, body = Problem, content_type = PROBLEM, description = "The body is too large"),
     ))]
 pub(super) async fn change(
@@ -146,15 +147,15 @@ pub(super) async fn change(
     changed(&app, peer, body).await.map(Json).into_response()
 }
 
-/// Take an address out of its pool, or put it back, at the path that the server of 2017 served
+/// Take an address out of its pool, or put it back, at the path of 2017
 #[utoipa::path(put, path = "/network/ip", operation_id = "changeIpOf2017", tag = "admin", security(("token" = [])),
     request_body = Change,
     responses(
-        (status = 200, body = Changed, description = "It is so now"),
-        (status = 400, body = Problem, content_type = PROBLEM, description = "No address, or another state"),
+        (status = 200, body = Changed, description = "The address was changed"),
+        (status = 400, body = Problem, content_type = PROBLEM, description = "A bad address, or an unknown state"),
         Guarded,
         (status = 404, body = Problem, content_type = PROBLEM, description = "No pool has the address"),
-        (status = 409, body = Problem, content_type = PROBLEM, description = "Somebody has the address"),
+        (status = 409, body = Problem, content_type = PROBLEM, description = "The address is in use"),
         (status = 413, body = Problem, content_type = PROBLEM, description = "The body is too large"),
     ))]
 pub(super) async fn change_of_2017(
@@ -174,7 +175,7 @@ async fn changed(app: &App, peer: Peer, body: Body) -> Result<Changed, Refused> 
     })?;
     let address: IpAddr = asked.ip.parse().map_err(|_| {
         let shown: String = asked.ip.chars().take(64).collect();
-        Refused::new(Code::Parameter, format!("ip: {shown:?} is no address"))
+        Refused::new(Code::Parameter, format!("ip: {shown:?} is not an IP address"))
     })?;
     let state = asked.state.parse()?;
     match steer(app, peer, address, state).await {
@@ -182,14 +183,15 @@ async fn changed(app: &App, peer: Peer, body: Body) -> Result<Changed, Refused> 
         Err(error @ WithdrawalError::Unknown(_)) => {
             Err(Refused::new(Code::NotFound, error.to_string()))
         }
-        Err(WithdrawalError::InUse(_, doing)) => {
-            Err(Refused::new(Code::InUse, in_use(app, address, &doing)))
+        Err(WithdrawalError::InUse(_, address_state)) => {
+            let call = call_of(app, &address_state);
+            Err(Refused::new(Code::InUse, in_use(address, &address_state, call.as_deref())))
         }
         Err(error) => Err(Refused::internal(error)),
     }
 }
 
-/// Writes a file, so it is done where that holds nobody up.
+/// Changes an address. This writes a file, so it runs on a thread for blocking work.
 async fn steer(
     app: &App,
     peer: Peer,
@@ -200,24 +202,35 @@ async fn steer(
     let steer = move || {
         let withdrawn = state == Availability::Unavailable;
         calls.addresses().steer(address, withdrawn)?;
-        // Here, for whoever asked may be gone by now.
-        note(peer, format_args!("{address} is made {}", state.as_str()));
+        // Logged here, because the client may have disconnected.
+        note(peer, format_args!("makes {address} {}", state.as_str()));
         Ok(())
     };
     let lost = |error| WithdrawalError::Disk("withdrawn".into(), std::io::Error::other(error));
     tokio::task::spawn_blocking(steer).await.map_err(lost)?
 }
 
-fn in_use(app: &App, address: IpAddr, doing: &Doing) -> String {
-    let holder = match doing {
-        Doing::Leased { island: Some(island), .. } => match app.calls.islands().call_of(island) {
-            Some(call) => format!("the island {island} of the call {call} has it"),
-            None => format!("the island {island} has it"),
-        },
-        Doing::Leased { island: None, .. } => "an island that is being made has it".to_owned(),
-        _ => "the host, or somebody else on it, has it".to_owned(),
+/// The id of the call whose island has the address.
+fn call_of(app: &App, state: &AddressState) -> Option<String> {
+    let AddressState::Leased { island: Some(island), .. } = state else { return None };
+    app.calls.islands().call_of(island).map(|call| call.to_string())
+}
+
+/// Why an address cannot be changed. `call` is the call whose island has the address.
+pub(super) fn in_use(address: IpAddr, state: &AddressState, call: Option<&str>) -> String {
+    let (user, next) = match (state, call) {
+        (AddressState::Leased { island: Some(island), .. }, Some(call)) => {
+            (format!("the island {island} of the call {call}"), "try again when the call has ended")
+        }
+        (AddressState::Leased { island: Some(island), .. }, None) => {
+            (format!("the island {island}"), "try again when the island has ended")
+        }
+        (AddressState::Leased { island: None, .. }, _) => {
+            ("an island that is being made".to_owned(), "try again when the island has ended")
+        }
+        _ => ("the host or another program on it".to_owned(), "remove it there first"),
     };
-    format!("{address} is in use: {holder}")
+    format!("{address} is in use by {user}; {next}")
 }
 
 impl NewState {
@@ -246,26 +259,28 @@ impl Availability {
     }
 }
 
-fn availability(doing: &Doing) -> Availability {
-    if *doing == Doing::Free { Availability::Available } else { Availability::Unavailable }
+fn availability(state: &AddressState) -> Availability {
+    match state {
+        AddressState::Free => Availability::Available,
+        _ => Availability::Unavailable,
+    }
 }
 
-fn ip(app: &App, listed: &Listed) -> Ip {
-    let (doing, island, leaves) = match &listed.state {
-        Doing::Free => ("free", None, false),
-        Doing::Leased { island, withdrawn } => ("leased", island.clone(), *withdrawn),
-        Doing::Withdrawn => ("withdrawn", None, false),
-        Doing::Foreign => ("foreign", None, false),
+fn ip(app: &App, listed: &PoolAddress) -> Ip {
+    let (usage, island, leaves) = match &listed.state {
+        AddressState::Free => ("free", None, false),
+        AddressState::Leased { island, withdrawn } => ("leased", island.clone(), *withdrawn),
+        AddressState::Withdrawn => ("withdrawn", None, false),
+        AddressState::Foreign => ("foreign", None, false),
     };
-    let call = island.as_ref().and_then(|island| app.calls.islands().call_of(island));
     let since = listed.since.duration_since(UNIX_EPOCH);
     Ip {
         ip: listed.address.to_string(),
         state: availability(&listed.state),
-        doing,
+        usage,
         leaves,
         island,
-        call_id: call.map(|call| call.to_string()),
+        call_id: call_of(app, &listed.state),
         since: since.map_or(0, |since| since.as_secs()),
         network: listed.pool.network().to_string(),
         interface: listed.pool.interface().to_string(),
@@ -277,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_is_a_word_or_a_number_that_may_be_written_as_text() {
+    fn a_state_is_a_word_or_a_number_also_as_text() {
         let parse = |json: &str| serde_json::from_str::<NewState>(json).unwrap().parse().ok();
         for json in ["0", "\"0\"", "\"available\""] {
             assert_eq!(parse(json), Some(Availability::Available), "{json}");
@@ -294,16 +309,16 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_available_when_it_waits_to_be_lent() {
-        let leased = Doing::Leased { island: None, withdrawn: false };
+    fn only_a_free_address_is_available() {
+        let leased = AddressState::Leased { island: None, withdrawn: false };
         let table = [
-            (Doing::Free, true),
+            (AddressState::Free, true),
             (leased, false),
-            (Doing::Withdrawn, false),
-            (Doing::Foreign, false),
+            (AddressState::Withdrawn, false),
+            (AddressState::Foreign, false),
         ];
-        for (doing, free) in table {
-            assert_eq!(availability(&doing) == Availability::Available, free, "{doing:?}");
+        for (state, free) in table {
+            assert_eq!(availability(&state) == Availability::Available, free, "{state:?}");
         }
     }
 }

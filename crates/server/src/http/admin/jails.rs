@@ -1,6 +1,7 @@
-//! `/api/v1/admin/jails` and `/api/v1/admin/jail/{id}`: the islands of this server, by the name that they had in 2017.
+//! `/api/v1/admin/jails` and `/api/v1/admin/jail/{id}`: the islands of this server, under their
+//! name of 2017.
 //!
-//! What must always hold: only islands of this server are listed, and only they are ended.
+//! Invariants: only islands of this server are listed and ended.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -9,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::calls::Code;
-use crate::http::admin::answer::Answer;
+use crate::http::admin::answer::AdminAnswer;
 use crate::http::admin::answer::note;
 use crate::http::admin::guarded::Guarded;
 use crate::http::admin::query::{NoParameters, number};
@@ -18,41 +19,41 @@ use crate::http::error::{PROBLEM, Problem, Refused};
 use crate::http::json::Json;
 use crate::http::peer::Peer;
 
-/// An island. The first eight keys are those of 2017.
+/// An island. The first eight keys are from 2017.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Jail {
-    /// `new`: it has a name and a number of a host of its own.
+    /// `new`: the island has a host name and a host id of its own.
     host: &'static str,
     /// `disable`, `inherit`, or `new` for an address of its own.
     ip4: &'static str,
-    /// The same in IPv6.
+    /// The same for IPv6.
     ip6: &'static str,
-    /// Its first process on Linux, its jail on FreeBSD.
+    /// The id of the island's first process on Linux, of its jail on FreeBSD.
     jid: i32,
-    /// What the server calls it.
+    /// The server's name for the island.
     name: String,
-    /// The release of the system.
+    /// The release of the operating system.
     #[serde(rename = "OSRelease")]
     os_release: String,
-    /// Its root.
+    /// The root folder of the island.
     path: String,
-    /// The name that it has for itself.
+    /// The host name inside the island.
     hostname: String,
-    /// The call that it runs.
+    /// The id of the call that the island runs.
     call_id: Option<String>,
-    /// The package that it is for.
+    /// The package that the island serves.
     module: Option<String>,
-    /// How long ago it was asked for, in seconds.
+    /// Seconds since the island was requested.
     age_sec: f64,
     /// `ahead`, `starting`, `standby`, `running` or `ending`.
     state: &'static str,
     /// `function`, `fetch` or `build`.
     purpose: &'static str,
-    /// Bytes that its processes use.
+    /// The memory of the island's processes, in bytes.
     memory: Option<u64>,
-    /// Processor time of its processes, in seconds.
+    /// The processor time of the island's processes, in seconds.
     cpu_sec: Option<f64>,
-    /// The address that was lent to it.
+    /// The address that the island leases.
     address: Option<String>,
 }
 
@@ -68,37 +69,37 @@ pub(super) struct Details {
     details: Jail,
 }
 
-/// The island that was ended.
+/// The ended island.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Stopped {
     deleted: i32,
 }
 
-/// The islands that were ended.
+/// The ended islands.
 #[derive(Serialize, ToSchema)]
 pub(super) struct AllStopped {
     deleted: Vec<i32>,
 }
 
-/// All islands
+/// List all islands
 #[utoipa::path(get, path = "/jails", operation_id = "listJails", tag = "admin", security(("token" = [])),
     responses(
         (status = 200, body = Jails, description = "The islands of this server, the oldest first"),
-        (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
+        (status = 400, body = Problem, content_type = PROBLEM, description = "An unknown parameter"),
         Guarded,
     ))]
-pub(super) async fn list(State(app): State<App>, _: NoParameters) -> Answer<Jails> {
+pub(super) async fn list(State(app): State<App>, _: NoParameters) -> AdminAnswer<Jails> {
     let release = release();
-    let all = residents(&app).await?;
+    let all = islands(&app).await?;
     Ok(Json(Jails { jails: all.into_iter().map(|one| jail(one, &release)).collect() }))
 }
 
-/// One island
+/// Show one island
 #[utoipa::path(get, path = "/jail/{id}", operation_id = "showJail", tag = "admin", security(("token" = [])),
-    params(("id" = i32, Path, description = "Its number")),
+    params(("id" = i32, Path, description = "The number of the island (`jid`)")),
     responses(
         (status = 200, body = Details, description = "The island"),
-        (status = 400, body = Problem, content_type = PROBLEM, description = "No number, or a parameter that there is not"),
+        (status = 400, body = Problem, content_type = PROBLEM, description = "A bad number, or an unknown parameter"),
         Guarded,
         (status = 404, body = Problem, content_type = PROBLEM, description = "This server has no such island"),
     ))]
@@ -106,17 +107,17 @@ pub(super) async fn show(
     State(app): State<App>,
     id: Result<Path<String>, PathRejection>,
     _: NoParameters,
-) -> Answer<Details> {
+) -> AdminAnswer<Details> {
     let details = find(&app, number(id)?).await?;
     Ok(Json(Details { details: jail(details, &release()) }))
 }
 
 /// End an island; its call answers 409 `killed`
 #[utoipa::path(delete, path = "/jail/{id}", operation_id = "stopJail", tag = "admin", security(("token" = [])),
-    params(("id" = i32, Path, description = "Its number")),
+    params(("id" = i32, Path, description = "The number of the island (`jid`)")),
     responses(
-        (status = 200, body = Stopped, description = "It was ended"),
-        (status = 400, body = Problem, content_type = PROBLEM, description = "No number, or a parameter that there is not"),
+        (status = 200, body = Stopped, description = "The island was ended"),
+        (status = 400, body = Problem, content_type = PROBLEM, description = "A bad number, or an unknown parameter"),
         Guarded,
         (status = 404, body = Problem, content_type = PROBLEM, description = "This server has no such island"),
     ))]
@@ -125,7 +126,7 @@ pub(super) async fn stop(
     peer: Peer,
     id: Result<Path<String>, PathRejection>,
     _: NoParameters,
-) -> Answer<Stopped> {
+) -> AdminAnswer<Stopped> {
     let IslandInfo { id, number, state, module, .. } = find(&app, number(id)?).await?;
     let module = module.unwrap_or_default();
     note(peer, format_args!("ends island {number} ({id}, {}, {module})", state.as_str()));
@@ -136,61 +137,61 @@ pub(super) async fn stop(
 /// End all islands; their calls answer 409 `killed`
 #[utoipa::path(delete, path = "/jails", operation_id = "stopAllJails", tag = "admin", security(("token" = [])),
     responses(
-        (status = 200, body = AllStopped, description = "They were ended"),
-        (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
+        (status = 200, body = AllStopped, description = "All islands were ended"),
+        (status = 400, body = Problem, content_type = PROBLEM, description = "An unknown parameter"),
         Guarded,
     ))]
 pub(super) async fn stop_all(
     State(app): State<App>,
     peer: Peer,
     _: NoParameters,
-) -> Answer<AllStopped> {
-    let all = residents(&app).await?;
+) -> AdminAnswer<AllStopped> {
+    let all = islands(&app).await?;
     note(peer, format_args!("ends all {} islands", all.len()));
     let (ids, deleted) = all.into_iter().map(|one| (one.id, one.number)).unzip();
     end(&app, ids).await?;
     Ok(Json(AllStopped { deleted }))
 }
 
-async fn residents(app: &App) -> Result<Vec<IslandInfo>, Refused> {
+async fn islands(app: &App) -> Result<Vec<IslandInfo>, Refused> {
     app.calls.islands().residents().await.map_err(Refused::internal)
 }
 
 async fn find(app: &App, number: i32) -> Result<IslandInfo, Refused> {
-    let found = residents(app).await?.into_iter().find(|one| one.number == number);
+    let found = islands(app).await?.into_iter().find(|one| one.number == number);
     let none = || Refused::new(Code::NotFound, format!("this server has no island {number}"));
     found.ok_or_else(none)
 }
 
-/// In a task of its own, for who has begun to end islands ends them all.
+/// Ends islands, in a task of its own: all of them end even if the client disconnects.
 async fn end(app: &App, islands: Vec<IslandId>) -> Result<(), Refused> {
     let all = app.calls.islands().clone();
     tokio::spawn(async move { all.stop(&islands).await }).await.map_err(Refused::internal)
 }
 
-/// The release of the system, which all islands share.
+/// The release of the operating system, which all islands share.
 fn release() -> String {
     let system = nix::sys::utsname::uname();
     system.map(|it| it.release().to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn jail(resident: IslandInfo, release: &str) -> Jail {
+fn jail(island: IslandInfo, release: &str) -> Jail {
     Jail {
         host: "new",
-        ip4: resident.ip4,
-        ip6: resident.ip6,
-        jid: resident.number,
-        name: resident.id.to_string(),
+        ip4: island.ip4,
+        ip6: island.ip6,
+        jid: island.number,
+        name: island.id.to_string(),
         os_release: release.to_owned(),
-        path: resident.path.display().to_string(),
-        hostname: resident.hostname,
-        call_id: resident.call.map(|call| call.to_string()),
-        module: resident.module,
-        age_sec: resident.age.as_secs_f64(),
-        state: resident.state.as_str(),
-        purpose: resident.purpose,
-        memory: resident.usage.map(|usage| usage.memory),
-        cpu_sec: resident.usage.map(|usage| usage.processor.as_secs_f64()),
-        address: resident.address.map(|address| address.to_string()),
+        path: island.path.display().to_string(),
+        hostname: island.hostname,
+        call_id: island.call.map(|call| call.to_string()),
+        module: island.module,
+        age_sec: island.age.as_secs_f64(),
+        state: island.state.as_str(),
+        purpose: island.purpose,
+        memory: island.usage.map(|usage| usage.memory),
+        cpu_sec: island.usage.map(|usage| usage.processor.as_secs_f64()),
+        address: island.address.map(|address| address.to_string()),
     }
 }

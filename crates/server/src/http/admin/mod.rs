@@ -1,7 +1,7 @@
-//! The admin API: what operators see of a running server, and what they change.
+//! The admin API, with which operators inspect and control a running server.
 //!
-//! Invariants: nothing below [`PREFIX`](routes::PREFIX) is shown or done without the token. Each change is logged with who
-//! made it, from where, and what it was. Every request is bounded in size and time.
+//! Invariants: nothing below [`PREFIX`](routes::PREFIX) is shown or done without the token. Each
+//! change is logged with the peer that made it. Every request is bounded in size and time.
 
 mod answer;
 mod cache;
@@ -10,6 +10,8 @@ mod go;
 mod guarded;
 mod ips;
 mod jails;
+#[cfg(test)]
+mod messages;
 mod query;
 pub(super) mod routes;
 pub(super) mod state;

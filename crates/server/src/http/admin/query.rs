@@ -1,6 +1,6 @@
-//! What stands behind the question mark, and the ids in paths.
+//! Query parameters, and the ids in paths.
 //!
-//! What must always hold: a parameter that nobody asks for is refused, for it was meant to say something.
+//! Invariants: an unknown parameter is refused, because the client expects it to have an effect.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use crate::calls::Code;
 use crate::http::error::Refused;
 
-/// The longest part of a value that an answer repeats, in characters.
+/// How much of a value an answer repeats, in characters.
 const SHOWN: usize = 64;
 
 /// A request without parameters.
@@ -23,7 +23,7 @@ impl<S: Sync> FromRequestParts<S> for NoParameters {
     }
 }
 
-/// Which addresses are wanted.
+/// Which addresses are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AddressFilter {
     All,
@@ -46,19 +46,24 @@ impl<S: Sync> FromRequestParts<S> for AddressFilter {
     }
 }
 
-/// The value of the one parameter that there may be.
+/// The value of the only parameter that a resource has.
 fn only<'a>(query: Option<&'a str>, name: Option<&str>) -> Result<Option<&'a str>, Refused> {
     let mut found = None;
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         match name {
             Some(name) if key == name && found.is_none() => found = Some(value),
-            Some(name) if key == name => return Err(bad(format!("{name}: is given twice"))),
+            Some(name) if key == name => {
+                return Err(bad(format!("{name}: the parameter is given twice; give it once")));
+            }
             Some(name) => {
                 let key = shown(key);
-                return Err(bad(format!("{key:?}: there is no such parameter but {name}")));
+                return Err(bad(format!("{key:?}: unknown parameter; the only one is {name}")));
             }
-            None => return Err(bad(format!("{:?}: there are no parameters here", shown(key)))),
+            None => {
+                let key = shown(key);
+                return Err(bad(format!("{key:?}: unknown parameter; this resource has none")));
+            }
         }
     }
     Ok(found)
@@ -72,9 +77,9 @@ fn shown(text: &str) -> String {
     text.chars().take(SHOWN).collect()
 }
 
-/// The id in a path, if it is text.
+/// The id in a path, if it is valid text.
 pub(super) fn id(path: Result<Path<String>, PathRejection>) -> Result<String, Refused> {
-    let Path(id) = path.map_err(|_| bad("the id in the path is no text".to_owned()))?;
+    let Path(id) = path.map_err(|_| bad("the id in the path is not valid UTF-8".to_owned()))?;
     Ok(id)
 }
 
@@ -83,17 +88,17 @@ pub(super) fn number(path: Result<Path<String>, PathRejection>) -> Result<i32, R
     let id = id(path)?;
     let plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
     let number = id.parse().ok().filter(|number| plain && *number > 0);
-    number.ok_or_else(|| bad(format!("{:?} is no island's number", shown(&id))))
+    number.ok_or_else(|| bad(format!("{:?} is not the number of an island", shown(&id))))
 }
 
-/// The id of an entry of a cache in a path.
+/// The id of a cache entry in a path.
 pub(super) fn key(path: Result<Path<String>, PathRejection>) -> Result<String, Refused> {
     let id = id(path)?;
     let plain = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
     if !id.is_empty() && id.bytes().all(plain) {
         return Ok(id);
     }
-    Err(bad(format!("{:?} is no id of a checkout or an artifact", shown(&id))))
+    Err(bad(format!("{:?} is not the id of a checkout or an artifact", shown(&id))))
 }
 
 #[cfg(test)]
@@ -101,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_asked_for_may_be_given_and_once() {
+    fn only_the_known_parameter_may_be_given_and_only_once() {
         let found = |query, name| only(Some(query), name).map_err(|refused| refused.0.detail);
         assert_eq!(only(None, None).ok(), Some(None));
         assert_eq!(found("", Some("state")), Ok(None));
@@ -113,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_islands_number_is_a_positive_one_without_a_sign() {
+    fn the_number_of_an_island_is_positive_and_has_no_sign() {
         let number = |text: &str| number(Ok(Path(text.to_owned()))).ok();
         assert_eq!(number("42"), Some(42));
         for text in ["", "0", "-1", "+1", "1.0", " 1", "2147483648", "si_0123abcd_1"] {
@@ -122,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entrys_id_is_what_stores_call_it() {
+    fn the_id_of_an_entry_is_its_name_in_a_store() {
         let key = |text: &str| key(Ok(Path(text.to_owned()))).ok();
         assert!(key("0123abcd-ef").is_some());
         for text in ["", "..", "a/b", "A", "x", "a.b"] {

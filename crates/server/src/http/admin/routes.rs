@@ -20,9 +20,10 @@ use crate::http::app::App;
 use crate::http::error::{self, Refused};
 use crate::http::peer::Peer;
 
-/// Where the admin API lies.
+/// The path of the admin API.
 pub(crate) const PREFIX: &str = "/api/v1/admin";
-/// How long a request may take, its body included. Only [`warm`] may take longer: fetch and build have limits of their own.
+/// How long a request may take, including its body. Only [`warm`] may take longer: fetch and build
+/// have their own limits.
 const WAIT: Duration = Duration::from_secs(30);
 
 /// All routes, relative to [`PREFIX`], without the guard.
@@ -41,8 +42,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(OpenApiRouter::new().routes(routes!(warm::warm)))
 }
 
-/// Puts all routes behind the token, below [`PREFIX`] of another router. The guard is around the router and not in it: a
-/// client without the token does not learn which paths there are.
+/// Puts all routes behind the token, below [`PREFIX`] of another router. The guard is around the
+/// router and not in it: a client without the token does not learn which paths there are.
 pub(crate) fn nest(outer: Router<App>, app: &App) -> Router<App> {
     let (router, _) = routes().split_for_parts();
     let router = router.fallback(nothing).method_not_allowed_fallback(no_method);
@@ -65,7 +66,7 @@ async fn guard(State(admin): State<Admin>, peer: Peer, request: Request, next: N
         tracing::info!(%peer, path = format!("{PREFIX}{path:.200}"), "refused: an admin request without the token");
         return error::forbidden();
     }
-    // Relative to the prefix.
+    // The path is relative to the prefix.
     let (slots, most) = match request.uri().path() {
         "/warm" => (&admin.warms, WARMS),
         _ => (&admin.requests, AT_ONCE),
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_that_finds_no_room_is_refused() {
+    async fn a_request_above_the_limit_is_refused() {
         let admin = Admin::new(Access::new(None, TOKEN).unwrap(), Vec::new);
         let taken = admin.requests.clone().try_acquire_many_owned(AT_ONCE as u32).unwrap();
         let handler = get(|| async { Json(json!({"call_id": "a"})) });

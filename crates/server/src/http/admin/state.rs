@@ -1,4 +1,4 @@
-//! What the admin API needs besides what calls need.
+//! The state of the admin API.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use utoipa::ToSchema;
 
 use crate::http::admin::token::Access;
 
-/// Requests at once; further ones are refused.
+/// Admin requests at once; further requests are refused.
 pub(super) const AT_ONCE: usize = 16;
 /// Requests to warm a function at once. They take long, so they have a limit of their own.
 pub(super) const WARMS: usize = 16;
 
-/// What the admin API needs besides what calls need.
+/// The state of the admin API.
 #[derive(Clone)]
 pub struct Admin {
     pub(super) access: Access,
@@ -23,7 +23,8 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// An admin API behind this token. `settings` gives the configuration in force, with its secrets masked.
+    /// An admin API behind this token. `settings` returns the configuration in force, with its
+    /// secrets masked.
     pub fn new(
         access: Access,
         settings: impl Fn() -> Vec<Setting> + Send + Sync + 'static,
@@ -36,7 +37,7 @@ impl Admin {
 /// One key of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Setting {
-    /// `limits.memory`
+    /// The path of the key: `limits.memory`.
     pub key: String,
     /// The value in force; secrets are masked.
     pub value: serde_json::Value,

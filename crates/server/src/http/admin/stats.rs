@@ -1,4 +1,5 @@
-//! `GET /api/v1/admin/api-stats`: how the server is doing. The first thirteen keys are those of 2017.
+//! `GET /api/v1/admin/api-stats`: the statistics of the server. The first thirteen keys are from
+//! 2017.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::calls::Load;
-use crate::http::admin::answer::Answer;
+use crate::http::admin::answer::AdminAnswer;
 use crate::http::admin::go;
 use crate::http::admin::guarded::Guarded;
 use crate::http::admin::query::NoParameters;
@@ -17,17 +18,17 @@ use crate::http::error::{PROBLEM, Problem};
 use crate::http::json::Json;
 use crate::metrics::{Lookups, Snapshot, StageLatency};
 
-/// How the server is doing.
+/// The statistics of the server.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Stats {
-    /// The server's process.
+    /// The server's process id.
     pid: u32,
-    /// How long it has been running, as Go prints a duration.
+    /// How long the server has been running, as Go prints a duration.
     uptime: String,
     uptime_sec: f64,
-    /// Now, as Go prints a time.
+    /// The time now, as Go prints a time.
     time: String,
-    /// Seconds since 1970.
+    /// The time now, in seconds since 1970.
     unixtime: u64,
     /// Answers of this second, by status.
     status_code_count: BTreeMap<u16, u64>,
@@ -37,31 +38,31 @@ pub(super) struct Stats {
     count: u64,
     /// Answers since the start.
     total_count: u64,
-    /// What all answers took together, as Go prints a duration.
+    /// The time of all answers together, as Go prints a duration.
     total_response_time: String,
     total_response_time_sec: f64,
-    /// What an answer took on average, as Go prints a duration.
+    /// The average time of an answer, as Go prints a duration.
     average_response_time: String,
     average_response_time_sec: f64,
-    /// How long each stage of a call takes.
-    stages: Vec<Stage>,
-    /// How often something was found in the caches.
+    /// The times of each stage of a call.
+    stages: Vec<StageTimes>,
+    /// The hits and misses of the caches.
     cache: Caches,
-    /// How many islands are doing what.
-    islands: States,
-    /// How much there is to do.
+    /// The number of islands in each state.
+    islands: IslandCounts,
+    /// The load of the server.
     queue: Queue,
     /// The addresses of all pools.
     addresses: Addresses,
 }
 
-/// How long one stage of a call takes, in seconds.
+/// The times of one stage of a call, in seconds.
 #[derive(Serialize, ToSchema)]
 #[schema(as = StageLatency)]
-struct Stage {
+struct StageTimes {
     /// `queue`, `fetch`, `build`, `start` or `run`.
     stage: &'static str,
-    /// How often it was gone through.
+    /// How many calls went through the stage.
     count: u64,
     p50_sec: f64,
     p90_sec: f64,
@@ -69,72 +70,74 @@ struct Stage {
     max_sec: f64,
 }
 
-/// How often something was found.
+/// The hits and misses of the caches.
 #[derive(Serialize, ToSchema)]
 struct Caches {
-    checkouts: Found,
-    artifacts: Found,
-    /// Islands that stand by.
-    standby: Found,
+    checkouts: LookupCounts,
+    artifacts: LookupCounts,
+    /// Warm islands.
+    standby: LookupCounts,
 }
 
-/// How often something was there, and how often not.
+/// How often a cache had an entry, and how often not.
 #[derive(Serialize, ToSchema)]
-struct Found {
+#[schema(as = Found)]
+struct LookupCounts {
     hits: u64,
     misses: u64,
 }
 
-/// How many islands are doing what.
+/// The number of islands in each state.
 #[derive(Default, Serialize, ToSchema)]
-struct States {
-    /// Made ahead, for no function yet.
+#[schema(as = States)]
+struct IslandCounts {
+    /// Islands that are made ahead, for no function yet.
     ahead: usize,
-    /// Being made, or getting ready.
+    /// Islands that are being made, or whose program starts.
     starting: usize,
-    /// Waiting to be called.
+    /// Warm islands.
     standby: usize,
-    /// Fetching, building or running a call.
+    /// Islands that fetch, build or run a call.
     running: usize,
-    /// On their way out.
+    /// Islands that are being removed.
     ending: usize,
 }
 
-/// How much there is to do.
+/// The load of the server.
 #[derive(Serialize, ToSchema)]
 struct Queue {
-    /// Calls in the server, those that wait included.
+    /// Calls in the server, including waiting calls.
     calls: usize,
-    /// The most that it takes.
+    /// The limit of calls (`limits.calls`).
     most_calls: usize,
-    /// Calls that wait for a turn to run.
+    /// Calls that wait for an execution slot.
     waiting: usize,
-    /// Turns that are taken.
+    /// Taken execution slots.
     running: usize,
-    /// All turns.
+    /// All execution slots (`limits.concurrency`).
     most_running: usize,
 }
 
 /// The addresses of all pools.
 #[derive(Serialize, ToSchema)]
 struct Addresses {
-    /// Those that islands have.
+    /// Leased addresses.
     busy: usize,
-    /// All of them.
+    /// All addresses.
     total: usize,
 }
 
-/// How the server is doing
+/// Show the statistics of the server
 #[utoipa::path(get, path = "/api-stats", operation_id = "showStats", tag = "admin", security(("token" = [])),
     responses(
         (status = 200, body = Stats, description = "Numbers since the start, and of this moment"),
-        (status = 400, body = Problem, content_type = PROBLEM, description = "A parameter that there is not"),
+        (status = 400, body = Problem, content_type = PROBLEM, description = "An unknown parameter"),
         Guarded,
     ))]
-pub(super) async fn show(State(app): State<App>, _: NoParameters) -> Answer<Stats> {
+pub(super) async fn show(State(app): State<App>, _: NoParameters) -> AdminAnswer<Stats> {
     let calls = &app.calls;
     let pools = calls.addresses().pools();
-    let mut islands = States::default();
+    let mut islands = IslandCounts::default();
     for (state, count) in calls.islands().states() {
         *islands.of(state) = count;
     }
@@ -144,7 +147,7 @@ pub(super) async fn show(State(app): State<App>, _: NoParameters) -> Answer<Stat
     Ok(Json(stats(&app.metrics.snapshot(), moment)))
 }
 
-impl States {
+impl IslandCounts {
     fn of(&mut self, state: island::State) -> &mut usize {
         use island::State;
         match state {
@@ -157,11 +160,11 @@ impl States {
     }
 }
 
-/// What is so at the moment of the question.
+/// The state of the server at one moment.
 struct Moment {
     now: SystemTime,
     load: Load,
-    islands: States,
+    islands: IslandCounts,
     addresses: Addresses,
 }
 
@@ -190,9 +193,9 @@ fn stats(numbers: &Snapshot, moment: Moment) -> Stats {
         average_response_time_sec: average.as_secs_f64(),
         stages: numbers.stages.iter().map(stage).collect(),
         cache: Caches {
-            checkouts: found(numbers.cache.checkouts),
-            artifacts: found(numbers.cache.artifacts),
-            standby: found(numbers.cache.standby),
+            checkouts: lookups(numbers.cache.checkouts),
+            artifacts: lookups(numbers.cache.artifacts),
+            standby: lookups(numbers.cache.standby),
         },
         islands,
         queue: Queue {
@@ -206,8 +209,8 @@ fn stats(numbers: &Snapshot, moment: Moment) -> Stats {
     }
 }
 
-fn stage(latency: &StageLatency) -> Stage {
-    Stage {
+fn stage(latency: &StageLatency) -> StageTimes {
+    StageTimes {
         stage: latency.stage,
         count: latency.count,
         p50_sec: latency.p50.as_secs_f64(),
@@ -217,8 +220,8 @@ fn stage(latency: &StageLatency) -> Stage {
     }
 }
 
-fn found(counts: Lookups) -> Found {
-    Found { hits: counts.hits, misses: counts.misses }
+fn lookups(counts: Lookups) -> LookupCounts {
+    LookupCounts { hits: counts.hits, misses: counts.misses }
 }
 
 #[cfg(test)]
@@ -228,7 +231,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_keys_of_2017_are_there_and_say_what_they_said() {
+    fn the_keys_of_2017_have_their_values_of_2017() {
         let numbers = Snapshot {
             uptime: Duration::from_millis(3_723_500),
             total_count: 4,
@@ -241,8 +244,12 @@ mod tests {
         let load = Load { calls: 3, most_calls: 9, waiting: 1, running: 2, most_running: 2 };
         let addresses = Addresses { busy: 1, total: 5 };
         let now = UNIX_EPOCH + Duration::from_secs(1_513_716_661);
-        let moment =
-            Moment { now, load, islands: States { standby: 2, ..States::default() }, addresses };
+        let moment = Moment {
+            now,
+            load,
+            islands: IslandCounts { standby: 2, ..IslandCounts::default() },
+            addresses,
+        };
         let mut found = serde_json::to_value(stats(&numbers, moment)).unwrap();
         found.as_object_mut().unwrap().retain(|key, _| !["stages", "cache"].contains(&&**key));
         let expected = json!({
@@ -267,10 +274,10 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_nobody_has_asked_has_no_average() {
+    fn a_server_without_requests_has_an_average_of_zero() {
         let load = Load { calls: 0, most_calls: 1, waiting: 0, running: 0, most_running: 1 };
         let addresses = Addresses { busy: 0, total: 0 };
-        let moment = Moment { now: UNIX_EPOCH, load, islands: States::default(), addresses };
+        let moment = Moment { now: UNIX_EPOCH, load, islands: IslandCounts::default(), addresses };
         let found = stats(&Metrics::default().snapshot(), moment);
         assert_eq!(
             (found.average_response_time.as_str(), found.average_response_time_sec),

@@ -1,7 +1,7 @@
-//! Who may use the admin API: whoever sends its token.
+//! Access to the admin API by its token.
 //!
-//! What must always hold: without a token nobody may; a comparison takes as long whatever is sent; the token is kept as
-//! its hash, so that nothing can show it.
+//! Invariants: a request without the token is refused. A comparison takes the same time for every
+//! text. Only the hash of the token is kept, so that no output can show the token.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// The header that clients of 2017 send the token in.
+/// The header in which clients of 2017 send the token.
 pub const HEADER: &str = "X-Sky-Island-Token";
 
-/// The way in. Clones share it, so that it can be changed while the server runs.
+/// Access by a token. Clones share the token, so that it can be changed while the server runs.
 #[derive(Clone)]
 pub struct Access {
     lock: Arc<RwLock<Arc<Lock>>>,
@@ -24,30 +24,30 @@ struct Lock {
     hash: [u8; 32],
 }
 
-/// A header or a token that cannot be used.
+/// Why a header or a token cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AccessError {
-    /// No header is called so.
-    #[error("admin_token_header: {0:?} is no name of a header")]
+    /// The text is not the name of a header.
+    #[error("admin_token_header: {0:?} is not the name of a header; use letters, digits and -")]
     Header(String),
     /// No header can carry the token.
     #[error(
-        "admin_api_token: only visible ASCII characters and blanks between them reach the server in a header"
+        "admin_api_token: a header cannot carry the token; use visible ASCII characters, with blanks only between them"
     )]
     Unsendable,
-    /// Everybody has it.
-    #[error("admin_api_token: is empty; leave it away, and the server makes one")]
+    /// Every client knows the empty token.
+    #[error("admin_api_token: the token is empty; remove the key, and the server makes a token")]
     Empty,
 }
 
 impl Access {
-    /// For whoever sends `token` in `header`, by default [`HEADER`].
+    /// Access by `token` in `header`, by default [`HEADER`].
     pub fn new(header: Option<&str>, token: &str) -> Result<Self, AccessError> {
         let lock = Lock::new(header, token)?;
         Ok(Self { lock: Arc::new(RwLock::new(Arc::new(lock))) })
     }
 
-    /// The same with another header and token, from the next request on.
+    /// Changes the header and the token, from the next request on.
     pub fn change(&self, header: Option<&str>, token: &str) -> Result<(), AccessError> {
         *self.lock.write() = Arc::new(Lock::new(header, token)?);
         Ok(())
@@ -67,7 +67,7 @@ impl Access {
         let (first, more) = (sent.next(), sent.next());
         let hash = Sha256::digest(first.map_or(&b""[..], |value| value.as_bytes()));
         let same: bool = hash.as_slice().ct_eq(&lock.hash).into();
-        // Two tokens are a guess too many.
+        // A request has one guess.
         same && more.is_none()
     }
 }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_open_to_whoever_sends_the_token_and_to_nobody_else() {
+    fn access_is_open_to_requests_with_the_token_alone() {
         let access = Access::new(None, TOKEN).unwrap();
         let table: [(&[_], bool); 8] = [
             (&[("x-sky-island-token", TOKEN)], true),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_changed_for_all_who_share_it() {
+    fn a_change_reaches_all_clones() {
         let access = Access::new(None, TOKEN).unwrap();
         let shared = access.clone();
         access.change(Some("X-Own"), "another one").unwrap();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_leave_it_open_or_can_never_be_sent_is_refused() {
+    fn an_empty_token_and_one_that_no_header_can_carry_are_refused() {
         let refused = |header, token| Access::new(header, token).err();
         assert_eq!(refused(None, ""), Some(AccessError::Empty));
         for token in [" blank before it", "blank behind it ", "line\nend of it", "größer als ASCII"]

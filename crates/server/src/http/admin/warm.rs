@@ -1,4 +1,4 @@
-//! `POST /api/v1/admin/warm`: everything that can be done for a call before it comes.
+//! `POST /api/v1/admin/warm`: fetches, builds and keeps islands warm for a call to come.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::calls::{FunctionRequest, Principal};
-use crate::http::admin::answer::Answer;
+use crate::http::admin::answer::AdminAnswer;
 use crate::http::admin::answer::note;
 use crate::http::admin::query::NoParameters;
 use crate::http::app::App;
@@ -15,25 +15,26 @@ use crate::http::error::{Forbidden, PROBLEM, Problem};
 use crate::http::json::Json;
 use crate::http::peer::Peer;
 
-/// What is ready.
+/// The result of warming.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Warm {
-    /// What its version means.
+    /// The revision that the version means.
     revision: String,
-    /// Its program among the artifacts; empty for a call that is compiled as it stands and was not known yet.
+    /// The id of the program's artifact; empty for a call in its exact form that was not cached
+    /// yet.
     artifact: String,
-    /// Islands that stand by and are ready.
+    /// Warm islands that are ready.
     islands: usize,
     fetch_sec: f64,
     build_sec: f64,
     start_sec: f64,
 }
 
-/// Fetch, compile, and have islands stand by, for a call to come
+/// Fetch, compile and keep islands warm for a call to come
 #[utoipa::path(post, path = "/warm", operation_id = "warm", tag = "admin", security(("token" = [])),
     request_body = FunctionRequest,
     responses(
-        (status = 200, body = Warm, description = "It is ready; islands stand by as long as for a function that was called"),
+        (status = 200, body = Warm, description = "The function is ready; its islands stay warm as long as after a call"),
         (status = 400, body = Problem, content_type = PROBLEM, description = "A bad request, url, call, version or import"),
         (status = 403, body = Forbidden, description = "The token is wrong or missing"),
         (status = 404, body = Problem, content_type = PROBLEM, description = "No such repository, package, version or function"),
@@ -41,15 +42,15 @@ pub(super) struct Warm {
         (status = 413, body = Problem, content_type = PROBLEM, description = "The body is too large"),
         (status = 422, body = Problem, content_type = PROBLEM, description = "The package does not build"),
         (status = 502, body = Problem, content_type = PROBLEM, description = "The source's host failed"),
-        (status = 503, body = Problem, content_type = PROBLEM, description = "There is no room now"),
-        (status = 504, body = Problem, content_type = PROBLEM, description = "A deadline passed"),
+        (status = 503, body = Problem, content_type = PROBLEM, description = "The server is busy"),
+        (status = 504, body = Problem, content_type = PROBLEM, description = "A time limit passed"),
     ))]
 pub(super) async fn warm(
     State(app): State<App>,
     peer: Peer,
     _: NoParameters,
     body: Body,
-) -> Answer<Warm> {
+) -> AdminAnswer<Warm> {
     let bytes = body::read(body).await?;
     let request = FunctionRequest::from_json(&bytes)?.parse()?;
     note(peer, format_args!("warms {}", request.package.path));
