@@ -49,9 +49,9 @@ pub async fn addresses(pools: &host::net::Pools) -> Option<Finding> {
 /// Is a launcher of islands until the server goes away: the hidden subcommand `launcher`, whose stdin is the socket.
 pub fn run_launcher() -> ExitCode {
     #[cfg(target_os = "linux")]
-    let ended = linux::launcher::run_on_stdin().map_err(|error| common::causes::chain(&error));
+    let ended = linux::launcher::run_on_stdin();
     #[cfg(target_os = "freebsd")]
-    let ended = freebsd::launcher::run_on_stdin().map_err(|error| common::causes::chain(&error));
+    let ended = freebsd::launcher::run_on_stdin();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -4,7 +4,7 @@
 //! reverse.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -16,7 +16,7 @@ use crate::backend::{Exit, StartError};
 use crate::id::IslandId;
 use crate::launcher::client::LauncherClient;
 use crate::launcher::uids::Uid;
-use crate::launcher::wire::{self, ExecRequest, Incoming, Outgoing};
+use crate::launcher::wire::{self, ExecRequest, Incoming};
 use crate::linux::protocol::{IslandRequest, MADE};
 
 /// How long a launcher may take to make an island with an address.
@@ -30,9 +30,6 @@ pub(super) enum PrepareError {
     /// The launcher takes too long.
     #[error("the launcher did not make the island within {MADE_WAIT:?}")]
     Late,
-    /// The island takes too long.
-    #[error("the island did not read its program within {READ_WAIT:?}")]
-    NotRead,
     /// The island has ended too early.
     #[error("the island ended before it had a network")]
     NoNetwork,

@@ -152,13 +152,17 @@ mod tests {
         };
         let revision = Revision::parse("v1.0.0").unwrap();
         open(1).set(&request("main"), &revision);
-        assert!(matches!(open(1).get(&request("main")), VersionMeaning::Fresh(found) if found == revision));
+        assert!(
+            matches!(open(1).get(&request("main")), VersionMeaning::Fresh(found) if found == revision)
+        );
         assert!(matches!(open(1).get(&request("dev")), VersionMeaning::Unknown));
         let file = folder.path().join(key(&request("main")));
         let mut written: serde_json::Value =
             serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         written["until"] = (now() - 1).into();
         std::fs::write(&file, written.to_string()).unwrap();
-        assert!(matches!(open(1).get(&request("main")), VersionMeaning::Stale(found) if found == revision));
+        assert!(
+            matches!(open(1).get(&request("main")), VersionMeaning::Stale(found) if found == revision)
+        );
     }
 }
