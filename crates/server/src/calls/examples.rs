@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fetch_job::{FailureCode, FetchFailure};
 use host::net::{Family, NoAddress};
-use island::{Ending, Limits, Outcome, StartError};
+use island::{Bounds, Ending, Limits, Outcome, Resources, StartError};
 
 use crate::calls::admission::Admission;
 use crate::calls::deadline::Deadline;
@@ -120,14 +120,15 @@ fn builds() -> Vec<(Failure, &'static [&'static str])> {
 
 /// Failures of functions that ran.
 fn runs() -> Vec<(Failure, &'static [&'static str])> {
-    let limits = Limits {
-        deadline: Duration::from_secs(2),
+    let resources = Resources {
         memory: 64 << 20,
         processes: 16,
-        output: 4096,
+        processor_time: None,
         tmp: 8 << 20,
         disk: None,
     };
+    let bounds = Bounds { deadline: Duration::from_secs(2), output: 4096 };
+    let limits = Limits { resources, bounds };
     let policy = CallPolicy { limits, queue_wait: Duration::ZERO, timeout: Duration::ZERO };
     let table: [(Ending, &str, &[&str]); 9] = [
         (Ending::Exited(2), "panic: boom\n\ngoroutine 1 [running]:", &["panicked", "boom"]),

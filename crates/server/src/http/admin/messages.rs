@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Path;
 use axum::http::Method;
 use axum::response::Response;
-use host::net::State as AddressState;
+use host::net::AddressState;
 use hyper::body::Frame;
 use serde_json::Value;
 
