@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use island::{
-    Backend, Capabilities, Finding, FolderOwner, IslandId, LiveIsland, Purpose, Spec, StartError,
-    Started, State, Stdio, Usage,
+    Backend, Capabilities, Finding, FolderOwner, IslandId, IslandState, LiveIsland, Purpose, Spec,
+    StartError, Started, Stdio, Usage,
 };
 
 /// A host's backend, which may be said to lay no folders over each other, and whose go commands say what they do.
@@ -93,7 +93,7 @@ impl Backend for Watched {
         self.host.seen()
     }
 
-    fn aside(&self) -> Vec<(IslandId, State)> {
+    fn aside(&self) -> Vec<(IslandId, IslandState)> {
         self.host.aside()
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use island::{Ending, IslandInfo, Label, State};
+use island::{Ending, IslandInfo, IslandState, Label};
 use libtest_mimic::Trial;
 
 use crate::host::MEMORY;
@@ -22,8 +22,8 @@ pub fn trials() -> Vec<Trial> {
 /// Waits until so many jails run.
 async fn running(bench: &Bench, count: usize) -> Vec<IslandInfo> {
     loop {
-        let all = bench.islands.residents().await.unwrap();
-        if all.iter().filter(|it| it.state == State::Running).count() == count {
+        let all = bench.islands.list().await.unwrap();
+        if all.iter().filter(|it| it.state == IslandState::Running).count() == count {
             return all;
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -49,7 +49,7 @@ fn a_jail_is_listed_by_its_number_with_what_it_is_for_and_what_it_uses() {
         assert!(one.path.ends_with(one.id.as_str()), "{one:?}");
         drop(spec);
         lab.at_rest(&bench, "a jail that was looked at").await;
-        assert!(bench.islands.residents().await.unwrap().is_empty());
+        assert!(bench.islands.list().await.unwrap().is_empty());
         assert!(bench.islands.states().values().all(|count| *count == 0));
     });
 }
@@ -60,7 +60,7 @@ fn jails_of_others_are_neither_listed_nor_ended() {
         let bench = lab.start().await;
         let before = lab.jail_model.list().len();
         assert!(before >= 2);
-        let all = bench.islands.residents().await.unwrap();
+        let all = bench.islands.list().await.unwrap();
         assert!(all.is_empty(), "{all:?}");
         let foreign = island::IslandId::parse("si_0123abcd_9").unwrap();
         bench.islands.stop(&[foreign]).await;
@@ -77,7 +77,7 @@ fn the_caller_of_a_jail_that_an_operator_ends_learns_that() {
         let stop = async {
             let all: Vec<_> = running(&bench, 2).await.into_iter().map(|it| it.id).collect();
             bench.islands.stop(&all).await;
-            let left = bench.islands.residents().await.unwrap();
+            let left = bench.islands.list().await.unwrap();
             assert!(left.is_empty(), "{left:?}");
         };
         let (first, second, ()) = tokio::join!(bench.run(&long), bench.run(&other), stop);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::id::IslandId;
-use crate::registry::table::State;
+use crate::registry::table::IslandState;
 use crate::spec::{Purpose, Resources, Spec};
 
 /// A future that a trait object can return.
@@ -26,7 +26,7 @@ pub trait Backend: Send + Sync {
         stdio: Stdio,
     ) -> BoxFuture<'a, Result<Started, StartError>>;
 
-    /// Ends everything that runs inside. It does not wait; an island that is gone is no error.
+    /// Ends everything inside an island, without waiting. An island that is gone is no error.
     fn kill(&self, id: &IslandId);
 
     /// The islands whose end the system has not confirmed yet, including those made ahead.
@@ -36,7 +36,7 @@ pub trait Backend: Send + Sync {
     fn seen(&self) -> BoxFuture<'_, Result<Vec<LiveIsland>, StartError>>;
 
     /// The islands of [`Backend::list`] that no call or job uses: made ahead, or being torn down.
-    fn aside(&self) -> Vec<(IslandId, State)>;
+    fn aside(&self) -> Vec<(IslandId, IslandState)>;
 
     /// What this backend can do on this host.
     fn capabilities(&self) -> Capabilities;
@@ -123,25 +123,25 @@ pub struct Usage {
 /// An island as the system has it.
 #[derive(Clone, Debug)]
 pub struct LiveIsland {
-    /// Its name.
+    /// The island's name.
     pub id: IslandId,
-    /// What the system knows it by: its first process on Linux, its jail on FreeBSD.
+    /// What the system knows the island by: its first process on Linux, its jail on FreeBSD.
     pub number: i32,
-    /// When it was asked for.
+    /// When the island was asked for.
     pub since: Instant,
-    /// It was told to end.
+    /// The island was told to end.
     pub killed: bool,
-    /// Its root, as the host sees it.
+    /// The root, as the host sees it.
     pub path: PathBuf,
-    /// The name that it has for itself.
+    /// The host name inside.
     pub hostname: String,
-    /// What all its processes use; none where that cannot be found out.
+    /// What all processes inside use; none where that is not known.
     pub usage: Option<Usage>,
 }
 
 /// An island that has started.
 pub struct Started {
-    /// Its name.
+    /// The island's name.
     pub id: IslandId,
     /// Resolves when nothing inside runs any more.
     pub exit: BoxFuture<'static, Result<Exit, StartError>>,
@@ -158,13 +158,13 @@ pub struct Exit {
     pub oom: bool,
 }
 
-/// An island could not be made; always our fault or the host's, never the function's.
+/// Why an island could not be made: always a fault of the server or the host, never of the function.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The operating system refused a step.
     #[error("the island could not be made: {0}")]
     Refused(String),
-    /// A step of the server's own failed.
+    /// A step of the server itself failed.
     #[error("the island could not be made: {step} failed")]
     Step {
         /// The step.
@@ -172,42 +172,42 @@ pub enum StartError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The process that makes islands is gone.
-    #[error("the launcher of islands is gone: {0}")]
+    /// The process that makes islands failed.
+    #[error("the launcher of islands failed: {0}")]
     Launcher(String),
-    /// A pipe or a descriptor could not be had.
-    #[error("no descriptors for an island")]
+    /// The system gave no pipe or descriptor.
+    #[error("the system gave no descriptors for an island; raise the limit of open files")]
     Descriptors(#[source] std::io::Error),
     /// The host has no backend.
     #[error("this host cannot make islands: {0}")]
     Unsupported(String),
 }
 
-/// One thing that a host can or cannot do for isolation.
+/// A means of isolation, and whether this host has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What it is about: `memory limit`.
+    /// The means: `memory limit`.
     pub name: &'static str,
-    /// How it is done, or why it is not.
+    /// How the host does it, or why the host does not.
     pub detail: String,
-    /// What to do about it; none where it is done.
+    /// What to do; none where the host does it.
     pub remedy: Option<String>,
-    /// No island is made without it.
+    /// No island can be made without it.
     pub required: bool,
 }
 
 /// What a backend needs to know of the configuration.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Our own executable, which is a launcher when its first argument says so.
+    /// This program, which is a launcher when its first argument says so.
     pub launcher: std::path::PathBuf,
-    /// Go's archive of time zones, for functions that ask for one.
+    /// Go's archive of time zones, for functions that load one.
     pub zones: Option<std::path::PathBuf>,
     /// How much a function's island may use: islands are made ahead with it.
     pub function: Resources,
     /// How many function islands are made ahead.
     pub ahead: usize,
-    /// FreeBSD's datasets; elsewhere there are none.
+    /// What jails need; none for a host that makes islands of namespaces.
     pub jails: Option<Jails>,
     /// The addresses that islands may have.
     pub pools: host::net::Pools,
@@ -225,19 +225,19 @@ pub enum ZygoteReuse {
     Never,
 }
 
-/// What the backend of a FreeBSD host needs to know.
+/// What the backend with jails needs to know.
 #[derive(Clone, Debug)]
 pub struct Jails {
-    /// Where everything lies.
+    /// The datasets and folders.
     pub layout: host::layout::Layout,
-    /// Where the aliases are remembered that are on interfaces.
+    /// The file that lists the aliases which the server has put on interfaces.
     pub ledger: std::path::PathBuf,
     /// Whether to refuse a host that cannot limit everything.
     pub require_limits: bool,
-    /// Bytes of address space of a Go program that does nothing; none to have it measured.
+    /// Bytes of address space of a Go program that does nothing; none to measure them.
     pub address_space: Option<u64>,
-    /// Our folder for what is made and removed again.
+    /// The folder for temporary files.
     pub scratch: std::path::PathBuf,
-    /// Whether to give back what an earlier start left. Only whoever holds the state directory may.
+    /// Whether to remove what an earlier start left. Only the process that holds the state directory may.
     pub sweep: bool,
 }

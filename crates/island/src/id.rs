@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Everything that we make in the operating system carries this prefix.
+/// The prefix of everything that this program makes in the operating system.
 const PREFIX: &str = "si_";
 
-/// An island's name: `si_`, eight hex digits that tell this start of the program from others, and a counter.
+/// An island's name: `si_`, eight hex digits that differ from one start of the program to the next, and a counter.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IslandId(String);
 
@@ -24,7 +24,7 @@ impl IslandId {
         Self(format!("{PREFIX}{instance:08x}_{:x}", NEXT.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Reads a name back from what the operating system lists; none when it is not one of ours.
+    /// Reads a name back from what the operating system lists; none for the name of anything else.
     pub fn parse(name: &str) -> Option<Self> {
         let (instance, number) = name.strip_prefix(PREFIX)?.split_once('_')?;
         let hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_not_ours_are_not_read() {
+    fn names_of_other_things_are_not_read() {
         let foreign = [
             "",
             "si_",

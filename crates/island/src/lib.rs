@@ -1,10 +1,10 @@
-//! Islands: sandboxes with one process, which fetch, build and run are three uses of.
+//! Islands: sandboxes with one process each. Fetching, building and running are their three uses.
 //!
-//! [`Islands`] is what the rest of the program uses: it starts an island for a [`Spec`], gives it its input, reads
-//! bounded output until its process ends or a limit is met, and hands back an [`Outcome`]. Below it lies the seam to
-//! the operating system, the small trait [`Backend`]: namespaces on Linux, jails on FreeBSD.
+//! The rest of the program uses [`Islands`]: it starts an island for a [`Spec`], gives the island its input, reads bounded
+//! output until the process ends or meets a limit, and returns an [`Outcome`]. Each operating system is behind the small
+//! trait [`Backend`]: namespaces on Linux, jails on FreeBSD.
 //!
-//! What must always hold: an island serves one use and is destroyed after it; its end is reported only when nothing
+//! Invariants: an island serves one use and is destroyed after it; the end of an island is reported only when nothing
 //! inside runs any more; a wait that is dropped kills its island.
 
 mod backend;
@@ -33,7 +33,7 @@ pub use pool::function::Function;
 pub use pool::policy::PoolLimits;
 pub use pool::warm::WarmPool;
 pub use registry::info::IslandInfo;
-pub use registry::table::State;
+pub use registry::table::IslandState;
 pub use run::islands::Islands;
 pub use run::outcome::{Ending, Outcome};
 pub use select::{addresses, choose, findings, run_launcher};

@@ -1,8 +1,8 @@
-//! What counts islands: the seam to the server's metrics, which this crate does not know.
+//! The events that metrics count. This crate does not know the metrics.
 
 use std::time::Duration;
 
-/// What an island is for, as numbers tell islands apart.
+/// What an island is for, as the metrics count islands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Fetching a source.
@@ -16,13 +16,13 @@ pub enum Kind {
 /// Why an island was killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KillReason {
-    /// Its deadline passed.
+    /// The deadline passed.
     Deadline,
-    /// Its output exceeded the limit.
+    /// The output exceeded its limit.
     Output,
-    /// Its files exceeded the limit.
+    /// The files exceeded their limit.
     Disk,
-    /// It was still running after its answer.
+    /// The island still ran after its answer.
     Late,
     /// An operator killed it.
     Operator,
@@ -30,14 +30,14 @@ pub enum KillReason {
     Dropped,
 }
 
-/// Is told what happens to islands. The methods are called where the event happens, so they must not block.
+/// Hears what happens to islands. The methods run where the event happens, so they must not block.
 pub trait Observer: Send + Sync {
-    /// An island was given something to do, which took this long.
+    /// An island was started, which took this long.
     fn created(&self, kind: Kind, took: Duration);
     /// An island was killed; at most once for each island.
     fn killed(&self, reason: KillReason);
-    /// An island's end was seen. `teardown` is the time since its answer or since it was killed; none where the island
-    /// ended by itself.
+    /// An island has ended. `teardown` is the time since its answer or since the kill; none where the island ended by
+    /// itself.
     fn removed(&self, kind: Kind, teardown: Option<Duration>);
     /// A call of a function found a warm island, or did not.
     fn warm_lookup(&self, found: bool);

@@ -8,14 +8,14 @@ use std::time::Duration;
 use host::net::Lease;
 use uuid::Uuid;
 
-/// One island to run.
+/// An island to run.
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// What the island is made with.
     pub setup: Setup,
     /// What each use of the island is bounded by.
     pub bounds: Bounds,
-    /// What it runs.
+    /// The program.
     pub program: Program,
     /// The argument vector, the program's name first.
     pub args: Vec<String>,
@@ -23,11 +23,11 @@ pub struct Spec {
     pub env: Vec<String>,
     /// The working folder, a path on the island.
     pub folder: String,
-    /// What the program reads; it then sees the end of the file.
+    /// What the program reads from stdin before the end of the file.
     pub stdin: Vec<u8>,
-    /// What a function's program is called with on its line; none for a program without one.
+    /// The arguments that the program gets on its call channel; none for a program without one.
     pub arguments: Option<Vec<u8>>,
-    /// Whom it is for, as operators are told.
+    /// What the island is for, as operators see it.
     pub label: Label,
 }
 
@@ -52,12 +52,12 @@ impl Setup {
     }
 }
 
-/// Whom an island is for.
+/// What an island is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Label {
-    /// The package that is fetched, compiled or called.
+    /// The package that the island fetches, compiles or calls.
     pub module: Option<Arc<str>>,
-    /// The call that it runs; none while it stands by, and where several calls may wait for it.
+    /// The call that the island runs; none while it is warm, and where several calls may wait for it.
     pub call: Option<Uuid>,
 }
 
@@ -73,29 +73,29 @@ pub enum Program {
 /// The two kinds of island.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rights {
-    /// A stranger's function: an empty read-only root, a private /tmp, no network but the one of its address.
+    /// An untrusted function: an empty read-only root, a private /tmp, no network but the one of its address.
     Function,
-    /// A tool of ours or of the host that handles a stranger's bytes.
+    /// A tool of this program or of the host that handles untrusted bytes.
     Tool(ToolRights),
 }
 
-/// What a tool's island sees besides the host's programs and libraries.
+/// What a tool's island sees besides the programs and libraries of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolRights {
-    /// What it is for; decides the user and the network.
+    /// What the tool does: decides the user and the network.
     pub purpose: Purpose,
     /// Files and folders of the host.
     pub binds: Vec<Bind>,
     /// A writable folder over read-only ones.
     pub overlay: Option<Overlay>,
-    /// Nobody waits for it, so it yields to whoever wants the processor.
+    /// No call waits for the tool, so all other processes come first.
     pub background: bool,
 }
 
 /// What a tool does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Gets source; has the host's network.
+    /// Gets source code; has the network of the host.
     Fetch,
     /// Compiles; has no network.
     Build,
@@ -104,24 +104,24 @@ pub enum Purpose {
 /// A file or folder of the host on an island.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bind {
-    /// Where it lies on the host.
+    /// The path on the host.
     pub source: PathBuf,
-    /// Where the island sees it.
+    /// The path on the island.
     pub target: PathBuf,
-    /// Whether the island may change it.
+    /// Whether the island may write.
     pub writable: bool,
 }
 
-/// Folders of the host laid over each other.
+/// Folders of the host that lie over each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlay {
     /// Read-only folders, the topmost first.
     pub lower: Vec<PathBuf>,
-    /// What the island writes lands here.
+    /// The folder for what the island writes.
     pub upper: PathBuf,
     /// An empty folder beside `upper`, for the kernel.
     pub work: PathBuf,
-    /// Where the island sees them.
+    /// The path on the island.
     pub target: PathBuf,
 }
 
@@ -169,9 +169,9 @@ pub struct Disk {
 }
 
 impl Spec {
-    /// A function's island: the artifact alone, with the environment of every function.
+    /// The island of a function: the artifact alone, with the environment of every function.
     pub fn function(artifact: Arc<File>, limits: Limits) -> Self {
-        // A garbage collector that knows the limit stays below it; the rest is for stacks and the runtime.
+        // A garbage collector that knows a limit stays below it. The last tenth is for stacks and the runtime.
         let Limits { resources, bounds } = limits;
         let soft = resources.memory / 10 * 9;
         let env = [

@@ -68,7 +68,7 @@ use crate::backend::{
 use crate::id::IslandId;
 use crate::launcher::client::ListedIsland;
 use crate::launcher::wire::{ExecRequest, Incoming, Outgoing};
-use crate::registry::table::State;
+use crate::registry::table::IslandState;
 use crate::spec::{Program, Purpose, Rights, Spec};
 
 pub use environment::HostEnvironment;
@@ -243,8 +243,8 @@ impl Backend for FreeBsd {
         })
     }
 
-    fn aside(&self) -> Vec<(IslandId, State)> {
-        self.janitor.list().into_iter().map(|id| (id, State::Ending)).collect()
+    fn aside(&self) -> Vec<(IslandId, IslandState)> {
+        self.janitor.list().into_iter().map(|id| (id, IslandState::Ending)).collect()
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -58,7 +58,7 @@ use crate::backend::{
 use crate::id::IslandId;
 use crate::launcher::client::{LauncherClient, LauncherConfig, ListedIsland};
 use crate::launcher::uids::{Uid, UidPool};
-use crate::registry::table::State;
+use crate::registry::table::IslandState;
 use crate::spec::{Program, Purpose, Resources, Rights, Setup, Spec, ToolRights};
 
 /// How often the removal of the server's groups is tried, and the pause in between.
@@ -324,8 +324,8 @@ impl Backend for Linux {
         })
     }
 
-    fn aside(&self) -> Vec<(IslandId, State)> {
-        self.ahead.map(|prepared| (prepared.id.clone(), State::Prefork))
+    fn aside(&self) -> Vec<(IslandId, IslandState)> {
+        self.ahead.map(|prepared| (prepared.id.clone(), IslandState::Prefork))
     }
 
     fn capabilities(&self) -> Capabilities {

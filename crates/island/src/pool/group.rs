@@ -94,7 +94,7 @@ impl Group {
         self.artifact == function.artifact
     }
 
-    /// How many islands there are, including those that are being made.
+    /// How many islands there are, including islands in the making.
     pub(super) fn count(&self) -> usize {
         self.waiting.len() + self.asked
     }

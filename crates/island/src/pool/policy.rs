@@ -65,7 +65,7 @@ impl PoolPolicy {
         self.limits = limits;
     }
 
-    /// How many warm islands there are, including those that are being made.
+    /// How many warm islands there are, including islands in the making.
     pub(crate) fn count(&self) -> usize {
         self.groups.values().map(Group::count).sum()
     }
@@ -200,7 +200,7 @@ impl PoolPolicy {
         all.map(WarmIsland::ask_usage).collect()
     }
 
-    /// Looks at all warm islands and returns those that are to end. `free` is the free part of the host's memory, `usage`
+    /// Looks at all warm islands and returns the ones that are to end. `free` is the free part of the host's memory, `usage`
     /// what the islands use.
     pub(crate) fn look(
         &mut self,

@@ -19,7 +19,7 @@ use crate::id::IslandId;
 use crate::pool::function::Function;
 use crate::pool::policy::PoolLimits;
 use crate::pool::warm::WarmPool;
-use crate::registry::table::State;
+use crate::registry::table::IslandState;
 use crate::run::islands::Islands;
 use crate::spec::{Bounds, Limits, Purpose, Resources, Spec};
 
@@ -98,7 +98,7 @@ impl Backend for FakeBackend {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
-    fn aside(&self) -> Vec<(IslandId, State)> {
+    fn aside(&self) -> Vec<(IslandId, IslandState)> {
         Vec::new()
     }
 
@@ -167,9 +167,9 @@ async fn an_island_whose_init_takes_long_is_warm_in_the_end() {
     let (_, pool) = pool(Behavior::ReadyAfter(15 * SECOND), u64::MAX);
     ask(&pool, "f");
     sleep(14 * SECOND).await;
-    assert_eq!(pool.islands().states()[&State::Warm], 0);
+    assert_eq!(pool.islands().states()[&IslandState::Warm], 0);
     sleep(2 * SECOND).await;
-    assert_eq!(pool.islands().states()[&State::Warm], 1);
+    assert_eq!(pool.islands().states()[&IslandState::Warm], 1);
 }
 
 #[tokio::test(start_paused = true)]

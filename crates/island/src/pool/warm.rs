@@ -85,7 +85,7 @@ impl WarmPool {
         &self.shared.islands
     }
 
-    /// How many warm islands there are, including those that are being made.
+    /// How many warm islands there are, including islands in the making.
     pub fn count(&self) -> usize {
         self.shared.policy.lock().count()
     }

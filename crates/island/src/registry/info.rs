@@ -1,7 +1,7 @@
-//! What operators are told of the islands that there are, and the stopping of one.
+//! What operators see of the islands, and the stopping of one.
 //!
-//! What must always hold: only islands of this server are listed, and only they are stopped; whoever waits for one that
-//! is stopped learns that an operator did it.
+//! Invariants: only islands of this server are listed or stopped; the call of an island that is stopped learns that an
+//! operator did it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -13,50 +13,50 @@ use uuid::Uuid;
 
 use crate::backend::{LiveIsland, StartError, Usage};
 use crate::id::IslandId;
-use crate::registry::table::State;
+use crate::registry::table::IslandState;
 use crate::registry::table::{IslandRecord, Use};
 use crate::run::islands::Islands;
 use crate::spec::{Label, Purpose};
 
-/// How long a stop waits for the system to confirm the end, and how often it looks. The end comes in any case.
+/// How long a stop waits until the system confirms the end, and how often it looks. The island ends in any case.
 const STOP_WAIT: Duration = Duration::from_secs(2);
 const STOP_LOOK: Duration = Duration::from_millis(2);
 
 /// An island, as operators see it.
 #[derive(Clone, Debug)]
 pub struct IslandInfo {
-    /// Its name.
+    /// The name.
     pub id: IslandId,
-    /// What the system knows it by: its first process on Linux, its jail on FreeBSD.
+    /// What the system knows the island by: its first process on Linux, its jail on FreeBSD.
     pub number: i32,
-    /// What it is doing.
-    pub state: State,
+    /// What the island is doing.
+    pub state: IslandState,
     /// `function`, `fetch` or `build`.
     pub purpose: &'static str,
-    /// The package that it is for.
+    /// The package.
     pub module: Option<String>,
-    /// The call that it runs.
+    /// The call that the island runs.
     pub call: Option<Uuid>,
-    /// How long ago it was asked for.
+    /// The time since the island was asked for.
     pub age: Duration,
-    /// What its processes use, where that can be found out.
+    /// What all processes inside use; none where that is not known.
     pub usage: Option<Usage>,
-    /// The address that was lent to it.
+    /// The address.
     pub address: Option<IpAddr>,
-    /// What it has of the host's network in IPv4, in jail(8)'s words: `disable`, `inherit`, or `new` for an address of its
-    /// own.
+    /// The network in IPv4, in the words of jail(8): `disable`, `inherit` for that of the host, or `new` for an address of
+    /// the island's own.
     pub ip4: &'static str,
-    /// The same in IPv6.
+    /// The network in IPv6.
     pub ip6: &'static str,
-    /// Its root, as the host sees it.
+    /// The root, as the host sees it.
     pub path: PathBuf,
-    /// The name that it has for itself.
+    /// The host name inside.
     pub hostname: String,
 }
 
 impl Islands {
-    /// All islands of this server, in the order of their age.
-    pub async fn residents(&self) -> Result<Vec<IslandInfo>, StartError> {
+    /// All islands of this server, the oldest first.
+    pub async fn list(&self) -> Result<Vec<IslandInfo>, StartError> {
         let seen = self.backend.seen().await?;
         let aside: HashMap<_, _> = self.backend.aside().into_iter().collect();
         let mut all: Vec<_> = seen
@@ -64,20 +64,20 @@ impl Islands {
             .map(|seen| {
                 let known = self.registry.find(&seen.id);
                 let aside = aside.get(&seen.id).copied();
-                resident(seen, known, aside)
+                info(seen, known, aside)
             })
             .collect();
         all.sort_by(|one, other| other.age.cmp(&one.age).then(one.number.cmp(&other.number)));
         Ok(all)
     }
 
-    /// How many islands are doing what; all states are there.
-    pub fn states(&self) -> BTreeMap<State, usize> {
-        let mut counts: BTreeMap<_, _> = State::ALL.map(|state| (state, 0)).into();
+    /// How many islands are in each state.
+    pub fn states(&self) -> BTreeMap<IslandState, usize> {
+        let mut counts: BTreeMap<_, _> = IslandState::ALL.map(|state| (state, 0)).into();
         let aside: HashMap<_, _> = self.backend.aside().into_iter().collect();
         for id in self.backend.list() {
             let known = self.registry.find(&id).map(|known| known.state);
-            let state = known.or_else(|| aside.get(&id).copied()).unwrap_or(State::Starting);
+            let state = known.or_else(|| aside.get(&id).copied()).unwrap_or(IslandState::Starting);
             *counts.entry(state).or_default() += 1;
         }
         counts
@@ -88,7 +88,7 @@ impl Islands {
         self.registry.find(&IslandId::parse(island)?)?.label.call
     }
 
-    /// Ends islands, and waits a while until the system says that they have ended.
+    /// Ends islands, and waits a while until the system confirms their end.
     pub async fn stop(&self, islands: &[IslandId]) {
         for id in islands {
             self.registry.stop(id);
@@ -102,23 +102,23 @@ impl Islands {
 
     fn is_any_alive(&self, islands: &[IslandId]) -> bool {
         let aside = self.backend.aside();
-        let given_back = |id: &IslandId| aside.contains(&(id.clone(), State::Ending));
-        self.backend.list().iter().any(|id| islands.contains(id) && !given_back(id))
+        let is_torn_down = |id: &IslandId| aside.contains(&(id.clone(), IslandState::Ending));
+        self.backend.list().iter().any(|id| islands.contains(id) && !is_torn_down(id))
     }
 }
 
-fn resident(seen: LiveIsland, known: Option<IslandRecord>, aside: Option<State>) -> IslandInfo {
-    let nobodys = IslandRecord {
-        state: aside.unwrap_or(State::Starting),
+fn info(seen: LiveIsland, known: Option<IslandRecord>, aside: Option<IslandState>) -> IslandInfo {
+    let unused = IslandRecord {
+        state: aside.unwrap_or(IslandState::Starting),
         label: Label::default(),
         used: Use { tool: None, address: None },
     };
-    let IslandRecord { state, label, used } = known.unwrap_or(nobodys);
+    let IslandRecord { state, label, used } = known.unwrap_or(unused);
     let (ip4, ip6) = network(used);
     IslandInfo {
         id: seen.id,
         number: seen.number,
-        state: if seen.killed { State::Ending } else { state },
+        state: if seen.killed { IslandState::Ending } else { state },
         purpose: match used.tool {
             None => "function",
             Some(Purpose::Fetch) => "fetch",
@@ -162,26 +162,26 @@ mod tests {
     }
 
     #[test]
-    fn an_island_that_nobody_has_is_ahead_or_starting_or_on_its_way_out() {
+    fn an_island_out_of_use_is_made_ahead_or_starting_or_ending() {
         let table = [
-            (false, None, State::Starting),
-            (false, Some(State::Prefork), State::Prefork),
-            (false, Some(State::Ending), State::Ending),
-            (true, None, State::Ending),
-            (true, Some(State::Prefork), State::Ending),
+            (false, None, IslandState::Starting),
+            (false, Some(IslandState::Prefork), IslandState::Prefork),
+            (false, Some(IslandState::Ending), IslandState::Ending),
+            (true, None, IslandState::Ending),
+            (true, Some(IslandState::Prefork), IslandState::Ending),
         ];
         for (killed, aside, expected) in table {
-            assert_eq!(resident(seen(killed), None, aside).state, expected, "{killed} {aside:?}");
+            assert_eq!(info(seen(killed), None, aside).state, expected, "{killed} {aside:?}");
         }
     }
 
     #[test]
-    fn what_an_island_reaches_is_said_in_jails_words() {
+    fn the_network_is_told_in_the_words_of_jail() {
         let with = |tool, address: Option<&str>| {
             let address = address.map(|text| text.parse().unwrap());
             let used = Use { tool, address };
-            let known = IslandRecord { state: State::Running, label: Label::default(), used };
-            let found = resident(seen(false), Some(known), None);
+            let known = IslandRecord { state: IslandState::Running, label: Label::default(), used };
+            let found = info(seen(false), Some(known), None);
             (found.purpose, found.ip4, found.ip6)
         };
         assert_eq!(with(None, None), ("function", "disable", "disable"));

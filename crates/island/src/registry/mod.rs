@@ -1,4 +1,4 @@
-//! The islands that are in use: for whom, since when, and what each is doing.
+//! The islands in use: what each is for, since when, and what it is doing.
 
 pub(crate) mod info;
 pub(crate) mod table;

@@ -1,7 +1,7 @@
-//! The islands that somebody has in hand: for whom, since when, and what they are doing.
+//! The islands in use: what each is for, and what it is doing.
 //!
-//! What must always hold: an island is in here from its start until whoever has it lets it go; one that an operator has
-//! stopped is known as such until then, so that its call can say why it has no answer. A call costs two short locks.
+//! Invariants: the table has an island from its start until its user drops the entry; until then the table knows whether an
+//! operator has stopped the island, so that the call can say why it has no answer. A call costs two short locks.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -13,30 +13,30 @@ use parking_lot::Mutex;
 use crate::id::IslandId;
 use crate::spec::{Label, Purpose, Rights, Spec};
 
-/// The most islands that are remembered as stopped before anybody had them.
+/// The most islands that the table keeps as stopped before their entry.
 const EARLY: usize = 1024;
 
 /// What an island is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum State {
-    /// It was made ahead, and nobody has it yet.
+pub enum IslandState {
+    /// Made ahead of calls, and not in use.
     Prefork,
-    /// It is being made, or its program is getting ready.
+    /// Being made, or the program is starting.
     Starting,
-    /// Its program waits to be called.
+    /// The program waits for a call.
     Warm,
-    /// It fetches, builds or runs a call.
+    /// Fetching, building or running a call.
     Running,
-    /// It has answered, or is being ended.
+    /// Answered, or told to end.
     Ending,
 }
 
-impl State {
-    /// All of them, in the order of an island's life.
+impl IslandState {
+    /// All states, in the order of an island's life.
     pub const ALL: [Self; 5] =
         [Self::Prefork, Self::Starting, Self::Warm, Self::Running, Self::Ending];
 
-    /// Its name for operators.
+    /// The name for operators.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Prefork => "ahead",
@@ -59,7 +59,7 @@ pub(crate) struct Use {
 /// What is known of one island.
 #[derive(Clone, Debug)]
 pub(crate) struct IslandRecord {
-    pub(crate) state: State,
+    pub(crate) state: IslandState,
     pub(crate) label: Label,
     pub(crate) used: Use,
 }
@@ -67,19 +67,19 @@ pub(crate) struct IslandRecord {
 #[derive(Default)]
 pub(crate) struct Registry {
     members: Mutex<HashMap<IslandId, Arc<Member>>>,
-    /// Stopped before anybody had them.
+    /// Islands that were stopped before their entry.
     early: Mutex<HashSet<IslandId>>,
 }
 
 struct Member {
-    /// A place in [`State::ALL`].
+    /// A place in [`IslandState::ALL`].
     state: AtomicU8,
     stopped: AtomicBool,
     label: Mutex<Label>,
     used: Use,
 }
 
-/// A place in the roster. Dropping it gives it up.
+/// An island's entry. Dropping it removes the island from the table.
 pub(crate) struct RegistryEntry {
     registry: Arc<Registry>,
     id: IslandId,
@@ -87,7 +87,7 @@ pub(crate) struct RegistryEntry {
 }
 
 impl Registry {
-    /// Takes an island in that has just been started.
+    /// Enters an island that has just been started.
     pub(crate) fn enter(self: &Arc<Self>, id: IslandId, spec: &Spec) -> RegistryEntry {
         let tool = match &spec.setup.rights {
             Rights::Function => None,
@@ -95,7 +95,7 @@ impl Registry {
         };
         let used = Use { tool, address: spec.setup.address.as_ref().map(|lease| lease.address()) };
         let member = Arc::new(Member {
-            state: AtomicU8::new(State::Starting as u8),
+            state: AtomicU8::new(IslandState::Starting as u8),
             stopped: AtomicBool::new(false),
             label: Mutex::new(spec.label.clone()),
             used,
@@ -108,14 +108,14 @@ impl Registry {
         RegistryEntry { registry: self.clone(), id, member }
     }
 
-    /// Remembers that an operator has stopped an island, whether somebody has it already or not.
+    /// Notes that an operator has stopped an island, which may not have an entry yet.
     pub(crate) fn stop(&self, id: &IslandId) {
         let members = self.members.lock();
         match members.get(id) {
             Some(member) => member.stopped.store(true, Ordering::Relaxed),
             None => {
                 let mut early = self.early.lock();
-                // Whoever was to have those has long heard of their end.
+                // The islands that were stopped so long ago have ended.
                 if early.len() >= EARLY {
                     early.clear();
                 }
@@ -124,16 +124,16 @@ impl Registry {
         }
     }
 
-    /// What is known of an island that somebody has.
+    /// The record of an island in use.
     pub(crate) fn find(&self, id: &IslandId) -> Option<IslandRecord> {
         Some(self.members.lock().get(id)?.known())
     }
 }
 
 impl Member {
-    fn state(&self) -> State {
+    fn state(&self) -> IslandState {
         let entry = usize::from(self.state.load(Ordering::Relaxed));
-        State::ALL.get(entry).copied().unwrap_or(State::Ending)
+        IslandState::ALL.get(entry).copied().unwrap_or(IslandState::Ending)
     }
 
     fn known(&self) -> IslandRecord {
@@ -146,26 +146,26 @@ impl RegistryEntry {
         &self.id
     }
 
-    /// Its program is ready, unless it has been called already.
+    /// The program is ready. An island that was called already stays running.
     pub(crate) fn set_warm(&self) {
-        let (from, to) = (State::Starting as u8, State::Warm as u8);
+        let (from, to) = (IslandState::Starting as u8, IslandState::Warm as u8);
         let order = Ordering::Relaxed;
         let _ = self.member.state.compare_exchange(from, to, order, order);
     }
 
-    /// It serves somebody.
+    /// The island serves a use.
     pub(crate) fn serves(&self, label: &Label) {
         *self.member.label.lock() = label.clone();
-        self.member.state.store(State::Running as u8, Ordering::Relaxed);
+        self.member.state.store(IslandState::Running as u8, Ordering::Relaxed);
     }
 
-    /// It is on its way out.
+    /// The island is about to end.
     pub(crate) fn ends(&self) {
-        self.member.state.store(State::Ending as u8, Ordering::Relaxed);
+        self.member.state.store(IslandState::Ending as u8, Ordering::Relaxed);
     }
 
     pub(crate) fn is_warm(&self) -> bool {
-        self.member.state() == State::Warm
+        self.member.state() == IslandState::Warm
     }
 
     /// Whether an operator has stopped it.
@@ -195,27 +195,27 @@ mod tests {
     }
 
     #[test]
-    fn an_island_is_known_by_what_it_does_until_it_is_let_go() {
+    fn an_island_has_the_state_of_what_it_does_until_its_entry_is_dropped() {
         let (registry, id) = (Arc::new(Registry::default()), IslandId::mint());
         let entry = registry.enter(id.clone(), &spec());
         let state = || registry.find(&id).map(|known| known.state);
-        assert_eq!(state(), Some(State::Starting));
+        assert_eq!(state(), Some(IslandState::Starting));
         entry.set_warm();
-        assert_eq!(state(), Some(State::Warm));
+        assert_eq!(state(), Some(IslandState::Warm));
         let call = uuid::Uuid::now_v7();
         entry.serves(&Label { module: Some("a.b/c".into()), call: Some(call) });
         // A program may say only now that it is ready.
         entry.set_warm();
         let known = registry.find(&id).unwrap();
-        assert_eq!((known.state, known.label.call), (State::Running, Some(call)));
+        assert_eq!((known.state, known.label.call), (IslandState::Running, Some(call)));
         entry.ends();
-        assert_eq!(state(), Some(State::Ending));
+        assert_eq!(state(), Some(IslandState::Ending));
         drop(entry);
         assert_eq!(state(), None);
     }
 
     #[test]
-    fn one_that_is_stopped_before_anybody_has_it_is_known_as_stopped() {
+    fn an_island_that_is_stopped_before_its_entry_counts_as_stopped() {
         let (registry, id) = (Arc::new(Registry::default()), IslandId::mint());
         registry.stop(&id);
         assert!(registry.enter(id.clone(), &spec()).is_stopped());
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn each_state_is_found_at_its_own_place() {
-        for (entry, state) in State::ALL.into_iter().enumerate() {
+        for (entry, state) in IslandState::ALL.into_iter().enumerate() {
             assert_eq!(state as usize, entry);
         }
     }

@@ -1,15 +1,14 @@
-//! The line: the socket on which a function's program is called, and says how far it is.
+//! The call channel: the socket on which the server calls a function's program, and the program reports its progress.
 //!
 //! ```text
 //! program, descriptor 3                      server
-//!   r   its packages have started
+//!   r   ready: the packages have started
 //!                          ◀──  length (4 bytes, little-endian), arguments
-//!   d   called, and its results are printed
-//!   x   nothing was called: it cannot represent these arguments
+//!   d   done: the function has returned, and its results are printed
+//!   x   nothing was called: the program cannot represent these arguments
 //! ```
 //!
-//! What must always hold: what is said on a line is believed for that call alone, for the function that is called can say
-//! it too.
+//! Invariants: a reply counts for the call of its channel alone, because the function can send replies too.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -21,18 +20,18 @@ use tokio::net::UnixStream;
 
 use crate::launcher::wire;
 
-/// A line is written and read without blocking, and without a signal when its far end is gone.
+/// Channels are written and read without blocking, and without a signal when the far end is gone.
 const NOW: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
 
-/// Our end of a line.
+/// The server's end of a call channel.
 pub(crate) struct CallChannel {
     socket: UnixStream,
-    /// Its far end went away before it had taken the arguments up: they could not be sent, or the system has reset the line,
-    /// as it does when something was left unread. It says so once.
+    /// The far end closed before it had read the arguments: they could not be sent, or the system has reset the channel, as
+    /// it does when something was left unread. The system reports a reset once.
     untaken: AtomicBool,
 }
 
-/// What a program says on its line.
+/// What a program sends on its channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     Ready,
@@ -52,7 +51,7 @@ impl Reply {
 }
 
 impl CallChannel {
-    /// A new line, and its far end, which blocks.
+    /// A new channel, and its far end, which blocks.
     pub(crate) fn new() -> io::Result<(Self, OwnedFd)> {
         let (near, far) = wire::pair()?;
         let near = std::os::unix::net::UnixStream::from(near);
@@ -61,8 +60,8 @@ impl CallChannel {
         Ok((Self { socket, untaken: AtomicBool::new(false) }, far))
     }
 
-    /// Sends the arguments and waits for the word that nothing follows. Nobody waits for more on a line that is closed: the
-    /// program's end tells the rest.
+    /// Sends the arguments and waits for the last reply. On a channel that is closed this waits for ever: the end of the
+    /// program tells what happened.
     pub(crate) async fn call(&self, arguments: &[u8]) -> Reply {
         let message = [&(arguments.len() as u32).to_le_bytes(), arguments].concat();
         if self.send(&message).await.is_err() {
@@ -79,16 +78,16 @@ impl CallChannel {
                     return std::future::pending().await;
                 }
                 Ok(length) => {
-                    let mut words = bytes[..length].iter().filter_map(|byte| Reply::of(*byte));
-                    if let Some(word) = words.find(|word| *word != Reply::Ready) {
-                        return word;
+                    let mut replies = bytes[..length].iter().filter_map(|byte| Reply::of(*byte));
+                    if let Some(reply) = replies.find(|reply| *reply != Reply::Ready) {
+                        return reply;
                     }
                 }
             }
         }
     }
 
-    /// Nearly always the socket takes all of it at once, without a look at whether it would.
+    /// Nearly always the socket takes the whole message at once, so the first try does not ask the runtime.
     async fn send(&self, mut message: &[u8]) -> io::Result<()> {
         let socket = self.socket.as_raw_fd();
         while !message.is_empty() {
@@ -106,18 +105,18 @@ impl CallChannel {
         Ok(())
     }
 
-    /// What an ended program has said last, and whether it had taken its arguments up.
+    /// The last reply of a program that has ended, and whether the program had read its arguments.
     pub(crate) fn last(&self) -> (Option<Reply>, bool) {
         let (mut bytes, mut last) = ([0; 64], None);
         loop {
             match recv(self.socket.as_raw_fd(), &mut bytes, NOW) {
                 Ok(0) | Err(nix::Error::EAGAIN) => break,
                 Ok(length) => {
-                    let mut words = bytes[..length].iter().filter_map(|byte| Reply::of(*byte));
-                    last = words.next_back().or(last);
+                    let mut replies = bytes[..length].iter().filter_map(|byte| Reply::of(*byte));
+                    last = replies.next_back().or(last);
                 }
                 Err(nix::Error::EINTR) => {}
-                // Behind it lies what was said before.
+                // The replies before a reset lie behind it.
                 Err(_) => {
                     if self.untaken.swap(true, Ordering::Relaxed) {
                         break;
@@ -128,8 +127,8 @@ impl CallChannel {
         (last, !self.untaken.load(Ordering::Relaxed))
     }
 
-    /// Resolves when the program is ready to be called, or has said something else, or nothing any more; true where it is
-    /// ready. What it has said stays on the line.
+    /// Waits until the program is ready to be called, sends something else or closes the channel; true where it is ready.
+    /// The reply stays on the channel.
     pub(crate) async fn ready(&self) -> bool {
         if self.socket.readable().await.is_err() {
             return false;

@@ -1,7 +1,7 @@
-//! An island that has started, until its end is known: its input, its bounded output, its deadline, its answer.
+//! An island that has started, until its end is known: input, bounded output, deadline and answer.
 //!
-//! What must always hold: a wait that is dropped kills the island; an answer may be given before the end, but the island
-//! is seen to until then.
+//! Invariants: a wait that is dropped kills the island; an answer may come before the end, and the island is watched until
+//! then.
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -23,9 +23,9 @@ use crate::spec::{Resources, Spec};
 
 /// How long the system may take to confirm the end of an island that was killed.
 const KILL_WAIT: Duration = Duration::from_secs(10);
-/// How long a program that has a line may write without being read; meanwhile a pipe holds 64 KiB.
+/// How long the output of a program with a call channel is not read; meanwhile a pipe holds 64 KiB.
 const READ_WAIT: Duration = Duration::from_millis(2);
-/// How long a program that has answered may take to end by itself.
+/// How long a program may take to exit after its answer.
 const END_WAIT: Duration = Duration::from_millis(100);
 /// How often the folder of a tool is measured.
 const DISK_INTERVAL: Duration = Duration::from_millis(250);
@@ -34,7 +34,7 @@ const DISK_INTERVAL: Duration = Duration::from_millis(250);
 pub(crate) struct Running {
     backend: Arc<dyn Backend>,
     entry: Arc<RegistryEntry>,
-    /// None once the end was seen.
+    /// None once the island has ended.
     exit: Option<BoxFuture<'static, Result<Exit, StartError>>>,
     stdout: OutputReader,
     stderr: OutputReader,
@@ -42,15 +42,15 @@ pub(crate) struct Running {
     metrics: IslandMetrics,
 }
 
-/// What serving a call came to.
+/// The result of serving a call.
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) ending: Result<Ending, StartError>,
-    /// The program took its arguments up; before that it cannot have called anything.
+    /// The program has read its arguments. Before that it cannot have called anything.
     pub(crate) begun: bool,
 }
 
-/// What there is to know first about an island that serves.
+/// Why the wait for an island that serves is over.
 enum StopCause {
     Ended(Result<Exit, StartError>),
     Reply(Reply),
@@ -80,8 +80,8 @@ impl Running {
         Ok(Self { backend, entry, exit, stdout, stderr, channel, metrics })
     }
 
-    /// Gives the program its arguments and waits for its answer, its end or a limit. After an answer the program may
-    /// still run; after anything else it has ended.
+    /// Gives the program its arguments and waits for an answer, the end or a limit. After an answer the program may still
+    /// run; after anything else it has ended.
     pub(crate) async fn serve(&mut self, spec: &Spec) -> Served {
         self.entry.serves(&spec.label);
         // A warm island was started before its call was known.
@@ -89,7 +89,7 @@ impl Running {
         self.stderr.set_limit(spec.bounds.output);
         let stop = self.first(spec).await;
         let stopped = matches!(stop, StopCause::Ended(_)) && self.entry.is_stopped();
-        // The word and the end can come in one moment.
+        // The reply and the end can come at the same moment.
         let (last, begun) = match (&stop, &self.channel) {
             (StopCause::Ended(_), Some(channel)) => channel.last(),
             _ => (None, true),
@@ -100,7 +100,7 @@ impl Running {
             StopCause::Reply(_) => Ok(Ending::Exited(0)),
             StopCause::Limit(cause) => self.kill(why(cause), Instant::now()).await.map(|()| cause),
             StopCause::Ended(exit) => exit.map(|exit| {
-                // Whatever was written is in the pipes by now.
+                // Everything that was written is in the pipes by now.
                 self.drain();
                 ending(exit, self.stderr.bytes())
             }),
@@ -110,11 +110,11 @@ impl Running {
         if self.stdout.is_too_much() || self.stderr.is_too_much() {
             ending = ending.map(|_| Ending::Output);
         }
-        // Between two measurings there is room for a quick one.
+        // The files may have exceeded their limit between two measurements.
         if is_over_disk(&spec.setup.resources).await {
             ending = ending.map(|_| Ending::Disk);
         }
-        // One that had done all it was to do has an answer, stopped or not.
+        // An answer counts, whether the island was stopped after it or not.
         if stopped && !matches!(ending, Ok(Ending::Exited(0))) {
             ending = Ok(Ending::Stopped);
         }
@@ -125,7 +125,9 @@ impl Running {
         let deadline = Instant::now() + spec.bounds.deadline;
         let Self { exit, stdout, stderr, channel, .. } = self;
         let Some(end) = exit else {
-            return StopCause::Ended(Err(StartError::Refused("it has ended".into())));
+            return StopCause::Ended(Err(StartError::Refused(
+                "the island has ended already".into(),
+            )));
         };
         let answered = async {
             match (&*channel, &spec.arguments) {
@@ -135,17 +137,17 @@ impl Running {
         };
         let written = async {
             if channel.is_some() {
-                // Most programs answer sooner, and what they have written is read then.
+                // Most programs answer sooner, and their output is read then.
                 tokio::time::sleep(READ_WAIT).await;
             }
             match tokio::try_join!(stdout.read(), stderr.read()) {
-                // Programs may close their output and go on.
+                // A program may close its output and go on.
                 Ok(_) => std::future::pending().await,
                 Err(TooMuch) => Ending::Output,
             }
         };
         let stop = tokio::select! {
-            word = answered => StopCause::Reply(word),
+            reply = answered => StopCause::Reply(reply),
             exit = &mut *end => StopCause::Ended(exit),
             limit = written => StopCause::Limit(limit),
             () = sleep_until(deadline.into()) => StopCause::Limit(Ending::Deadline),
@@ -157,7 +159,7 @@ impl Running {
         stop
     }
 
-    /// Whether its end is still to come, without waiting for anything.
+    /// Whether the island has not ended, without waiting.
     pub(crate) fn is_alive(&mut self) -> bool {
         let Some(exit) = &mut self.exit else { return false };
         let mut context = Context::from_waker(Waker::noop());
@@ -168,22 +170,22 @@ impl Running {
         !ended
     }
 
-    /// The line that it is called on.
+    /// The call channel.
     pub(crate) fn channel(&self) -> Option<Arc<CallChannel>> {
         self.channel.clone()
     }
 
-    /// Its place in the roster.
+    /// The entry in the registry.
     pub(crate) fn entry(&self) -> Weak<RegistryEntry> {
         Arc::downgrade(&self.entry)
     }
 
-    /// Whether its program is ready, and nobody has called it.
+    /// Whether the program is ready and was not called.
     pub(crate) fn is_warm(&self) -> bool {
         self.entry.is_warm()
     }
 
-    /// Whether an operator has stopped it.
+    /// Whether an operator has stopped the island.
     pub(crate) fn is_stopped(&self) -> bool {
         self.entry.is_stopped()
     }
@@ -198,14 +200,14 @@ impl Running {
         self.stderr.drain();
     }
 
-    /// What became of it, with what it has written.
+    /// The outcome, with the output.
     pub(crate) fn outcome(&mut self, ending: Ending, start: Duration, run: Duration) -> Outcome {
         self.entry.ends();
         let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
         Outcome { ending, stdout, stderr, start, run, warm: false }
     }
 
-    /// Waits until nothing inside runs any more, and sees to it.
+    /// Waits until nothing inside runs any more, and kills what does not end soon.
     pub(crate) async fn end(mut self) -> Result<(), StartError> {
         let answered = Instant::now();
         if let Some(exit) = &mut self.exit
@@ -216,7 +218,7 @@ impl Running {
         self.kill(KillReason::Late, answered).await
     }
 
-    /// Its end was seen, this long after its answer or its being killed.
+    /// The island has ended, this long after its answer or the kill.
     fn ended(&mut self, teardown: Option<Duration>) {
         self.exit = None;
         if self.entry.is_stopped() {
@@ -235,8 +237,9 @@ impl Running {
                 exit.map(|_| ())
             }
             Err(_) => Err(StartError::Refused(format!(
-                "{} did not end when it was killed",
-                self.entry.id()
+                "{} still runs {} s after a kill",
+                self.entry.id(),
+                KILL_WAIT.as_secs()
             ))),
         }
     }
@@ -250,7 +253,7 @@ impl Drop for Running {
     }
 }
 
-/// Why an island is killed that has met a limit.
+/// The reason to kill an island that has met a limit.
 fn why(limit: Ending) -> KillReason {
     match limit {
         Ending::Deadline => KillReason::Deadline,
@@ -259,7 +262,7 @@ fn why(limit: Ending) -> KillReason {
     }
 }
 
-/// Resolves once the island has left too much in its folder.
+/// Waits until the files of the island exceed their limit.
 async fn over_disk(resources: &Resources) {
     if resources.disk.is_none() {
         return std::future::pending().await;
@@ -272,7 +275,7 @@ async fn over_disk(resources: &Resources) {
     }
 }
 
-/// Whether more lies in the island's folder than may. What cannot be looked at is more.
+/// Whether the files of the island exceed their limit. Files that cannot be measured do.
 async fn is_over_disk(resources: &Resources) -> bool {
     let Some(disk) = resources.disk.clone() else { return false };
     let measure = move || {
@@ -286,7 +289,7 @@ fn input(bytes: &[u8]) -> io::Result<OwnedFd> {
     if bytes.is_empty() {
         return Ok(std::fs::File::open("/dev/null")?.into());
     }
-    // A file in memory holds any length at once, where a pipe would need somebody to go on writing.
+    // A file in memory holds any length at once, where a pipe would need a writer.
     let file = nix::sys::memfd::memfd_create("stdin", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
     let mut file = std::fs::File::from(file);
     file.write_all(bytes)?;

@@ -19,22 +19,22 @@ pub struct Islands {
 }
 
 impl Islands {
-    /// Islands made by `backend`.
+    /// The islands that `backend` makes.
     pub fn new(backend: Arc<dyn Backend>) -> Self {
         Self { backend, registry: Arc::default(), observer: Arc::new(()) }
     }
 
-    /// Has them counted.
+    /// Reports the events of the islands to `observer`.
     pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer, ..self }
     }
 
-    /// What counts them.
+    /// What hears the events of the islands.
     pub(crate) fn observer(&self) -> &Arc<dyn Observer> {
         &self.observer
     }
 
-    /// What makes them.
+    /// What makes the islands.
     pub fn backend(&self) -> &dyn Backend {
         &*self.backend
     }
@@ -44,7 +44,7 @@ impl Islands {
         Running::start(&self.backend, &self.registry, &self.observer, spec).await
     }
 
-    /// Runs one island to its end. Dropping the future kills it.
+    /// Runs an island to its end. Dropping the future kills the island.
     pub async fn run(&self, spec: &Spec) -> Result<Outcome, StartError> {
         let began = Instant::now();
         let mut running = self.start(spec).await?;

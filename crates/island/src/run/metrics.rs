@@ -1,7 +1,7 @@
-//! What is counted of one island: that it was given something to do, why it was killed, and that it is gone.
+//! The events of one island: its start, why it was killed, and its end.
 //!
-//! What must always hold: each of these is counted once at most, and an island that was counted as created is counted as
-//! removed, however it ends.
+//! Invariants: each event is reported at most once, and an island that was reported as created is reported as removed,
+//! however it ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(crate) struct IslandMetrics {
 }
 
 impl IslandMetrics {
-    /// Counts an island that was given something to do, which took this long.
+    /// Reports an island that was started, which took this long.
     pub(crate) fn begin(observer: Arc<dyn Observer>, spec: &Spec, took: Duration) -> Self {
         let kind = match &spec.setup.rights {
             Rights::Function => Kind::Function,
@@ -36,7 +36,7 @@ impl IslandMetrics {
         }
     }
 
-    /// Its end was seen, this long after its answer or its being killed.
+    /// The island has ended, this long after its answer or the kill.
     pub(crate) fn gone(&mut self, teardown: Option<Duration>) {
         if !std::mem::replace(&mut self.gone, true) {
             self.observer.removed(self.kind, teardown);
@@ -60,9 +60,9 @@ mod tests {
     use parking_lot::Mutex;
 
     #[derive(Default)]
-    struct LiveIsland(Mutex<Vec<String>>);
+    struct Events(Mutex<Vec<String>>);
 
-    impl Observer for LiveIsland {
+    impl Observer for Events {
         fn created(&self, kind: Kind, _: Duration) {
             self.0.lock().push(format!("created {kind:?}"));
         }
@@ -75,7 +75,7 @@ mod tests {
         fn warm_lookup(&self, _: bool) {}
     }
 
-    fn begin(seen: &Arc<LiveIsland>) -> IslandMetrics {
+    fn begin(seen: &Arc<Events>) -> IslandMetrics {
         let (processor_time, disk) = (None, None);
         let resources = Resources { memory: 1, processes: 1, processor_time, tmp: 1, disk };
         let bounds = Bounds { deadline: Duration::from_secs(1), output: 1 };
@@ -100,7 +100,7 @@ mod tests {
         let seen = Arc::default();
         let mut metrics = begin(&seen);
         metrics.killed(KillReason::Deadline);
-        // Its end was not confirmed in time, so it is killed again.
+        // The system did not confirm the end in time, so the island is killed again.
         drop(metrics);
         assert_eq!(
             *seen.0.lock(),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_island_that_nobody_waits_for_is_killed_and_removed() {
+    fn an_island_that_is_dropped_is_killed_and_removed() {
         let seen = Arc::default();
         drop(begin(&seen));
         assert_eq!(*seen.0.lock(), ["created Function", "killed Dropped", "removed Function None"]);

@@ -1,4 +1,4 @@
-//! One island from its start to its end: its input, its bounded output, its deadline, and what came of it.
+//! An island from its start to its end: input, bounded output, deadline and outcome.
 
 pub(crate) mod channel;
 pub(crate) mod instance;

@@ -7,52 +7,51 @@ use crate::backend::Exit;
 /// What became of an island.
 #[derive(Debug)]
 pub struct Outcome {
-    /// How it ended.
+    /// How the island ended.
     pub ending: Ending,
     /// What the program wrote to stdout, at most the limit.
     pub stdout: Vec<u8>,
     /// What the program wrote to stderr, at most the limit.
     pub stderr: Vec<u8>,
-    /// The time until an island had been found or asked for, and its program sent.
+    /// The time until there was an island, or one was asked for, and the program was sent.
     pub start: Duration,
-    /// The time from then to its answer or its end, the making of an island that was not made ahead included.
+    /// The time from then to the answer or the end, with the making of an island that was not made ahead.
     pub run: Duration,
-    /// Whether the island had stood by for the call.
+    /// Whether the island was warm before the call.
     pub warm: bool,
 }
 
-/// What came of an island: its answer, or why it ended.
+/// An island's answer, or why the island ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Its program ended by itself, with this status; 0 as well where it has answered and its end is still to come.
+    /// The program exited with this status. 0 also stands for an answer before the program has exited.
     Exited(i32),
-    /// Its program ended by this signal.
+    /// This signal ended the program.
     Signaled(i32),
-    /// It was killed at its deadline.
+    /// The island was killed at its deadline.
     Deadline,
-    /// It wrote more than it may.
+    /// The output exceeded its limit.
     Output,
-    /// It needed more memory than it may use.
+    /// The program needed more memory than its limit.
     Memory,
-    /// It left more in its folder than it may.
+    /// The files exceeded their limit.
     Disk,
-    /// It called nothing, for its arguments are none that it can represent.
+    /// The program called nothing, because it cannot represent its arguments.
     Unrepresentable,
-    /// An operator has stopped it.
+    /// An operator stopped the island.
     Stopped,
 }
 
-/// How a process that nobody killed ended. A Go program that meets its memory limit says so and exits with status 2.
+/// How a process ended that was not killed. A Go program that meets its memory limit prints that and exits with status 2.
 pub(crate) fn ending(exit: Exit, stderr: &[u8]) -> Ending {
-    // It has a text for each of its own tables that found no room: "fatal error: out of memory allocating allArenas".
+    // The runtime has a text for each of its tables that found no room: "fatal error: out of memory allocating allArenas".
     const RUNTIME: [&[u8]; 2] = [b"out of memory", b"cannot allocate memory"];
-    let has = |channel: &[u8], text: &[u8]| channel.windows(text.len()).any(|part| part == text);
+    let has = |line: &[u8], text: &[u8]| line.windows(text.len()).any(|part| part == text);
     let runtime_says_so = || {
         let mut lines = stderr.split(|byte| *byte == b'\n');
-        lines.any(|channel| {
-            let by_runtime =
-                channel.starts_with(b"fatal error: ") || channel.starts_with(b"runtime: ");
-            by_runtime && RUNTIME.iter().any(|text| has(channel, text))
+        lines.any(|line| {
+            let by_runtime = line.starts_with(b"fatal error: ") || line.starts_with(b"runtime: ");
+            by_runtime && RUNTIME.iter().any(|text| has(line, text))
         })
     };
     match exit {
@@ -68,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_is_told_by_its_status_its_signal_or_what_the_runtime_said() {
+    fn an_ending_follows_from_the_status_the_signal_or_what_the_runtime_printed() {
         let exit = |code, signal, oom| Exit { code, signal, oom };
         let oom = b"fatal error: runtime: out of memory\n";
         let table: [(Exit, &[u8], Ending); 9] = [

@@ -1,4 +1,4 @@
-//! What a program writes to one of its outputs, up to a limit.
+//! What a program writes to stdout or stderr, up to a limit.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,26 +7,26 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
-/// The first room for an output; most answers fit.
+/// The first buffer, which most answers fit in.
 const FIRST: usize = 512;
 /// A pipe is read in pieces of at most this many bytes.
 const PIECE: usize = 4 * 1024;
 
-/// The reading end of an output, with what came so far.
+/// The reading end of an output, with what has been read so far.
 pub(crate) struct OutputReader {
     pipe: Pipe,
     bytes: Vec<u8>,
     limit: usize,
 }
 
-/// A pipe, which the runtime watches once somebody waits for it.
+/// A pipe. The runtime watches it from the first wait on.
 enum Pipe {
     Unwatched(OwnedFd),
-    IdleCheck(pipe::Receiver),
+    Watched(pipe::Receiver),
     Broken,
 }
 
-/// There was more output than the limit.
+/// The output exceeded its limit.
 pub(crate) struct TooMuch;
 
 impl OutputReader {
@@ -40,7 +40,7 @@ impl OutputReader {
         Ok((output, writer.into()))
     }
 
-    /// Has another limit, before anything is read.
+    /// Changes the limit, before anything is read.
     pub(crate) fn set_limit(&mut self, limit: u64) {
         self.limit = usize::try_from(limit).unwrap_or(usize::MAX).min(usize::MAX - 1);
     }
@@ -53,17 +53,17 @@ impl OutputReader {
         self.bytes.len() > self.limit
     }
 
-    /// Reads until every writer has closed it, or there is too much. What came before the future is dropped is kept.
+    /// Reads until every writer has closed the pipe, or the output exceeds its limit. Dropping the future keeps what was read.
     pub(crate) async fn read(&mut self) -> Result<(), TooMuch> {
         if let Pipe::Unwatched(_) = &self.pipe
             && let Pipe::Unwatched(fd) = std::mem::replace(&mut self.pipe, Pipe::Broken)
             && let Ok(pipe) = pipe::Receiver::from_owned_fd_unchecked(fd)
         {
-            self.pipe = Pipe::IdleCheck(pipe);
+            self.pipe = Pipe::Watched(pipe);
         }
         while !self.is_too_much() {
             let room = self.room();
-            let Pipe::IdleCheck(pipe) = &mut self.pipe else { return Ok(()) };
+            let Pipe::Watched(pipe) = &mut self.pipe else { return Ok(()) };
             match pipe.take(room as u64).read_buf(&mut self.bytes).await {
                 Ok(0) | Err(_) => return Ok(()),
                 Ok(_) => {}
@@ -72,7 +72,7 @@ impl OutputReader {
         Err(TooMuch)
     }
 
-    /// Reads what is there, without waiting, and whatever the runtime knows of the pipe.
+    /// Reads what is there, without waiting and without the runtime's knowledge of the pipe.
     pub(crate) fn drain(&mut self) {
         while !self.is_too_much() {
             let (length, room) = (self.bytes.len(), self.room());
@@ -80,13 +80,13 @@ impl OutputReader {
             let into = &mut self.bytes[length..];
             let read = match &self.pipe {
                 Pipe::Unwatched(fd) => nix::unistd::read(fd.as_fd(), into),
-                Pipe::IdleCheck(pipe) => nix::unistd::read(pipe.as_fd(), into),
+                Pipe::Watched(pipe) => nix::unistd::read(pipe.as_fd(), into),
                 Pipe::Broken => Ok(0),
             };
             self.bytes.truncate(length + read.unwrap_or(0));
             match read {
                 Ok(0) => return,
-                // A pipe gives all that it has, up to what is asked for.
+                // A read takes all that the pipe has, up to the size of the buffer.
                 Ok(count) if count < room => return,
                 Ok(_) | Err(nix::Error::EINTR) => {}
                 Err(_) => return,
@@ -94,7 +94,7 @@ impl OutputReader {
         }
     }
 
-    /// How many bytes to read next: one more than the limit is enough to know that there is too much.
+    /// How many bytes to read next: one byte above the limit is enough to know that the output exceeds it.
     fn room(&mut self) -> usize {
         let piece = if self.bytes.is_empty() { FIRST } else { PIECE };
         let room = piece.min(self.limit + 1 - self.bytes.len());
@@ -102,7 +102,7 @@ impl OutputReader {
         room
     }
 
-    /// Hands out what came, at most the limit.
+    /// Takes what was read, at most the limit.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.truncate(self.limit);

@@ -154,7 +154,7 @@ pub(super) async fn stop_all(
 }
 
 async fn islands(app: &App) -> Result<Vec<IslandInfo>, Refused> {
-    app.calls.islands().residents().await.map_err(Refused::internal)
+    app.calls.islands().list().await.map_err(Refused::internal)
 }
 
 async fn find(app: &App, number: i32) -> Result<IslandInfo, Refused> {

@@ -148,14 +148,14 @@ pub(super) async fn show(State(app): State<App>, _: NoParameters) -> AdminAnswer
 }
 
 impl IslandCounts {
-    fn of(&mut self, state: island::State) -> &mut usize {
-        use island::State;
+    fn of(&mut self, state: island::IslandState) -> &mut usize {
+        use island::IslandState;
         match state {
-            State::Prefork => &mut self.ahead,
-            State::Starting => &mut self.starting,
-            State::Warm => &mut self.standby,
-            State::Running => &mut self.running,
-            State::Ending => &mut self.ending,
+            IslandState::Prefork => &mut self.ahead,
+            IslandState::Starting => &mut self.starting,
+            IslandState::Warm => &mut self.standby,
+            IslandState::Running => &mut self.running,
+            IslandState::Ending => &mut self.ending,
         }
     }
 }
