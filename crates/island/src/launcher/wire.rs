@@ -1,57 +1,61 @@
-//! What the server and its launchers say to each other, and how: one JSON value a message, over a stream socket, each
-//! with its length before it. A message may carry descriptors.
+//! The messages between the server and its launchers. Each is one JSON value with its length before it, on a stream socket,
+//! and may carry descriptors.
 //!
-//! Server and launcher share one socket for [`Request`]s and [`Event`]s. Stream sockets, because those that keep
-//! messages apart do so in other ways on each system: FreeBSD 15 joins what is sent without MSG_EOR.
+//! Server and launcher share one socket for [`Request`]s and [`Event`]s. It is a stream, because sockets that keep message
+//! boundaries differ between systems: FreeBSD 15 joins messages that are sent without MSG_EOR.
 
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
-use nix::sys::socket::MsgFlags;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::timeout;
 
 use crate::backend::Exit;
 
-/// The largest message, in bytes. The longest are a worker's argument list and a tool root's mounts.
+/// The largest message, in bytes. The longest are the argument list of a worker and the mounts of a tool's root.
 pub const MESSAGE_BYTES: usize = 128 * 1024;
-/// The most descriptors that one message carries: stdin, stdout, stderr, a line and an artifact.
+/// The most descriptors that one message carries: stdin, stdout, stderr, a call channel and an artifact.
 const MESSAGE_FDS: usize = 5;
 /// The most islands that one message lists.
 pub const LISTED: usize = 2048;
-/// Before each message: how many bytes it has, and how many descriptors, as two numbers of four bytes.
+/// The bytes before each message: its length and the number of its descriptors, four bytes each.
 const HEAD: usize = 8;
 
-/// Server to launcher.
+/// What the server asks of a launcher.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request<P> {
-    /// Make an island; its descriptors come with the message.
+    /// Make an island. Its descriptors come with the message.
     Prepare(Box<P>),
-    /// Kill everything in an island. An id that is gone is no error.
+    /// Kill everything in an island. An island that is gone is no error.
     Kill { id: String },
-    /// Say which islands there are.
+    /// List the islands.
     List,
 }
 
-/// Launcher to server.
+/// What a launcher reports to the server.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Event {
     /// The launcher has built its root and waits for requests.
     Ready,
-    /// The island's first process has ended, and with it everything inside.
+    /// The first process of an island has ended, and with it everything inside.
     Exited { id: String, exit: Exit },
-    /// The island could not be made.
+    /// An island could not be made.
     Failed { id: String, error: String },
-    /// The answer to [`Request::List`]: names, and what the system knows each by. At most [`LISTED`] of them.
+    /// The answer to [`Request::List`]: the names of at most [`LISTED`] islands, and what the system knows each by.
     Listed { islands: Vec<(String, i32)> },
 }
 
-/// What an island is to become, and with which words.
+/// The program that an island becomes, and what the program starts with.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ExecRequest {
-    /// A path on the island; none when the program comes as a descriptor.
+    /// A path on the island; none where the program comes as a descriptor.
     pub program: Option<String>,
     pub args: Vec<String>,
     /// `NAME=value`.
@@ -71,6 +75,27 @@ pub fn send<T: Serialize>(socket: RawFd, message: &T, fds: &[RawFd]) -> io::Resu
     Outgoing::new(message, fds)?.advance(socket)
 }
 
+/// Sends one message with its descriptors within `limit`, without blocking the thread. The socket may be one that blocks.
+pub async fn send_within<T: Serialize>(
+    socket: BorrowedFd<'_>,
+    message: &T,
+    fds: &[BorrowedFd<'_>],
+    limit: Duration,
+) -> io::Result<()> {
+    let numbers: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let mut outgoing = Outgoing::new(message, &numbers)?;
+    // Nearly always the socket takes all of it at once, and nothing has to be registered.
+    match outgoing.advance_now(socket.as_raw_fd()) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        sent => return sent,
+    }
+    // SAFETY: the borrowed descriptor stays open, and the same, for longer than the AsyncFd lives.
+    let socket = unsafe { AsyncFd::register(socket) }?;
+    let send = |socket: &BorrowedFd<'_>| outgoing.advance_now(socket.as_raw_fd());
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("not read within {limit:?}"));
+    timeout(limit, socket.async_io(Interest::WRITABLE, send)).await.map_err(late)?
+}
+
 /// A message on its way out.
 pub struct Outgoing {
     bytes: Vec<u8>,
@@ -85,7 +110,13 @@ impl Outgoing {
         serde_json::to_writer(&mut bytes, message)?;
         let length = bytes.len() - HEAD;
         if length > MESSAGE_BYTES || fds.len() > MESSAGE_FDS {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the message is too large"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "a message of {length} bytes and {} descriptors exceeds {MESSAGE_BYTES} bytes or {MESSAGE_FDS} descriptors",
+                    fds.len()
+                ),
+            ));
         }
         bytes[..4].copy_from_slice(&(length as u32).to_ne_bytes());
         bytes[4..HEAD].copy_from_slice(&(fds.len() as u32).to_ne_bytes());
@@ -97,22 +128,20 @@ impl Outgoing {
         self.advance_with(socket, MsgFlags::empty())
     }
 
-    /// [`Outgoing::advance`] that never blocks, even on a socket that does.
+    /// Like [`Outgoing::advance`], never blocking.
     pub fn advance_now(&mut self, socket: RawFd) -> io::Result<()> {
         self.advance_with(socket, MsgFlags::MSG_DONTWAIT)
     }
 
     fn advance_with(&mut self, socket: RawFd, flags: MsgFlags) -> io::Result<()> {
-        use nix::sys::socket::{ControlMessage, sendmsg};
-        let flags = flags | MsgFlags::MSG_NOSIGNAL;
         while self.sent < self.bytes.len() {
             let iov = [io::IoSlice::new(&self.bytes[self.sent..])];
             let rights = [ControlMessage::ScmRights(&self.fds)];
             let rights = if self.fds.is_empty() { &rights[..0] } else { &rights[..] };
-            match sendmsg::<()>(socket, &iov, rights, flags, None) {
+            match sendmsg::<()>(socket, &iov, rights, flags | MsgFlags::MSG_NOSIGNAL, None) {
                 Ok(length) => {
                     self.sent += length;
-                    // They went with the first byte.
+                    // The descriptors went with the first byte.
                     self.fds.clear();
                 }
                 Err(nix::Error::EINTR) => {}
@@ -123,7 +152,7 @@ impl Outgoing {
     }
 }
 
-/// What has come in on a socket and was not taken yet.
+/// The messages that have arrived on a socket and were not taken yet.
 #[derive(Default)]
 pub struct Incoming {
     bytes: Vec<u8>,
@@ -131,8 +160,8 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// The next message with its descriptors; none once the far end is closed. Blocks or not as the socket does; what
-    /// came before it would block is kept.
+    /// The next message with its descriptors; none once the far end is closed. Blocks or not as the socket does, and keeps
+    /// what arrived before the socket would block.
     pub fn next<T: DeserializeOwned>(
         &mut self,
         socket: RawFd,
@@ -140,7 +169,7 @@ impl Incoming {
         self.next_with(socket, 0)
     }
 
-    /// The same, never blocking.
+    /// Like [`Incoming::next`], never blocking.
     pub fn next_now<T: DeserializeOwned>(
         &mut self,
         socket: RawFd,
@@ -148,7 +177,7 @@ impl Incoming {
         self.next_with(socket, libc::MSG_DONTWAIT)
     }
 
-    /// Handles all requests that have come in, without blocking; false once the far end has gone away.
+    /// Handles all requests that have arrived, without blocking; false once the far end is closed.
     pub fn take_requests<P: DeserializeOwned>(
         &mut self,
         socket: RawFd,
@@ -160,7 +189,7 @@ impl Incoming {
                 Ok(None) => return false,
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return true,
-                    // A message that cannot be read concerns one island; the server's wait for it has a limit.
+                    // A message that cannot be read concerns one island, and the server's wait for that island has a limit.
                     io::ErrorKind::InvalidData | io::ErrorKind::Interrupted => {}
                     _ => return false,
                 },
@@ -191,14 +220,16 @@ impl Incoming {
         }
     }
 
-    /// The length of the message that comes next, and how many descriptors it has.
+    /// The length of the next message, and how many descriptors it has.
     fn head(&self) -> io::Result<Option<(usize, usize)>> {
         let Some(head) = self.bytes.first_chunk::<HEAD>() else { return Ok(None) };
         let [a, b, c, d, e, f, g, h] = *head;
         let length = u32::from_ne_bytes([a, b, c, d]) as usize;
         let count = u32::from_ne_bytes([e, f, g, h]) as usize;
         if length > MESSAGE_BYTES || count > MESSAGE_FDS {
-            return Err(io::Error::other("the far end does not speak this protocol"));
+            return Err(io::Error::other(format!(
+                "the far end announced {length} bytes and {count} descriptors, which no message has"
+            )));
         }
         Ok(Some((length, count)))
     }
@@ -234,7 +265,7 @@ fn receive_bytes(
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the kernel filled the control buffer; CMSG_* walk it within msg_controllen, and each descriptor in
-    // an SCM_RIGHTS message is new and owned by nobody else.
+    // an SCM_RIGHTS message is new, and no other value owns it.
     unsafe {
         let mut cmsg = libc::CMSG_FIRSTHDR(&header);
         while !cmsg.is_null() {
@@ -249,7 +280,9 @@ fn receive_bytes(
         }
     }
     if header.msg_flags & libc::MSG_CTRUNC != 0 {
-        return Err(io::Error::other("descriptors were lost on their way"));
+        return Err(io::Error::other(
+            "the system dropped descriptors of a message: too many files are open",
+        ));
     }
     Ok(length as usize)
 }
@@ -258,7 +291,7 @@ fn receive_bytes(
 mod tests {
     use super::*;
     use std::io::{Read, Write};
-    use std::os::fd::AsRawFd;
+    use std::os::fd::{AsFd, AsRawFd};
 
     type Said = Request<String>;
 
@@ -304,6 +337,19 @@ mod tests {
         assert!(matches!(got, Request::Kill { id } if id == long));
         assert_eq!(fds.len(), 1);
         sender.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_not_read_is_not_waited_for_without_end() {
+        let (near, far) = pair().unwrap();
+        nix::sys::socket::setsockopt(&near, nix::sys::socket::sockopt::SndBuf, &4096).unwrap();
+        let message = kill(&"x".repeat(MESSAGE_BYTES - 100));
+        let limit = Duration::from_millis(50);
+        let sent = send_within(near.as_fd(), &message, &[], limit).await;
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(far);
+        let sent = send_within(near.as_fd(), &message, &[], limit).await;
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]

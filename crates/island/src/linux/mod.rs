@@ -35,7 +35,7 @@ mod zygote;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -251,7 +251,7 @@ impl Linux {
             Program::Path(path) => (Some(path.clone()), None),
         };
         let request = protocol::exec_request(spec, program);
-        let fds: Vec<_> = stdio.descriptors().chain(file).map(|fd| fd.as_raw_fd()).collect();
+        let fds: Vec<_> = stdio.descriptors().chain(file).collect();
         // An island whose set-up failed has closed its end. Its exit, awaited below, tells why.
         let sent = prepared.send(&request, &fds).await;
         if let Err(error) = &sent {

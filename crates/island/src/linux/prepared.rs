@@ -4,7 +4,7 @@
 //! reverse.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -16,13 +16,13 @@ use crate::backend::{Exit, StartError};
 use crate::id::IslandId;
 use crate::launcher::client::LauncherClient;
 use crate::launcher::uids::Uid;
-use crate::launcher::wire::{self, ExecRequest, Incoming, Outgoing};
+use crate::launcher::wire::{self, ExecRequest, Incoming};
 use crate::linux::protocol::{IslandRequest, MADE};
 
 /// How long a launcher may take to make an island with an address.
 const MADE_WAIT: Duration = Duration::from_secs(10);
 /// How long an island may take to read the request that names its program.
-const READ_WAIT: Duration = Duration::from_secs(10);
+const SEND_WAIT: Duration = Duration::from_secs(10);
 
 /// Why an island that a launcher was asked for never ran its program.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +30,6 @@ pub(super) enum PrepareError {
     /// The launcher takes too long.
     #[error("the launcher did not make the island within {MADE_WAIT:?}")]
     Late,
-    /// The island takes too long.
-    #[error("the island did not read its program within {READ_WAIT:?}")]
-    NotRead,
     /// The island has ended too early.
     #[error("the island ended before it had a network")]
     NoNetwork,
@@ -99,20 +96,13 @@ impl Prepared {
         }
     }
 
-    /// Sends the request that names the program, with the program's descriptors. Most requests fit into
-    /// the socket's buffer at once. A longer one waits, for a limited time, until the island reads.
-    pub(super) async fn send(&self, request: &ExecRequest, fds: &[RawFd]) -> io::Result<()> {
-        let mut outgoing = Outgoing::new(request, fds)?;
-        match outgoing.advance_now(self.control.as_raw_fd()) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            sent => return sent,
-        }
-        // SAFETY: the borrowed descriptor is `self.control`, which stays open, and the same, for longer
-        // than the AsyncFd lives.
-        let control = unsafe { AsyncFd::register(self.control.as_fd()) }?;
-        let advance = |socket: &BorrowedFd<'_>| outgoing.advance_now(socket.as_raw_fd());
-        let sent = timeout(READ_WAIT, control.async_io(Interest::WRITABLE, advance)).await;
-        sent.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, PrepareError::NotRead)))
+    /// Sends the request that names the program, with the program's descriptors.
+    pub(super) async fn send(
+        &self,
+        request: &ExecRequest,
+        fds: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        wire::send_within(self.control.as_fd(), request, fds, SEND_WAIT).await
     }
 
     /// Waits for the end of the island. `unsent` is the error of [`Prepared::send`], if it failed.
@@ -179,7 +169,7 @@ mod tests {
         });
         let answer = answer.recv_timeout(Duration::from_secs(5));
         let sent = answer.expect("the thread goes on");
-        let text = "the island did not read its program within 10s".to_owned();
+        let text = "not read within 10s".to_owned();
         assert_eq!(sent, Err((io::ErrorKind::TimedOut, text)));
     }
 }
