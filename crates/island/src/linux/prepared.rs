@@ -169,7 +169,7 @@ mod tests {
         });
         let answer = answer.recv_timeout(Duration::from_secs(5));
         let sent = answer.expect("the thread goes on");
-        let text = "the island did not read its program within 10s".to_owned();
+        let text = "not read within 10s".to_owned();
         assert_eq!(sent, Err((io::ErrorKind::TimedOut, text)));
     }
 }
