@@ -51,7 +51,7 @@ pub fn run_launcher() -> ExitCode {
     #[cfg(target_os = "linux")]
     let ended = linux::launcher::run_on_stdin();
     #[cfg(target_os = "freebsd")]
-    let ended = freebsd::launcher::run_on_stdin().map_err(|error| common::causes::chain(&error));
+    let ended = freebsd::launcher::run_on_stdin();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
