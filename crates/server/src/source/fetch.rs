@@ -93,7 +93,7 @@ pub enum SourceError {
 /// The result of a fetch.
 pub(super) enum FetchResult {
     /// A folder that becomes the checkout of its revision.
-    Checkout(Revision, FetchedTree),
+    Checkout(Revision, Box<FetchedTree>),
     /// The version still means this revision.
     Unchanged(Revision),
 }
@@ -136,7 +136,8 @@ impl Fetcher {
                 let imports = request.imports.iter().map(ImportPath::to_string).collect();
                 let meta = Meta { asked: request.path.to_string(), imports, fetched };
                 let owner = self.islands.backend().owner(Purpose::Build);
-                Ok(FetchResult::Checkout(revision, FetchedTree { scratch, meta, owner }))
+                let tree = Box::new(FetchedTree { scratch, meta, owner });
+                Ok(FetchResult::Checkout(revision, tree))
             }
         }
     }

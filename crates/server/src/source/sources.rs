@@ -201,7 +201,7 @@ impl Sources {
             return Err(SourceError::Broke("the answer names a revision that is not here".into()));
         };
         let (me, request) = (self.clone(), request.clone());
-        blocking(move || me.keep(&request, &revision, tree)).await
+        blocking(move || me.keep(&request, &revision, *tree)).await
     }
 
     /// Writes to the disk.
