@@ -42,7 +42,7 @@ fn packages_that_cannot_be_imported_say_why() {
         ("", FailureCode::MainPackage, "package main"),
         ("/c", FailureCode::Cgo, "example.com/a/x/c needs cgo"),
         ("/uses", FailureCode::Cgo, "imported package example.com/a/x/c needs cgo"),
-        ("/win", FailureCode::Module, "no file for this platform"),
+        ("/win", FailureCode::Module, "no Go file for this platform"),
         ("/tests", FailureCode::Package, "only test files"),
         ("/empty", FailureCode::Package, "no Go files"),
         ("/none", FailureCode::Package, "no folder none"),
@@ -51,7 +51,7 @@ fn packages_that_cannot_be_imported_say_why() {
         ("/std", FailureCode::Module, "no/such/package"),
         ("/newer", FailureCode::NewerGo, "1.999"),
         ("/bad", FailureCode::Module, "unknown directive: nonsense"),
-        ("/unnamed", FailureCode::Module, "names no module"),
+        ("/unnamed", FailureCode::Module, "has no valid module line"),
         ("/climb", FailureCode::Module, "example.org/y"),
     ] {
         let failure = bench.fail(&format!("example.com/a/x{path}"), None);

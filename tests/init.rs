@@ -369,7 +369,7 @@ fn a_build_jail_that_is_in_use_is_not_replaced() {
     world.zfs(&["clone", "tank/jails/build@p1", "tank/jails/run/si_1"]);
     world.wanted.go.version = version("1.27.4");
     let said = failure_of(&world);
-    assert!(said.contains("others depend on it"), "{said}");
+    assert!(said.contains("depend on the dataset"), "{said}");
     let text = world.wanted.layout.folder().join("build/usr/local/go/VERSION");
     assert!(std::fs::read_to_string(text).unwrap().starts_with("go1.27.3\n"));
     // The one that was begun goes when it is no longer wanted.

@@ -1,16 +1,16 @@
-//! How much of the disk a folder takes.
+//! The disk usage of a folder.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// The most files that are counted at one measuring; a folder with more is over any limit.
+/// The most files that one measurement counts; a folder with more exceeds every limit.
 const MAX_FILES: usize = 500_000;
 /// stat(2) counts in blocks of this many bytes.
 const BLOCK: u64 = 512;
 
-/// The bytes of the files below a folder, following no link; `u64::MAX` when there are too many to
-/// count, or when a folder lies deeper than a path can say. A folder that may not be read counts as
+/// The bytes of the files below a folder, without following links. `u64::MAX` when there are more
+/// than half a million files, or a path is too long. A folder without read permission counts as
 /// `hidden` bytes.
 pub fn usage(folder: &Path, hidden: u64) -> u64 {
     let (mut total, mut files) = (0u64, 0);
@@ -23,7 +23,7 @@ pub fn usage(folder: &Path, hidden: u64) -> u64 {
                 continue;
             }
             Err(error) if error.raw_os_error() == Some(libc::ENAMETOOLONG) => return u64::MAX,
-            // It has gone meanwhile.
+            // The folder was removed meanwhile.
             Err(_) => continue,
         };
         for entry in entries.flatten() {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_counts_as_itself_and_not_as_what_it_points_at() {
+    fn a_link_counts_as_itself_and_not_as_its_target() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("a")).unwrap();
         std::fs::write(root.path().join("a/big"), vec![1; 100_000]).unwrap();

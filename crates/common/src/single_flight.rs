@@ -1,5 +1,5 @@
-//! One flight a key: work that many want at once is done once, and goes on when those who want it
-//! have left.
+//! Single flight: work for a key that many ask for at once is done once, and goes on when the
+//! callers have left.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -14,9 +14,9 @@ pub struct SingleFlight<K, T> {
     running: Arc<Mutex<HashMap<K, watch::Receiver<Option<T>>>>>,
 }
 
-/// The work ended without a result: it panicked.
+/// The work panicked.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the work ended without a result")]
+#[error("the shared work panicked")]
 pub struct Lost;
 
 impl<K, T> Default for SingleFlight<K, T> {
@@ -42,7 +42,7 @@ where
                 None => {
                     let (sender, receiver) = watch::channel(None);
                     running.insert(key.clone(), receiver.clone());
-                    self.take_off(key, sender, work());
+                    self.start(key, sender, work());
                     receiver
                 }
             }
@@ -60,27 +60,27 @@ where
         }
     }
 
-    fn take_off<F>(&self, key: K, sender: watch::Sender<Option<T>>, work: F)
+    fn start<F>(&self, key: K, sender: watch::Sender<Option<T>>, work: F)
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let landing = Landing { running: self.running.clone(), key };
+        let removal = RemoveWhenDone { running: self.running.clone(), key };
         tokio::spawn(async move {
             let result = work.await;
-            // Who comes from now on starts a flight of their own; who is here gets this result.
-            drop(landing);
+            // Later callers start new work; the present ones get this result.
+            drop(removal);
             sender.send_replace(Some(result));
         });
     }
 }
 
-/// Takes a flight off the list however it ends.
-struct Landing<K: Eq + Hash, T> {
+/// Removes the key when the work ends, also by a panic.
+struct RemoveWhenDone<K: Eq + Hash, T> {
     running: Arc<Mutex<HashMap<K, watch::Receiver<Option<T>>>>>,
     key: K,
 }
 
-impl<K: Eq + Hash, T> Drop for Landing<K, T> {
+impl<K: Eq + Hash, T> Drop for RemoveWhenDone<K, T> {
     fn drop(&mut self) {
         self.running.lock().remove(&self.key);
     }
@@ -93,18 +93,18 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test]
-    async fn a_hundred_at_once_cause_one_piece_of_work() {
-        let flights = Arc::new(SingleFlight::<&str, u32>::default());
+    async fn a_hundred_callers_at_once_cause_one_piece_of_work() {
+        let single_flight = Arc::new(SingleFlight::<&str, u32>::default());
         let count = Arc::new(AtomicU32::new(0));
         let mut all = tokio::task::JoinSet::new();
         for _ in 0..100 {
-            let (flights, count) = (flights.clone(), count.clone());
+            let (single_flight, count) = (single_flight.clone(), count.clone());
             all.spawn(async move {
                 let work = || async move {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     count.fetch_add(1, Ordering::Relaxed) + 1
                 };
-                flights.join("key", work).await.unwrap()
+                single_flight.join("key", work).await.unwrap()
             });
         }
         assert!(all.join_all().await.iter().all(|result| *result == 1));
@@ -112,20 +112,20 @@ mod tests {
 
     #[tokio::test]
     async fn the_work_goes_on_when_its_starter_leaves() {
-        let flights = SingleFlight::<&str, u32>::default();
-        let leaver = flights.join("key", || async {
+        let single_flight = SingleFlight::<&str, u32>::default();
+        let leaver = single_flight.join("key", || async {
             tokio::time::sleep(Duration::from_millis(50)).await;
             7
         });
         assert!(tokio::time::timeout(Duration::from_millis(5), leaver).await.is_err());
-        assert_eq!(flights.join("key", || async { 8 }).await.unwrap(), 7);
-        assert_eq!(flights.join("key", || async { 9 }).await.unwrap(), 9);
+        assert_eq!(single_flight.join("key", || async { 8 }).await.unwrap(), 7);
+        assert_eq!(single_flight.join("key", || async { 9 }).await.unwrap(), 9);
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_the_landing_sees_the_work_done() {
-        let flights = SingleFlight::<&str, u32>::default();
-        flights.wait(&"key").await;
+    async fn a_caller_that_waits_sees_the_work_done() {
+        let single_flight = SingleFlight::<&str, u32>::default();
+        single_flight.wait(&"key").await;
         let done = Arc::new(AtomicU32::new(0));
         let work = || {
             let done = done.clone();
@@ -134,16 +134,17 @@ mod tests {
                 done.fetch_add(1, Ordering::Relaxed)
             }
         };
-        let leaver = tokio::time::timeout(Duration::from_millis(1), flights.join("key", work));
+        let leaver =
+            tokio::time::timeout(Duration::from_millis(1), single_flight.join("key", work));
         assert!(leaver.await.is_err());
-        flights.wait(&"key").await;
+        single_flight.wait(&"key").await;
         assert_eq!(done.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
     async fn a_panic_is_reported_and_does_not_block_the_key() {
-        let flights = SingleFlight::<&str, u32>::default();
-        assert!(flights.join("key", || async { panic!("on purpose") }).await.is_err());
-        assert_eq!(flights.join("key", || async { 1 }).await.unwrap(), 1);
+        let single_flight = SingleFlight::<&str, u32>::default();
+        assert!(single_flight.join("key", || async { panic!("on purpose") }).await.is_err());
+        assert_eq!(single_flight.join("key", || async { 1 }).await.unwrap(), 1);
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Invariants: arguments are a vector; output is read to a bound; while a command runs, the
 //! download folder is measured against the job's budget, and the command is killed when the budget
-//! is exceeded. This is the only place of the worker that starts a process.
+//! is exceeded. No other file of the worker starts a process.
 
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};

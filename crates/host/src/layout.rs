@@ -1,15 +1,15 @@
-//! Where everything lies on a FreeBSD host: datasets, their folders and their snapshots.
+//! The layout of a FreeBSD host: datasets, their folders and their snapshots.
 //!
 //! ```text
 //! <zfs_dataset>/jails                        mounted at base_jail_dir
 //! ├── releases/<release>      @p1            the base system
-//! ├── build                   @p1            a clone of it, with Go: what tools' islands are clones of
-//! ├── artifacts/<key>         @ready         a clone of it, with one program: what functions' islands are clones of
+//! ├── build                   @p1            a clone with Go: tools run on its clones
+//! ├── artifacts/<key>         @ready         a clone with one program: calls run on its clones
 //! └── run/<island>                           one island's root
 //! ```
 //!
-//! What must always hold: init makes the first two, the server the others; nothing else of the pool
-//! is touched.
+//! Invariants: init creates the first two, the server creates the others; no other dataset of the
+//! pool is touched.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -33,17 +33,19 @@ pub struct Layout {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Release(String);
 
-/// A layout that cannot be.
+/// An invalid layout.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
     /// The dataset's name.
     #[error("filesystem.zfs_dataset")]
     Dataset(#[from] NameError),
     /// The folder.
-    #[error("jails.base_jail_dir: {0:?} is no absolute path of plain elements")]
+    #[error(
+        "jails.base_jail_dir: {0:?} must be an absolute path of letters, digits, '-', '_' and '.'"
+    )]
     Folder(PathBuf),
     /// The release.
-    #[error("release: {0:?} is no release such as 15.1-RELEASE")]
+    #[error("release: {0:?} is not a release of FreeBSD, such as 15.1-RELEASE")]
     Release(String),
 }
 
@@ -103,7 +105,7 @@ impl Layout {
         if !is_plain(&folder) {
             return Err(LayoutError::Folder(folder));
         }
-        // The deepest name that will be made: an island's below the run dataset.
+        // The longest name that the server will create.
         jails.child("artifacts")?.child(&"x".repeat(64))?;
         Ok(Self { jails, folder, release })
     }
@@ -113,12 +115,12 @@ impl Layout {
         &self.release
     }
 
-    /// What all the others lie in.
+    /// The dataset of all others.
     pub fn jails(&self) -> DatasetName {
         self.jails.clone()
     }
 
-    /// What the base systems lie in.
+    /// The dataset of the base systems.
     pub fn releases(&self) -> DatasetName {
         self.below(&self.jails, "releases")
     }
@@ -143,7 +145,7 @@ impl Layout {
         self.snapshot(&self.build(), FINISHED)
     }
 
-    /// What the artifacts lie in.
+    /// The dataset of the artifacts.
     pub fn artifacts(&self) -> DatasetName {
         self.below(&self.jails, "artifacts")
     }
@@ -153,7 +155,7 @@ impl Layout {
         self.snapshot(artifact, READY)
     }
 
-    /// What the islands' roots lie in.
+    /// The dataset of the islands' roots.
     pub fn run(&self) -> DatasetName {
         self.below(&self.jails, "run")
     }
@@ -163,8 +165,8 @@ impl Layout {
         &self.folder
     }
 
-    /// Where one of our datasets is mounted, for mount points are inherited; none where it is not
-    /// ours.
+    /// Where a dataset of this layout is mounted, for mount points are inherited; none for other
+    /// datasets.
     pub fn folder_of(&self, dataset: &DatasetName) -> Option<PathBuf> {
         if *dataset == self.jails {
             return Some(self.folder.clone());
@@ -179,7 +181,7 @@ impl Layout {
     }
 
     fn below(&self, dataset: &DatasetName, element: &str) -> DatasetName {
-        // `new` has tried the longest name, and all elements are plain.
+        // `new` has checked the longest name, and all elements are plain.
         dataset.child(element).unwrap_or_else(|error| unreachable!("{error}"))
     }
 

@@ -1,8 +1,6 @@
-//! What the program asks of the host by commands and files: processes, ZFS, addresses, and where
-//! everything lies.
-//!
-//! What builds argument vectors and reads text is pure and has no `cfg`; commands are run by an
-//! [`Executor`](exec::Executor), which a test replaces by a script or a model of a host.
+//! Access to the host by commands and files: processes, ZFS, addresses, and the layout of datasets.
+//! The code that builds argument vectors and reads text is pure and has no `cfg`. An
+//! [`Executor`](exec::Executor) runs commands; a test replaces it by a script or a model of a host.
 
 pub mod exec;
 pub mod layout;

@@ -6,11 +6,11 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a command may run unless it is told otherwise.
+/// How long a command may run by default.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Bytes that a command may print, to stdout and to stderr each, unless it is told otherwise.
+/// How many bytes a command may print to stdout and to stderr each, by default.
 const OUTPUT: u64 = 4 << 20;
-/// A program with its arguments. It runs in `/`, with an environment of ours and an empty stdin.
+/// A program with its arguments. It runs in `/`, with a closed environment and an empty stdin.
 #[derive(Clone, Debug)]
 pub struct Command {
     pub(super) program: OsString,
@@ -55,8 +55,8 @@ impl Command {
         self
     }
 
-    /// Reading from this file. The file's offset is shared, so whoever holds the file sees how far
-    /// the command has read.
+    /// Reading from this file. The file's offset is shared, so the caller sees how far the command
+    /// has read.
     #[must_use]
     pub fn stdin(mut self, file: Arc<File>) -> Self {
         self.stdin = Some(file);
@@ -83,7 +83,8 @@ impl Command {
     }
 }
 
-/// As people read it: what holds a space or is empty stands in quotes. Never given to a shell.
+/// The command as people read it: words with spaces and empty words are quoted. Never given to a
+/// shell.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, word) in self.vector().iter().enumerate() {

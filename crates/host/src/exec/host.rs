@@ -1,4 +1,4 @@
-//! Commands run for real.
+//! The executor that runs commands on this host.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::exec::output::Output;
 
 /// Where the system keeps its programs, on FreeBSD and on Linux.
 const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin";
-/// How long a command that was killed may take to end; one that waits for a disk cannot before that
+/// How long a killed command may take to end; a command that waits for a disk ends when the disk
 /// answers.
 const KILL_WAIT: Duration = Duration::from_secs(30);
 
@@ -38,7 +38,7 @@ async fn run(command: &Command) -> Result<Output, ExecError> {
         Err(ExecError::Deadline { command: command.to_string(), deadline: command.deadline })
     });
     if result.is_err() {
-        // What it does after this would come after it was undone.
+        // A command that goes on could change the host after the caller has cleaned up.
         let _ = tokio::time::timeout(KILL_WAIT, child.kill()).await;
     }
     result
@@ -81,7 +81,7 @@ struct TooMuch;
 async fn collect(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> Result<String, TooMuch> {
     let Some(pipe) = pipe else { return Ok(String::new()) };
     let mut bytes = Vec::new();
-    // A pipe that breaks has nothing more to say.
+    // A broken pipe has no more output.
     let _ = pipe.take(limit + 1).read_to_end(&mut bytes).await;
     if bytes.len() as u64 > limit {
         return Err(TooMuch);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_sees_nothing_of_our_environment_but_what_it_was_given() {
+    async fn a_command_sees_only_the_environment_that_it_was_given() {
         let output = Host.run(&Command::program("env").env("GIVEN", "a b")).await.unwrap();
         let mut lines: Vec<_> = output.stdout.lines().collect();
         lines.sort_unstable();
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_that_was_killed_has_ended_when_that_is_said() {
+    async fn a_killed_command_has_ended_when_the_error_is_returned() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pid");
         for text in ["exec sleep 30", "exec yes"] {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_holds_the_input_sees_how_far_it_was_read() {
+    async fn the_owner_of_the_input_sees_how_far_it_was_read() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[b'x'; 5000]).unwrap();
         file.rewind().unwrap();

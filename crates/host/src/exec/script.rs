@@ -1,4 +1,4 @@
-//! Commands answered from a list.
+//! The executor of tests: answers commands from a list.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,17 +10,16 @@ use crate::exec::error::ExecError;
 use crate::exec::executor::Executor;
 use crate::exec::output::Output;
 
-/// Expects exactly the commands that it was told of, in that order, and gives each the answer that
-/// goes with it.
+/// Expects exactly the given commands, in their order, and returns the output that belongs to each.
 ///
-/// A command that was not expected panics: whoever sent it has changed what a host would be told.
+/// An unexpected command panics: the code under test would send something else to the host.
 #[derive(Clone, Default)]
 pub struct Script {
     steps: Arc<Mutex<VecDeque<(String, Output)>>>,
 }
 
 impl Script {
-    /// One that expects nothing.
+    /// A script that expects no command.
     pub fn new() -> Self {
         Self::default()
     }
@@ -34,18 +33,18 @@ impl Script {
         self
     }
 
-    /// Expects a command that ends well and says nothing.
+    /// Expects a command that succeeds and prints nothing.
     #[must_use]
     pub fn quiet(self, command: &str) -> Self {
         self.expect(command, 0, "", "")
     }
 
-    /// The commands that nobody has sent yet.
+    /// The commands that were not sent yet.
     pub fn left(&self) -> Vec<String> {
         self.steps.lock().iter().map(|(command, _)| command.clone()).collect()
     }
 
-    /// One that others can share.
+    /// A shared handle to the same script.
     pub fn shared(&self) -> crate::exec::executor::Shared {
         Arc::new(self.clone())
     }

@@ -1,7 +1,6 @@
-//! A lease on a FreeBSD interface, from the line in the ledger to its last trace.
-//!
-//! Whoever holds the lease calls [`put`] before the jail is made and [`take`] once it is gone, and
-//! only then drops it.
+//! The alias of a lease on a FreeBSD interface, from its record in the ledger to its removal. The
+//! owner of a lease calls [`put`] before the jail is created and [`take`] once the jail is gone,
+//! and only then drops the lease.
 
 use std::net::IpAddr;
 
@@ -16,15 +15,15 @@ use crate::net::pools::Pools;
 #[derive(Debug, thiserror::Error)]
 pub enum AliasError {
     /// The list on disk.
-    #[error("the list of aliases cannot be written")]
+    #[error("the list of aliases in the state directory cannot be written")]
     Ledger(#[source] std::io::Error),
     /// The interface.
-    #[error("{0} could not be changed")]
+    #[error("the addresses of the interface {0} cannot be changed")]
     Interface(Interface, #[source] IfconfigError),
 }
 
-/// Adds a lease's address to its interface. After a failure, or a wait that was dropped, [`take`]
-/// cleans up.
+/// Adds a lease's address to its interface. After a failure, or when the future was dropped,
+/// [`take`] cleans up.
 pub async fn put(exec: &dyn Executor, ledger: &Ledger, lease: &Lease) -> Result<(), AliasError> {
     let alias = Alias::of(lease);
     ledger.add(&alias).map_err(AliasError::Ledger)?;
@@ -32,23 +31,21 @@ pub async fn put(exec: &dyn Executor, ledger: &Ledger, lease: &Lease) -> Result<
     added.map_err(|error| AliasError::Interface(alias.interface, error))
 }
 
-/// Removes what [`put`] added. It may be tried again until it succeeds; an address that is gone is
-/// no error.
+/// Removes the alias that [`put`] added. May be repeated until it succeeds; a missing address is no
+/// error.
 pub async fn take(exec: &dyn Executor, ledger: &Ledger, alias: &Alias) -> Result<(), AliasError> {
     match ifconfig::remove(exec, &alias.interface, alias.address).await {
-        // An interface that is gone has taken its addresses along.
+        // A removed interface has no addresses.
         Ok(()) | Err(IfconfigError::NoInterface(_)) => {}
         Err(error) => return Err(AliasError::Interface(alias.interface.clone(), error)),
     }
     ledger.remove(alias).map_err(AliasError::Ledger)
 }
 
-/// Puts pools and interfaces in step at start: removes what a crash left of ours, then sets aside
-/// what others have, on the pools' interfaces and in `jails`, which are the addresses of jails that
-/// are not ours.
-///
-/// What is lent is left alone: a jail of the last run that is still going has it, and whoever holds
-/// the lease calls [`take`].
+/// Reconciles pools and interfaces at start: removes the aliases that a crash left, then marks
+/// foreign addresses, on the pools' interfaces and in `jails`, the addresses of foreign jails.
+/// Leased addresses stay: a jail of the last run still has them, and the owner of the lease calls
+/// [`take`].
 pub async fn reconcile(
     exec: &dyn Executor,
     ledger: &Ledger,
@@ -139,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_start_leaves_what_is_lent_to_whoever_has_it() {
+    async fn a_start_leaves_leased_addresses_alone() {
         let folder = tempfile::tempdir().unwrap();
         let (ledger, pools) = (ledger(&folder), pools());
         let lease = pools.lease(Family::V4).unwrap();

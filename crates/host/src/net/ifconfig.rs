@@ -1,10 +1,9 @@
-//! FreeBSD's ifconfig(8): adding an address to an interface, removing it, and reading which there
-//! are.
+//! FreeBSD's ifconfig(8): adds, removes and lists the addresses of an interface.
 //!
 //! An address is added with the prefix of itself alone, as an alias beside the host's own. FreeBSD
-//! checks a new IPv6 address for duplicates on the link, and lets nobody use it meanwhile, which
-//! takes about a second. Only the interface as a whole can be told not to (`no_dad`), and the
-//! interface is the host's: [`add`] waits instead. Loopback interfaces check nothing.
+//! checks a new IPv6 address for duplicates on the link, which takes about a second; the address
+//! cannot be used meanwhile. Only the whole interface can skip the check (`no_dad`), and the
+//! interface belongs to the host: [`add`] waits instead. Loopback interfaces check nothing.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use crate::net::range::Family;
 
 /// How long one of these commands may take.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How long an IPv6 address may be tentative, and how often that is looked at.
+/// How long an IPv6 address may be tentative, and how often the state is read.
 const TENTATIVE: Duration = Duration::from_secs(5);
 const TENTATIVE_POLL: Duration = Duration::from_millis(100);
 
@@ -27,29 +26,29 @@ pub struct InterfaceAddress {
     pub address: IpAddr,
     /// The prefix length, in bits.
     pub prefix: u8,
-    /// The system still looks whether another host on the link has it.
+    /// The system still checks for duplicates on the link.
     pub tentative: bool,
     /// Another host on the link has it.
     pub duplicated: bool,
 }
 
-/// An interface that does not do what it is asked.
+/// An interface that could not be changed or read.
 #[derive(Debug, thiserror::Error)]
 pub enum IfconfigError {
-    /// There is none of that name.
+    /// No interface has the name.
     #[error("there is no interface {0}; `ifconfig -l` lists them")]
     NoInterface(Interface),
     /// Another host on the link has the address.
-    #[error("another host on the link of {0} has {1} already")]
+    #[error("another host on the link of {0} uses {1} already; exclude it from the pool")]
     Duplicated(Interface, IpAddr),
     /// An IPv6 address did not become usable.
-    #[error("{1} on {0} was still being checked for duplicates after {TENTATIVE:?}")]
+    #[error("the check of {1} on {0} for duplicates did not end within {TENTATIVE:?}")]
     Tentative(Interface, IpAddr),
     /// The command failed.
     #[error("ifconfig failed")]
     Command(#[from] ExecError),
-    /// It printed something else than addresses.
-    #[error("ifconfig printed {0:?}, which is no address")]
+    /// The output has no valid address.
+    #[error("the output of ifconfig has the line {0:?}, which is no address")]
     Unreadable(String),
 }
 
@@ -73,8 +72,7 @@ async fn run(
     }
 }
 
-/// Adds an address to an interface, and waits until it can be used. One that is there already
-/// stays.
+/// Adds an address to an interface, and waits until it can be used. An existing address stays.
 pub async fn add(
     exec: &dyn Executor,
     interface: &Interface,
@@ -106,7 +104,7 @@ async fn usable(
     }
 }
 
-/// Removes an address from an interface. One that is not there is no error.
+/// Removes an address from an interface. A missing address is no error.
 pub async fn remove(
     exec: &dyn Executor,
     interface: &Interface,
@@ -119,8 +117,8 @@ pub async fn remove(
     }
 }
 
-fn not_there(complaint: &str) -> bool {
-    complaint.contains("SIOCDIFADDR") && complaint.contains("Can't assign requested address")
+fn not_there(message: &str) -> bool {
+    message.contains("SIOCDIFADDR") && message.contains("Can't assign requested address")
 }
 
 /// The addresses that an interface has, of both families.
@@ -132,7 +130,7 @@ pub async fn addresses(
     parse(&printed)
 }
 
-/// Reads the lines that start with `inet` or `inet6`; the others are about something else.
+/// Reads the lines that start with `inet` or `inet6`.
 fn parse(printed: &str) -> Result<Vec<InterfaceAddress>, IfconfigError> {
     let mut found = Vec::new();
     for line in printed.lines() {
@@ -150,8 +148,7 @@ fn parse(printed: &str) -> Result<Vec<InterfaceAddress>, IfconfigError> {
     Ok(found)
 }
 
-/// `10.0.2.15/24`, or `fe80::1%lo0/64` with a scope. The far end of a tunnel may go without a
-/// prefix.
+/// `10.0.2.15/24`, or `fe80::1%lo0/64` with a scope. The far end of a tunnel may have no prefix.
 fn parse_address(text: &str) -> Option<(IpAddr, u8)> {
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix.parse::<u8>().ok()?)),
@@ -217,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_ordinary_users_failure_is_passed_on() {
+    async fn the_failure_of_an_ordinary_user_is_passed_on() {
         let said = "ifconfig: ioctl (SIOCAIFADDR): Operation not permitted\n";
         let script = Script::new().expect("ifconfig vtnet0 inet 10.0.2.9/32 alias", 1, "", said);
         let error = add(&script, &vtnet0(), ip("10.0.2.9")).await.unwrap_err();

@@ -9,10 +9,10 @@ const LONGEST: usize = 15;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Interface(String);
 
-/// A text that names no interface.
+/// A text that is not the name of an interface.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no interface's name: a letter, then letters, digits, '.', '_' or '-', at most {LONGEST} in all"
+    "{0:?} is not the name of an interface: use a letter, then letters, digits, '.', '_' or '-', at most {LONGEST} characters"
 )]
 pub struct BadInterface(String);
 

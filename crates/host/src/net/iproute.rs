@@ -1,11 +1,9 @@
-//! Linux's ip(8) and bridge(8): bridges, and the cables between a bridge and the network namespace
-//! of an island.
+//! Linux's ip(8) and bridge(8): bridges, and the cables from a bridge to an island's namespace.
 //!
-//! A cable is a veth pair: a port on the bridge, and `eth0` in the namespace. Its name and its
-//! hardware address follow from the address that it carries, so that a later cable for the same
-//! address is the same machine to its neighbours. Ports are isolated: what comes in by one goes to
-//! the bridge, never to another isolated port. They learn nothing and get nothing that is not for
-//! them.
+//! A cable is a veth pair: a port on the bridge, and `eth0` in the namespace. Names and hardware
+//! addresses are derived from the IP address, so that a later cable for it is the same machine to
+//! its neighbours. Ports are isolated: they reach the bridge, never each other, learn no addresses,
+//! and receive only packets for their own address.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,35 +13,32 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use crate::exec::Command;
-use crate::exec::{ExecError, Executor};
+use crate::exec::{Command, ExecError, Executor};
 use crate::net::interface::Interface;
 use crate::net::lease::Lease;
 
 /// How long one of these commands may take.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// What the names of all our ports start with.
+/// The prefix of the names of the server's ports.
 const PREFIX: &str = "si";
-/// How many bytes of an address's hash tell its port from others.
+/// How many bytes of an address's hash are in the name of its port.
 const HASH: usize = 5;
-/// What a cable's other end is called.
+/// The name of the cable's end in the namespace.
 const INSIDE: &str = "eth0";
-/// A locally administered hardware address starts like this.
+/// The first byte of a locally administered hardware address.
 const LOCAL: u8 = 0x02;
 
-/// A network that does not do what it is asked.
+/// A network that could not be changed or read.
 #[derive(Debug, thiserror::Error)]
 pub enum IprouteError {
     /// A program is missing.
-    #[error(
-        "{0} cannot be run; install iproute2, which has ip and bridge, and util-linux, which has nsenter"
-    )]
+    #[error("{0} cannot be run: install iproute2 (ip, bridge) and util-linux (nsenter)")]
     Missing(&'static str, #[source] ExecError),
     /// A command failed.
-    #[error("the network could not be changed")]
+    #[error("a command of iproute2 failed")]
     Command(#[from] ExecError),
-    /// A command printed something else than it should.
-    #[error("ip printed something that cannot be read")]
+    /// The output of a command cannot be parsed.
+    #[error("the output of ip is not the expected JSON")]
     Unreadable(#[from] serde_json::Error),
 }
 
@@ -52,7 +47,7 @@ pub enum IprouteError {
 pub struct NetworkLink {
     /// The largest packet, in bytes.
     pub mtu: u32,
-    /// What somebody wrote on it.
+    /// The alias text of the interface.
     #[serde(default, rename = "ifalias")]
     pub alias: Option<String>,
     #[serde(default)]
@@ -97,7 +92,7 @@ impl Port {
         &self.name
     }
 
-    /// Whether an interface has a name that only our ports have.
+    /// Whether an interface has a name that only the server's ports have.
     pub fn is_one(name: &str) -> bool {
         let hex = |rest: &str| rest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         name.strip_prefix(PREFIX).is_some_and(|rest| rest.len() == 2 * HASH && hex(rest))
@@ -112,7 +107,7 @@ async fn run(exec: &dyn Executor, command: Command) -> Result<String, IprouteErr
     Ok(exec.run(&command).await?.success(&command)?)
 }
 
-/// Whether the programs that this needs are there.
+/// Checks that the needed programs are installed.
 pub async fn tools(exec: &dyn Executor) -> Result<(), IprouteError> {
     for (program, version) in [("ip", "-V"), ("bridge", "-V"), ("nsenter", "-V")] {
         let command = Command::program(program).arg(version).deadline(DEADLINE);
@@ -126,11 +121,11 @@ async fn read<T: DeserializeOwned>(
     args: &[&str],
 ) -> Result<Vec<T>, IprouteError> {
     let printed = run(exec, ip().args(args)).await?;
-    // Where there is nothing to list, some versions print nothing at all.
+    // Some versions print nothing for an empty list.
     if printed.trim().is_empty() { Ok(Vec::new()) } else { Ok(serde_json::from_str(&printed)?) }
 }
 
-/// An interface by its name; none where there is none.
+/// An interface by its name, if it exists.
 pub async fn link(
     exec: &dyn Executor,
     name: &Interface,
@@ -170,7 +165,7 @@ pub async fn ports(exec: &dyn Executor, bridge: &Interface) -> Result<Vec<String
     Ok(links.into_iter().filter_map(|link| link.ifname).collect())
 }
 
-/// Makes a bridge and writes `mark` on it. It is not up yet.
+/// Creates a bridge with `mark` as its alias text. The bridge is not up yet.
 pub async fn add_bridge(
     exec: &dyn Executor,
     name: &Interface,
@@ -181,7 +176,7 @@ pub async fn add_bridge(
     Ok(())
 }
 
-/// Gives an interface an address with its network; one that it has stays.
+/// Adds an address with its network to an interface; an existing address stays.
 pub async fn add_address(
     exec: &dyn Executor,
     name: &Interface,
@@ -193,19 +188,19 @@ pub async fn add_address(
     Ok(())
 }
 
-/// Nobody else has an address of a pool, so that an IPv6 address need not be looked for on the link
-/// first.
+/// Skips the check for duplicates: no other machine has an address of a pool.
 fn at_once(address: IpAddr, command: Command) -> Command {
     if address.is_ipv6() { command.arg("nodad") } else { command }
 }
 
-/// Lets an interface carry packets.
+/// Sets an interface up.
 pub async fn up(exec: &dyn Executor, name: &Interface) -> Result<(), IprouteError> {
     run(exec, ip().args(["link", "set", "dev", name.as_str(), "up"])).await?;
     Ok(())
 }
 
-/// Removes an interface, and with one end of a cable the other. One that is gone is no error.
+/// Removes an interface; removing one end of a cable removes the other. A missing interface is no
+/// error.
 pub async fn remove(exec: &dyn Executor, name: &str) -> Result<(), IprouteError> {
     match run(exec, ip().args(["link", "del", "dev", name])).await {
         Err(IprouteError::Command(error)) if error.stderr().contains("Cannot find device") => {
@@ -217,7 +212,7 @@ pub async fn remove(exec: &dyn Executor, name: &str) -> Result<(), IprouteError>
 
 /// A cable to be laid.
 pub struct Cable<'a> {
-    /// Its end on the bridge.
+    /// The end on the bridge.
     pub port: &'a Port,
     /// The address, the bridge and the way out.
     pub lease: &'a Lease,
@@ -226,7 +221,7 @@ pub struct Cable<'a> {
     /// The bridge's largest packet, which both ends have too, for a bridge takes on the smallest of
     /// its ports.
     pub mtu: u32,
-    /// What to write on the port.
+    /// The alias text of the port.
     pub mark: &'a str,
 }
 
@@ -238,7 +233,7 @@ impl Cable<'_> {
         let add = ["link", "add", "dev", port, "mtu", &mtu, "master", bridge, "up", "type", "veth"];
         let peer = ["peer", "name", INSIDE, "mtu", &mtu, "address", &self.port.hardware];
         run(exec, ip().args(add).args(peer).args(["netns", self.namespace])).await?;
-        // Each end has commands enough of its own. Neither is dropped when the other fails.
+        // The ends are configured at the same time. A failure of one does not cancel the other.
         let (outside, inside) = tokio::join!(self.seclude(exec), self.configure(exec));
         outside.and(inside)
     }
@@ -254,7 +249,7 @@ impl Cable<'_> {
         Ok(())
     }
 
-    /// The end in the namespace. Without addresses that IPv6 makes up by itself.
+    /// Configures the end in the namespace, without automatic IPv6 addresses.
     async fn configure(&self, exec: &dyn Executor) -> Result<(), IprouteError> {
         let address = format!("{}/{}", self.lease.address(), self.lease.prefix());
         self.inside(exec, &["link", "set", "dev", "lo", "up"]).await?;

@@ -1,4 +1,4 @@
-//! A hold on one address: as long as it lives, nobody else has it.
+//! The exclusive use of one address.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,8 +9,8 @@ use crate::net::lending::Lending;
 use crate::net::pool::Pool;
 use crate::net::range::Family;
 
-/// An address on loan. Dropping it returns the address, so hold it until nothing uses the address
-/// any more.
+/// The exclusive use of an address. Dropping the lease returns the address to the pool, so keep it
+/// until the address is out of use.
 pub struct Lease {
     pub(super) lending: Arc<Lending>,
     pub(super) pool: Arc<Pool>,
@@ -33,7 +33,7 @@ impl Lease {
         Family::of(self.address)
     }
 
-    /// The interface that it is for.
+    /// The interface of the pool.
     pub fn interface(&self) -> &Interface {
         self.pool.interface()
     }
@@ -48,7 +48,7 @@ impl Lease {
         self.pool.dns()
     }
 
-    /// Says which island has it, for [`Pools::list`](super::Pools::list).
+    /// Records which island has the address, for [`Pools::list`](super::Pools::list).
     pub fn assign(&self, island: &str) {
         self.lending.assign(self.address, island);
     }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn leases_and_their_want_are_counted_and_those_in_use_are_known() {
+    async fn leases_and_refusals_are_counted() {
         let pools = Pools::new(vec![Pool::new(settings("10.9.0.4/32")).unwrap()]);
         let counts = Arc::new(Counts::default());
         pools.observe(counts.clone());

@@ -1,10 +1,10 @@
-//! The aliases that we added to the host's interfaces, on disk, so that after a crash exactly those
-//! are removed.
+//! The aliases that the server added to the host's interfaces, on disk, so that after a crash
+//! exactly these are removed.
 //!
-//! What must always hold: an alias is written down before it is added, and crossed out after it is
-//! gone. The file is written aside and renamed into place. An interface forgets its aliases when
-//! the host restarts, and by the next start such an address may be the host's own: what another
-//! boot wrote down does not count.
+//! Invariants: an alias is recorded before it is added, and its record is deleted after the alias
+//! is gone. The file is written aside and renamed into place. Interfaces lose their aliases when
+//! the host restarts, and the address may then be the host's own: records of another boot do not
+//! count.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::net::lease::Lease;
 
 /// The first words of the file; the boot follows.
 const HEAD: &str = "sky-island-aliases";
-/// The largest file that is read, in bytes: far more than all pools' addresses take.
+/// The largest file that is read, in bytes: far more than the addresses of all pools take.
 const LARGEST: u64 = 64 << 20;
 
 /// An address on an interface.
@@ -41,7 +41,7 @@ pub struct Ledger {
 }
 
 impl Alias {
-    /// What a lease becomes on its interface.
+    /// The alias of a lease.
     pub fn of(lease: &Lease) -> Self {
         Self { interface: lease.interface().clone(), address: lease.address() }
     }
@@ -62,31 +62,34 @@ impl Ledger {
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
             Err(error) => return Err(error),
             Ok(found) if found.len() > LARGEST => {
-                return Err(io::Error::other(format!("{} is no list of aliases", path.display())));
+                return Err(io::Error::other(format!(
+                    "{} has more than 64 MiB, which is no list of aliases",
+                    path.display()
+                )));
             }
             Ok(_) => parse(&String::from_utf8_lossy(&fs::read(&path)?), &boot),
         };
         Ok(Self { path, boot, aliases: Mutex::new(aliases) })
     }
 
-    /// All that are written down.
+    /// All recorded aliases.
     pub fn aliases(&self) -> Vec<Alias> {
         self.aliases.lock().iter().cloned().collect()
     }
 
-    /// Writes one down. Add it to the interface only after this.
+    /// Records an alias. Add the alias to the interface only after this.
     pub fn add(&self, alias: &Alias) -> io::Result<()> {
         let mut aliases = self.aliases.lock();
         if !aliases.insert(alias.clone()) {
             return Ok(());
         }
-        // What is not on disk is not known after a crash, so it must not be added.
+        // An alias that is not on disk would be lost in a crash, so it must not be added.
         self.write(&aliases).inspect_err(|_| {
             aliases.remove(alias);
         })
     }
 
-    /// Crosses one out. It is gone from the interface before this.
+    /// Deletes the record of an alias, which must be gone from the interface.
     pub fn remove(&self, alias: &Alias) -> io::Result<()> {
         let mut aliases = self.aliases.lock();
         if !aliases.remove(alias) {
@@ -97,8 +100,8 @@ impl Ledger {
         })
     }
 
-    /// Nothing needs to reach the disk itself: what a host without power forgets, its interfaces
-    /// have forgotten too.
+    /// No fsync is needed: a power cut that loses the file also removes the aliases from the
+    /// interfaces.
     fn write(&self, aliases: &BTreeSet<Alias>) -> io::Result<()> {
         let mut text = format!("{HEAD} {}\n", self.boot);
         for alias in aliases {
@@ -110,7 +113,7 @@ impl Ledger {
     }
 }
 
-/// Reads what is whole. A line without an end may have lost a digit, and would name another
+/// Reads the complete lines. A line without a newline may have lost a digit, and would name another
 /// address.
 fn parse(text: &str, boot: &str) -> BTreeSet<Alias> {
     let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));

@@ -1,10 +1,8 @@
-//! The addresses that islands may have: which there are, who has which, and the host's commands
-//! that put one in place.
-//!
-//! [`Pools`] lends addresses in memory and knows no host; a [`Lease`] is held by whoever made use
-//! of its address until that use is over. [`ifconfig`] speaks to FreeBSD, [`iproute`] to Linux;
-//! [`Ledger`] remembers on disk what was added to a host's interface. What must always hold: no
-//! address is lent twice at a time, and nothing that is not ours is ever removed.
+//! The addresses of islands: pools, leases, and the host's commands that configure an address.
+//! [`Pools`] lends addresses in memory, without access to the host. The user of an address keeps
+//! its [`Lease`] until the address is out of use. [`ifconfig`] serves FreeBSD, [`iproute`] Linux;
+//! [`Ledger`] records on disk the addresses that were added to the host's interfaces. Invariants:
+//! no address is lent twice at a time, and only addresses that the server added are removed.
 
 pub mod alias;
 pub mod ifconfig;

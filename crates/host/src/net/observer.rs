@@ -1,7 +1,7 @@
-//! What counts leases: the seam to the server's metrics, which this crate does not know.
+//! The trait through which the server's metrics count leases.
 
-/// Is told how addresses are lent. The methods are called under the pools' lock, so they must not
-/// block.
+/// Receives the events of leases. The methods are called under the lock of the pools, so they must
+/// not block.
 pub trait LeaseObserver: Send + Sync {
     /// An address was lent for a call.
     fn granted(&self);

@@ -1,4 +1,4 @@
-//! One pool: a network of which addresses are lent, and what goes with each of them.
+//! One pool: a network whose addresses are lent, with their gateway and name servers.
 
 use std::net::IpAddr;
 
@@ -7,20 +7,20 @@ use ipnetwork::IpNetwork;
 use crate::net::interface::Interface;
 use crate::net::range::{Family, Range};
 
-/// The most addresses of one pool that are ever lent; a larger network's further ones are left
-/// alone.
+/// The most addresses of one pool that are lent; the further addresses of a larger network are
+/// unused.
 pub const MAX_LENT: usize = 65_536;
 
-/// What a pool is made of.
+/// The settings of a pool.
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
     /// The interface that the addresses are added to; on Linux, a bridge.
     pub interface: Interface,
     /// The network, by its own address.
     pub network: IpNetwork,
-    /// The part of it that is lent; none for all of it.
+    /// The part of the network that is lent; none for the whole network.
     pub span: Option<Range>,
-    /// What is not lent.
+    /// The ranges that are not lent.
     pub exclude: Vec<Range>,
     /// The way to other networks.
     pub gateway: Option<IpAddr>,
@@ -35,14 +35,14 @@ pub struct Pool {
     usable: Vec<Range>,
 }
 
-/// A pool that makes no sense.
+/// Settings that make no valid pool.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
     /// The network is written by another address than its own.
-    #[error("network: {0} is an address within {1}; write the latter")]
+    #[error("network: {0} is an address within {1}: write {1}")]
     HostBits(IpNetwork, IpNetwork),
-    /// Nobody can have such an address.
-    #[error("network: {0} has no addresses that an interface can be given: {1}")]
+    /// No interface can have such an address.
+    #[error("network: the addresses of {0} cannot be given to an interface: {1}")]
     Kind(IpNetwork, &'static str),
     /// The part that is lent lies elsewhere.
     #[error("range: {0} lies outside {1}")]
@@ -51,18 +51,18 @@ pub enum PoolError {
     #[error("exclude: {0} lies outside {1}")]
     Exclude(Range, IpNetwork),
     /// The gateway cannot be reached from the network.
-    #[error("gateway: {0} is no host's address within {1}")]
+    #[error("gateway: {0} is not the address of a host within {1}")]
     Gateway(IpAddr, IpNetwork),
     /// A name server of the other family.
-    #[error("dns: {0} cannot be reached from {1}, which is of the other family")]
+    #[error("dns: {0} and {1} are of different families (IPv4, IPv6)")]
     Dns(IpAddr, IpNetwork),
     /// All of it is excluded.
-    #[error("network: {0} has no address left to lend")]
+    #[error("network: no address of {0} is left to lend (range, exclude, gateway)")]
     Empty(IpNetwork),
 }
 
 impl Pool {
-    /// Checks what a pool is made of; all that is wrong with it at once.
+    /// Checks the settings, and returns everything that is wrong with them at once.
     pub fn new(settings: PoolSettings) -> Result<Self, Vec<PoolError>> {
         let mut wrong = settings.wrong();
         let usable = settings.usable();
@@ -97,7 +97,7 @@ impl Pool {
         &self.settings.dns
     }
 
-    /// What it claims: no other pool may have any of it.
+    /// The claimed range: no other pool may overlap it.
     pub fn claim(&self) -> Range {
         self.settings.claim()
     }
@@ -113,20 +113,20 @@ impl PoolSettings {
         self.span.unwrap_or_else(|| Range::network(self.network))
     }
 
-    /// The first and the last address of a network are nobody's: its own name and, of IPv4,
-    /// everybody's. Networks of one or two addresses have no such thing.
-    fn nobodys(&self) -> Vec<Range> {
+    /// The addresses that no host can have: the first of a network and, in IPv4, the broadcast
+    /// address. Networks of one or two addresses have none of these.
+    fn reserved(&self) -> Vec<Range> {
         let (network, family) = (self.network, Family::of(self.network.ip()));
         if network.prefix() + 1 >= family.bits() {
             return Vec::new();
         }
-        let everybody = (family == Family::V4).then(|| Range::single(network.broadcast()));
-        [Range::single(network.network())].into_iter().chain(everybody).collect()
+        let broadcast = (family == Family::V4).then(|| Range::single(network.broadcast()));
+        [Range::single(network.network())].into_iter().chain(broadcast).collect()
     }
 
     fn usable(&self) -> Vec<Range> {
         let gateway = self.gateway.map(Range::single);
-        let holes = self.nobodys().into_iter().chain(gateway).chain(self.exclude.iter().copied());
+        let holes = self.reserved().into_iter().chain(gateway).chain(self.exclude.iter().copied());
         holes.fold(vec![self.claim()], |left, hole| {
             left.iter().flat_map(|range| range.without(&hole)).collect()
         })
@@ -146,8 +146,9 @@ impl PoolSettings {
         wrong.extend(self.span.filter(|span| !inside(span)).map(|it| PoolError::Span(it, network)));
         let outside = self.exclude.iter().filter(|range| !all.overlaps(range));
         wrong.extend(outside.map(|range| PoolError::Exclude(*range, network)));
-        let nobodys = self.nobodys();
-        let host = |it: IpAddr| all.contains(it) && !nobodys.iter().any(|range| range.contains(it));
+        let reserved = self.reserved();
+        let host =
+            |it: IpAddr| all.contains(it) && !reserved.iter().any(|range| range.contains(it));
         wrong
             .extend(self.gateway.filter(|it| !host(*it)).map(|it| PoolError::Gateway(it, network)));
         let other = self.dns.iter().filter(|server| Family::of(**server) != family);
@@ -156,13 +157,13 @@ impl PoolSettings {
     }
 }
 
-/// Why no interface has addresses of a network.
+/// Why no interface can have addresses of a network.
 fn unfit(network: IpNetwork) -> Option<&'static str> {
     match network.ip() {
-        it if it.is_multicast() => Some("they are multicast addresses"),
-        it if it.is_unspecified() => Some("it is every address, or none"),
+        it if it.is_multicast() => Some("multicast addresses"),
+        it if it.is_unspecified() => Some("the unspecified address"),
         IpAddr::V6(it) if it.is_unicast_link_local() => {
-            Some("link-local addresses mean another host on each link")
+            Some("link-local addresses mean a different host on each link")
         }
         _ => None,
     }
@@ -239,7 +240,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn networks_whose_addresses_nobody_can_have_are_refused() {
+    fn networks_whose_addresses_no_interface_can_have_are_refused() {
         for network in ["224.0.0.0/24", "ff02::/64", "fe80::/64", "0.0.0.0/0", "::/0"] {
             assert!(Pool::new(settings(network)).is_err(), "{network}");
         }

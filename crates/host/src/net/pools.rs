@@ -1,7 +1,7 @@
-//! Lends the addresses of all pools. Nothing here asks the host.
+//! Lends the addresses of all pools, in memory alone.
 //!
-//! What must always hold: no address is lent twice at a time, and none is lost: each lease returns
-//! its own.
+//! Invariants: no address is lent twice at a time, and none is lost: each lease returns its own
+//! address.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -28,7 +28,7 @@ pub struct PoolAddress {
     pub address: IpAddr,
     /// The pool that it belongs to.
     pub pool: Arc<Pool>,
-    /// What it is doing.
+    /// The state of the address.
     pub state: AddressState,
     /// Since when.
     pub since: SystemTime,
@@ -36,17 +36,17 @@ pub struct PoolAddress {
 
 /// No address can be lent now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("none of the {total} {family} addresses is free")]
+#[error("none of the {total} {family} addresses in network.pools is free")]
 pub struct NoAddress {
     /// The family that was wanted.
     pub family: Family,
-    /// How many addresses of it there are, those that cannot be lent included.
+    /// How many addresses of the family there are, withdrawn and foreign ones included.
     pub total: usize,
 }
 
 impl Pools {
-    /// Pools that claim no address twice, which is the configuration's to see to; of two that do,
-    /// the first has it.
+    /// The pools must not overlap, which the configuration checks; otherwise the first pool has the
+    /// address.
     pub fn new(pools: Vec<Pool>) -> Self {
         let pools: Vec<_> = pools.into_iter().map(Arc::new).collect();
         let (mut table, now) = (Table::default(), SystemTime::now());
@@ -61,19 +61,19 @@ impl Pools {
         Self { lending: Arc::new(Lending::new(pools, table)) }
     }
 
-    /// Has leases counted from now on.
+    /// Counts leases from now on.
     pub fn observe(&self, observer: Arc<dyn LeaseObserver>) {
         // The first observer stays.
         let _ = self.lending.observer.set(observer);
     }
 
-    /// The hold on an address that has just been taken out of the line.
+    /// The lease of an address that has just left the queue.
     fn lent(&self, pool: usize, address: IpAddr) -> Lease {
         self.lending.count(|observer| observer.in_use(true));
         Lease { lending: self.lending.clone(), pool: self.lending.pools[pool].clone(), address }
     }
 
-    /// Whether none is configured.
+    /// Whether no pool is configured.
     pub fn is_empty(&self) -> bool {
         self.lending.pools.is_empty()
     }
@@ -105,8 +105,8 @@ impl Pools {
         Ok(self.lent(index, address))
     }
 
-    /// Lends this very address, which something of an earlier start has still; none where it cannot
-    /// be lent.
+    /// Lends this very address, which a jail of an earlier run still has; none where it cannot be
+    /// lent.
     pub fn lease_again(&self, address: IpAddr) -> Option<Lease> {
         let mut table = self.lending.table.lock();
         let index = table.entries.get(&address).filter(|entry| entry.can_be_lent())?.pool;
@@ -120,7 +120,7 @@ impl Pools {
         table.entries.get(&address).is_some_and(|entry| entry.leased.is_some())
     }
 
-    /// The same as [`Pools::lease`], but waits so long for one to be returned.
+    /// Lends an address like [`Pools::lease`], and waits up to `wait` for a free one.
     pub async fn lease_within(&self, family: Family, wait: Duration) -> Result<Lease, NoAddress> {
         let until = tokio::time::Instant::now() + wait;
         loop {
@@ -141,7 +141,8 @@ impl Pools {
         self.lending.change(address, |entry| entry.withdrawn = true)
     }
 
-    /// Takes an address out of the pool, or puts it back, unless somebody has it: then who.
+    /// Takes an address out of the pool, or puts it back. An address in use stays; its state is
+    /// returned.
     pub fn steer(
         &self,
         address: IpAddr,
@@ -165,26 +166,26 @@ impl Pools {
         self.lending.table.lock().entries.len()
     }
 
-    /// How many islands have one.
+    /// How many addresses are leased.
     pub fn busy(&self) -> usize {
         let table = self.lending.table.lock();
         table.entries.values().filter(|entry| entry.leased.is_some()).count()
     }
 
-    /// Puts back what [`Pools::withdraw`] took out. A foreign address stays foreign.
+    /// Puts back an address that [`Pools::withdraw`] took out. A foreign address stays foreign.
     pub fn restore(&self, address: IpAddr) -> Result<(), UnknownAddress> {
         self.lending.change(address, |entry| entry.withdrawn = false)?;
         self.lending.returned.notify_waiters();
         Ok(())
     }
 
-    /// Says that somebody else has an address: the host itself, or a jail that is not ours. It is
-    /// never lent again; one that is leased is not lent after that. Whether any pool has it.
+    /// Marks an address that the host itself or a foreign jail has. The address is not lent again.
+    /// Returns whether any pool has the address.
     pub fn mark_foreign(&self, address: IpAddr) -> bool {
         self.lending.change(address, |entry| entry.foreign = true).is_ok()
     }
 
-    /// Every address and what it is doing, in order.
+    /// Every address and its state, in order.
     pub fn list(&self) -> Vec<PoolAddress> {
         let table = self.lending.table.lock();
         let listed = |(address, entry): (&IpAddr, &Entry)| PoolAddress {

@@ -1,4 +1,4 @@
-//! Pools are lent from, taken from and given back to.
+//! Pools: leases, withdrawals, and foreign addresses.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +46,7 @@ fn none_free_is_said_with_how_many_there_are() {
     let pools = pools(&["10.9.0.0/30"]);
     let _held = [pools.lease(Family::V4).unwrap(), pools.lease(Family::V4).unwrap()];
     let none = pools.lease(Family::V4).unwrap_err();
-    assert_eq!(none.to_string(), "none of the 2 IPv4 addresses is free");
+    assert_eq!(none.to_string(), "none of the 2 IPv4 addresses in network.pools is free");
     assert_eq!(pools.lease(Family::V6).unwrap_err().total, 0);
 }
 
@@ -99,7 +99,7 @@ async fn an_address_on_its_way_back_is_waited_for_and_no_longer_than_said() {
 }
 
 #[derive(Clone, Debug)]
-enum Deed {
+enum Step {
     Lease(bool),
     Return(usize),
     Withdraw(u8),
@@ -107,29 +107,29 @@ enum Deed {
     Foreign(u8),
 }
 
-fn deed() -> impl Strategy<Value = Deed> {
+fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => any::<bool>().prop_map(Deed::Lease),
-        4 => any::<usize>().prop_map(Deed::Return),
-        1 => any::<u8>().prop_map(Deed::Withdraw),
-        1 => any::<u8>().prop_map(Deed::Restore),
-        1 => any::<u8>().prop_map(Deed::Foreign),
+        4 => any::<bool>().prop_map(Step::Lease),
+        4 => any::<usize>().prop_map(Step::Return),
+        1 => any::<u8>().prop_map(Step::Withdraw),
+        1 => any::<u8>().prop_map(Step::Restore),
+        1 => any::<u8>().prop_map(Step::Foreign),
     ]
 }
 
 proptest! {
     #[test]
     fn whatever_happens_no_address_is_lent_twice_and_none_is_lost(
-        deeds in proptest::collection::vec(deed(), 0..200)
+        steps in proptest::collection::vec(step(), 0..200)
     ) {
         let pools = pools(&["10.9.0.0/29", "fd00::/125"]);
         let all: Vec<_> = pools.list().iter().map(|it| it.address).collect();
         let pick = |number: u8| all[usize::from(number) % all.len()];
         let (mut held, mut withdrawn) = (Vec::<Lease>::new(), BTreeSet::new());
         let mut foreign = BTreeSet::new();
-        for deed in deeds {
-            match deed {
-                Deed::Lease(four) => {
+        for step in steps {
+            match step {
+                Step::Lease(four) => {
                     let family = if four { Family::V4 } else { Family::V6 };
                     let holds = |it: &IpAddr| held.iter().any(|lease| lease.address() == *it);
                     let free = |it: &&IpAddr| Family::of(**it) == family && !holds(it)
@@ -143,19 +143,19 @@ proptest! {
                         Err(_) => prop_assert!(free.is_empty()),
                     }
                 }
-                Deed::Return(number) if !held.is_empty() => {
+                Step::Return(number) if !held.is_empty() => {
                     held.swap_remove(number % held.len());
                 }
-                Deed::Return(_) => {}
-                Deed::Withdraw(number) => {
+                Step::Return(_) => {}
+                Step::Withdraw(number) => {
                     pools.withdraw(pick(number)).unwrap();
                     withdrawn.insert(pick(number));
                 }
-                Deed::Restore(number) => {
+                Step::Restore(number) => {
                     pools.restore(pick(number)).unwrap();
                     withdrawn.remove(&pick(number));
                 }
-                Deed::Foreign(number) => {
+                Step::Foreign(number) => {
                     pools.mark_foreign(pick(number));
                     foreign.insert(pick(number));
                 }

@@ -1,4 +1,4 @@
-//! A run of addresses of one family, from the first to the last.
+//! A range of addresses of one family, from the first to the last.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,7 +21,7 @@ impl Family {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
-    /// The bits of an address, which is the prefix of a network with one address.
+    /// The bits of an address, which is the prefix length of a network with one address.
     pub fn bits(self) -> u8 {
         match self {
             Self::V4 => 32,
@@ -36,7 +36,7 @@ impl fmt::Display for Family {
     }
 }
 
-/// Addresses from the first to the last, both of them within.
+/// Addresses from the first to the last, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
     family: Family,
@@ -44,7 +44,7 @@ pub struct Range {
     last: u128,
 }
 
-/// A text that is no range.
+/// A text that is not a range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is neither an address, nor a network such as 10.9.0.0/28, nor a range such as 10.9.0.20-10.9.0.30"
@@ -94,12 +94,12 @@ impl Range {
         self.address(self.last)
     }
 
-    /// Whether an address is among them.
+    /// Whether the range has the address.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.overlaps(&Self::single(address))
     }
 
-    /// Whether the two have an address in common.
+    /// Whether the two ranges have an address in common.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.family == other.family && self.first <= other.last && other.first <= self.last
     }
@@ -110,7 +110,7 @@ impl Range {
         (range.first..=range.last).map(move |number| range.address(number))
     }
 
-    /// What is left without another range: nothing, one part, or one on each side of it.
+    /// The rest of this range without another one: nothing, one part, or one on each side.
     pub fn without(&self, other: &Self) -> Vec<Self> {
         if !self.overlaps(other) {
             return vec![*self];
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_of_them_is_refused() {
+    fn other_texts_are_refused() {
         for text in [
             "",
             "10.9.0",

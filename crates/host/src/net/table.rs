@@ -1,7 +1,7 @@
-//! Which address is lent, withdrawn or foreign, and the line of those that wait to be lent.
+//! The state of each address, and the queue of free addresses.
 //!
-//! What must always hold: an address is in the line exactly when it is neither leased nor withdrawn
-//! nor foreign; one that was returned goes to the end.
+//! Invariants: an address is in the queue exactly when it is neither leased nor withdrawn nor
+//! foreign; a returned address goes to the end.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -12,45 +12,45 @@ use crate::net::range::Family;
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) entries: BTreeMap<IpAddr, Entry>,
-    /// The addresses of each family that can be lent, in this order.
+    /// The free addresses of each family, in the order in which they are lent.
     pub(super) waiting: [VecDeque<IpAddr>; 2],
 }
 
 pub(super) struct Entry {
     pub(super) pool: usize,
-    /// Leased, and to which island as soon as that is known.
+    /// Some if leased; the island, as soon as it is known.
     pub(super) leased: Option<Option<String>>,
     pub(super) withdrawn: bool,
     pub(super) foreign: bool,
-    /// When that became so.
+    /// When the state changed last.
     pub(super) since: SystemTime,
 }
 
-/// What an address is doing.
+/// The state of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressState {
-    /// It waits to be lent.
+    /// The address can be lent.
     Free,
     /// An island has it.
     Leased {
-        /// Which; none while the island is being made.
+        /// The island; none while it is being created.
         island: Option<String>,
-        /// It leaves the pool when it is returned.
+        /// The address leaves the pool when it is returned.
         withdrawn: bool,
     },
-    /// An operator has taken it out of the pool.
+    /// An operator has taken the address out of the pool.
     Withdrawn,
-    /// Somebody else has it.
+    /// The host itself or a foreign jail has the address.
     Foreign,
 }
 
 impl Entry {
-    /// One that waits to be lent.
+    /// A free address.
     pub(super) fn new(pool: usize, since: SystemTime) -> Self {
         Self { pool, leased: None, withdrawn: false, foreign: false, since }
     }
 
-    /// Lends it, to nobody that is known yet.
+    /// Lends the address; the island is not known yet.
     pub(super) fn lend(&mut self) {
         self.leased = Some(None);
         self.since = SystemTime::now();
@@ -77,7 +77,7 @@ impl Entry {
 }
 
 impl Table {
-    /// Changes an entry and keeps the line in step with it; none when no pool has the address.
+    /// Changes an entry and updates the queue; none when no pool has the address.
     pub(super) fn change(
         &mut self,
         address: IpAddr,
@@ -89,10 +89,10 @@ impl Table {
         if entry.kind() != kind {
             entry.since = SystemTime::now();
         }
-        let line = &mut self.waiting[Family::of(address) as usize];
+        let queue = &mut self.waiting[Family::of(address) as usize];
         match (before, entry.can_be_lent()) {
-            (false, true) => line.push_back(address),
-            (true, false) => line.retain(|waiting| *waiting != address),
+            (false, true) => queue.push_back(address),
+            (true, false) => queue.retain(|waiting| *waiting != address),
             _ => {}
         }
         Some(())

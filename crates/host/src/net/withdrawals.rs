@@ -1,9 +1,7 @@
 //! The addresses that an operator has taken out of the pools, on disk, so that a restart does not
-//! put them back.
-//!
-//! `sky-island addresses` writes the file, one address a line; the server looks at it before it
-//! lends one, so a change counts from the next call on. What must always hold: the file is written
-//! aside and renamed into place; one that cannot be read changes nothing.
+//! put them back. `sky-island addresses` writes the file, one address a line. The server checks the
+//! file before it lends an address, so a change applies from the next call on. Invariants: the file
+//! is written aside and renamed into place; a file that cannot be read changes nothing.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
@@ -22,7 +20,7 @@ use crate::net::table::AddressState;
 /// The largest file that is read, in bytes: far more than all pools' addresses take.
 const LARGEST: u64 = 64 << 20;
 
-/// The file, and the pools that it is about.
+/// The file, and the pools of its addresses.
 pub struct Withdrawals {
     path: PathBuf,
     pools: Pools,
@@ -35,7 +33,7 @@ struct Applied {
     addresses: BTreeSet<IpAddr>,
 }
 
-/// What tells one version of the file from another: its number, length and date.
+/// Identifies a version of the file: inode number, length and time.
 type Stamp = (u64, u64, i64, i64);
 
 /// A change that was not made.
@@ -44,16 +42,18 @@ pub enum WithdrawalError {
     /// No pool has the address.
     #[error(transparent)]
     Unknown(#[from] UnknownAddress),
-    /// Somebody has it.
+    /// An island, the host or a foreign jail has the address.
     #[error("{0} is in use")]
     InUse(IpAddr, AddressState),
     /// The file.
-    #[error("{0} cannot be used; is there a server, and may you write its state directory?")]
+    #[error(
+        "{0} cannot be read or written: check that a server has started, and that you may write its state directory"
+    )]
     Disk(PathBuf, #[source] io::Error),
 }
 
 impl Withdrawals {
-    /// Takes out of the pools what the file says.
+    /// Reads the file and takes its addresses out of the pools.
     pub fn open(path: PathBuf, pools: Pools) -> Result<Self, WithdrawalError> {
         let withdrawals = Self { path, pools, applied: Mutex::default() };
         withdrawals.look().map_err(|error| withdrawals.disk(error))?;
@@ -65,19 +65,19 @@ impl Withdrawals {
         &self.pools
     }
 
-    /// All that are taken out, those included that no pool has any more.
+    /// All withdrawn addresses, including addresses that no pool has any more.
     pub fn list(&self) -> Vec<IpAddr> {
         self.applied.lock().addresses.iter().copied().collect()
     }
 
-    /// Follows the file when it has changed. Costs one look at its date when it has not.
+    /// Reads the file again if it has changed, which costs one stat(2).
     pub fn refresh(&self) {
         if let Err(error) = self.look() {
-            tracing::warn!(%error, path = %self.path.display(), "what is taken out of the pools cannot be read");
+            tracing::warn!(%error, path = %self.path.display(), "the list of withdrawn addresses cannot be read; the list read before stays in force");
         }
     }
 
-    /// Takes an address out, now and after every restart. One that is leased goes when it is
+    /// Takes an address out, now and after every restart. A leased address leaves when it is
     /// returned.
     pub fn withdraw(&self, address: IpAddr) -> Result<(), WithdrawalError> {
         self.pools.withdraw(address)?;
@@ -86,7 +86,7 @@ impl Withdrawals {
 
     /// Puts an address back.
     pub fn restore(&self, address: IpAddr) -> Result<(), WithdrawalError> {
-        // A pool that is gone from the configuration has nothing to be put back into.
+        // The address may be of a pool that the configuration has no longer.
         let known = self.pools.restore(address);
         if !self.list().contains(&address) {
             known?;
@@ -94,8 +94,8 @@ impl Withdrawals {
         self.change(|addresses| addresses.remove(&address))
     }
 
-    /// Takes an address out, or puts it back, now and after every restart. One that somebody has
-    /// stays as it is.
+    /// Takes an address out, or puts it back, now and after every restart. An address in use stays
+    /// as it is.
     pub fn steer(&self, address: IpAddr, withdrawn: bool) -> Result<(), WithdrawalError> {
         self.refresh();
         if let Some(state) = self.pools.steer(address, withdrawn)? {
@@ -106,7 +106,7 @@ impl Withdrawals {
             false => addresses.remove(&address),
         });
         if written.is_err() {
-            // Half a change would be gone with the next start. The address was known a moment ago.
+            // A change that is not on disk would be lost at the next start, so it is undone.
             let _ = self.pools.steer(address, !withdrawn);
         }
         written
@@ -118,8 +118,8 @@ impl Withdrawals {
     ) -> Result<(), WithdrawalError> {
         let write = || {
             let folder = self.path.parent().unwrap_or(Path::new("/"));
-            // One change at a time, by whomever.
-            let _held = Flock::lock(File::open(folder)?, FlockArg::LockExclusive)
+            // One change at a time, by the server or by a command.
+            let _lock = Flock::lock(File::open(folder)?, FlockArg::LockExclusive)
                 .map_err(|(_, error)| error)?;
             self.look()?;
             let mut addresses = self.applied.lock().addresses.clone();
@@ -146,12 +146,14 @@ impl Withdrawals {
         }
         let addresses = match &metadata {
             Some(metadata) if metadata.len() > LARGEST => {
-                return Err(io::Error::other("it is too large for a list of addresses"));
+                return Err(io::Error::other(
+                    "the file has more than 64 MiB, which is no list of addresses",
+                ));
             }
             Some(_) => parse(&fs::read_to_string(&self.path)?)?,
             None => BTreeSet::new(),
         };
-        // An address that no pool has may belong to one that comes back.
+        // An address that no pool has stays in the list: its pool may be configured again.
         for address in addresses.difference(&applied.addresses) {
             let _ = self.pools.withdraw(*address);
         }
@@ -174,7 +176,7 @@ fn stamp(metadata: &Metadata) -> Stamp {
 fn parse(text: &str) -> io::Result<BTreeSet<IpAddr>> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let read = |line: &str| {
-        line.parse().map_err(|_| io::Error::other(format!("{line:?} in it is no address")))
+        line.parse().map_err(|_| io::Error::other(format!("the line {line:?} is no address")))
     };
     lines.map(read).collect()
 }
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_somebody_has_is_not_steered() {
+    fn an_address_in_use_is_not_steered() {
         let folder = tempfile::tempdir().unwrap();
         let operator = open(&folder);
         let lease = operator.pools().lease(Family::V4).unwrap();

@@ -1,4 +1,4 @@
-//! What `zfs list` says.
+//! The output of `zfs list`.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::zfs::name::{DatasetName, SnapshotName};
 pub struct Dataset {
     /// Which of the two, and its name.
     pub kind: DatasetKind,
-    /// Bytes that would be free without it.
+    /// The bytes that destroying it would free.
     pub used: u64,
     /// Bytes that it could still take; none for a snapshot.
     pub available: Option<u64>,
@@ -60,8 +60,8 @@ pub(super) fn command() -> Command {
     ])
 }
 
-/// Lines of six fields between tabs. One whose name is none of ours to handle, with a space for
-/// example, is left out.
+/// Lines of six fields between tabs. A line with a name that [`DatasetName`] does not accept, with
+/// a space for example, is left out.
 pub(super) fn parse(text: &str) -> Vec<Dataset> {
     text.lines().filter_map(line).collect()
 }

@@ -1,9 +1,9 @@
-//! ZFS by its command: names, datasets, snapshots, clones, properties, and what its complaints
-//! mean.
+//! ZFS by its command: names, datasets, snapshots, clones, properties, and the meaning of its error
+//! messages.
 //!
-//! What must always hold: only parsed names reach a command; a complaint of zfs(8) is told apart by
-//! [`Why`], never by its text elsewhere. The texts and statuses are those of OpenZFS 2.2 to 2.4
-//! with `LC_ALL=C`.
+//! Invariants: only parsed names reach a command; [`Why`] classifies the messages of zfs(8), and no
+//! other code reads them. The messages and statuses are those of OpenZFS 2.2 to 2.4 with
+//! `LC_ALL=C`.
 
 mod list;
 mod name;
@@ -23,44 +23,44 @@ pub struct Zfs {
     exec: Shared,
 }
 
-/// A command of zfs(8) that did not do what it was sent for.
+/// A failed command of zfs(8).
 #[derive(Debug, thiserror::Error)]
 #[error("{what} {name}: {why}")]
 pub struct ZfsError {
     what: &'static str,
     name: String,
-    /// What its complaint means.
+    /// The meaning of its message.
     pub why: Why,
     #[source]
     source: ExecError,
 }
 
-/// What a complaint means.
+/// The meaning of an error message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Why {
-    /// There is one of that name.
-    #[error("it exists already")]
+    /// The name exists.
+    #[error("the dataset exists already")]
     Exists,
-    /// It, its parent, its origin or its pool is not there.
-    #[error("it, or what it belongs to, does not exist")]
+    /// The dataset, its parent, its origin or its pool does not exist.
+    #[error("the dataset, its parent, its origin or its pool does not exist")]
     Missing,
-    /// A process, a mount or a dying jail holds it; it may be free a moment later.
-    #[error("it is busy")]
+    /// A process, a mount or a dying jail uses the dataset, perhaps for a moment only.
+    #[error("the dataset is busy")]
     Busy,
     /// A snapshot has clones, or a dataset has children.
-    #[error("others depend on it")]
+    #[error("clones or children depend on the dataset")]
     Depended,
-    /// Only root, or whoever it was delegated to, may do that.
+    /// Only root, or a user with a delegated permission, may do that.
     #[error("not permitted; run as root")]
     Denied,
     /// The pool or a quota is full.
-    #[error("the pool is full, or a quota is")]
+    #[error("the pool or a quota is full")]
     Full,
     /// The command is not there, or the kernel has no ZFS.
     #[error("this host has no ZFS")]
     Absent,
-    /// Anything else; the source has the words.
-    #[error("zfs refused")]
+    /// Another message; the source has its text.
+    #[error("the command failed")]
     Other,
 }
 
@@ -91,8 +91,8 @@ impl Why {
             ("ZFS modules", Why::Absent),
             ("/dev/zfs", Why::Absent),
         ];
-        let said = error.stderr();
-        TEXTS.iter().find(|(text, _)| said.contains(text)).map_or(Self::Other, |(_, why)| *why)
+        let message = error.stderr();
+        TEXTS.iter().find(|(text, _)| message.contains(text)).map_or(Self::Other, |(_, why)| *why)
     }
 }
 
@@ -113,7 +113,7 @@ impl Zfs {
         self.quiet("snapshot", name.as_str(), &zfs("snapshot").arg(name.as_str())).await
     }
 
-    /// Makes a dataset that begins as a snapshot is.
+    /// Clones a snapshot to a new dataset.
     pub async fn clone(
         &self,
         origin: &SnapshotName,
@@ -192,8 +192,8 @@ impl Zfs {
         self.listed(root, &command).await
     }
 
-    /// As [`Zfs::tree`], with the names of what lies there and is none of ours to handle, because
-    /// of a space for example.
+    /// The datasets of [`Zfs::tree`], and the names that [`DatasetName`] does not accept, with a
+    /// space for example.
     pub async fn survey(
         &self,
         root: &DatasetName,
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn complaints_are_told_apart() {
+    async fn error_messages_are_classified() {
         // As a FreeBSD 15 host and OpenZFS 2.3 on Linux worded them.
         let table = [
             ("cannot create 'z/a': dataset already exists", Why::Exists),
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_deed_is_one_command() {
+    async fn each_operation_is_one_command() {
         let script = Script::new()
             .quiet("zfs create -o mountpoint=/jails -o compression=lz4 z/jails")
             .quiet("zfs snapshot z/jails@p1")
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_does_not_exist_is_no_error_to_whoever_asks_for_it() {
+    async fn a_missing_dataset_is_no_error_to_a_question() {
         let missing = "cannot open 'z/a': dataset does not exist\n";
         let list =
             "zfs list -H -p -o name,type,used,available,mountpoint,origin -t filesystem,snapshot";

@@ -16,9 +16,9 @@ pub struct DatasetName(String);
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SnapshotName(String);
 
-/// A name that ZFS, or we, do not take.
+/// A name that ZFS or this program does not accept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} is no name of a {what}: {why}")]
+#[error("{name:?} is not the name of a {what}: {why}")]
 pub struct NameError {
     what: &'static str,
     name: String,
@@ -30,7 +30,7 @@ impl DatasetName {
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let refuse = |why| NameError { what: "dataset", name: text.to_owned(), why };
         if text.len() > MAX_LENGTH {
-            return Err(refuse("it is longer than 255 characters"));
+            return Err(refuse("names have at most 255 characters"));
         }
         if !text.starts_with(|first: char| first.is_ascii_alphabetic()) {
             return Err(refuse("a pool's name begins with a letter"));
@@ -87,11 +87,11 @@ impl SnapshotName {
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let refuse = |why| NameError { what: "snapshot", name: text.to_owned(), why };
         let (dataset, snapshot) =
-            text.split_once('@').ok_or_else(|| refuse("it is DATASET@SNAPSHOT"))?;
+            text.split_once('@').ok_or_else(|| refuse("write DATASET@SNAPSHOT"))?;
         DatasetName::parse(dataset).map_err(|error| refuse(error.why))?;
         check_element(snapshot).map_err(refuse)?;
         if text.len() > MAX_LENGTH {
-            return Err(refuse("it is longer than 255 characters"));
+            return Err(refuse("names have at most 255 characters"));
         }
         Ok(Self(text.to_owned()))
     }
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_zfs_and_we_take_are_read() {
+    fn valid_names_are_read() {
         for name in ["zroot", "zroot/jails", "z/releases/15.1-RELEASE", "tank/a:b_c.d-e"] {
             assert_eq!(DatasetName::parse(name).unwrap().as_str(), name);
         }
