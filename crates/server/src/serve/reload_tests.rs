@@ -43,7 +43,7 @@ impl Backend for NoIslands {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn aside(&self) -> Vec<(IslandId, island::State)> {
+    fn aside(&self) -> Vec<(IslandId, island::IslandState)> {
         Vec::new()
     }
 
@@ -176,6 +176,7 @@ fn changes() -> Vec<(&'static str, Value, &'static str)> {
         ("limits.artifact_cache", json!("1000001B"), "1000001"),
         ("limits.build_memory", json!("100000002B"), "memory: 100000002"),
         ("limits.build_size", json!("1000003B"), "1000003"),
+        ("limits.call_timeout", json!("3609s"), "timeout: 3609s"),
         ("limits.checkout_cache", json!("1000004B"), "size: 1000004"),
         ("limits.fetch_memory", json!("100000005B"), "memory: 100000005"),
         ("limits.fetch_size", json!("1000006B"), "1000006"),
