@@ -37,8 +37,7 @@ fn findings(page: &str, code: &str) -> Vec<String> {
         if !(0..code.len()).any(|at| identifiers::phrase_at(&code, at, &phrase)) {
             found.push(format!("no source uses the word {term}"));
         }
-        if words::is_retired(&phrase.join(" ")) || phrase.iter().any(|word| words::is_retired(word))
-        {
+        if words::is_retired(term) {
             found.push(format!("{term} is a retired word"));
         }
     }

@@ -7,7 +7,7 @@ use super::modules::Crate;
 /// Each part, and the parts that it may use.
 const EDGES: &[(&str, &[&str])] = &[
     (
-        "server",
+        "serve",
         &[
             "calls", "compile", "config", "http", "listen", "log", "metrics", "source", "state",
             "store",
@@ -18,10 +18,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("listen", &[]),
     ("metrics", &[]),
     ("log", &[]),
-    ("calls", &["compile", "source"]),
-    ("compile", &["metrics", "source", "store"]),
-    ("source", &["metrics", "store"]),
+    ("calls", &["compile", "metrics", "source"]),
+    ("compile", &["blocking", "metrics", "source", "store"]),
+    ("source", &["blocking", "metrics", "store"]),
     ("store", &[]),
+    ("blocking", &[]),
     ("state", &[]),
     ("init", &["state"]),
 ];

@@ -35,8 +35,7 @@ const CONFIGURATION: Place = Place {
     files: &[
         "crates/server/src/config.rs",
         "crates/server/src/config/",
-        "crates/server/src/server.rs",
-        "crates/server/src/server/",
+        "crates/server/src/serve/",
         "src/cli/",
     ],
 };

@@ -59,13 +59,15 @@ const RETIRED: &[&str] = &[
 ];
 
 /// Phrases of the field that contain a retired word.
-const USUAL: &[&str] = &["single flight", "in flight", "resident set", "resident memory"];
+const USUAL: &[&str] =
+    &["single flight", "in flight", "resident set", "resident pages", "become nobody"];
 
 /// Files that are written from the definitions of keys and fields.
 const GENERATED: &[&str] = &["docs/openapi.json", "docs/configuration.md"];
 
-pub fn is_retired(phrase: &str) -> bool {
-    RETIRED.contains(&phrase.to_lowercase().as_str())
+/// Whether a term has a retired word.
+pub fn is_retired(term: &str) -> bool {
+    !findings(&Source { path: String::new(), text: term.to_owned() }).is_empty()
 }
 
 fn findings(source: &Source) -> Vec<String> {
@@ -75,8 +77,12 @@ fn findings(source: &Source) -> Vec<String> {
         let words = identifiers::words(text);
         for at in 0..words.len() {
             for phrase in retired.iter().filter(|phrase| phrase[0] == words[at].text) {
-                let key = *phrase == ["standby"] && is_key(source, text, &words[at]);
-                if !identifiers::phrase_at(&words, at, phrase) || is_usual(&words, at) || key {
+                let literal = match phrase[..] {
+                    ["standby"] => is_key(source, text, &words[at]),
+                    ["nobody"] => is_user(text, &words[at]),
+                    _ => false,
+                };
+                if !identifiers::phrase_at(&words, at, phrase) || is_usual(&words, at) || literal {
                     continue;
                 }
                 let line = 1 + text[..words[at].start].matches('\n').count();
@@ -112,6 +118,13 @@ fn is_key(source: &Source, text: &str, word: &Word) -> bool {
     let field = after == ':' && source.path.ends_with(".rs");
     let section = source.path.starts_with("crates/server/src/config");
     GENERATED.contains(&source.path.as_str()) || whole && (quoted || key || field || section)
+}
+
+/// `nobody` is also the name of a user: as a constant, quoted, or in a line of passwd(5).
+fn is_user(text: &str, word: &Word) -> bool {
+    let before = text[..word.start].ends_with(['`', '"', ':']);
+    let after = text[word.end..].starts_with(['`', '"', ':']);
+    &text[word.start..word.end] == "NOBODY" || before && after
 }
 
 /// The part of the list of changes that belongs to the coming release.
@@ -167,6 +180,10 @@ mod tests {
             "config.standby.limits()",
             "standby: Lookups,",
             "warehouse",
+            "confine::NOBODY",
+            "become_nobody()",
+            "\"nobody:x:65534:65534:nobody:/tmp\"",
+            "the user `nobody`",
         ] {
             assert_eq!(of("src/a.rs", text), [""; 0], "{text}");
         }

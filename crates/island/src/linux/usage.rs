@@ -72,8 +72,8 @@ fn unit(name: SysconfVar) -> Option<u64> {
 /// Resident pages except those of files and shared memory, from /proc/PID/statm.
 fn private_pages(statm: &str) -> Option<u64> {
     let mut fields = statm.split_whitespace().skip(1).map(str::parse::<u64>);
-    let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
-    Some(resident.saturating_sub(shared))
+    let (rss, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
+    Some(rss.saturating_sub(shared))
 }
 
 /// Processor time in clock ticks, from /proc/PID/stat.
