@@ -1,8 +1,10 @@
-//! What a build costs whose layers of the Go build cache are laid over each other by the kernel, and by the program that
-//! the go command asks, measured in turns in one run: the first build of a package, and those after it.
+//! What a build costs whose layers of the Go build cache are laid over each other by the kernel,
+//! and by the program that the go command asks, measured in turns in one run: the first build of a
+//! package, and those after it.
 //!
-//! Set `BENCH_BUILDS` for another number of rounds, `BENCH_STD=1` to make the layer of the whole standard library as
-//! well, once each way, and `SKY_ISLAND_BIN` for another program on the islands.
+//! Set `BENCH_BUILDS` for another number of rounds, `BENCH_STD=1` to make the layer of the whole
+//! standard library as well, once each way, and `SKY_ISLAND_BIN` for another program on the
+//! islands.
 
 #[path = "../tests/build_cache/house.rs"]
 mod house;

@@ -1,4 +1,5 @@
-//! The fetch worker and git: local mirrors, and smart HTTP from `git http-backend`. Nothing here needs a network.
+//! The fetch worker and git: local mirrors, and smart HTTP from `git http-backend`. Nothing here
+//! needs a network.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! What a checkout is made of once it is there: modules of every shape, and packages that cannot be imported.
+//! What a checkout is made of once it is there: modules of every shape, and packages that cannot be
+//! imported.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! A server's doors: where it listens, how it ends, and how another takes over under load without one failed request.
+//! A server's doors: where it listens, how it ends, and how another takes over under load without
+//! one failed request.
 
 #[path = "support/git_repo.rs"]
 #[allow(dead_code)]

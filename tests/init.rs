@@ -1,4 +1,5 @@
-//! Preparing a host, on a model of ZFS: what is made, what is refused, and every way to be interrupted.
+//! Preparing a host, on a model of ZFS: what is made, what is refused, and every way to be
+//! interrupted.
 
 mod init_support;
 

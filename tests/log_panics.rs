@@ -1,5 +1,5 @@
-//! What the log has of panics: their place, and nothing that can quote a request. The hook is the whole process's, so the test
-//! has one of its own.
+//! What the log has of panics: their place, and nothing that can quote a request. The hook is the
+//! whole process's, so the test has one of its own.
 
 use std::panic::catch_unwind;
 

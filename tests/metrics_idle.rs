@@ -1,5 +1,5 @@
-//! Numbers on their way to StatsD in a server where nothing happens. Threads are told apart by their names, so the test has
-//! a process of its own.
+//! Numbers on their way to StatsD in a server where nothing happens. Threads are told apart by
+//! their names, so the test has a process of its own.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -11,7 +11,8 @@ use server::metrics::Metrics;
 
 /// What the thread that sends is called.
 const THREAD: &str = "statsd";
-/// It sleeps for good when it has not woken up for so long: more than twice the interval in which it sends.
+/// It sleeps for good when it has not woken up for so long: more than twice the interval in which
+/// it sends.
 const QUIET: Duration = Duration::from_millis(2500);
 /// How long anything may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(30);

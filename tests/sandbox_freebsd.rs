@@ -1,8 +1,10 @@
-//! The promises of a sandbox on FreeBSD: the same as on Linux, from the same files, and those of jails besides. It needs
-//! a host that `sky-island init` has prepared, and root; `make test-freebsd` runs it. Elsewhere its one test is skipped.
+//! The promises of a sandbox on FreeBSD: the same as on Linux, from the same files, and those of
+//! jails besides. It needs a host that `sky-island init` has prepared, and root; `make
+//! test-freebsd` runs it. Elsewhere its one test is skipped.
 //!
-//! `SKY_ISLAND_TEST_CONFIG` names the host's configuration where it is not /usr/local/etc/sky-island/config.json, and
-//! `SKY_ISLAND_TEST_ADDRESS=INTERFACE,ADDRESS` an address that islands may lease where the configuration has no pool.
+//! `SKY_ISLAND_TEST_CONFIG` names the host's configuration where it is not
+//! /usr/local/etc/sky-island/config.json, and `SKY_ISLAND_TEST_ADDRESS=INTERFACE,ADDRESS` an
+//! address that islands may lease where the configuration has no pool.
 // Each variant is a module of its own, so that each of its tests has a name.
 #![allow(clippy::duplicate_mod)]
 

@@ -1,4 +1,5 @@
-//! Preparing a host in a real pool, which `SKY_ISLAND_TEST_POOL` names. Its `jails` dataset is made and destroyed.
+//! Preparing a host in a real pool, which `SKY_ISLAND_TEST_POOL` names. Its `jails` dataset is made
+//! and destroyed.
 //!
 //! Needs root, zfs(8) and tar(1).
 

@@ -1,4 +1,5 @@
-//! The storage of islands on a real pool. Runs where SKY_ISLAND_TEST_POOL names one, as root: `make test-zfs`.
+//! The storage of islands on a real pool. Runs where SKY_ISLAND_TEST_POOL names one, as root: `make
+//! test-zfs`.
 
 #[path = "zfs_storage/bench.rs"]
 mod bench;
@@ -179,7 +180,8 @@ async fn a_root_that_a_process_works_in_or_holds_a_file_of_goes_when_it_lets_go(
 async fn a_clone_that_is_mounted_nowhere_is_not_written_beside() {
     let Some(bench) = Bench::with_build().await else { return };
     let build = bench.layout.build_snapshot().dataset();
-    // What an administrator could have done; the folder of the dataset above is then all there is to write to.
+    // What an administrator could have done; the folder of the dataset above is then all there is
+    // to write to.
     let run = bench.layout.run();
     let folder = bench.layout.folder_of(&run).unwrap();
     bench.zfs.set(&run, &[("mountpoint", "none")]).await.unwrap();

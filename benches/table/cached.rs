@@ -1,4 +1,5 @@
-//! Figures 1 and 2: a cached call on one connection, beside the bare program, and with new arguments.
+//! Figures 1 and 2: a cached call on one connection, beside the bare program, and with new
+//! arguments.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! Clients of the server: raw sockets that are kept open. They share the server's cores, so they do next to nothing.
+//! Clients of the server: raw sockets that are kept open. They share the server's cores, so they do
+//! next to nothing.
 
 use std::cell::RefCell;
 use std::io::{Read, Write};
@@ -130,8 +131,8 @@ impl IslandMetrics {
     }
 }
 
-/// So many clients send the same request, each again when it is answered, until the time is over. All of them are one
-/// thread. `watch` is called a few times a second.
+/// So many clients send the same request, each again when it is answered, until the time is over.
+/// All of them are one thread. `watch` is called a few times a second.
 pub(crate) fn crowd(
     address: SocketAddr,
     clients: usize,

@@ -1,4 +1,5 @@
-//! Figures 4 and 5: the first call of a function, and the first call of a module, beside doing it by hand.
+//! Figures 4 and 5: the first call of a function, and the first call of a module, beside doing it
+//! by hand.
 
 use std::fs;
 use std::path::Path;
@@ -75,7 +76,8 @@ func Label(lat, lon float64, columns int) string {
 "#,
 };
 
-/// Modules that were never seen, without dependencies and with three (one of which another one needs).
+/// Modules that were never seen, without dependencies and with three (one of which another one
+/// needs).
 pub(crate) fn of_a_module(world: &World) -> Result<Vec<Row>, Absent> {
     let alone = rounds(world, &ALONE, "Encode(48.8, 2.2)")?;
     let mut rows = vec![alone];
@@ -123,7 +125,8 @@ fn rounds(world: &World, kind: &Kind, call: &str) -> Result<Row, String> {
     Ok(row.note(format!("where the last one's time went: {where_it_went}")))
 }
 
-/// Publishes a module that differs from all others, so that nothing which was compiled for one is of use to the next.
+/// Publishes a module that differs from all others, so that nothing which was compiled for one is
+/// of use to the next.
 fn fresh(world: &World, kind: &Kind, folder: &Path, number: usize) -> Result<String, String> {
     let name = format!("{}{number}", kind.name);
     let module = format!("{}/{name}.git", crate::world::HOST);

@@ -1,6 +1,8 @@
-//! What somebody does without the server: clones, downloads, builds and runs, with the go and git commands.
+//! What somebody does without the server: clones, downloads, builds and runs, with the go and git
+//! commands.
 //!
-//! Everything lies in a folder of its own; the build cache in it is warm for the standard library, as a developer's is.
+//! Everything lies in a folder of its own; the build cache in it is warm for the standard library,
+//! as a developer's is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,8 +70,8 @@ impl Hand {
         Ok(began.elapsed())
     }
 
-    /// A first call of an unknown module: clone, download, build and run. Nothing of it is kept but what the build
-    /// cache has of the standard library.
+    /// A first call of an unknown module: clone, download, build and run. Nothing of it is kept but
+    /// what the build cache has of the standard library.
     pub(crate) fn unknown(&self, module: &str, call: &str) -> Result<Duration, String> {
         let clone = self.folder.join("clone");
         let alone = self.with_standard_library_alone()?;
@@ -91,7 +93,8 @@ impl Hand {
         Ok(spent)
     }
 
-    /// The same with an empty module cache, and a build cache that knows the standard library and nothing else.
+    /// The same with an empty module cache, and a build cache that knows the standard library and
+    /// nothing else.
     fn with_standard_library_alone(&self) -> Result<Self, String> {
         let folder = self.folder.join("alone");
         let copy = || link_all(&self.folder.join(LIBRARY), &folder.join(CACHE));
@@ -99,7 +102,8 @@ impl Hand {
         Ok(Self { folder, go: self.go.clone(), host: self.host.clone() })
     }
 
-    /// Completes go.mod and go.sum of the module in a folder, which takes the network where it depends on others.
+    /// Completes go.mod and go.sum of the module in a folder, which takes the network where it
+    /// depends on others.
     pub(crate) fn tidy(&self, folder: &Path) -> Result<(), String> {
         self.go(folder, &["mod", "tidy"]).map(drop)
     }
@@ -120,7 +124,8 @@ impl Hand {
             .envs([("GOCACHE", at(CACHE)), ("GOMODCACHE", at("mod")), ("GOPATH", at("path"))])
             .envs([("GOENV", "off"), ("GOFLAGS", "-modcacherw"), ("GOWORK", "off")])
             .envs([("GOTOOLCHAIN", "local"), ("CGO_ENABLED", "0")])
-            // The bench's modules come from its own git host, which has no name that others could resolve.
+            // The bench's modules come from its own git host, which has no name that others could
+            // resolve.
             .envs([("GONOPROXY", HOST), ("GONOSUMDB", HOST), ("GIT_TERMINAL_PROMPT", "0")])
             .envs([("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_COUNT", "1")])
             .env("GIT_CONFIG_KEY_0", format!("url.{}/.insteadOf", self.host))
@@ -156,8 +161,8 @@ fn main_go(module: &str, call: &str) -> String {
     )
 }
 
-/// Starts a program by posix_spawn(3), which the standard library uses for commands like this one, reads all that it
-/// prints, and waits for it. It is isolated from nothing.
+/// Starts a program by posix_spawn(3), which the standard library uses for commands like this one,
+/// reads all that it prints, and waits for it. It is isolated from nothing.
 pub(crate) fn run(program: &Path) -> Result<Vec<u8>, String> {
     finish(Command::new(program).env_clear())
 }

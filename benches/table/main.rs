@@ -1,7 +1,9 @@
-//! The bench: what calls cost beside what they are compared with, measured in turns in one run, as a table and as JSON.
+//! The bench: what calls cost beside what they are compared with, measured in turns in one run, as
+//! a table and as JSON.
 //!
-//! `make bench` runs it; docs/performance.md says what each figure means, `settings` what can be chosen. It speaks over
-//! loopback (figure 5 also with the module proxy), ends only what it started, and leaves nothing.
+//! `make bench` runs it; docs/performance.md says what each figure means, `settings` what can be
+//! chosen. It speaks over loopback (figure 5 also with the module proxy), ends only what it
+//! started, and leaves nothing.
 
 mod cached;
 mod client;

@@ -1,4 +1,5 @@
-//! What the kernel says of a process and of those below it, from procfs: memory, processor time, wake-ups.
+//! What the kernel says of a process and of those below it, from procfs: memory, processor time,
+//! wake-ups.
 
 use std::fs;
 use std::path::PathBuf;
@@ -45,8 +46,8 @@ impl Process {
             .sum()
     }
 
-    /// The server's other processes: its descendants that live among the host's processes. Those of islands have
-    /// process ids of their own, and do not count.
+    /// The server's other processes: its descendants that live among the host's processes. Those of
+    /// islands have process ids of their own, and do not count.
     pub(crate) fn helpers(self) -> Vec<Self> {
         let all = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());

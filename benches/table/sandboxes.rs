@@ -1,4 +1,5 @@
-//! The sandboxes that others use, around the same program, where they are installed: bubblewrap and crun.
+//! The sandboxes that others use, around the same program, where they are installed: bubblewrap and
+//! crun.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,5 @@
-//! The release server on a state directory of its own: started as an operator would, asked over loopback, ended by
-//! SIGTERM.
+//! The release server on a state directory of its own: started as an operator would, asked over
+//! loopback, ended by SIGTERM.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -40,8 +40,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one whose state and log lie in `folder`, and makes a call. Modules of `bench.test` come from the git host
-    /// at `mirror`.
+    /// Starts one whose state and log lie in `folder`, and makes a call. Modules of `bench.test`
+    /// come from the git host at `mirror`.
     pub(crate) fn start(folder: &Path, mirror: &str, call: &[u8]) -> Result<Self, String> {
         let told = |what: &str, e: std::io::Error| format!("{what}: {e}");
         fs::create_dir_all(folder).map_err(|e| told("the server's folder", e))?;
@@ -140,8 +140,8 @@ impl Drop for Server {
     }
 }
 
-/// Everything as it comes, but for what would let the server work while another is measured, or let go of what is
-/// measured.
+/// Everything as it comes, but for what would let the server work while another is measured, or let
+/// go of what is measured.
 fn configuration(address: SocketAddr, state: &Path, mirror: &str) -> Value {
     json!({
         "listen": address,

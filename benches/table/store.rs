@@ -63,7 +63,8 @@ pub(crate) fn many_artifacts(world: &World) -> Result<Vec<Row>, Absent> {
     ])
 }
 
-/// Adds artifacts to those that a server has left, as other names of the same files, until there are `count`.
+/// Adds artifacts to those that a server has left, as other names of the same files, until there
+/// are `count`.
 fn fill(folder: &Path, count: usize) -> Result<(), String> {
     let told = |e: std::io::Error| format!("{}: {e}", folder.display());
     let within = |folder: &Path| -> Result<Vec<_>, String> {

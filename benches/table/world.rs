@@ -1,5 +1,5 @@
-//! What the figures share: a folder, a git host on loopback with the bench's module, a warm project by hand, and a
-//! server that knows the module.
+//! What the figures share: a folder, a git host on loopback with the bench's module, a warm project
+//! by hand, and a server that knows the module.
 
 use std::cell::OnceCell;
 use std::fs;

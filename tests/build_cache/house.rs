@@ -1,5 +1,5 @@
-//! Servers' state directories, each with a builder whose islands have a kernel that lays folders over each other, or
-//! are told that theirs does not. The test and the bench use a part of it each.
+//! Servers' state directories, each with a builder whose islands have a kernel that lays folders
+//! over each other, or are told that theirs does not. The test and the bench use a part of it each.
 #![allow(dead_code, unreachable_pub)]
 
 use std::fs;
@@ -76,7 +76,8 @@ pub struct Setup {
     pub replay: bool,
 }
 
-/// What all houses share: a backend, a repository, our own program, and layers made before the first test.
+/// What all houses share: a backend, a repository, our own program, and layers made before the
+/// first test.
 pub struct Site {
     folder: Folder,
     runtime: Runtime,
@@ -255,7 +256,8 @@ impl House<'_> {
         House { folder, ..site.open(state, setup) }
     }
 
-    /// Finds the program of a call on a runtime of one thread. Returns how often another task had its turn meanwhile.
+    /// Finds the program of a call on a runtime of one thread. Returns how often another task had
+    /// its turn meanwhile.
     pub fn turns_of_others(&self, call: &str, turn: Duration) -> u32 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {

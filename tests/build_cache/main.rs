@@ -1,5 +1,5 @@
-//! The Go build cache in layers, laid over each other by the kernel and by the program that a go command asks: both
-//! must make the same of the same, and neither may change a layer below.
+//! The Go build cache in layers, laid over each other by the kernel and by the program that a go
+//! command asks: both must make the same of the same, and neither may change a layer below.
 
 mod house;
 mod releases;

@@ -1,4 +1,5 @@
-//! Build traces of several Go releases: what `go build -x` prints is no interface, so each release is tried.
+//! Build traces of several Go releases: what `go build -x` prints is no interface, so each release
+//! is tried.
 
 use std::process::Command;
 
@@ -7,8 +8,8 @@ use server::compile::Toolchain;
 use crate::house::{self, Setup, Site, Way};
 use crate::{OTHER, support};
 
-/// The newest release, Go 1.N, whose build trace is known to be understood. A later release may print something else, and
-/// the go command then makes every program.
+/// The newest release, Go 1.N, whose build trace is known to be understood. A later release may
+/// print something else, and the go command then makes every program.
 const UNDERSTOOD: u32 = 27;
 /// How many releases are tried: those that the Go project maintains, and one more.
 const RELEASES: usize = 3;
@@ -51,7 +52,8 @@ pub fn not_replayed(site: &Site) {
     }
 }
 
-/// The newest patches of the last releases that the module proxy has for this platform, the newest first.
+/// The newest patches of the last releases that the module proxy has for this platform, the newest
+/// first.
 fn newest_releases() -> Vec<String> {
     let platform = go(&[], &["env", "GOOS", "GOARCH"]).replace('\n', "-");
     let list = go(&[], &["list", "-m", "-versions", "golang.org/toolchain"]);

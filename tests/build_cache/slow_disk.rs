@@ -14,7 +14,8 @@ const DISK: Duration = Duration::from_millis(500);
 const TURN: Duration = Duration::from_millis(10);
 const TURNS: u32 = 10;
 
-/// After a restart a call's checkout and artifact are read from the disk; a pipe stands for a file that comes slowly.
+/// After a restart a call's checkout and artifact are read from the disk; a pipe stands for a file
+/// that comes slowly.
 pub fn look_up(site: &Site) {
     for (store, name) in [("checkouts", "meta.json"), ("artifacts", "length")] {
         let house = site.house(Way::Mount);

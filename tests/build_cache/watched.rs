@@ -13,7 +13,8 @@ use island::{
     StartError, Started, Stdio, Usage,
 };
 
-/// A host's backend, which may be said to lay no folders over each other, and whose go commands say what they do.
+/// A host's backend, which may be said to lay no folders over each other, and whose go commands say
+/// what they do.
 pub struct Watched {
     host: Arc<dyn Backend>,
     overlays: bool,

@@ -1,5 +1,6 @@
-//! The client in C: libcurl with both headers of JSON, a body as json-c writes it, and five seconds' patience. The curl
-//! command is the same library; what it sends by itself is what the README of 2017 shows.
+//! The client in C: libcurl with both headers of JSON, a body as json-c writes it, and five
+//! seconds' patience. The curl command is the same library; what it sends by itself is what the
+//! README of 2017 shows.
 
 use std::path::Path;
 use std::process::{Command, Output};

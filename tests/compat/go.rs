@@ -14,7 +14,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("the bytes of the Go client are answered", bytes),
 ];
 
-/// A call of the package `hello`, as a user of the client wrote it: its text goes into the body as it stands.
+/// A call of the package `hello`, as a user of the client wrote it: its text goes into the body as
+/// it stands.
 const GREET: &str = r#"Greet(\"Ada\")"#;
 
 fn client(host: &Host) -> Result<(), String> {
@@ -41,7 +42,8 @@ fn client(host: &Host) -> Result<(), String> {
         same((line["data"].as_str(), line["error"].as_str()), (Some(data), Some("")))?;
         same(line["timestamp"].as_i64().is_some_and(|stamp| stamp > 1_513_717_061), true)?;
     }
-    // A failure is read without an error of the client's own, and leaves nothing in its structure but what is said.
+    // A failure is read without an error of the client's own, and leaves nothing in its structure
+    // but what is said.
     for (line, error) in [(missing, "No such function"), (unescaped, "Bad Request")] {
         same((line["data"].as_str(), line["timestamp"].as_i64()), (Some(""), Some(0)))?;
         same(line["error"].as_str(), Some(error))?;

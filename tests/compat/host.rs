@@ -1,5 +1,6 @@
-//! The server of the suite: started as in 2017, `sky-island -c config.json`, on the example of 2017 as it stands. What a
-//! test has to have otherwise comes from the environment: a free port, a state directory, a folder of repositories.
+//! The server of the suite: started as in 2017, `sky-island -c config.json`, on the example of 2017
+//! as it stands. What a test has to have otherwise comes from the environment: a free port, a state
+//! directory, a folder of repositories.
 
 use std::fs::{self, File};
 use std::net::TcpListener;

@@ -1,9 +1,10 @@
-//! What was written for the server of 2017, against one server of today: its clients in Go, Python and C, its status page,
-//! and scripts for its admin API. The clients are small ones of our own that say the same on the wire.
+//! What was written for the server of 2017, against one server of today: its clients in Go, Python
+//! and C, its status page, and scripts for its admin API. The clients are small ones of our own
+//! that say the same on the wire.
 //!
-//! What must always hold: the server is started by the command line of 2017, on that year's example configuration; every
-//! test is named in docs/compatibility.md. Where a client's language is not on this host its test is skipped, and
-//! the bytes that such a client sends are sent all the same.
+//! What must always hold: the server is started by the command line of 2017, on that year's example
+//! configuration; every test is named in docs/compatibility.md. Where a client's language is not on
+//! this host its test is skipped, and the bytes that such a client sends are sent all the same.
 
 mod c;
 mod document;
@@ -64,7 +65,8 @@ fn same<T: PartialEq + std::fmt::Debug>(got: T, expected: T) -> Result<(), Strin
     if got == expected { Ok(()) } else { Err(format!("got {got:?}, but expected {expected:?}")) }
 }
 
-/// Skips a client for which this host has not what it needs. The bytes that it sends are tested all the same.
+/// Skips a client for which this host has not what it needs. The bytes that it sends are tested all
+/// the same.
 fn not_given(client: &str, needs: &str) -> Result<(), String> {
     skip::skip(client, &skip::not_here(needs));
     Ok(())

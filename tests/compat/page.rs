@@ -1,4 +1,5 @@
-//! The status page: what jQuery asks for from a browser, once a minute, and what the page reads of the answers.
+//! The status page: what jQuery asks for from a browser, once a minute, and what the page reads of
+//! the answers.
 
 use std::thread;
 
@@ -18,8 +19,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("a page of another origin may ask where it is allowed to", elsewhere),
 ];
 
-/// The keys of api-stats in their order, and what each is: `n` a whole number, `f` a number, `t` a text, `o` numbers by
-/// status.
+/// The keys of api-stats in their order, and what each is: `n` a whole number, `f` a number, `t` a
+/// text, `o` numbers by status.
 const STATS: [(&str, char); 13] = [
     ("pid", 'n'),
     ("uptime", 't'),

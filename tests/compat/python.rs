@@ -25,7 +25,8 @@ fn client(host: &Host) -> Result<(), String> {
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat/clients/python/client.py"))
         .args(["127.0.0.1", &host.port.to_string(), "example.test/hello"])
         .args(calls)
-        // What lies on this host is not asked for by way of a proxy, and no bytecode is left in the checkout.
+        // What lies on this host is not asked for by way of a proxy, and no bytecode is left in the
+        // checkout.
         .envs([("NO_PROXY", "*"), ("no_proxy", "*"), ("PYTHONDONTWRITEBYTECODE", "1")])
         .env("PYTHONIOENCODING", "utf-8")
         .output()

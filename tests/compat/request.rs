@@ -1,4 +1,5 @@
-//! The body of a call: the fields of 2017 with their types, as its README and its request structure have them.
+//! The body of a call: the fields of 2017 with their types, as its README and its request structure
+//! have them.
 
 use crate::host::Host;
 use crate::wire::Wire;
@@ -32,7 +33,8 @@ fn success(host: &Host) -> Result<(), String> {
 }
 
 fn beyond_ascii(host: &Host) -> Result<(), String> {
-    // requests of 2017 guesses the encoding of a text whose type names none, and guesses this one wrong.
+    // requests of 2017 guesses the encoding of a text whose type names none, and guesses this one
+    // wrong.
     same(host.function(&hello("Greet(\"5 €\")"))?.data()?.as_str(), "Hello, 5 €!")
 }
 

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::same;
 
-/// The longest wait for an answer: that of a first call, with the standard library still to be compiled.
+/// The longest wait for an answer: that of a first call, with the standard library still to be
+/// compiled.
 const ANSWER_WAIT: Duration = Duration::from_secs(120);
 /// What the server of 2017 said that its answers are.
 const JSON: &str = "application/json; charset=UTF-8";
@@ -94,8 +95,8 @@ impl Answer {
         serde_json::from_str(&self.body).map_err(|e| format!("{e}: {}", self.body))
     }
 
-    /// The data of a call that succeeded, whose body has to be that of 2017 byte for byte: two keys in this order, the
-    /// time as a whole number, no blank and no end of line.
+    /// The data of a call that succeeded, whose body has to be that of 2017 byte for byte: two keys
+    /// in this order, the time as a whole number, no blank and no end of line.
     pub(crate) fn data(&self) -> Result<String, String> {
         let body = self.json(200)?;
         let (stamp, data) = (body["timestamp"].as_u64(), body["data"].as_str());

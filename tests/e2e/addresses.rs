@@ -56,7 +56,8 @@ pub(crate) fn trials() -> Result<Vec<Trial>, String> {
     ])
 }
 
-/// The folder of one server after the other, each in a network of its own: what one has built the next one finds.
+/// The folder of one server after the other, each in a network of its own: what one has built the
+/// next one finds.
 struct HostEnvironment(TempDir);
 
 impl HostEnvironment {

@@ -1,4 +1,5 @@
-//! The admin API of a real server: every answer as it is written down, who is let in, and what becomes of calls.
+//! The admin API of a real server: every answer as it is written down, who is let in, and what
+//! becomes of calls.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -27,7 +28,8 @@ const HELLO: &str = "example.test/hello";
 /// How long something may take to be seen.
 const SEEN_WAIT: Duration = Duration::from_secs(240);
 
-/// The server of these tests, one of which has it at a time: what one ends or lets go of others may need.
+/// The server of these tests, one of which has it at a time: what one ends or lets go of others may
+/// need.
 type Shared = Arc<Mutex<Option<Operated>>>;
 
 /// The tests, and those that come after them.
@@ -76,7 +78,8 @@ impl Operated {
         for name in ["hello", "faulty"] {
             fixture(&repositories, name)?;
         }
-        // Nobody's bridge, so that the host's network stays as it is; the pool can be looked at and steered all the same.
+        // Nobody's bridge, so that the host's network stays as it is; the pool can be looked at and
+        // steered all the same.
         let pool = json!({"interface": "lo", "network": "10.83.0.0/29", "gateway": "10.83.0.1"});
         let setup = setup.mirror("example.test", repositories.to_string_lossy());
         let setup = setup.network(json!({"pools": [pool]}));

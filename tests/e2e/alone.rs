@@ -182,7 +182,8 @@ fn cache_bust() -> Result<(), String> {
     stop_without_a_trace(&own.server)
 }
 
-/// Whether the compiler ran for an answer, by its own account: finding an artifact takes microseconds.
+/// Whether the compiler ran for an answer, by its own account: finding an artifact takes
+/// microseconds.
 fn was_built(answer: &Answer) -> Result<bool, String> {
     let timing = answer.header("server-timing")?;
     let build = timing.split("build;dur=").nth(1).and_then(|rest| rest.split(',').next());

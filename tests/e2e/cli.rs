@@ -104,7 +104,8 @@ fn in_process() -> Result<(), String> {
     says(&left, "the reason on stderr")
 }
 
-/// Where the suite is root's, an ordinary user gets a copy of the program and a folder; elsewhere it is one.
+/// Where the suite is root's, an ordinary user gets a copy of the program and a folder; elsewhere
+/// it is one.
 fn as_ordinary_user() -> Result<(), String> {
     if !nix::unistd::getuid().is_root() {
         return in_process();

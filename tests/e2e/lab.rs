@@ -1,5 +1,5 @@
-//! A network of a test's own: a thread in a new network namespace, whose server and clients are in it too. The host's
-//! network stays as it is.
+//! A network of a test's own: a thread in a new network namespace, whose server and clients are in
+//! it too. The host's network stays as it is.
 
 use std::process::Command;
 use std::thread;

@@ -1,9 +1,10 @@
 //! What a server must not leave behind: processes, mounts, control groups, scratch files.
 //!
-//! A server at rest has launchers and islands made ahead of calls; those that stand by for a function go after a time
-//! without calls, which the suite's servers are told to be a short one. So the suite looks once when a
-//! server has come to rest after a first call, and again after all calls: there may be no more of
-//! anything than there was. What a server at rest may have is said here and nowhere else.
+//! A server at rest has launchers and islands made ahead of calls; those that stand by for a
+//! function go after a time without calls, which the suite's servers are told to be a short one. So
+//! the suite looks once when a server has come to rest after a first call, and again after all
+//! calls: there may be no more of anything than there was. What a server at rest may have is said
+//! here and nowhere else.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +16,8 @@ use crate::server::{POLL, Server};
 
 /// The longest until a server is at rest: its first start compiles the standard library.
 const REST_WAIT: Duration = Duration::from_secs(180);
-/// A server is at rest when nothing about it has changed for so long. What islands were made in stays for five seconds.
+/// A server is at rest when nothing about it has changed for so long. What islands were made in
+/// stays for five seconds.
 const REST: Duration = Duration::from_secs(7);
 /// Folders below the state folder that are empty while nothing is under way.
 const SCRATCH: [&str; 2] = ["scratch", "tmp"];

@@ -1,4 +1,5 @@
-//! The log of a real run: one line a call, nothing of what is secret, and a file that is opened anew.
+//! The log of a real run: one line a call, nothing of what is secret, and a file that is opened
+//! anew.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! The numbers of a real run: what docs/metrics.md lists, what a StatsD listener hears and what /metrics shows are the same.
+//! The numbers of a real run: what docs/metrics.md lists, what a StatsD listener hears and what
+//! /metrics shows are the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::UdpSocket;

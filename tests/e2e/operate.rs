@@ -1,4 +1,5 @@
-//! The subcommands that operate a server: what they print, what they end with, and what they say to do next.
+//! The subcommands that operate a server: what they print, what they end with, and what they say to
+//! do next.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -258,7 +259,8 @@ fn found(operated: &Operated) -> Result<(), String> {
     refused(&left, 2, &["SKY_ISLAND_SERVER", "unix:/PATH"])
 }
 
-/// A server that has made its own token is found with it by who may read it; others learn what to do.
+/// A server that has made its own token is found with it by who may read it; others learn what to
+/// do.
 pub(crate) fn own_token(operated: &Operated) -> Result<(), String> {
     same(head(&said(operated, &["ps"])?).starts_with("ID STATE"), true)?;
     let config = configuration(operated);

@@ -1,4 +1,5 @@
-//! Who asks for a call: the log and the metrics name the principal, and each call has one overall deadline.
+//! Who asks for a call: the log and the metrics name the principal, and each call has one overall
+//! deadline.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,4 +1,5 @@
-//! SIGHUP, sent to a server: what its configuration changes at once, what it does not, and what a bad one does.
+//! SIGHUP, sent to a server: what its configuration changes at once, what it does not, and what a
+//! bad one does.
 
 use std::fs;
 use std::thread::sleep;
@@ -52,7 +53,8 @@ impl Own {
         Ok(Self { server, folder })
     }
 
-    /// Has the server read a text that `change` makes of its configuration, and gives what it logs until `end` is in it.
+    /// Has the server read a text that `change` makes of its configuration, and gives what it logs
+    /// until `end` is in it.
     fn reload(&self, change: impl Fn(Value) -> String, end: &str) -> Result<String, String> {
         let path = self.folder.path().join("config.json");
         let text = fs::read(self.folder.path().join("first.json"))

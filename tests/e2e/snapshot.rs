@@ -1,5 +1,5 @@
-//! Answers compared with those that are written down in tests/e2e/snapshots, one file each, what differs from run to run
-//! masked. `SKY_ISLAND_WRITE_SNAPSHOTS=1` writes them anew.
+//! Answers compared with those that are written down in tests/e2e/snapshots, one file each, what
+//! differs from run to run masked. `SKY_ISLAND_WRITE_SNAPSHOTS=1` writes them anew.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,8 @@ use crate::client::Answer;
 
 /// Set to have them written anew.
 const WRITE: &str = "SKY_ISLAND_WRITE_SNAPSHOTS";
-/// The headers that are part of an answer; the others are the transport's. Those behind the first three differ each time.
+/// The headers that are part of an answer; the others are the transport's. Those behind the first
+/// three differ each time.
 const HEADERS: [&str; 6] =
     ["content-type", "allow", "retry-after", "x-call-id", "x-revision", "server-timing"];
 const STABLE_HEADERS: usize = 3;
@@ -112,7 +113,8 @@ impl Snapshot<'_> {
             Value::Object(fields) => {
                 for (key, value) in fields {
                     let differs = VOLATILE.contains(&key.as_str()) || key.ends_with("_sec");
-                    // Numbers of islands, and how many entries; the id of one entry is masked as an id.
+                    // Numbers of islands, and how many entries; the id of one entry is masked as an
+                    // id.
                     if differs || (key == "deleted" && !value.is_string()) {
                         *value = kind(value);
                     } else {

@@ -40,7 +40,8 @@ impl World {
         Ok(Arc::new(Self { folder: folder()?, setup, network: false, started: OnceLock::new() }))
     }
 
-    /// The same, for tests that ask a module proxy or a git host; they are skipped where that is not allowed.
+    /// The same, for tests that ask a module proxy or a git host; they are skipped where that is
+    /// not allowed.
     pub(crate) fn on_network(
         setup: fn(&Path) -> Result<Setup, String>,
     ) -> Result<Arc<Self>, String> {

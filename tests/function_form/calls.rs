@@ -168,8 +168,8 @@ pub const NASTY: Table = &[
     ("Visitor", &["nil"]),
 ];
 
-/// The calls among them that compile, but not in the function form: their arguments have to be computed, what is called
-/// is a type or generic without its types, or fails itself.
+/// The calls among them that compile, but not in the function form: their arguments have to be
+/// computed, what is called is a type or generic without its types, or fails itself.
 #[rustfmt::skip]
 pub const EXACT: &[&str] = &[
     "Pointers(0xdead, new(int), nil)", "Complexes(1+2i, 1, 1)", "Bools(!true, false)", "Any([]int{99999: 1})", "Any(Celsius(1))", "Any(struct{ a int }{1})",

@@ -1,4 +1,5 @@
-//! The exact way, without any part of ours: one program in which every call stands as it is, compiled by the go command.
+//! The exact way, without any part of ours: one program in which every call stands as it is,
+//! compiled by the go command.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -65,8 +66,8 @@ fn copy(module: &Module, into: &Path) {
     }
 }
 
-/// A program that makes the call whose number is its argument. In complaints each call is in a file of its own; when it
-/// runs it is where the server would say that it is.
+/// A program that makes the call whose number is its argument. In complaints each call is in a file
+/// of its own; when it runs it is where the server would say that it is.
 fn main_go(module: &Module, calls: &[String], forms: &[Form], apart: bool) -> String {
     let mut imports = BTreeSet::new();
     let mut cases = String::new();

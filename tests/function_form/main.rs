@@ -1,8 +1,10 @@
-//! Calls in the function form against the same calls as they stand: what both print, and how both end.
+//! Calls in the function form against the same calls as they stand: what both print, and how both
+//! end.
 //!
-//! The function form is built and run as the server does it. The exact form is compiled by the go command alone, with
-//! many calls in one program. A call that Go's compiler refuses must have no answer in the function form either.
-//! `FORM_SEED` varies the random packages; a failure prints the seed.
+//! The function form is built and run as the server does it. The exact form is compiled by the go
+//! command alone, with many calls in one program. A call that Go's compiler refuses must have no
+//! answer in the function form either. `FORM_SEED` varies the random packages; a failure prints the
+//! seed.
 #![allow(missing_docs)]
 
 mod calls;

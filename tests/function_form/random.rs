@@ -1,4 +1,5 @@
-//! Packages whose functions take parameters of random types, and calls of them with random literals.
+//! Packages whose functions take parameters of random types, and calls of them with random
+//! literals.
 
 use std::fmt::Write;
 

@@ -1,4 +1,5 @@
-//! What a test's servers share, a folder with a repository and a state directory, and the servers themselves.
+//! What a test's servers share, a folder with a repository and a state directory, and the servers
+//! themselves.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
@@ -76,7 +77,8 @@ impl Host {
         self.folder.path().join("run").join(name)
     }
 
-    /// Starts a server with these keys besides the usual ones, and waits until it takes connections.
+    /// Starts a server with these keys besides the usual ones, and waits until it takes
+    /// connections.
     pub(super) fn start(&self, keys: &Value) -> Server {
         let server = self.launch(keys, Command::new(&self.program));
         server.wait_for("sky-island serves", 1);
@@ -152,7 +154,8 @@ impl Server {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Waits for its end, which has to be a good one without anything left running, and says how long it took.
+    /// Waits for its end, which has to be a good one without anything left running, and says how
+    /// long it took.
     pub(super) fn ended_well(mut self) -> Duration {
         let begin = Instant::now();
         loop {

@@ -1,4 +1,5 @@
-//! Clients that call without a pause, some on connections of their own for each call, and count what fails.
+//! Clients that call without a pause, some on connections of their own for each call, and count
+//! what fails.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,5 @@
-//! HTTPS: who is shown what, when the certificate changes, and clients that do not get as far as a request.
+//! HTTPS: who is shown what, when the certificate changes, and clients that do not get as far as a
+//! request.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,5 @@
-//! What the suites of init share: a site with archives, a host to prepare, faults, and what a host looks like.
+//! What the suites of init share: a site with archives, a host to prepare, faults, and what a host
+//! looks like.
 #![allow(dead_code, unreachable_pub)]
 
 pub mod faults;

@@ -1,4 +1,5 @@
-//! ZFS as far as init uses it, on plain folders: datasets, snapshots, clones, properties, and its errors.
+//! ZFS as far as init uses it, on plain folders: datasets, snapshots, clones, properties, and its
+//! errors.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! The sweeps: init and destroy with each of their commands failing in turn, and what must hold then.
+//! The sweeps: init and destroy with each of their commands failing in turn, and what must hold
+//! then.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -85,7 +86,8 @@ pub fn init_fails_at_each_command(
     });
 }
 
-/// Fails each command of destroy that changes the host, and runs it again: all that init made goes, and no more.
+/// Fails each command of destroy that changes the host, and runs it again: all that init made goes,
+/// and no more.
 pub fn destroy_fails_at_each_command(fresh: impl Fn() -> World + Sync, kind: Kind) {
     let reference = fresh();
     let before = reference.look();

@@ -65,7 +65,8 @@ pub fn sum_of(bytes: &[u8]) -> Sha256 {
     Sha256::of_file(&mut file, |_| true).unwrap()
 }
 
-/// A base system in little: folders, a set-id program, a hard link, a symbolic link, and something large.
+/// A base system in little: folders, a set-id program, a hard link, a symbolic link, and something
+/// large.
 pub fn base_archive() -> Vec<u8> {
     let large: Vec<u8> = (0..40_000u32).flat_map(u32::to_le_bytes).collect();
     tar(&[

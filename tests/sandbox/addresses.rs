@@ -1,4 +1,5 @@
-//! What a function with an address may do with it. Every test has a network of its own, so the host's stays as it is.
+//! What a function with an address may do with it. Every test has a network of its own, so the
+//! host's stays as it is.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream, UdpSocket};

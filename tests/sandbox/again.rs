@@ -1,4 +1,5 @@
-//! The suite's other processes: one for each test that has to be alone, or that is an ordinary user's.
+//! The suite's other processes: one for each test that has to be alone, or that is an ordinary
+//! user's.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
@@ -76,7 +77,8 @@ impl Turn {
     }
 }
 
-/// The name of the test that a path of this program leads to: a module's, a function's, or that of a closure in one.
+/// The name of the test that a path of this program leads to: a module's, a function's, or that of
+/// a closure in one.
 pub fn name_of(path: &str) -> &str {
     let path = path.split("::{{closure}}").next().unwrap_or(path);
     path.split_once("::").map_or(path, |(_program, name)| name)
@@ -115,14 +117,16 @@ pub fn text(output: &Output) -> String {
 
 static AT_EXIT: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
 
-/// Has something done, once, when this process ends: the harness ends without dropping what tests share.
+/// Has something done, once, when this process ends: the harness ends without dropping what tests
+/// share.
 pub fn at_exit(deed: fn()) {
     extern "C" fn run() {
         let deeds = AT_EXIT.lock().map(|mut deeds| std::mem::take(&mut *deeds));
         deeds.unwrap_or_default().into_iter().rev().for_each(|deed| deed());
     }
     static ONCE: Once = Once::new();
-    // SAFETY: `run` is a function of the kind that atexit(3) takes; it runs when no test does any more.
+    // SAFETY: `run` is a function of the kind that atexit(3) takes; it runs when no test does any
+    // more.
     ONCE.call_once(|| assert_eq!(unsafe { libc::atexit(run) }, 0));
     if let Ok(mut deeds) = AT_EXIT.lock() {
         deeds.push(deed);

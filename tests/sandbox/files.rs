@@ -53,7 +53,8 @@ fn a_function_finds_nothing_that_was_put_on_the_host() {
     });
 }
 
-/// Files of one name, which no other file has, in folders of the host that strangers like to look at.
+/// Files of one name, which no other file has, in folders of the host that strangers like to look
+/// at.
 pub struct Markers {
     name: String,
     files: Vec<PathBuf>,

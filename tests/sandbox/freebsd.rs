@@ -1,5 +1,5 @@
-//! What FreeBSD alone promises: of jails, rules, addresses and what a crash leaves. Each of these modules looks at the
-//! host with its own commands while an island runs, or after it.
+//! What FreeBSD alone promises: of jails, rules, addresses and what a crash leaves. Each of these
+//! modules looks at the host with its own commands while an island runs, or after it.
 
 mod addresses;
 mod jail;

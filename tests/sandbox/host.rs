@@ -32,12 +32,14 @@ pub struct Host {
     warm_pool: Option<WarmPool>,
 }
 
-/// Says something past the capture of the test's output, so that it is seen when the test passes as well.
+/// Says something past the capture of the test's output, so that it is seen when the test passes as
+/// well.
 pub fn say(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Skips what this host, for this user, cannot give: the backend has found so, or the system is made so.
+/// Skips what this host, for this user, cannot give: the backend has found so, or the system is
+/// made so.
 pub fn not_given(promise: &str, why: impl std::fmt::Display) {
     skip(given_to_whom(promise), &Reason::impossible(why));
 }
@@ -74,10 +76,12 @@ impl Shared {
     }
 }
 
-/// The backend that the tests of this process share. There is one at a time, for a test holds the lock while it runs.
+/// The backend that the tests of this process share. There is one at a time, for a test holds the
+/// lock while it runs.
 static SHARED: RwLock<Option<Shared>> = RwLock::new(None);
 
-/// Runs a test of one promise on the backend that the tests of its variant share, or as the variant's user.
+/// Runs a test of one promise on the backend that the tests of its variant share, or as the
+/// variant's user.
 pub fn promise<F: FnOnce(&Host)>(test: F) {
     let name = name_of(std::any::type_name::<F>());
     let warm = Variant::of(name).is_warm();
@@ -111,7 +115,8 @@ fn in_own_process(name: &str) {
     }
 }
 
-/// Runs a test in a process of its own, which it can look at from outside: `name` is the test's, after its modules'.
+/// Runs a test in a process of its own, which it can look at from outside: `name` is the test's,
+/// after its modules'.
 pub fn alone(name: &str, ahead: usize, test: impl FnOnce(&Host)) {
     alone_without_backend(name, || {
         if let Some(host) = Host::start(ahead) {
@@ -140,7 +145,8 @@ fn give_way() -> impl Drop {
     shared
 }
 
-/// What the backend is told, here and nowhere else. `platform` knows what else there is to tell of a prepared host.
+/// What the backend is told, here and nowhere else. `platform` knows what else there is to tell of
+/// a prepared host.
 fn options(kit: &Path, ahead: usize, pools: Pools) -> Options {
     platform::options(Options {
         launcher: kit.join(LAUNCHER),
@@ -293,7 +299,8 @@ pub fn called(spec: &Spec) -> (Function, Spec) {
     (Function { name: artifact.clone(), artifact }, spec)
 }
 
-/// Has an island stand by, and calls the function on it. The end is waited for, as the tests look at what is left.
+/// Has an island stand by, and calls the function on it. The end is waited for, as the tests look
+/// at what is left.
 async fn call(warm_pool: &WarmPool, spec: &Spec) -> Result<Outcome, StartError> {
     let (function, spec) = called(spec);
     let ended = Arc::new(Semaphore::new(2));
@@ -336,7 +343,8 @@ pub fn limits() -> Limits {
     Limits { resources, bounds }
 }
 
-/// Waits until something becomes true; what a host does in its own time has no moment to be asserted at.
+/// Waits until something becomes true; what a host does in its own time has no moment to be
+/// asserted at.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + platform::PATIENCE;
     while !holds() {

@@ -1,5 +1,5 @@
-//! What the suite is made of besides itself: the stranger's program, the launcher, the archive of time zones. Made once
-//! for all processes of the suite, in a folder that each of them finds.
+//! What the suite is made of besides itself: the stranger's program, the launcher, the archive of
+//! time zones. Made once for all processes of the suite, in a folder that each of them finds.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
-//! That nothing is left: of an island after its end, of many islands, of a launcher that died, of a backend that was
-//! closed. Each test looks at its own process from outside, so each has one of its own.
+//! That nothing is left: of an island after its end, of many islands, of a launcher that died, of a
+//! backend that was closed. Each test looks at its own process from outside, so each has one of its
+//! own.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -117,7 +118,8 @@ alone!(
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let Some(host) = Host::start_on(&mut builder, 0) else { return };
         let spec = host.function(&["sleep", "60000"]);
-        // With one thread, nothing hears of the first island's end between its being given up and the second's start.
+        // With one thread, nothing hears of the first island's end between its being given up and
+        // the second's start.
         let (first, second) = host.runtime.block_on(async {
             let first = {
                 let run = std::pin::pin!(host.islands.run(&spec));

@@ -1,4 +1,5 @@
-//! What Linux alone promises: no capabilities, no namespaces, no second convention for system calls.
+//! What Linux alone promises: no capabilities, no namespaces, no second convention for system
+//! calls.
 
 use std::collections::BTreeMap;
 
@@ -82,7 +83,8 @@ fn the_limits_of_a_zygote_hold_for_each_of_its_islands() {
         for _ in 0..3 {
             let outcome = host.run(&with_memory(host, &["allocate-shared"], 96 << 20));
             assert_eq!(outcome.ending, Ending::Memory);
-            // Neither is it blamed for what the one before did, nor does it lack what that one took.
+            // Neither is it blamed for what the one before did, nor does it lack what that one
+            // took.
             let outcome = host.run(&with_memory(host, &["exit", "3"], 96 << 20));
             assert_eq!(outcome.ending, Ending::Exited(3));
             let outcome = host.run(&with_memory(host, &["allocate-some", "48"], 96 << 20));

@@ -1,5 +1,5 @@
-//! What the two systems do not promise alike, by design: one file for each, with the same names in it. What one of them
-//! cannot promise at all has a reason here, which a test prints.
+//! What the two systems do not promise alike, by design: one file for each, with the same names in
+//! it. What one of them cannot promise at all has a reason here, which a test prints.
 
 #[cfg(target_os = "freebsd")]
 mod freebsd;

@@ -19,7 +19,8 @@ pub struct Rights {
 
 impl Rights {
     pub fn are_nobodys(&self) -> bool {
-        // Groups without a mapping, which an ordinary user's launcher cannot lay down, read as nobody's.
+        // Groups without a mapping, which an ordinary user's launcher cannot lay down, read as
+        // nobody's.
         let mut ids = [self.uid, self.euid, self.gid, self.egid].into_iter();
         let mut groups = self.groups.iter().flatten().copied();
         ids.all(platform::is_nobodys) && groups.all(platform::is_nobodys)

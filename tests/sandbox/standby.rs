@@ -1,4 +1,5 @@
-//! Islands that stand by: each serves one call, none outlives its use, and one that is not as it was is not called.
+//! Islands that stand by: each serves one call, none outlives its use, and one that is not as it
+//! was is not called.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -144,7 +145,8 @@ alone!(
         }
         eventually("none stands by", || yard.warm_pool.count() == 0);
         assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(9));
-        // One that is made for another function after that call would come after one for this function.
+        // One that is made for another function after that call would come after one for this
+        // function.
         let mut other = host.function(&["exit", "3"]);
         other.setup.resources.processes += 1;
         let (other, other_spec) = called(&other);
@@ -199,7 +201,8 @@ alone!(
             yard.stands_by(&function);
             functions.push(function);
         }
-        // The last one called has one, and the one that was not called for the longest time has none.
+        // The last one called has one, and the one that was not called for the longest time has
+        // none.
         assert!(yard.warm_pool.ready(&functions[3]) > 0);
         assert_eq!(yard.warm_pool.ready(&functions[0]), 0);
         yard.close();

@@ -1,4 +1,5 @@
-//! The whole suite: `sandbox.rs` and `sandbox_freebsd.rs` have it once for root and once for an ordinary user.
+//! The whole suite: `sandbox.rs` and `sandbox_freebsd.rs` have it once for root and once for an
+//! ordinary user.
 
 use crate::sandbox::{host, platform, system};
 

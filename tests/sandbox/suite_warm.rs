@@ -1,5 +1,5 @@
-//! The part of the suite that depends on whether a function is called on a warm island. The other tests make their
-//! islands themselves.
+//! The part of the suite that depends on whether a function is called on a warm island. The other
+//! tests make their islands themselves.
 
 #[cfg(target_os = "freebsd")]
 use crate::sandbox::system;

@@ -1,5 +1,5 @@
-//! What the operating system says of launchers, islands and what was made for them: one file for each system, with the
-//! same functions in it.
+//! What the operating system says of launchers, islands and what was made for them: one file for
+//! each system, with the same functions in it.
 
 #[cfg(target_os = "freebsd")]
 mod freebsd;

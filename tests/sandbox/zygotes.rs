@@ -1,4 +1,5 @@
-//! That islands of which one process is the parent, one after the other, are as apart as if each had its own.
+//! That islands of which one process is the parent, one after the other, are as apart as if each
+//! had its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -58,7 +59,8 @@ alone!(islands_one_after_the_other_share_a_zygote, |host| {
         let _: Found = host.ask(&["leave", left]);
         zygotes.extend(system::zygotes());
     }
-    // The user of an island that has just ended may not be free yet, and another user means another zygote.
+    // The user of an island that has just ended may not be free yet, and another user means another
+    // zygote.
     assert!((1..ISLANDS / 10).contains(&zygotes.len()), "{zygotes:?}");
 });
 
@@ -89,8 +91,8 @@ alone!(a_killed_zygote_is_replaced_and_its_island_reported, |host| {
     }
 });
 
-/// What a function has of its zygote: the zygote's pid, the function's cgroups, and, where this process
-/// may open them, its namespaces, which stay in existence while they are open.
+/// What a function has of its zygote: the zygote's pid, the function's cgroups, and, where this
+/// process may open them, its namespaces, which stay in existence while they are open.
 struct Parts {
     zygote: u32,
     groups: String,

@@ -1,5 +1,5 @@
-//! A FreeBSD host as far as the rc.d script sees one: the installed script, rc.subr, rc.conf, and tools that write down
-//! how they were called instead of doing it.
+//! A FreeBSD host as far as the rc.d script sees one: the installed script, rc.subr, rc.conf, and
+//! tools that write down how they were called instead of doing it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

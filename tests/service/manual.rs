@@ -10,7 +10,8 @@ fn page() -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// The first words of the lines between `Commands:` or `Options:` and the next empty line of a help text.
+/// The first words of the lines between `Commands:` or `Options:` and the next empty line of a help
+/// text.
 fn listed(help: &str, heading: &str) -> Vec<String> {
     let lines = help.lines().skip_while(|line| *line != heading).skip(1);
     let named = lines.take_while(|line| !line.is_empty());

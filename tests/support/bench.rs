@@ -1,4 +1,5 @@
-//! One fetch after the other into the same folder, with a folder of repositories as the mirror of example.com.
+//! One fetch after the other into the same folder, with a folder of repositories as the mirror of
+//! example.com.
 
 use std::path::PathBuf;
 use std::time::Instant;

@@ -1,7 +1,7 @@
 //! A git host on a loopback port: `git http-backend` behind a small HTTP server, as CGI.
 //!
-//! It serves the bare repositories below a folder, remembers what it was asked, and can answer chosen paths
-//! with something else. One thread a connection, one request a connection.
+//! It serves the bare repositories below a folder, remembers what it was asked, and can answer
+//! chosen paths with something else. One thread a connection, one request a connection.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -16,7 +16,8 @@ impl BareRepo {
         Self(Repository::init_opts(path, &options).unwrap())
     }
 
-    /// A commit on a branch whose whole content is `files`; a name that ends in `@` makes a link to the text.
+    /// A commit on a branch whose whole content is `files`; a name that ends in `@` makes a link to
+    /// the text.
     pub fn commit(&self, branch: &str, files: &[(&str, &str)]) -> Oid {
         let mut root = Node::default();
         for (name, text) in files {

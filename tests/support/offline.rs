@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use fetch_job::Fetched;
 
-/// Builds and runs `fmt.Println(expression)`, with the fetched package imported as `p`. The module cache must be
-/// the same after it as before: the sandbox that builds sees it read-only.
+/// Builds and runs `fmt.Println(expression)`, with the fetched package imported as `p`. The module
+/// cache must be the same after it as before: the sandbox that builds sees it read-only.
 pub fn build_and_run(go: &Path, dest: &Path, fetched: &Fetched, expression: &str) -> String {
     let scratch = super::TempDir::new();
     let main = scratch.path().join("main.go");

@@ -1,9 +1,11 @@
-//! Tests, or parts of one, that this machine cannot run. Each says why on stderr and is counted in the file that
-//! `SKY_ISLAND_TEST_SKIPS` names, of which scripts/test.sh prints the sum as its last line.
+//! Tests, or parts of one, that this machine cannot run. Each says why on stderr and is counted in
+//! the file that `SKY_ISLAND_TEST_SKIPS` names, of which scripts/test.sh prints the sum as its last
+//! line.
 //!
-//! There are two kinds, and a check of the machine decides between them. What the machine lacks but could have (a
-//! program, root, a reachable module proxy) is a failure under `SKY_ISLAND_STRICT=1`. What the machine can never give
-//! (another system, a kernel without the controllers) is counted alone.
+//! There are two kinds, and a check of the machine decides between them. What the machine lacks but
+//! could have (a program, root, a reachable module proxy) is a failure under `SKY_ISLAND_STRICT=1`.
+//! What the machine can never give (another system, a kernel without the controllers) is counted
+//! alone.
 #![allow(dead_code, unreachable_pub)]
 
 use std::fmt::Display;
@@ -14,7 +16,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// The file that counts: one line for each skip, its kind, reason, test and subject with tabs between them.
+/// The file that counts: one line for each skip, its kind, reason, test and subject with tabs
+/// between them.
 const SKIPS: &str = "SKY_ISLAND_TEST_SKIPS";
 /// Set, to a test's name, in a process that runs that test alone.
 pub const TEST: &str = "SKY_ISLAND_TEST_ALONE";
@@ -47,8 +50,8 @@ impl Reason {
     }
 }
 
-/// Skips the running test, or the part of it that `what` names. Panics where the reason is fixable and
-/// `SKY_ISLAND_STRICT=1`.
+/// Skips the running test, or the part of it that `what` names. Panics where the reason is fixable
+/// and `SKY_ISLAND_STRICT=1`.
 pub fn skip(what: impl Display, reason: &Reason) {
     let (what, Reason { why, fixable }) = (one_line(what), reason);
     // Past the capture of a test's output, so that the line is seen when the test passes.
@@ -76,7 +79,8 @@ pub fn program(name: &str) -> Result<(), Reason> {
     Err(not_here(name))
 }
 
-/// The reason for what needs a program or library that is not here: fixable unless its installation has failed.
+/// The reason for what needs a program or library that is not here: fixable unless its installation
+/// has failed.
 pub fn not_here(name: &str) -> Reason {
     let failed = std::env::var(NOT_INSTALLABLE).unwrap_or_default();
     if failed.split_whitespace().any(|failed| failed == name) {
@@ -93,8 +97,8 @@ pub fn root() -> Result<(), Reason> {
     Err(Reason::fixable("only root can run this"))
 }
 
-/// Whether this run may ask the module proxy. `SKY_ISLAND_OFFLINE=1` forbids it, which is fixable where the proxy
-/// could be reached.
+/// Whether this run may ask the module proxy. `SKY_ISLAND_OFFLINE=1` forbids it, which is fixable
+/// where the proxy could be reached.
 pub fn network() -> Result<(), Reason> {
     static ALLOWED: OnceLock<Result<(), Reason>> = OnceLock::new();
     let look = || match is_set(OFFLINE) {
@@ -111,12 +115,14 @@ pub fn pool() -> Result<String, Reason> {
         return Ok(pool);
     }
     let why = "SKY_ISLAND_TEST_POOL names no pool (make test-zfs)";
-    // Whether the system has ZFS at all; a machine without it has a guest at most, which make test-zfs starts.
+    // Whether the system has ZFS at all; a machine without it has a guest at most, which make
+    // test-zfs starts.
     let has_zfs = std::path::Path::new("/dev/zfs").exists() && program("zpool").is_ok();
     Err(if has_zfs { Reason::fixable(why) } else { Reason::impossible(why) })
 }
 
-/// Why islands that did not start could not: fixable where the kernel gives this user namespaces all the same.
+/// Why islands that did not start could not: fixable where the kernel gives this user namespaces
+/// all the same.
 pub fn islands(error: impl Display) -> Reason {
     #[cfg(target_os = "linux")]
     if !namespaces_are_given() {

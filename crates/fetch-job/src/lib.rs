@@ -1,7 +1,7 @@
 //! The job of a fetch island and its answer: one JSON value each way.
 //!
-//! The fetch worker runs inside the island, where untrusted bytes are parsed. So the server checks every field of a
-//! [`FetchAnswer`] with the same constructors as a client's request.
+//! The fetch worker runs inside the island, where untrusted bytes are parsed. So the server checks
+//! every field of a [`FetchAnswer`] with the same constructors as a client's request.
 
 use std::path::PathBuf;
 
@@ -42,7 +42,8 @@ pub struct FetchJob {
     pub origins: Vec<Origin>,
     /// The first rule whose prefix matches wins.
     pub mirrors: Vec<Mirror>,
-    /// Revisions whose checkout the server has: when the version resolves to one of them, nothing is fetched.
+    /// Revisions whose checkout the server has: when the version resolves to one of them, nothing
+    /// is fetched.
     pub have: Vec<String>,
     /// An empty folder to write `src/`, `deps/` and `overlay/` into. Scratch files go to `$TMPDIR`.
     pub dest: PathBuf,

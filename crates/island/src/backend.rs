@@ -1,4 +1,5 @@
-//! What the portable program asks of an operating system: to start, kill and list islands, and to say what it can do.
+//! What the portable program asks of an operating system: to start, kill and list islands, and to
+//! say what it can do.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -41,13 +42,15 @@ pub trait Backend: Send + Sync {
     /// What this backend can do on this host.
     fn capabilities(&self) -> Capabilities;
 
-    /// Who must own the folders of the host that a tool's islands write; none where the server may own them.
+    /// Who must own the folders of the host that a tool's islands write; none where the server may
+    /// own them.
     fn owner(&self, purpose: Purpose) -> Option<FolderOwner>;
 
     /// What each of these islands uses now. An island whose usage is not known is left out.
     fn usage<'a>(&'a self, islands: &'a [IslandId]) -> BoxFuture<'a, HashMap<IslandId, Usage>>;
 
-    /// The part of the host's memory that is free or can be freed at once, from 0 to 1; none where that is not known.
+    /// The part of the host's memory that is free or can be freed at once, from 0 to 1; none where
+    /// that is not known.
     fn free_memory(&self) -> Option<f64>;
 
     /// What this host isolates and limits, and what it does not.
@@ -93,7 +96,8 @@ pub struct Stdio {
     pub stdout: OwnedFd,
     /// Written by the program.
     pub stderr: OwnedFd,
-    /// The program's end of the socket on which it is called, descriptor 3; none where it is not called so.
+    /// The program's end of the socket on which it is called, descriptor 3; none where it is not
+    /// called so.
     pub arguments: Option<OwnedFd>,
 }
 
@@ -158,7 +162,8 @@ pub struct Exit {
     pub oom: bool,
 }
 
-/// Why an island could not be made: always a fault of the server or the host, never of the function.
+/// Why an island could not be made: always a fault of the server or the host, never of the
+/// function.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The operating system refused a step.
@@ -238,6 +243,7 @@ pub struct Jails {
     pub address_space: Option<u64>,
     /// The folder for temporary files.
     pub scratch: std::path::PathBuf,
-    /// Whether to remove what an earlier start left. Only the process that holds the state directory may.
+    /// Whether to remove what an earlier start left. Only the process that holds the state
+    /// directory may.
     pub sweep: bool,
 }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The prefix of everything that this program makes in the operating system.
 const PREFIX: &str = "si_";
 
-/// An island's name: `si_`, eight hex digits that differ from one start of the program to the next, and a counter.
+/// An island's name: `si_`, eight hex digits that differ from one start of the program to the next,
+/// and a counter.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IslandId(String);
 

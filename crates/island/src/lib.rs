@@ -1,11 +1,12 @@
 //! Islands: sandboxes with one process each. Fetching, building and running are their three uses.
 //!
-//! The rest of the program uses [`Islands`]: it starts an island for a [`Spec`], gives the island its input, reads bounded
-//! output until the process ends or meets a limit, and returns an [`Outcome`]. Each operating system is behind the small
-//! trait [`Backend`]: namespaces on Linux, jails on FreeBSD.
+//! The rest of the program uses [`Islands`]: it starts an island for a [`Spec`], gives the island
+//! its input, reads bounded output until the process ends or meets a limit, and returns an
+//! [`Outcome`]. Each operating system is behind the small trait [`Backend`]: namespaces on Linux,
+//! jails on FreeBSD.
 //!
-//! Invariants: an island serves one use and is destroyed after it; the end of an island is reported only when nothing
-//! inside runs any more; a wait that is dropped kills its island.
+//! Invariants: an island serves one use and is destroyed after it; the end of an island is reported
+//! only when nothing inside runs any more; a wait that is dropped kills its island.
 
 mod backend;
 pub mod freebsd;

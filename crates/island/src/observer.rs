@@ -26,7 +26,8 @@ pub enum KillReason {
     Late,
     /// An operator killed it.
     Operator,
-    /// The task that waited for it was dropped, a warm island was no longer needed, or the server stops.
+    /// The task that waited for it was dropped, a warm island was no longer needed, or the server
+    /// stops.
     Dropped,
 }
 
@@ -36,8 +37,8 @@ pub trait Observer: Send + Sync {
     fn created(&self, kind: Kind, took: Duration);
     /// An island was killed; at most once for each island.
     fn killed(&self, reason: KillReason);
-    /// An island has ended. `teardown` is the time since its answer or since the kill; none where the island ended by
-    /// itself.
+    /// An island has ended. `teardown` is the time since its answer or since the kill; none where
+    /// the island ended by itself.
     fn removed(&self, kind: Kind, teardown: Option<Duration>);
     /// A call of a function found a warm island, or did not.
     fn warm_lookup(&self, found: bool);

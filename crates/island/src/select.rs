@@ -38,7 +38,8 @@ pub async fn findings(options: &Options) -> Vec<Finding> {
     }
 }
 
-/// Whether islands can have addresses, found out without a change to this host; none where no pool is configured.
+/// Whether islands can have addresses, found out without a change to this host; none where no pool
+/// is configured.
 pub async fn addresses(pools: &host::net::Pools) -> Option<Finding> {
     #[cfg(target_os = "linux")]
     return linux::network::finding(pools).await;
@@ -46,7 +47,8 @@ pub async fn addresses(pools: &host::net::Pools) -> Option<Finding> {
     return freebsd::addresses(pools).await;
 }
 
-/// Is a launcher of islands until the server goes away: the hidden subcommand `launcher`, whose stdin is the socket.
+/// Is a launcher of islands until the server goes away: the hidden subcommand `launcher`, whose
+/// stdin is the socket.
 pub fn run_launcher() -> ExitCode {
     #[cfg(target_os = "linux")]
     let ended = linux::launcher::run_on_stdin();

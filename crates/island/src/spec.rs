@@ -31,21 +31,23 @@ pub struct Spec {
     pub label: Label,
 }
 
-/// What an island is made with: its root, its user, its network, and how much of the host it may use. None of it changes
-/// while the island lives, so a warm island serves only calls that ask for the same setup.
+/// What an island is made with: its root, its user, its network, and how much of the host it may
+/// use. None of it changes while the island lives, so a warm island serves only calls that ask for
+/// the same setup.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// What the island sees and may reach: decides its root, its user and its network.
     pub rights: Rights,
     /// How much of the host it may use.
     pub resources: Resources,
-    /// The address that a function has; none for no network at all. The backend keeps the lease until nothing of the
-    /// address is left in the system, however the island ends.
+    /// The address that a function has; none for no network at all. The backend keeps the lease
+    /// until nothing of the address is left in the system, however the island ends.
     pub address: Option<Arc<Lease>>,
 }
 
 impl Setup {
-    /// Whether an island made with this setup can serve a call that asks for `other`. An address belongs to one island.
+    /// Whether an island made with this setup can serve a call that asks for `other`. An address
+    /// belongs to one island.
     pub fn serves(&self, other: &Self) -> bool {
         let without_address = self.address.is_none() && other.address.is_none();
         without_address && self.rights == other.rights && self.resources == other.resources
@@ -57,7 +59,8 @@ impl Setup {
 pub struct Label {
     /// The package that the island fetches, compiles or calls.
     pub module: Option<Arc<str>>,
-    /// The call that the island runs; none while it is warm, and where several calls may wait for it.
+    /// The call that the island runs; none while it is warm, and where several calls may wait for
+    /// it.
     pub call: Option<Uuid>,
 }
 
@@ -73,7 +76,8 @@ pub enum Program {
 /// The two kinds of island.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rights {
-    /// An untrusted function: an empty read-only root, a private /tmp, no network but the one of its address.
+    /// An untrusted function: an empty read-only root, a private /tmp, no network but the one of
+    /// its address.
     Function,
     /// A tool of this program or of the host that handles untrusted bytes.
     Tool(ToolRights),
@@ -134,7 +138,8 @@ pub struct Limits {
     pub bounds: Bounds,
 }
 
-/// What one use of an island is bounded by. Each call brings its own bounds, and a warm island serves calls with any.
+/// What one use of an island is bounded by. Each call brings its own bounds, and a warm island
+/// serves calls with any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// From the start of the use to its end.
@@ -150,8 +155,8 @@ pub struct Resources {
     pub memory: u64,
     /// Processes and threads.
     pub processes: u64,
-    /// How long all its processors may be busy; none for no limit but the deadline. At least the longest deadline that a
-    /// call may have.
+    /// How long all its processors may be busy; none for no limit but the deadline. At least the
+    /// longest deadline that a call may have.
     pub processor_time: Option<Duration>,
     /// Bytes in a function's private /tmp.
     pub tmp: u64,
@@ -171,7 +176,8 @@ pub struct Disk {
 impl Spec {
     /// The island of a function: the artifact alone, with the environment of every function.
     pub fn function(artifact: Arc<File>, limits: Limits) -> Self {
-        // A garbage collector that knows a limit stays below it. The last tenth is for stacks and the runtime.
+        // A garbage collector that knows a limit stays below it. The last tenth is for stacks and
+        // the runtime.
         let Limits { resources, bounds } = limits;
         let soft = resources.memory / 10 * 9;
         let env = [

@@ -1,8 +1,10 @@
-//! `init` prepares a FreeBSD host: datasets, the base system, Go, the build jail. `destroy` removes them.
+//! `init` prepares a FreeBSD host: datasets, the base system, Go, the build jail. `destroy` removes
+//! them.
 //!
-//! Invariants: everything is made under another name and renamed when it is whole, so that a dataset or file with its final
-//! name is finished; a step is skipped where its result is there; only datasets with the mark of `init` are removed; no archive
-//! is extracted whose SHA-256 sum was not checked.
+//! Invariants: everything is made under another name and renamed when it is whole, so that a
+//! dataset or file with its final name is finished; a step is skipped where its result is there;
+//! only datasets with the mark of `init` are removed; no archive is extracted whose SHA-256 sum was
+//! not checked.
 
 mod base;
 mod build;
@@ -41,7 +43,8 @@ use host::zfs::Zfs;
 use facts::Facts;
 use steps::Step;
 
-/// The Go workspace in the build jail. It is not below /root, which only root can enter: builds run as another user.
+/// The Go workspace in the build jail. It is not below /root, which only root can enter: builds run
+/// as another user.
 pub const WORKSPACE: &str = "/go";
 
 /// A host and its desired state. Needs a tokio runtime.
@@ -58,8 +61,8 @@ impl Init {
         Self { wanted, zfs: Zfs::new(exec.clone()), exec, progress }
     }
 
-    /// Prepares the host: looks at what is there, and does the remaining steps. The future may be dropped at any time, and run
-    /// again.
+    /// Prepares the host: looks at what is there, and does the remaining steps. The future may be
+    /// dropped at any time, and run again.
     pub async fn run(&self) -> Result<(), InitError> {
         self.check_user()?;
         let _held = host_lock::HostLock::take(&self.wanted.lock)?;

@@ -1,5 +1,5 @@
-//! The server: calls, where their source comes from, how it is compiled, and HTTP on top. `docs/architecture.md`
-//! has the plan of the house.
+//! The server: calls, where their source comes from, how it is compiled, and HTTP on top.
+//! `docs/architecture.md` is a tour of it.
 
 mod blocking;
 pub mod calls;

@@ -1,7 +1,7 @@
 //! The log: text on a terminal, JSON elsewhere, on stderr or in a file that can be opened again.
 //!
-//! Invariants: each line is written whole, by one system call and before the code after it goes on, so that a crash loses no
-//! line; where a file cannot be opened again, the open one stays in use.
+//! Invariants: each line is written whole, by one system call and before the code after it goes on,
+//! so that a crash loses no line; where a file cannot be opened again, the open one stays in use.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -27,8 +27,9 @@ pub struct LogError {
     cause: io::Error,
 }
 
-/// Starts the log. `level` is the least severe level that is logged where RUST_LOG is not set: `error`, `warn`, `info`, `debug`
-/// or `trace`. With a file the log goes there as JSON. A log that was started before stays.
+/// Starts the log. `level` is the least severe level that is logged where RUST_LOG is not set:
+/// `error`, `warn`, `info`, `debug` or `trace`. With a file the log goes there as JSON. A log that
+/// was started before stays.
 pub fn start(level: &str, file: Option<&Path>) -> Result<(), LogError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
@@ -45,8 +46,8 @@ pub fn start(level: &str, file: Option<&Path>) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Has panics logged from now on, by their position in the source. A message that was formatted is left out, for it can quote
-/// a request.
+/// Has panics logged from now on, by their position in the source. A message that was formatted is
+/// left out, for it can quote a request.
 pub fn panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
@@ -55,8 +56,8 @@ pub fn panics() {
     }));
 }
 
-/// Opens the file of the log again, after it was moved away. Does nothing for a log without a file. Where that fails, the open
-/// file stays in use.
+/// Opens the file of the log again, after it was moved away. Does nothing for a log without a file.
+/// Where that fails, the open file stays in use.
 pub fn reopen() -> Result<(), LogError> {
     FILE.get().map_or(Ok(()), LogFile::reopen)
 }

@@ -1,7 +1,8 @@
 //! Metrics: recorded in memory, sent to StatsD, shown to Prometheus and the admin API.
 //!
-//! Invariants: this part imports no other part of the server, so every part may have it; recording costs some atomics and
-//! never waits for metrics to be sent; each event is recorded once, by the part that causes it.
+//! Invariants: this part imports no other part of the server, so every part may have it; recording
+//! costs some atomics and never waits for metrics to be sent; each event is recorded once, by the
+//! part that causes it.
 
 mod listing;
 mod observers;
@@ -51,8 +52,9 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Sends the metrics to a StatsD server: all counts and levels, and the timings from now on. Only the first call counts.
-    /// The server need not answer, nor need its name have an address yet. Fails where no thread can be started.
+    /// Sends the metrics to a StatsD server: all counts and levels, and the timings from now on.
+    /// Only the first call counts. The server need not answer, nor need its name have an address
+    /// yet. Fails where no thread can be started.
     pub fn send_to(&self, target: Target) -> io::Result<()> {
         let statsd = Statsd::start(self.inner.numbers.clone(), target)?;
         // A second thread would send each count twice.

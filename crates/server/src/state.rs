@@ -16,7 +16,8 @@ pub use holder::{LockHolder, holder};
 use lock_file::LOCK;
 pub use token::{AdminToken, TokenError, admin_token, known_admin_token};
 
-/// How long a start waits for a process that holds the directory without an address, and how often it looks.
+/// How long a start waits for a process that holds the directory without an address, and how often
+/// it looks.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
@@ -78,12 +79,14 @@ impl State {
         &self.path
     }
 
-    /// Writes the server's address into the lock file, for processes that find the directory in use.
+    /// Writes the server's address into the lock file, for processes that find the directory in
+    /// use.
     pub fn announce(&mut self, address: &str) {
         self.write(address);
     }
 
-    /// Removes the server's address, because the server ends: another process waits for the lock from now on.
+    /// Removes the server's address, because the server ends: another process waits for the lock
+    /// from now on.
     pub fn withdraw(&mut self) {
         self.write("");
     }
@@ -101,8 +104,8 @@ impl State {
     }
 }
 
-/// Makes the directory for its owner alone, or checks that it is a state directory: files in another folder must not be
-/// deleted.
+/// Makes the directory for its owner alone, or checks that it is a state directory: files in
+/// another folder must not be deleted.
 fn claim(path: &Path) -> io::Result<()> {
     let foreign = |what: &str| Err(io::Error::new(io::ErrorKind::AlreadyExists, what.to_owned()));
     match path.symlink_metadata() {

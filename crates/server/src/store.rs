@@ -1,10 +1,13 @@
-//! Folders of finished work on disk: found by a key, bounded in size, least recently used out first.
+//! Folders of finished work on disk: found by a key, bounded in size, least recently used out
+//! first.
 //!
-//! Invariants: an entry is written in a scratch folder and renamed into place, so a crash leaves the whole entry or none;
-//! after a power cut only entries are found whose bytes are on the disk, because an entry gets its marker after it was
-//! flushed; the index can be rebuilt from the folders alone.
+//! Invariants: an entry is written in a scratch folder and renamed into place, so a crash leaves
+//! the whole entry or none; after a power cut only entries are found whose bytes are on the disk,
+//! because an entry gets its marker after it was flushed; the index can be rebuilt from the folders
+//! alone.
 //!
-//! A publication does not wait for the disk: measuring, flushing and making room follow on a thread of their own.
+//! A publication does not wait for the disk: measuring, flushing and making room follow on a thread
+//! of their own.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +30,8 @@ use upkeep::Upkeep;
 
 /// A file in a store's folder: seconds since 1970 from which on entries have markers.
 const MARKED_SINCE: &str = "marked-since";
-/// A store that exceeds its limit shrinks to this part of the limit, so that the next publications find room.
+/// A store that exceeds its limit shrinks to this part of the limit, so that the next publications
+/// find room.
 const SHRINK_PERCENT: u64 = 90;
 
 /// Entries of one kind.
@@ -61,8 +65,8 @@ pub struct StoreError {
 }
 
 impl Store {
-    /// Opens a store in `folder` of at most `limit` bytes. An entry that was not used for `keep` is removed. Entries are
-    /// read from the disk when they are looked up.
+    /// Opens a store in `folder` of at most `limit` bytes. An entry that was not used for `keep` is
+    /// removed. Entries are read from the disk when they are looked up.
     pub fn open(
         folder: PathBuf,
         trash: Arc<Trash>,
@@ -128,10 +132,12 @@ impl Store {
         all
     }
 
-    /// Moves a finished scratch folder into place, where it replaces the entry of that key. Writes to the disk.
+    /// Moves a finished scratch folder into place, where it replaces the entry of that key. Writes
+    /// to the disk.
     pub fn publish(&self, key: &str, scratch: Scratch) -> Result<Arc<Entry>, StoreError> {
         let index = &self.contents.index;
-        // The part is read before the new entry comes into its folder, or the entry would be found twice.
+        // The part is read before the new entry comes into its folder, or the entry would be found
+        // twice.
         drop(index.around(key));
         let fail = |cause| StoreError { path: index.root().join(key), cause };
         let unique = uuid::Uuid::now_v7().simple();
@@ -146,7 +152,8 @@ impl Store {
         Ok(entry)
     }
 
-    /// Whether there is an entry of a key; it does not count as used. Reads the disk the first time.
+    /// Whether there is an entry of a key; it does not count as used. Reads the disk the first
+    /// time.
     pub fn has(&self, key: &str) -> bool {
         self.contents.entry(key).is_some()
     }
@@ -157,7 +164,8 @@ impl Store {
         entry.inspect(|entry| entry.remove()).is_some()
     }
 
-    /// Measures, and removes what is too old or too much. Returns the bytes that remain. Reads the disk.
+    /// Measures, and removes what is too old or too much. Returns the bytes that remain. Reads the
+    /// disk.
     pub fn purge(&self) -> u64 {
         for (_, entry) in &self.all() {
             entry.measure();
@@ -238,8 +246,8 @@ impl Contents {
         }
     }
 
-    /// Removes what is too old, and the least recently used entries that exceed `limit`, by the sizes that are known.
-    /// Returns the bytes that remain.
+    /// Removes what is too old, and the least recently used entries that exceed `limit`, by the
+    /// sizes that are known. Returns the bytes that remain.
     fn shrink(&self, limit: u64) -> u64 {
         self.shrunk.fetch_add(1, Ordering::Relaxed);
         let all = self.index.all();
@@ -259,8 +267,8 @@ fn used(entry: &Entry) {
     entry.hits.fetch_add(1, Ordering::Relaxed);
 }
 
-/// From when on a store's entries have markers: always in a new store, from now on in one of an earlier version, whose
-/// entries have none.
+/// From when on a store's entries have markers: always in a new store, from now on in one of an
+/// earlier version, whose entries have none.
 fn marked_since(folder: &Path) -> std::io::Result<u64> {
     let file = folder.join(MARKED_SINCE);
     match std::fs::read_to_string(&file) {
@@ -295,219 +303,4 @@ fn surplus(entries: &[(u64, u64)], now: u64, keep: Duration, limit: u64) -> (Vec
 }
 
 #[cfg(test)]
-mod tests {
-    use super::entry::modified;
-    use super::*;
-    use std::fs;
-    use std::path::Path;
-    use std::time::UNIX_EPOCH;
-
-    fn open(root: &Path, limit: u64) -> Store {
-        let trash = Arc::new(Trash::open(root).unwrap());
-        Store::open(root.join("things"), trash, limit, Duration::from_secs(100)).unwrap()
-    }
-
-    fn bounds(bytes: u64) -> Bounds {
-        Bounds { bytes, keep: Duration::from_secs(100) }
-    }
-
-    fn publish(store: &Store, key: &str, text: &str) -> Arc<Entry> {
-        let scratch = store.contents.index.shared().trash.scratch().unwrap();
-        fs::write(scratch.path().join("text"), text).unwrap();
-        store.publish(key, scratch).unwrap()
-    }
-
-    #[test]
-    fn an_entry_is_found_again_after_a_restart() {
-        let root = tempfile::tempdir().unwrap();
-        drop(publish(&open(root.path(), 1 << 20), "a", "one"));
-        let store = open(root.path(), 1 << 20);
-        let entry = store.get("a").unwrap();
-        assert_eq!(fs::read_to_string(entry.path().join("text")).unwrap(), "one");
-        assert!(store.get("b").is_none());
-    }
-
-    /// A power cut is simulated by a flush that fails: the text is cut short, for it never reached the disk.
-    #[test]
-    fn an_entry_that_was_not_flushed_is_not_found_after_a_restart() {
-        let root = tempfile::tempdir().unwrap();
-        let trash = Arc::new(Trash::open(root.path()).unwrap());
-        let folder = root.path().join("things");
-        let cut = |_: &Path, _: &[&Path]| Err(std::io::Error::other("the power is cut"));
-        let store = Store::with(folder, trash, bounds(1 << 20), cut).unwrap();
-        let entry = publish(&store, "a", "one");
-        assert!(store.get("a").is_some() && store.get_in_memory("a").is_some());
-        drop(store);
-        fs::write(entry.path().join("text"), "").unwrap();
-        let store = open(root.path(), 1 << 20);
-        assert!(store.get("a").is_none() && store.all().is_empty());
-        assert!(!entry.path().exists());
-    }
-
-    #[test]
-    fn an_entry_is_marked_after_it_was_flushed_and_whatever_else_is_marked_with_it() {
-        let root = tempfile::tempdir().unwrap();
-        let trash = Arc::new(Trash::open(root.path()).unwrap());
-        let folder = root.path().join("things");
-        let check = |_: &Path, folders: &[&Path]| {
-            for folder in folders {
-                assert!(folder.join("text").exists(), "in place before it is flushed");
-                assert!(!folder.join("sealed").exists());
-            }
-            flush::flush(folders[0], folders)
-        };
-        let store = Store::with(folder, trash, bounds(1 << 20), check).unwrap();
-        let entry = publish(&store, "a", "one");
-        entry.mark_when_flushed(entry.path().join("sealed"));
-        store.settle();
-        assert!(entry.marker().exists() && entry.path().join("sealed").exists());
-    }
-
-    #[test]
-    fn entries_of_an_earlier_version_need_no_marker() {
-        let root = tempfile::tempdir().unwrap();
-        let store = open(root.path(), 1 << 20);
-        let entry = publish(&store, "a", "one");
-        drop(store);
-        fs::remove_file(entry.marker()).unwrap();
-        fs::remove_file(root.path().join("things").join(MARKED_SINCE)).unwrap();
-        // Names say whole seconds.
-        std::thread::sleep(Duration::from_millis(1001));
-        let store = open(root.path(), 1 << 20);
-        assert!(store.get("a").is_some());
-        let entry = publish(&store, "b", "two");
-        drop(store);
-        fs::remove_file(entry.marker()).unwrap();
-        let store = open(root.path(), 1 << 20);
-        assert!(store.has("a") && !store.has("b"));
-    }
-
-    #[test]
-    fn publications_to_a_full_store_seldom_look_at_all_entries() {
-        let root = tempfile::tempdir().unwrap();
-        let store = open(root.path(), 1 << 20);
-        let size = || {
-            store.settle();
-            store.contents.index.shared().total.load(Ordering::Relaxed)
-        };
-        publish(&store, "first", "one");
-        let limit = 50 * size();
-        store.set_bounds(limit, Duration::from_secs(100));
-        for index in 0..150 {
-            publish(&store, &format!("{index}"), "one");
-            assert!(size() <= limit, "{index}");
-        }
-        let shrunk = store.contents.shrunk.load(Ordering::Relaxed);
-        assert!((1..=25).contains(&shrunk), "{shrunk}");
-        assert!((40..=50).contains(&store.all().len()), "{}", store.all().len());
-        assert_eq!(size(), store.all().iter().map(|(_, entry)| entry.bytes()).sum::<u64>());
-    }
-
-    #[test]
-    fn the_newer_of_two_entries_of_one_key_counts_after_a_crash() {
-        let root = tempfile::tempdir().unwrap();
-        let any = publish(&open(root.path(), 1 << 20), "a", "any");
-        let place = any.path().parent().unwrap();
-        fs::remove_dir_all(any.path()).unwrap();
-        let folders = ["old", "new"].map(|text| {
-            let entry = publish(&open(root.path(), 1 << 20), text, text);
-            let unique = entry.path().extension().unwrap().to_str().unwrap();
-            let folder = place.join(format!("a.{unique}"));
-            fs::rename(entry.path(), &folder).unwrap();
-            folder
-        });
-        let store = open(root.path(), 1 << 20);
-        let entry = store.get("a").unwrap();
-        assert_eq!(fs::read_to_string(entry.path().join("text")).unwrap(), "new");
-        assert!(!folders[0].exists() && folders[1].exists());
-    }
-
-    #[test]
-    fn the_time_of_the_last_use_survives_a_restart() {
-        let root = tempfile::tempdir().unwrap();
-        let entry = publish(&open(root.path(), 1 << 20), "a", "one");
-        let long_ago = UNIX_EPOCH + Duration::from_secs(now() - 90);
-        fs::File::open(entry.path()).unwrap().set_modified(long_ago).unwrap();
-        let store = open(root.path(), 1 << 20);
-        store.purge();
-        assert_eq!(store.all()[0].1.used(), now() - 90);
-        store.get("a");
-        store.purge();
-        assert!(modified(entry.path()) >= now() - 1);
-    }
-
-    #[test]
-    fn an_entrys_facts_are_its_size_its_age_and_its_hits() {
-        let root = tempfile::tempdir().unwrap();
-        let begin = now();
-        let entry = publish(&open(root.path(), 1 << 20), "a", "one");
-        let store = open(root.path(), 1 << 20);
-        let facts = store.all()[0].1.facts("a");
-        assert!((begin..=now()).contains(&facts.made), "{facts:?}");
-        assert!(facts.bytes > 0 && facts.hits == 0, "{facts:?}");
-        store.get("a");
-        store.get("a");
-        assert_eq!(store.all()[0].1.facts("a").hits, 2);
-        assert!(store.remove("a") && !store.remove("a"));
-        drop(entry);
-    }
-
-    #[test]
-    fn a_purge_removes_what_exceeds_new_bounds() {
-        let root = tempfile::tempdir().unwrap();
-        let store = open(root.path(), 1 << 20);
-        drop(publish(&store, "a", "one"));
-        store.set_bounds(1, Duration::from_secs(100));
-        assert_eq!((store.purge(), store.has("a")), (0, false));
-    }
-
-    #[test]
-    fn a_purge_removes_what_was_not_used_for_too_long() {
-        let root = tempfile::tempdir().unwrap();
-        let entry = publish(&open(root.path(), 1 << 20), "a", "one");
-        let long_ago = UNIX_EPOCH + Duration::from_secs(now() - 200);
-        fs::File::open(entry.path()).unwrap().set_modified(long_ago).unwrap();
-        let store = open(root.path(), 1 << 20);
-        store.purge();
-        assert!(!store.has("a") && !entry.path().exists());
-    }
-
-    #[test]
-    fn a_replaced_entry_stays_until_its_last_user_is_done() {
-        let root = tempfile::tempdir().unwrap();
-        let store = open(root.path(), 1 << 20);
-        let old = publish(&store, "a", "old");
-        publish(&store, "a", "new");
-        assert_eq!(fs::read_to_string(old.path().join("text")).unwrap(), "old");
-        let path = old.path().to_owned();
-        store.settle();
-        drop(old);
-        assert!(!path.exists());
-        let new = store.get("a").unwrap();
-        assert_eq!(fs::read_to_string(new.path().join("text")).unwrap(), "new");
-    }
-
-    #[test]
-    fn a_purge_removes_what_exceeds_the_size() {
-        let root = tempfile::tempdir().unwrap();
-        let store = open(root.path(), 0);
-        publish(&store, "a", "text");
-        assert_eq!(store.purge(), 0);
-        assert!(store.get("a").is_none());
-        assert!(store.all().is_empty());
-    }
-
-    #[test]
-    fn the_oldest_are_removed_first_and_only_as_many_as_must() {
-        let keep = Duration::from_secs(100);
-        let table: [(&[(u64, u64)], u64, &[usize], u64); 4] = [
-            (&[(1000, 5), (990, 5), (995, 5)], 10, &[1], 10),
-            (&[(1000, 5), (990, 5), (995, 5)], 15, &[], 15),
-            (&[(1000, 5), (800, 1)], 100, &[1], 5),
-            (&[(1000, 50)], 10, &[0], 0),
-        ];
-        for (entries, limit, leave, remaining) in table {
-            assert_eq!(surplus(entries, 1000, keep, limit), (leave.to_vec(), remaining));
-        }
-    }
-}
+mod tests;

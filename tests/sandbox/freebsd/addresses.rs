@@ -1,4 +1,5 @@
-//! Addresses that islands lease. They need a pool: of the host's configuration, or of the environment.
+//! Addresses that islands lease. They need a pool: of the host's configuration, or of the
+//! environment.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;

@@ -1,4 +1,5 @@
-//! What a function's jail is like, looked at from the host while the function runs, and from inside.
+//! What a function's jail is like, looked at from the host while the function runs, and from
+//! inside.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,7 +58,8 @@ fn a_functions_jail_allows_nothing() {
             let mut allowed: BTreeSet<_> = parameters.clone().map(String::as_str).collect();
             assert!(allowed.len() > 20, "{allowed:?}");
             allowed.retain(|name| running.jail.get(name).as_deref() != Some("false"));
-            // Without it nobody inside could become the function's user, who then gains nothing by it.
+            // Without it nobody inside could become the function's user, who then gains nothing by
+            // it.
             if allowed.remove("allow.suser") {
                 not_given("a jail without a superuser", "its first process has to become a user");
             }

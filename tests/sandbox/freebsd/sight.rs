@@ -1,4 +1,5 @@
-//! What of the host a function finds by asking its kernel, and whether a program of the base system raises it.
+//! What of the host a function finds by asking its kernel, and whether a program of the base system
+//! raises it.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;

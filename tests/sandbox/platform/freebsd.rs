@@ -36,7 +36,8 @@ pub const ABSENT: &[&str] = &["/proc/curproc", "/dev/fd", "/dev/zfs", "/dev/mem"
 pub const MARKED: &[&str] =
     &["/", "/root", "/home", "/var/tmp", "/var/db", "/var/run", "/usr/local/etc"];
 pub const FOLDERS_OF_A_TOOLS_OWN: &[&str] = &["/tmp", "/var/tmp"];
-// Writing to one sets the time that every devfs shows; so does utimensat(2) with the time that is now.
+// Writing to one sets the time that every devfs shows; so does utimensat(2) with the time that is
+// now.
 pub const DATED_BY_USE: &[&str] = &["date /dev/null", "date /dev/zero"];
 pub const NO_NETWORK: &[&str] =
     &["protocol not supported", "unreachable", "can't assign", "no route"];
@@ -136,7 +137,8 @@ pub fn pool() -> Option<Pool> {
     Some(Pool { interface: ip4.interface.clone(), first: ip4.start_addr, last })
 }
 
-/// Takes hold of the state directory until the suite ends, so that no server is at work on the same datasets.
+/// Takes hold of the state directory until the suite ends, so that no server is at work on the same
+/// datasets.
 pub fn is_ready() -> Result<(), String> {
     let prepared = found().as_ref().map_err(Clone::clone)?;
     static HELD: OnceLock<Result<State, String>> = OnceLock::new();
@@ -189,8 +191,8 @@ pub fn hidden_from_tools() -> Vec<String> {
     vec!["/proc/curproc".into(), "/dev/fd".into(), "/dev/zfs".into(), "/dev/mem".into()]
 }
 
-/// Each process is stopped at its own limit; all of them together meet rctl(8)'s signal, about a second late, and the
-/// one that it ends is any of them.
+/// Each process is stopped at its own limit; all of them together meet rctl(8)'s signal, about a
+/// second late, and the one that it ends is any of them.
 pub fn is_want_of_memory(ending: Ending) -> Given {
     const REFUSED: Ending = Ending::Exited(4);
     const A_CHILD_HAS_ENDED: Ending = Ending::Exited(5);

@@ -96,7 +96,8 @@ pub fn hidden_from_tools() -> Vec<String> {
     paths.map(str::to_owned).to_vec()
 }
 
-/// Whether all processes of an island together were ended for want of memory; the error says what is not known.
+/// Whether all processes of an island together were ended for want of memory; the error says what
+/// is not known.
 pub fn is_want_of_memory(ending: Ending) -> Given {
     assert_eq!(ending, Ending::Memory);
     Ok(())

@@ -168,7 +168,8 @@ fn descriptors() -> BTreeSet<i32> {
     (0..DESCRIPTORS).filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0).collect()
 }
 
-/// What a command of the base system prints. The suite can say nothing about a host on which one fails.
+/// What a command of the base system prints. The suite can say nothing about a host on which one
+/// fails.
 fn command(program: &str, args: &[&str]) -> String {
     let output = Command::new(program)
         .args(args)

@@ -24,7 +24,8 @@ impl Held {
     }
 }
 
-/// Whether nothing is left of any island; launchers, zygotes and what all islands share may be there.
+/// Whether nothing is left of any island; launchers, zygotes and what all islands share may be
+/// there.
 pub fn is_rid_of_islands() -> bool {
     islands().is_empty() && groups_of_islands() == 0
 }

@@ -1,4 +1,5 @@
-//! What FreeBSD's commands print, read: ps(1), jls(8), mount(8), rctl(8), ifconfig(8), posixshmcontrol(1).
+//! What FreeBSD's commands print, read: ps(1), jls(8), mount(8), rctl(8), ifconfig(8),
+//! posixshmcontrol(1).
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -127,7 +128,8 @@ pub fn rules(text: &str) -> Vec<Rule> {
     text.lines().filter_map(rule).collect()
 }
 
-/// The addresses in what `ifconfig -f inet:cidr INTERFACE inet` prints, without their prefix lengths.
+/// The addresses in what `ifconfig -f inet:cidr INTERFACE inet` prints, without their prefix
+/// lengths.
 pub fn addresses(text: &str) -> Vec<String> {
     let lines = text.lines().filter_map(|line| line.trim().strip_prefix("inet "));
     lines.filter_map(|line| Some(line.split(['/', ' ']).next()?.to_owned())).collect()

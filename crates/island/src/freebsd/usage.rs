@@ -1,8 +1,8 @@
 //! What the processes of a jail use, as rctl_get_racct(2) answers.
 //!
 //! One system call answers, so that a look at many islands starts no command. The kernel samples
-//! resident memory once a second, counts shared pages in each process, and gives processor time in
-//! whole seconds.
+//! the memory of processes once a second, counts shared pages in each process, and gives processor
+//! time in whole seconds.
 
 use std::io;
 use std::sync::Arc;

@@ -1,8 +1,10 @@
-//! The server's side of one launcher: starts the launcher, sends requests, and tells each waiter when its island has ended.
+//! The server's side of one launcher: starts the launcher, sends requests, and tells each waiter
+//! when its island has ended.
 //!
-//! Invariants: an id is in `waiting` exactly while its island may still run, and keeps the island's user for as long; when
-//! the launcher is gone, every waiter is told so and the next request starts another launcher; only events of the present
-//! launcher count; nothing here blocks a thread of the runtime.
+//! Invariants: an id is in `waiting` exactly while its island may still run, and keeps the island's
+//! user for as long; when the launcher is gone, every waiter is told so and the next request starts
+//! another launcher; only events of the present launcher count; nothing here blocks a thread of the
+//! runtime.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -87,7 +89,8 @@ impl Message {
 
 #[derive(Default)]
 struct ClientState {
-    /// None while there is no launcher. Bounded by the islands alive: each sends its start and at most a few kills.
+    /// None while there is no launcher. Bounded by the islands alive: each sends its start and at
+    /// most a few kills.
     requests: Option<mpsc::UnboundedSender<Message>>,
     process: Option<Child>,
     /// The islands of the present launcher.
@@ -137,12 +140,14 @@ impl LauncherClient {
         Err(StartError::Launcher(why))
     }
 
-    /// Starts the process on the far end of a socket. The process reports a failure on this program's stderr.
+    /// Starts the process on the far end of a socket. The process reports a failure on this
+    /// program's stderr.
     fn launch(&self, (near, far): (OwnedFd, OwnedFd)) -> Result<oneshot::Receiver<()>, StartError> {
         let flags = nix::fcntl::OFlag::O_NONBLOCK;
         let flags = nix::fcntl::fcntl(&near, nix::fcntl::FcntlArg::F_SETFL(flags));
         flags.map_err(|error| failed(error.into()))?;
-        // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
+        // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as
+        // long as it lives.
         let socket = Arc::new(unsafe { AsyncFd::register(near) }.map_err(|e| failed(e.into()))?);
         let (sender, requests) = mpsc::unbounded_channel();
         // The first message; the receiver is there.
@@ -188,7 +193,8 @@ impl LauncherClient {
         Ok(())
     }
 
-    /// Asks for the island that `prepare` describes, whose user is `uid`. The receiver resolves when the island has ended.
+    /// Asks for the island that `prepare` describes, whose user is `uid`. The receiver resolves
+    /// when the island has ended.
     pub(crate) fn prepare<P: Serialize>(
         &self,
         id: &IslandId,
@@ -265,7 +271,8 @@ impl LauncherClient {
         Ok(found.into_iter().filter_map(listed).collect())
     }
 
-    /// Closes the launcher's socket, upon which the launcher ends its islands and itself, and waits for that.
+    /// Closes the launcher's socket, upon which the launcher ends its islands and itself, and waits
+    /// for that.
     pub(crate) async fn close(&self) {
         let process = {
             let mut state = self.state.lock();
@@ -284,8 +291,8 @@ fn failed(error: io::Error) -> StartError {
     StartError::Launcher(error.to_string())
 }
 
-/// Sends requests until there can be no more, then shuts the socket, which ends the launcher. A launcher that does not read
-/// its requests is killed.
+/// Sends requests until there can be no more, then shuts the socket, which ends the launcher. A
+/// launcher that does not read its requests is killed.
 async fn write_requests(
     socket: Arc<AsyncFd<OwnedFd>>,
     mut requests: mpsc::UnboundedReceiver<Message>,
@@ -330,12 +337,14 @@ async fn write(socket: &AsyncFd<OwnedFd>, mut message: Message) -> io::Result<()
     }
 }
 
-/// Whether a message can be sent a little later: there are too many descriptors on their way, or there is no memory.
+/// Whether a message can be sent a little later: there are too many descriptors on their way, or
+/// there is no memory.
 fn is_for_now(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ETOOMANYREFS | libc::ENOBUFS | libc::ENOMEM))
 }
 
-/// Handles the events of one launcher until its socket is closed or another launcher has taken its place.
+/// Handles the events of one launcher until its socket is closed or another launcher has taken its
+/// place.
 async fn read_events(
     socket: Arc<AsyncFd<OwnedFd>>,
     state: Arc<Mutex<ClientState>>,

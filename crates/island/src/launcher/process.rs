@@ -8,14 +8,16 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocma
 
 use crate::launcher::wire::ExecRequest;
 
-/// The exit status of a process that never became its program. The control socket or its zygote has the reason.
+/// The exit status of a process that never became its program. The control socket or its zygote has
+/// the reason.
 pub(crate) const NOT_STARTED: c_int = 125;
 
-/// The descriptor of the call channel. Launchers and islands open it from their start on, so that nothing else has the
-/// number when the channel comes. It closes on exec like all descriptors.
+/// The descriptor of the call channel. Launchers and islands open it from their start on, so that
+/// nothing else has the number when the channel comes. It closes on exec like all descriptors.
 pub(crate) const LINE: RawFd = 3;
 
-/// Takes the socket that is a launcher's stdin, which then reads as empty. A launcher does this before anything else.
+/// Takes the socket that is a launcher's stdin, which then reads as empty. A launcher does this
+/// before anything else.
 pub(crate) fn socket_on_stdin() -> io::Result<OwnedFd> {
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     let null = std::fs::File::open("/dev/null")?;
@@ -34,8 +36,8 @@ pub(crate) fn socket_on_stdin() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Makes a launcher ignore the signals that a service manager sends to all processes of a service. The launcher ends when
-/// the server does.
+/// Makes a launcher ignore the signals that a service manager sends to all processes of a service.
+/// The launcher ends when the server does.
 pub(crate) fn ignore_stops() -> nix::Result<()> {
     for ignored in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: ignoring a signal installs no handler.
@@ -44,7 +46,8 @@ pub(crate) fn ignore_stops() -> nix::Result<()> {
     Ok(())
 }
 
-/// Restores the signal dispositions and the mask that a program would inherit from the launcher's runtime.
+/// Restores the signal dispositions and the mask that a program would inherit from the launcher's
+/// runtime.
 pub(crate) fn default_signals() -> nix::Result<()> {
     for changed in [Signal::SIGPIPE, Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: restoring a default disposition installs no handler.
@@ -53,8 +56,9 @@ pub(crate) fn default_signals() -> nix::Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
 
-/// Gives the program's descriptors their numbers, from 0 on: stdin, stdout, stderr and, if there is one, the call channel.
-/// Returns the descriptor of the program itself, which comes last where `request` names no path.
+/// Gives the program's descriptors their numbers, from 0 on: stdin, stdout, stderr and, if there is
+/// one, the call channel. Returns the descriptor of the program itself, which comes last where
+/// `request` names no path.
 pub(crate) fn take_stdio(
     request: &ExecRequest,
     mut fds: Vec<OwnedFd>,
@@ -70,7 +74,8 @@ pub(crate) fn place_stdio(fds: &[OwnedFd]) -> Result<(), String> {
         return Err(format!("a program needs 3 or 4 descriptors, and {} came", fds.len()));
     }
     for (fd, number) in fds.iter().zip(0..) {
-        // SAFETY: no value in a launcher or an island owns a number up to LINE; see `socket_on_stdin`.
+        // SAFETY: no value in a launcher or an island owns a number up to LINE; see
+        // `socket_on_stdin`.
         let duplicated = unsafe { duplicate(fd, number, 0) };
         duplicated.map_err(|error| format!("dup3: {error}"))?;
     }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-/// How long a launcher may take to end its islands when the server stops, and how long the system may take to end a
-/// launcher that was killed.
+/// How long a launcher may take to end its islands when the server stops, and how long the system
+/// may take to end a launcher that was killed.
 pub(super) const END_WAIT: Duration = Duration::from_secs(5);
 /// How often the server looks whether a launcher has ended.
 pub(super) const END_LOOK: Duration = Duration::from_millis(2);

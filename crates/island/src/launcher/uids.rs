@@ -1,7 +1,7 @@
 //! The host's user ids behind the users of islands. Two islands never share an id at the same time.
 //!
-//! Only root can give an island another user. All islands of an ordinary user have that user's id, and only their
-//! namespaces keep them apart.
+//! Only root can give an island another user. All islands of an ordinary user have that user's id,
+//! and only their namespaces keep them apart.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 
 use crate::spec::Purpose;
 
-/// The first id of a range that no distribution gives to users or containers by default. Up to [`FUNCTIONS`] the ids are a
-/// backend's own.
+/// The first id of a range that no distribution gives to users or containers by default. Up to
+/// [`FUNCTIONS`] the ids are a backend's own.
 pub(crate) const FIRST: u32 = 1_398_341_632;
 /// The first id of a function's island.
 const FUNCTIONS: u32 = FIRST + 16;
@@ -43,7 +43,8 @@ impl UidPool {
         Some(Uid { pool: self.clone(), number })
     }
 
-    /// The id of all islands of a tool, which also owns what they write on disk; none where the server is not root.
+    /// The id of all islands of a tool, which also owns what they write on disk; none where the
+    /// server is not root.
     pub(crate) fn tool_id(&self, purpose: Purpose) -> Option<u32> {
         let number = match purpose {
             Purpose::Fetch => 1,

@@ -1,8 +1,9 @@
-//! The messages between the server and its launchers. Each is one JSON value with its length before it, on a stream socket,
-//! and may carry descriptors.
+//! The messages between the server and its launchers. Each is one JSON value with its length before
+//! it, on a stream socket, and may carry descriptors.
 //!
-//! Server and launcher share one socket for [`Request`]s and [`Event`]s. It is a stream, because sockets that keep message
-//! boundaries differ between systems: FreeBSD 15 joins messages that are sent without MSG_EOR.
+//! Server and launcher share one socket for [`Request`]s and [`Event`]s. It is a stream, because
+//! sockets that keep message boundaries differ between systems: FreeBSD 15 joins messages that are
+//! sent without MSG_EOR.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,9 +20,11 @@ use tokio::time::timeout;
 
 use crate::backend::Exit;
 
-/// The largest message, in bytes. The longest are the argument list of a worker and the mounts of a tool's root.
+/// The largest message, in bytes. The longest are the argument list of a worker and the mounts of a
+/// tool's root.
 pub const MESSAGE_BYTES: usize = 128 * 1024;
-/// The most descriptors that one message carries: stdin, stdout, stderr, a call channel and an artifact.
+/// The most descriptors that one message carries: stdin, stdout, stderr, a call channel and an
+/// artifact.
 const MESSAGE_FDS: usize = 5;
 /// The most islands that one message lists.
 pub const LISTED: usize = 2048;
@@ -48,7 +51,8 @@ pub enum Event {
     Exited { id: String, exit: Exit },
     /// An island could not be made.
     Failed { id: String, error: String },
-    /// The answer to [`Request::List`]: the names of at most [`LISTED`] islands, and what the system knows each by.
+    /// The answer to [`Request::List`]: the names of at most [`LISTED`] islands, and what the
+    /// system knows each by.
     Listed { islands: Vec<(String, i32)> },
 }
 
@@ -75,7 +79,8 @@ pub fn send<T: Serialize>(socket: RawFd, message: &T, fds: &[RawFd]) -> io::Resu
     Outgoing::new(message, fds)?.advance(socket)
 }
 
-/// Sends one message with its descriptors within `limit`, without blocking the thread. The socket may be one that blocks.
+/// Sends one message with its descriptors within `limit`, without blocking the thread. The socket
+/// may be one that blocks.
 pub async fn send_within<T: Serialize>(
     socket: BorrowedFd<'_>,
     message: &T,
@@ -160,8 +165,8 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// The next message with its descriptors; none once the far end is closed. Blocks or not as the socket does, and keeps
-    /// what arrived before the socket would block.
+    /// The next message with its descriptors; none once the far end is closed. Blocks or not as the
+    /// socket does, and keeps what arrived before the socket would block.
     pub fn next<T: DeserializeOwned>(
         &mut self,
         socket: RawFd,
@@ -189,7 +194,8 @@ impl Incoming {
                 Ok(None) => return false,
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return true,
-                    // A message that cannot be read concerns one island, and the server's wait for that island has a limit.
+                    // A message that cannot be read concerns one island, and the server's wait for
+                    // that island has a limit.
                     io::ErrorKind::InvalidData | io::ErrorKind::Interrupted => {}
                     _ => return false,
                 },
@@ -264,8 +270,8 @@ fn receive_bytes(
     if length < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel filled the control buffer; CMSG_* walk it within msg_controllen, and each descriptor in
-    // an SCM_RIGHTS message is new, and no other value owns it.
+    // SAFETY: the kernel filled the control buffer; CMSG_* walk it within msg_controllen, and each
+    // descriptor in an SCM_RIGHTS message is new, and no other value owns it.
     unsafe {
         let mut cmsg = libc::CMSG_FIRSTHDR(&header);
         while !cmsg.is_null() {

@@ -170,7 +170,7 @@ fn sockets() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     Ok(rules)
 }
 
-/// All options of setsockopt(2) except those that bind a socket to an address that the host does
+/// All options of setsockopt(2) except options that bind a socket to an address that the host does
 /// not have: IPv6 would even send from such an address, out of an island with an address of its
 /// own.
 fn socket_options() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {

@@ -24,8 +24,8 @@ pub(super) fn of_process(process: i32) -> Option<Usage> {
 }
 
 /// The usage of islands by the pids of their first processes: of all processes in the same pid
-/// namespace, with the processor time of those that have ended. Where this process may not read the
-/// namespace, the first process counts alone.
+/// namespace, with the processor time of processes that have ended. Where this process may not read
+/// the namespace, the first process counts alone.
 pub(super) fn of_islands(firsts: &[i32]) -> HashMap<i32, Usage> {
     let mut used = HashMap::new();
     let mut islands = HashMap::new();

@@ -1,7 +1,7 @@
 //! The warm islands of one function, and when the function has none for a while.
 //!
-//! Invariants: a function whose islands exit or use the processor while idle has no new warm island for [`REST`], and is
-//! tried again after that; the log says so once per rest.
+//! Invariants: a function whose islands exit or use the processor while idle has no new warm island
+//! for [`REST`], and is tried again after that; the log says so once per rest.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -61,7 +61,8 @@ impl WarmIsland {
         self.running.id().clone()
     }
 
-    /// Bytes of memory that count: what the island uses, or `limit` where the backend was asked and does not know.
+    /// Bytes of memory that count: what the island uses, or `limit` where the backend was asked and
+    /// does not know.
     pub(super) fn memory(&self, limit: u64) -> u64 {
         self.idle_check.memory.unwrap_or(if self.usage_asked { limit } else { 0 })
     }
@@ -84,7 +85,8 @@ impl Group {
         }
     }
 
-    /// Whether the islands can serve a call of this function with this spec. The bounds of the call do not matter.
+    /// Whether the islands can serve a call of this function with this spec. The bounds of the call
+    /// do not matter.
     pub(crate) fn is_for(&self, function: &Function, spec: &Spec) -> bool {
         self.has(function) && self.spec.setup.serves(&spec.setup)
     }

@@ -1,7 +1,8 @@
 //! Whether a warm island is idle.
 //!
-//! A package may start work that never ends. An island that works before it is called takes processor time from calls of
-//! other functions, so the pool ends it and disables the warm pool of its function for a while.
+//! A package may start work that never ends. An island that works before it is called takes
+//! processor time from calls of other functions, so the pool ends it and disables the warm pool of
+//! its function for a while.
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use crate::backend::Usage;
 
 /// The part of one processor that a program may use while it waits.
 const SHARE: f64 = 0.05;
-/// How many looks in a row may find more than [`SHARE`]: a package that starts needs processor time.
+/// How many looks in a row may find more than [`SHARE`]: a package that starts needs processor
+/// time.
 const PATIENCE: u32 = 3;
 
 /// What earlier looks at one warm island have found.

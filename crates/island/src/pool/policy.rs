@@ -1,4 +1,5 @@
-//! Which warm islands there are, and whether another one may start: decisions and counts, nothing that waits.
+//! Which warm islands there are, and whether another one may start: decisions and counts, nothing
+//! that waits.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -92,8 +93,8 @@ impl PoolPolicy {
         self.group(function)?.waiting.pop_front()
     }
 
-    /// Takes a starting slot for another island of a function, if the limits allow one: how to make the island, and which
-    /// other island has to end for it.
+    /// Takes a starting slot for another island of a function, if the limits allow one: how to make
+    /// the island, and which other island has to end for it.
     pub(crate) fn begin(
         &mut self,
         function: &Function,
@@ -121,15 +122,17 @@ impl PoolPolicy {
         Some((spec, surplus))
     }
 
-    /// Takes an island of the function whose last call is the longest ago, unless that function is `name`.
+    /// Takes an island of the function whose last call is the longest ago, unless that function is
+    /// `name`.
     fn least_called(&mut self, name: &str) -> Option<WarmIsland> {
         let having = self.groups.iter_mut().filter(|(_, group)| !group.waiting.is_empty());
         let (other, group) = having.min_by_key(|(_, group)| group.rate.last())?;
         if other == name { None } else { group.waiting.pop_front() }
     }
 
-    /// Adds an island that was made as `spec` says. Its program may still be starting: the call channel keeps the arguments
-    /// of a call for it. Returns the island where no group wants it any more.
+    /// Adds an island that was made as `spec` says. Its program may still be starting: the call
+    /// channel keeps the arguments of a call for it. Returns the island where no group wants it any
+    /// more.
     pub(crate) fn add(
         &mut self,
         function: &Function,
@@ -164,7 +167,8 @@ impl PoolPolicy {
         }
     }
 
-    /// Releases the starting slot of a function's island. Returns the functions that may begin another one, in turn.
+    /// Releases the starting slot of a function's island. Returns the functions that may begin
+    /// another one, in turn.
     pub(crate) fn release_slot(&mut self, function: &Function) -> VecDeque<Function> {
         self.starting = self.starting.saturating_sub(1);
         let mut next = std::mem::take(&mut self.without_slot);
@@ -200,8 +204,8 @@ impl PoolPolicy {
         all.map(WarmIsland::ask_usage).collect()
     }
 
-    /// Looks at all warm islands and returns the ones that are to end. `free` is the free part of the host's memory, `usage`
-    /// what the islands use.
+    /// Looks at all warm islands and returns the ones that are to end. `free` is the free part of
+    /// the host's memory, `usage` what the islands use.
     pub(crate) fn look(
         &mut self,
         now: Instant,

@@ -1,9 +1,9 @@
-//! How fast a function is called and how long one of its islands takes to start: from these follows how many warm islands
-//! the function should have.
+//! How fast a function is called and how long one of its islands takes to start: from these follows
+//! how many warm islands the function should have.
 //!
-//! The weight of each call fades, so that the sum of the weights divided by [`FADE`] is the rate. An island for each call
-//! that comes while another island starts takes rate times starting time of islands (Little's law); [`MARGIN`] is for
-//! calls that do not come evenly.
+//! The weight of each call fades, so that the sum of the weights divided by [`FADE`] is the rate.
+//! An island for each call that comes while another island starts takes rate times starting time of
+//! islands (Little's law); [`MARGIN`] is for calls that do not come evenly.
 
 use std::time::Duration;
 
@@ -51,7 +51,8 @@ impl CallRate {
         self.at
     }
 
-    /// How many warm islands there should be: one, and as many as calls come while another one starts.
+    /// How many warm islands there should be: one, and as many as calls come while another one
+    /// starts.
     pub(crate) fn wanted(&self, now: Instant, most: usize) -> usize {
         let rate = self.weight(now) / FADE.as_secs_f64();
         let meanwhile = rate * self.starting.unwrap_or(0.0) * MARGIN;

@@ -1,7 +1,9 @@
-//! Warm islands: started ahead for a function that was called before, with a program that waits to be called.
+//! Warm islands: started ahead for a function that was called before, with a program that waits to
+//! be called.
 //!
-//! Invariants: an island serves one call or none, and ends after it; a call whose island has exited before it took the call
-//! up goes to another island; there are never more islands than the limits say; a call without a warm island gets a new one.
+//! Invariants: an island serves one call or none, and ends after it; a call whose island has exited
+//! before it took the call up goes to another island; there are never more islands than the limits
+//! say; a call without a warm island gets a new one.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -27,7 +29,8 @@ use crate::spec::Spec;
 const ATTEMPTS: usize = 3;
 /// The pool replaces the island of a call when the call has its answer, or after this.
 const REPLACE_WAIT: Duration = Duration::from_millis(2);
-/// How many islands a processor may end behind their answers without keeping the execution slots of their calls.
+/// How many islands a processor may end behind their answers without keeping the execution slots of
+/// their calls.
 const ENDING: usize = 4;
 /// How often the pool looks at its islands.
 const LOOK: Duration = Duration::from_secs(1);
@@ -35,8 +38,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const WARM_LOOK: Duration = Duration::from_millis(10);
 /// How long [`WarmPool::warm`] waits.
 const READY_WAIT: Duration = Duration::from_secs(10);
-/// How long an island that starts may hold a starting slot. Its program may take longer: it waits for something, or works
-/// at its start for so long that other functions must not wait for it.
+/// How long an island that starts may hold a starting slot. Its program may take longer: it waits
+/// for something, or works at its start for so long that other functions must not wait for it.
 const SLOT_TIME: Duration = Duration::from_secs(1);
 
 /// The warm islands; see the module.
@@ -52,7 +55,8 @@ struct Shared {
     policy: Mutex<PoolPolicy>,
     /// Wakes [`look_after`].
     wake: Arc<Notify>,
-    /// Permits of islands that end behind their answers without keeping the execution slots of their calls.
+    /// Permits of islands that end behind their answers without keeping the execution slots of
+    /// their calls.
     ending: Arc<Semaphore>,
 }
 
@@ -95,9 +99,9 @@ impl WarmPool {
         self.shared.policy.lock().waiting(function)
     }
 
-    /// Calls a function once, on a warm island or on a new one. The execution slot `turn` becomes free with the answer,
-    /// unless too many islands are still ending then: it is kept until the island of this call has ended. Dropping the
-    /// future ends the island.
+    /// Calls a function once, on a warm island or on a new one. The execution slot `turn` becomes
+    /// free with the answer, unless too many islands are still ending then: it is kept until the
+    /// island of this call has ended. Dropping the future ends the island.
     pub async fn call(
         &self,
         function: Option<&Function>,
@@ -153,7 +157,8 @@ impl WarmPool {
         outcome
     }
 
-    /// Makes islands warm for a function as if it had been called, and waits until one is ready. Returns how many are.
+    /// Makes islands warm for a function as if it had been called, and waits until one is ready.
+    /// Returns how many are.
     pub async fn warm(&self, function: &Function, spec: &Spec) -> usize {
         if !self.shared.allowed.load(Ordering::Relaxed) {
             return 0;
@@ -184,7 +189,8 @@ struct Replace {
 }
 
 impl Shared {
-    /// Counts a call. Ends the warm islands of the function that have another artifact or another setup.
+    /// Counts a call. Ends the warm islands of the function that have another artifact or another
+    /// setup.
     fn called(self: Arc<Self>, function: &Function, spec: &Spec) -> Replace {
         let now = Instant::now();
         let former = {
@@ -263,7 +269,8 @@ impl Shared {
     }
 }
 
-/// Makes an island, adds it to the pool, and waits until its program is ready or the island is gone.
+/// Makes an island, adds it to the pool, and waits until its program is ready or the island is
+/// gone.
 async fn make(pool: Weak<Shared>, islands: Islands, function: Function, spec: Arc<Spec>) {
     let began = Instant::now();
     let started = islands.start(&spec).await;
@@ -293,7 +300,8 @@ impl Drop for Shared {
     }
 }
 
-/// Looks at the warm islands once in a while, until the pool is dropped. Sleeps while there is no group.
+/// Looks at the warm islands once in a while, until the pool is dropped. Sleeps while there is no
+/// group.
 async fn look_after(shared: Weak<Shared>, wake: Arc<Notify>) {
     loop {
         wake.notified().await;

@@ -1,7 +1,7 @@
 //! What operators see of the islands, and the stopping of one.
 //!
-//! Invariants: only islands of this server are listed or stopped; the call of an island that is stopped learns that an
-//! operator did it.
+//! Invariants: only islands of this server are listed or stopped; the call of an island that is
+//! stopped learns that an operator did it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -18,7 +18,8 @@ use crate::registry::table::{IslandRecord, Use};
 use crate::run::islands::Islands;
 use crate::spec::{Label, Purpose};
 
-/// How long a stop waits until the system confirms the end, and how often it looks. The island ends in any case.
+/// How long a stop waits until the system confirms the end, and how often it looks. The island ends
+/// in any case.
 const STOP_WAIT: Duration = Duration::from_secs(2);
 const STOP_LOOK: Duration = Duration::from_millis(2);
 
@@ -43,8 +44,8 @@ pub struct IslandInfo {
     pub usage: Option<Usage>,
     /// The address.
     pub address: Option<IpAddr>,
-    /// The network in IPv4, in the words of jail(8): `disable`, `inherit` for that of the host, or `new` for an address of
-    /// the island's own.
+    /// The network in IPv4, in the words of jail(8): `disable`, `inherit` for that of the host, or
+    /// `new` for an address of the island's own.
     pub ip4: &'static str,
     /// The network in IPv6.
     pub ip6: &'static str,

@@ -1,7 +1,8 @@
 //! The islands in use: what each is for, and what it is doing.
 //!
-//! Invariants: the table has an island from its start until its user drops the entry; until then the table knows whether an
-//! operator has stopped the island, so that the call can say why it has no answer. A call costs two short locks.
+//! Invariants: the table has an island from its start until its user drops the entry; until then
+//! the table knows whether an operator has stopped the island, so that the call can say why it has
+//! no answer. A call costs two short locks.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;

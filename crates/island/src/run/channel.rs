@@ -1,4 +1,5 @@
-//! The call channel: the socket on which the server calls a function's program, and the program reports its progress.
+//! The call channel: the socket on which the server calls a function's program, and the program
+//! reports its progress.
 //!
 //! ```text
 //! program, descriptor 3                      server
@@ -8,7 +9,8 @@
 //!   x   nothing was called: the program cannot represent these arguments
 //! ```
 //!
-//! Invariants: a reply counts for the call of its channel alone, because the function can send replies too.
+//! Invariants: a reply counts for the call of its channel alone, because the function can send
+//! replies too.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -26,8 +28,9 @@ const NOW: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
 /// The server's end of a call channel.
 pub(crate) struct CallChannel {
     socket: UnixStream,
-    /// The far end closed before it had read the arguments: they could not be sent, or the system has reset the channel, as
-    /// it does when something was left unread. The system reports a reset once.
+    /// The far end closed before it had read the arguments: they could not be sent, or the system
+    /// has reset the channel, as it does when something was left unread. The system reports a reset
+    /// once.
     untaken: AtomicBool,
 }
 
@@ -60,8 +63,8 @@ impl CallChannel {
         Ok((Self { socket, untaken: AtomicBool::new(false) }, far))
     }
 
-    /// Sends the arguments and waits for the last reply. On a channel that is closed this waits for ever: the end of the
-    /// program tells what happened.
+    /// Sends the arguments and waits for the last reply. On a channel that is closed this waits for
+    /// ever: the end of the program tells what happened.
     pub(crate) async fn call(&self, arguments: &[u8]) -> Reply {
         let message = [&(arguments.len() as u32).to_le_bytes(), arguments].concat();
         if self.send(&message).await.is_err() {
@@ -87,7 +90,8 @@ impl CallChannel {
         }
     }
 
-    /// Nearly always the socket takes the whole message at once, so the first try does not ask the runtime.
+    /// Nearly always the socket takes the whole message at once, so the first try does not ask the
+    /// runtime.
     async fn send(&self, mut message: &[u8]) -> io::Result<()> {
         let socket = self.socket.as_raw_fd();
         while !message.is_empty() {
@@ -127,8 +131,8 @@ impl CallChannel {
         (last, !self.untaken.load(Ordering::Relaxed))
     }
 
-    /// Waits until the program is ready to be called, sends something else or closes the channel; true where it is ready.
-    /// The reply stays on the channel.
+    /// Waits until the program is ready to be called, sends something else or closes the channel;
+    /// true where it is ready. The reply stays on the channel.
     pub(crate) async fn ready(&self) -> bool {
         if self.socket.readable().await.is_err() {
             return false;

@@ -1,7 +1,7 @@
 //! An island that has started, until its end is known: input, bounded output, deadline and answer.
 //!
-//! Invariants: a wait that is dropped kills the island; an answer may come before the end, and the island is watched until
-//! then.
+//! Invariants: a wait that is dropped kills the island; an answer may come before the end, and the
+//! island is watched until then.
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -80,8 +80,8 @@ impl Running {
         Ok(Self { backend, entry, exit, stdout, stderr, channel, metrics })
     }
 
-    /// Gives the program its arguments and waits for an answer, the end or a limit. After an answer the program may still
-    /// run; after anything else it has ended.
+    /// Gives the program its arguments and waits for an answer, the end or a limit. After an answer
+    /// the program may still run; after anything else it has ended.
     pub(crate) async fn serve(&mut self, spec: &Spec) -> Served {
         self.entry.serves(&spec.label);
         // A warm island was started before its call was known.

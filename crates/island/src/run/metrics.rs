@@ -1,7 +1,7 @@
 //! The events of one island: its start, why it was killed, and its end.
 //!
-//! Invariants: each event is reported at most once, and an island that was reported as created is reported as removed,
-//! however it ends.
+//! Invariants: each event is reported at most once, and an island that was reported as created is
+//! reported as removed, however it ends.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -15,7 +15,8 @@ pub struct Outcome {
     pub stderr: Vec<u8>,
     /// The time until there was an island, or one was asked for, and the program was sent.
     pub start: Duration,
-    /// The time from then to the answer or the end, with the making of an island that was not made ahead.
+    /// The time from then to the answer or the end, with the making of an island that was not made
+    /// ahead.
     pub run: Duration,
     /// Whether the island was warm before the call.
     pub warm: bool,
@@ -24,7 +25,8 @@ pub struct Outcome {
 /// An island's answer, or why the island ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The program exited with this status. 0 also stands for an answer before the program has exited.
+    /// The program exited with this status. 0 also stands for an answer before the program has
+    /// exited.
     Exited(i32),
     /// This signal ended the program.
     Signaled(i32),
@@ -42,9 +44,11 @@ pub enum Ending {
     Stopped,
 }
 
-/// How a process ended that was not killed. A Go program that meets its memory limit prints that and exits with status 2.
+/// How a process ended that was not killed. A Go program that meets its memory limit prints that
+/// and exits with status 2.
 pub(crate) fn ending(exit: Exit, stderr: &[u8]) -> Ending {
-    // The runtime has a text for each of its tables that found no room: "fatal error: out of memory allocating allArenas".
+    // The runtime has a text for each of its tables that found no room: "fatal error: out of memory
+    // allocating allArenas".
     const RUNTIME: [&[u8]; 2] = [b"out of memory", b"cannot allocate memory"];
     let has = |line: &[u8], text: &[u8]| line.windows(text.len()).any(|part| part == text);
     let runtime_says_so = || {

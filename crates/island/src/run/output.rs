@@ -53,7 +53,8 @@ impl OutputReader {
         self.bytes.len() > self.limit
     }
 
-    /// Reads until every writer has closed the pipe, or the output exceeds its limit. Dropping the future keeps what was read.
+    /// Reads until every writer has closed the pipe, or the output exceeds its limit. Dropping the
+    /// future keeps what was read.
     pub(crate) async fn read(&mut self) -> Result<(), TooMuch> {
         if let Pipe::Unwatched(_) = &self.pipe
             && let Pipe::Unwatched(fd) = std::mem::replace(&mut self.pipe, Pipe::Broken)
@@ -94,7 +95,8 @@ impl OutputReader {
         }
     }
 
-    /// How many bytes to read next: one byte above the limit is enough to know that the output exceeds it.
+    /// How many bytes to read next: one byte above the limit is enough to know that the output
+    /// exceeds it.
     fn room(&mut self) -> usize {
         let piece = if self.bytes.is_empty() { FIRST } else { PIECE };
         let room = piece.min(self.limit + 1 - self.bytes.len());

@@ -65,7 +65,8 @@ pub(super) fn about(folder: &Path) -> Option<About> {
     serde_json::from_slice(&std::fs::read(folder.join(ABOUT)).ok()?).ok()
 }
 
-/// Moves the program that a build island left at `built` into `folder`, as a plain executable of this server's user.
+/// Moves the program that a build island left at `built` into `folder`, as a plain executable of
+/// this server's user.
 pub(super) fn adopt(built: &Path, folder: &Path, about: &About) -> io::Result<()> {
     let metadata = built.symlink_metadata()?;
     if !metadata.is_file() {

@@ -1,4 +1,5 @@
-//! The artifact store, and the artifacts that are kept open so that a call needs no look at the disk.
+//! The artifact store, and the artifacts that are kept open so that a call needs no look at the
+//! disk.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -24,7 +25,8 @@ pub struct CachedProgram {
 }
 
 impl CachedProgram {
-    /// The package, the revision and the function; none for an artifact of a server that did not write them down.
+    /// The package, the revision and the function; none for an artifact of a server that did not
+    /// write them down.
     pub fn about(&self) -> Option<(&str, &str, &str)> {
         self.about.as_ref().map(|about| (&*about.package, &*about.revision, &*about.call))
     }
@@ -87,7 +89,8 @@ impl Artifacts {
         Ok(self.keep_open(key, Arc::new(Artifact::open(entry)?)))
     }
 
-    /// Keeps an artifact open. When there are too many, any other one is closed: the store still has it.
+    /// Keeps an artifact open. When there are too many, any other one is closed: the store still
+    /// has it.
     fn keep_open(&self, key: &str, artifact: Arc<Artifact>) -> Arc<Artifact> {
         let mut open = self.open.lock();
         let other = open.keys().find(|other| *other != key).cloned();

@@ -1,10 +1,10 @@
-//! The build trace: the commands by which the go command compiled and linked a program, read from what `go build -x`
-//! prints. Replayed for another main.go with the same imports, two processes do the work, in two thirds of the time that
-//! the go command takes.
+//! The build trace: the commands by which the go command compiled and linked a program, read from
+//! what `go build -x` prints. Replayed for another main.go with the same imports, two processes do
+//! the work, in two thirds of the time that the go command takes.
 //!
-//! Invariants: a trace is replayed only for the checkout and the layers that it was read with; a text that is not wholly
-//! understood gives no trace. The text comes from an island where untrusted source was compiled, so a trace is replayed
-//! only on such an island.
+//! Invariants: a trace is replayed only for the checkout and the layers that it was read with; a
+//! text that is not wholly understood gives no trace. The text comes from an island where untrusted
+//! source was compiled, so a trace is replayed only on such an island.
 
 use goexpr::unquote;
 use serde::{Deserialize, Serialize};
@@ -41,8 +41,8 @@ pub(super) struct Step {
 }
 
 impl BuildTrace {
-    /// Reads a trace for a program that is to lie at `program`. `kept` says that packages compiled in the same run stay in
-    /// the cache; without it, a run that compiled a package gives no trace.
+    /// Reads a trace for a program that is to lie at `program`. `kept` says that packages compiled
+    /// in the same run stay in the cache; without it, a run that compiled a package gives no trace.
     pub(super) fn read(printed: &str, program: &str, kept: bool) -> Option<Self> {
         let files =
             vec![imports(printed, "importcfg", kept)?, imports(printed, "importcfg.link", kept)?];
@@ -70,8 +70,8 @@ impl BuildTrace {
     }
 }
 
-/// One of the main package's lists of imports: its path and its content. A package that was compiled in the same run is
-/// taken from where the go command has cached it.
+/// One of the main package's lists of imports: its path and its content. A package that was
+/// compiled in the same run is taken from where the go command has cached it.
 fn imports(printed: &str, name: &str, kept: bool) -> Option<(String, String)> {
     let (begin, end, last) = FILE;
     let (before, after) = printed.split_once(&format!("{MAIN}/{name}{end}\n"))?;

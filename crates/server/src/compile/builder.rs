@@ -29,12 +29,15 @@ use crate::compile::{gocache, key};
 use crate::metrics::{Cache, Metrics};
 use crate::store::Store;
 
-/// Refusals that are kept, so that a broken call in a loop does not compile in a loop; and for how long.
+/// Refusals that are kept, so that a broken call in a loop does not compile in a loop; and for how
+/// long.
 const REFUSALS: usize = 1024;
 const REFUSAL_AGE: Duration = Duration::from_secs(60);
-/// Functions that are known to have no function form, and calls that do not fit the form of their function.
+/// Functions that are known to have no function form, and calls that do not fit the form of their
+/// function.
 const FUNCTIONS: usize = 4096;
-/// A fact about a checkout never changes; the age only frees the memory of functions that are not called any more.
+/// A fact about a checkout never changes; the age only frees the memory of functions that are not
+/// called any more.
 const FUNCTION_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// What a [`Builder`] needs besides a compiler and its cache.
@@ -72,8 +75,8 @@ pub struct Built {
     pub artifact: Arc<Artifact>,
     /// The arguments for the call channel; empty for a program that has its arguments compiled in.
     pub arguments: Vec<u8>,
-    /// Tells the program from others of its package, whatever its revision; none for a program of a call that may never
-    /// come again.
+    /// Tells the program from others of its package, whatever its revision; none for a program of a
+    /// call that may never come again.
     pub name: Option<String>,
 }
 
@@ -106,22 +109,23 @@ impl Builder {
         Self { metrics, ..self }
     }
 
-    /// Changes the compiler and the bounds, from the next build and purge on. `size` is in bytes, `keep` how long an unused
-    /// artifact stays, `wait` how long a build waits for its turn.
+    /// Changes the compiler and the bounds, from the next build and purge on. `size` is in bytes,
+    /// `keep` how long an unused artifact stays, `wait` how long a build waits for its turn.
     pub fn change(&self, compiler: Compiler, size: u64, keep: Duration, wait: Duration) {
         self.programs.set_compiler(compiler);
         self.artifacts.set_bounds(size, keep);
         *self.wait.lock() = wait;
     }
 
-    /// The compiler, the bounds of the store and the longest wait for a turn, as the next build and purge have them.
+    /// The compiler, the bounds of the store and the longest wait for a turn, as the next build and
+    /// purge have them.
     #[cfg(test)]
     pub(crate) fn in_force(&self) -> (Arc<Compiler>, (u64, Duration), Duration) {
         (self.programs.compiler(), self.artifacts.bounds(), *self.wait.lock())
     }
 
-    /// What runs a call: its function's program, if the call has a function form, or a program of its own. `bust` compiles
-    /// anew.
+    /// What runs a call: its function's program, if the call has a function form, or a program of
+    /// its own. `bust` compiles anew.
     pub async fn find(
         self: &Arc<Self>,
         request: &BuildRequest,
@@ -137,8 +141,8 @@ impl Builder {
         self.exact(request, bust).await
     }
 
-    /// The program of the call as it stands, after its function's program could not represent the arguments. Later calls
-    /// with these arguments use it at once.
+    /// The program of the call as it stands, after its function's program could not represent the
+    /// arguments. Later calls with these arguments use it at once.
     pub async fn find_exact(
         self: &Arc<Self>,
         request: &BuildRequest,
@@ -169,7 +173,8 @@ impl Builder {
         (!unfit && self.programs.may_take(request, &function)).then_some(function)
     }
 
-    /// The artifact of a plan, and whether it was in the cache. None if there is no such function form.
+    /// The artifact of a plan, and whether it was in the cache. None if there is no such function
+    /// form.
     async fn artifact(
         self: &Arc<Self>,
         request: &BuildRequest,
@@ -258,8 +263,9 @@ impl Builder {
         let compiler = self.programs.compiler();
         let layers = self.cache.layers(&compiler).await?;
         let mut layers: Vec<_> = layers.iter().map(|entry| entry.path().join("upper")).collect();
-        // The first build of a checkout fills the checkout's own layer, which one build at a time may write; later builds
-        // only read it. Where layers cannot be laid over each other, all builds write it, one after the other.
+        // The first build of a checkout fills the checkout's own layer, which one build at a time
+        // may write; later builds only read it. Where layers cannot be laid over each other, all
+        // builds write it, one after the other.
         let layered = compiler.layering() != Layering::None;
         let sealed = || layered && checkout.is_sealed();
         let wait = *self.wait.lock();
@@ -283,7 +289,8 @@ impl Builder {
         let mut output = self.compile(request, plan, &layers, Some(&own)).await;
         if matches!(output, Err(BuildError::Size(_))) {
             self.empty_cache(&compiler, request).await?;
-            // Where all builds of a checkout write one layer, earlier builds may have filled the disk.
+            // Where all builds of a checkout write one layer, earlier builds may have filled the
+            // disk.
             if !layered {
                 output = self.compile(request, plan, &layers, Some(&own)).await;
             }
@@ -356,7 +363,8 @@ impl Builder {
         self.cache.warm(&self.programs.compiler()).await
     }
 
-    /// Removes artifacts that are too old or too much. Returns the bytes that remain. Reads the disk.
+    /// Removes artifacts that are too old or too much. Returns the bytes that remain. Reads the
+    /// disk.
     pub fn purge(&self) -> u64 {
         self.artifacts.purge()
     }

@@ -1,20 +1,25 @@
-//! The Go build cache in layers, by the go command's own hook: a program that it asks for every entry (`GOCACHEPROG`,
-//! since Go 1.24), for hosts whose kernel cannot lay folders over each other.
+//! The Go build cache in layers, by the go command's own hook: a program that it asks for every
+//! entry (`GOCACHEPROG`, since Go 1.24), for hosts whose kernel cannot lay folders over each other.
 //!
-//! The program runs on the build island, beside the compiler, and is trusted no more than the compiler: it can read and
-//! write what the island can. Requests come one JSON value a line on stdin, responses go to stdout.
+//! The program runs on the build island, beside the compiler, and is trusted no more than the
+//! compiler: it can read and write what the island can. Requests come one JSON value a line on
+//! stdin, responses go to stdout.
 //!
 //! Invariants:
-//! - the program writes to the upper folder alone, and each file aside first, then renamed into place;
+//! - the program writes to the upper folder alone, and each file aside first, then renamed into
+//!   place;
 //! - an entry that is missing, cut short or garbled in any layer is a miss, never a failure;
 //! - each request has one response; a request that cannot be read ends the program.
 
 mod disk;
+mod error;
 mod request;
+
+pub use error::CacheError;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 
 pub use disk::{Layers, NotAbsolute};
 use request::{CacheRequest, Response};
@@ -23,20 +28,6 @@ use request::{CacheRequest, Response};
 pub const SINCE_MINOR: u32 = 24;
 /// Bytes of requests that are read at once: what a pipe holds.
 pub const BUFFER: usize = 64 << 10;
-
-/// Why the conversation with the go command ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum CacheError {
-    /// The pipe failed.
-    #[error("the pipes to the go command cannot be read or written")]
-    Pipe(#[from] io::Error),
-    /// A line is no request.
-    #[error("a request of the go command cannot be parsed")]
-    Garbage(#[source] serde_json::Error),
-    /// A line is too long.
-    #[error("a request of the go command is longer than {0} bytes")]
-    Long(usize),
-}
 
 /// Answers a go command's requests until it has no more.
 pub fn serve<R: Read>(

@@ -32,7 +32,8 @@ pub struct Compiler {
     pub islands: Islands,
     /// Where scratch folders are made.
     pub trash: Arc<Trash>,
-    /// The path of this program, which answers for the build cache where the kernel does not, and replays builds.
+    /// The path of this program, which answers for the build cache where the kernel does not, and
+    /// replays builds.
     pub program: PathBuf,
     /// The toolchain.
     pub toolchain: Toolchain,
@@ -40,7 +41,8 @@ pub struct Compiler {
     pub limits: Limits,
     /// Bytes that a build may leave on disk.
     pub size: u64,
-    /// Whether a build of a main.go with known imports replays the compiler and the linker without the go command.
+    /// Whether a build of a main.go with known imports replays the compiler and the linker without
+    /// the go command.
     pub replay: bool,
 }
 
@@ -55,8 +57,9 @@ impl Compiler {
         Layering::choose(self.islands.backend().capabilities().overlays, self.toolchain.minor())
     }
 
-    /// Runs the compiler. `layers` of the build cache lie below the folder `upper` in `cache`, which the compiler may write;
-    /// without `cache`, what the compiler caches is deleted with the output's scratch folder.
+    /// Runs the compiler. `layers` of the build cache lie below the folder `upper` in `cache`,
+    /// which the compiler may write; without `cache`, what the compiler caches is deleted with the
+    /// output's scratch folder.
     pub(super) async fn run(
         self: &Arc<Self>,
         job: CompileJob,
@@ -96,7 +99,8 @@ impl Compiler {
         let folders = layering::Folders { lower: layers, upper: &upper, work: &work };
         let seen = layering::lay(self.layering(), &folders, &self.program);
         binds.extend(seen.binds);
-        // An overlay's work folder is not measured: an ordinary user may not look into what the kernel keeps there.
+        // An overlay's work folder is not measured: an ordinary user may not look into what the
+        // kernel keeps there.
         let writable = binds.iter().filter(|bind| bind.writable).map(|bind| &bind.source);
         let written = writable.chain(seen.overlay.iter().map(|overlay| &overlay.upper));
         let disk = Disk { folders: written.cloned().collect(), bytes: self.size };

@@ -1,4 +1,5 @@
-//! What the compiler's diagnostics mean: which error to return, and a text that shows nothing of this host.
+//! What the compiler's diagnostics mean: which error to return, and a text that shows nothing of
+//! this host.
 
 use goexpr::Call;
 
@@ -27,7 +28,8 @@ pub(super) fn read(stderr: &str, call: &Call) -> (Diagnostic, String) {
     (diagnostic, text)
 }
 
-/// Whether the go command failed because of the cache program of this server, not because of any source.
+/// Whether the go command failed because of the cache program of this server, not because of any
+/// source.
 pub(super) fn is_of_the_cache(stderr: &str) -> bool {
     const BEGINNINGS: [&str; 3] =
         ["GOCACHEPROG ", "error starting GOCACHEPROG ", "error reading JSON from GOCACHEPROG"];
@@ -35,13 +37,14 @@ pub(super) fn is_of_the_cache(stderr: &str) -> bool {
     lines.any(|line| BEGINNINGS.iter().any(|beginning| line.starts_with(beginning)))
 }
 
-/// Whether the diagnostics are about the call or the main.go around it, and not about the called package.
+/// Whether the diagnostics are about the call or the main.go around it, and not about the called
+/// package.
 pub(super) fn is_of_the_call(stderr: &str) -> bool {
     stderr.contains("/call:") || stderr.contains("main.go:")
 }
 
-/// Whether the go command would print the same diagnostics as the replayed compiler: the compiler found everything that
-/// main.go imports.
+/// Whether the go command would print the same diagnostics as the replayed compiler: the compiler
+/// found everything that main.go imports.
 pub(super) fn is_of_the_call_alone(stderr: &str) -> bool {
     is_of_the_call(stderr) && !stderr.contains("could not import ")
 }

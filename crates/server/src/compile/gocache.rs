@@ -1,9 +1,10 @@
 //! The Go build cache, in layers.
 //!
-//! At the bottom lie compiled packages of the standard library. The server makes them from the toolchain's own source and
-//! never writes them again. On top lies, for each checkout, what its builds add. There are two bottom layers: `base`, the
-//! few packages that every program needs, which the first build waits for because it needs them anyway; and `std`, all the
-//! others, made in the background.
+//! At the bottom lie compiled packages of the standard library. The server makes them from the
+//! toolchain's own source and never writes them again. On top lies, for each checkout, what its
+//! builds add. There are two bottom layers: `base`, the few packages that every program needs,
+//! which the first build waits for because it needs them anyway; and `std`, all the others, made in
+//! the background.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +25,8 @@ use crate::store::{Entry, Store};
 /// The packages that every main.go needs, and that most calls name.
 const BASE: [&str; 8] =
     ["fmt", "os", "strings", "strconv", "time", "context", "errors", receiver::PACKAGE];
-/// Entries this far ahead look freshly used to the go command, so that it neither touches nor trims a layer.
+/// Entries this far ahead look freshly used to the go command, so that it neither touches nor trims
+/// a layer.
 const FUTURE: Duration = Duration::from_secs(50 * 365 * 24 * 3600);
 
 /// The layers below the checkouts' own.
@@ -52,8 +54,8 @@ impl GoCache {
         Self { store: Arc::new(store), key, base: OnceCell::new() }
     }
 
-    /// The finished layers, the topmost first; none where they cannot be laid over each other. Makes the base layer when
-    /// there is none yet.
+    /// The finished layers, the topmost first; none where they cannot be laid over each other.
+    /// Makes the base layer when there is none yet.
     pub(super) async fn layers(
         &self,
         compiler: &Arc<Compiler>,

@@ -8,14 +8,15 @@ use super::receiver::{self, Replacement};
 use crate::source::Checkout;
 use island::Bind;
 
-/// The flags of every build; the layers of the build cache depend on them. Programs have no build id, because a replayed
-/// build would have another one than the go command's.
+/// The flags of every build; the layers of the build cache depend on them. Programs have no build
+/// id, because a replayed build would have another one than the go command's.
 pub(super) const FLAGS: [&str; 3] = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="];
 /// The path of this program on an island.
 pub(super) const PROGRAM: &str = "/sky-island";
 /// The path on an island of the program that is made.
 pub(super) const MADE: &str = "/out/main";
-/// The folder, in the module, that main.go appears to lie in; a module that has one gets a longer name.
+/// The folder, in the module, that main.go appears to lie in; a module that has one gets a longer
+/// name.
 const MAIN_DIR: &str = "sky_island_call";
 
 /// What to compile.
@@ -64,8 +65,8 @@ impl CompileJob {
         matches!(self, Self::Program { mode: CompileMode::Printed, .. })
     }
 
-    /// Writes the job's files into the folder `job`, which an island sees as `/job`. `program` is the path of this program
-    /// on the host.
+    /// Writes the job's files into the folder `job`, which an island sees as `/job`. `program` is
+    /// the path of this program on the host.
     pub(super) fn lay_out(
         &self,
         goroot: &Path,

@@ -1,5 +1,5 @@
-//! The keys of programs: an artifact's key covers everything that its bytes depend on, a function's name identifies its
-//! islands.
+//! The keys of programs: an artifact's key covers everything that its bytes depend on, a function's
+//! name identifies its islands.
 
 use std::sync::OnceLock;
 

@@ -1,5 +1,5 @@
-//! How a build island sees the Go build cache: which folders of the host are mounted where, and the environment of the go
-//! command.
+//! How a build island sees the Go build cache: which folders of the host are mounted where, and the
+//! environment of the go command.
 //!
 //! Invariants: the island can write no layer but the upper one.
 
@@ -27,7 +27,8 @@ pub(super) enum Layering {
 }
 
 impl Layering {
-    /// The choice for a host whose kernel can mount overlays or not, with a go command of Go 1.`minor`.
+    /// The choice for a host whose kernel can mount overlays or not, with a go command of Go
+    /// 1.`minor`.
     pub(super) fn choose(overlays: bool, minor: u32) -> Self {
         match overlays {
             true => Self::Mount,
@@ -78,8 +79,9 @@ pub(super) fn lay(layering: Layering, folders: &Folders<'_>, program: &Path) -> 
                 binds.push(read_only(layer, target(index)));
                 command.push_str(&format!(" {}", target(index)));
             }
-            // The go command still needs a GOCACHE folder, where it makes 256 folders and keeps nothing that a build needs.
-            // The bottom layer was made by a go command, so all of these folders are there.
+            // The go command still needs a GOCACHE folder, where it makes 256 folders and keeps
+            // nothing that a build needs. The bottom layer was made by a go command, so all of
+            // these folders are there.
             let own = format!("GOCACHE={}", target(lower.len() - 1));
             IslandFolders { binds, overlay: None, env: vec![own, command] }
         }

@@ -1,8 +1,9 @@
-//! Building: from a [`Checkout`](crate::source::Checkout) and a [`Call`](goexpr::Call) to an [`Artifact`].
+//! Building: from a [`Checkout`](crate::source::Checkout) and a [`Call`](goexpr::Call) to an
+//! [`Artifact`].
 //!
-//! The compiler runs on a build island: no network, the source read-only, one folder for the result, and a Go build
-//! cache in layers. Only the topmost layer, the checkout's own, can be written, so the builds of one module never change
-//! what the builds of another read.
+//! The compiler runs on a build island: no network, the source read-only, one folder for the
+//! result, and a Go build cache in layers. Only the topmost layer, the checkout's own, can be
+//! written, so the builds of one module never change what the builds of another read.
 
 mod artifact;
 mod artifacts;

@@ -36,7 +36,8 @@ impl BuildOutput {
         }
     }
 
-    /// The build trace, if the go command printed one. `kept` says that packages compiled in this run stay in the cache.
+    /// The build trace, if the go command printed one. `kept` says that packages compiled in this
+    /// run stay in the cache.
     pub(super) fn trace(&self, kept: bool) -> Option<BuildTrace> {
         let made = self.printed && self.outcome.ending == Ending::Exited(0);
         made.then(|| BuildTrace::read(&self.stderr(), job::MADE, kept)).flatten()

@@ -1,4 +1,5 @@
-//! Compiles the program of a call in attempts: the compiler's diagnostics of one attempt decide how the next one looks.
+//! Compiles the program of a call in attempts: the compiler's diagnostics of one attempt decide how
+//! the next one looks.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,8 +22,8 @@ use crate::compile::diagnostics;
 use crate::compile::diagnostics::Diagnostic;
 use crate::source::Checkout;
 
-/// Functions whose shapes are kept, and for how long. A shape never changes for its checkout; the age only frees the memory
-/// of functions that are not called any more.
+/// Functions whose shapes are kept, and for how long. A shape never changes for its checkout; the
+/// age only frees the memory of functions that are not called any more.
 const SHAPES: usize = 4096;
 const SHAPE_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Build traces that are kept, each up to 256 KiB and usually 10, and for how long.
@@ -75,8 +76,9 @@ impl Programs {
         }
     }
 
-    /// Compiles one main.go, by replaying the build trace of its imports where there is one. What a replayed compiler says
-    /// about main.go is what the go command would say; any other failure is left to the go command.
+    /// Compiles one main.go, by replaying the build trace of its imports where there is one. What a
+    /// replayed compiler says about main.go is what the go command would say; any other failure is
+    /// left to the go command.
     async fn attempt(
         &self,
         compiler: &Arc<Compiler>,
@@ -93,7 +95,8 @@ impl Programs {
         if !compiler.replay {
             return compiler.run(job(CompileMode::Command), layers, cache).await;
         }
-        // Where the kernel lays layers over each other, a cached file keeps its path whatever layers there are by now.
+        // Where the kernel lays layers over each other, a cached file keeps its path whatever
+        // layers there are by now.
         let mounted = compiler.layering() == Layering::Mount;
         let key = trace_key(checkout, main_go, if mounted { &[] } else { layers });
         // A first build needs the go command: nothing is cached yet.
@@ -148,7 +151,8 @@ impl Programs {
         Err(BuildError::Broke("the call neither has results nor is a statement".into()))
     }
 
-    /// Compiles a function in the known or guessed shape, or else in the shape that the compiler names.
+    /// Compiles a function in the known or guessed shape, or else in the shape that the compiler
+    /// names.
     async fn function(
         &self,
         request: &BuildRequest,

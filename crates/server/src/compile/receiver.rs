@@ -1,7 +1,7 @@
 //! The Go package `sky_island`, which gives a program its arguments at run time.
 //!
-//! The go command's overlay adds the package to the standard library, which has none of that name. So the package is
-//! compiled once for all modules and lies in the base layer of the build cache.
+//! The go command's overlay adds the package to the standard library, which has none of that name.
+//! So the package is compiled once for all modules and lies in the base layer of the build cache.
 
 use std::path::Path;
 
@@ -24,8 +24,8 @@ pub(super) fn replace(seen: &Path, real: String) -> Replacement {
     (seen.display().to_string(), Value::from(real))
 }
 
-/// Writes the package's files into the folder `job`, which an island sees as `/job`. Returns where the go command sees
-/// them.
+/// Writes the package's files into the folder `job`, which an island sees as `/job`. Returns where
+/// the go command sees them.
 pub(super) fn lay_out(goroot: &Path, job: &Path) -> std::io::Result<Map<String, Value>> {
     std::fs::create_dir(job.join(PACKAGE))?;
     let seen = goroot.join("src").join(PACKAGE);

@@ -1,7 +1,7 @@
 //! main.go: a template filled with a call and the imports that the call needs.
 //!
-//! Invariants: only parsed values are filled in (a [`Call`], [`ImportPath`]s, a checked package name), each once, so that
-//! nothing in a value is taken for a part of the template.
+//! Invariants: only parsed values are filled in (a [`Call`], [`ImportPath`]s, a checked package
+//! name), each once, so that nothing in a value is taken for a part of the template.
 
 use goexpr::{Call, FunctionForm};
 
@@ -42,8 +42,8 @@ impl<'a> Target<'a> {
     }
 }
 
-/// The text of main.go, in the language of Go 1.`minor` even if the module asks for an older one. `imports` decides which
-/// package a name means.
+/// The text of main.go, in the language of Go 1.`minor` even if the module asks for an older one.
+/// `imports` decides which package a name means.
 pub(super) fn main_go(
     target: &Target<'_>,
     call: &Call,
@@ -67,7 +67,8 @@ pub(super) fn main_go(
     )
 }
 
-/// The text of a main.go that receives the arguments of a call at run time, for a function of this shape.
+/// The text of a main.go that receives the arguments of a call at run time, for a function of this
+/// shape.
 pub(super) fn function_go(
     target: &Target<'_>,
     call: &Call,
@@ -135,7 +136,8 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut text = String::with_capacity(template.len() * 2);
     let mut rest = template;
     for (marker, value) in values {
-        // A marker is searched in the rest of the template alone, so a filled-in value is never searched.
+        // A marker is searched in the rest of the template alone, so a filled-in value is never
+        // searched.
         let (before, after) = rest.split_once(marker).unwrap_or((rest, ""));
         text.extend([before, value]);
         rest = after;

@@ -1,6 +1,8 @@
-//! Replays a build trace on a build island: writes the trace's files, then runs its commands until one fails.
+//! Replays a build trace on a build island: writes the trace's files, then runs its commands until
+//! one fails.
 //!
-//! The replay is trusted no more than the compiler that it runs: it can read and write what the island can.
+//! The replay is trusted no more than the compiler that it runs: it can read and write what the
+//! island can.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -24,7 +26,8 @@ pub enum ReplayError {
     Command(Vec<String>, #[source] std::io::Error),
 }
 
-/// Replays a build trace, and returns the exit status of the last command that ran; none if a signal ended it.
+/// Replays a build trace, and returns the exit status of the last command that ran; none if a
+/// signal ended it.
 pub fn replay(trace: &[u8]) -> Result<Option<i32>, ReplayError> {
     let trace: BuildTrace = serde_json::from_slice(trace)?;
     for (name, text) in &trace.files {
@@ -38,7 +41,8 @@ pub fn replay(trace: &[u8]) -> Result<Option<i32>, ReplayError> {
             let (program, args) = words.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
             let env = env.iter().map(|(name, value)| (name, value));
             let mut command = Command::new(program);
-            // The compiler prints diagnostics to its standard output, the go command to its standard error.
+            // The compiler prints diagnostics to its standard output, the go command to its
+            // standard error.
             command.args(args).envs(env).stdin(Stdio::null()).stdout(std::io::stderr()).status()
         };
         let status = run(&command).map_err(|error| ReplayError::Command(command, error))?;

@@ -1,7 +1,7 @@
 //! The shape of a function: how many parameters and results it has.
 //!
-//! The shape is guessed from a call. Where the guess is wrong, Go's compiler prints the type of the function, and that text
-//! is read here: `func(format string, a ...any) (n int, err error)`.
+//! The shape is guessed from a call. Where the guess is wrong, Go's compiler prints the type of the
+//! function, and that text is read here: `func(format string, a ...any) (n int, err error)`.
 
 /// The beginning of the compiler's diagnostic about a wrong guess.
 const WRONG_GUESS: &str = "in call to sky_island_shape, type func";
@@ -54,7 +54,8 @@ impl Shape {
     }
 }
 
-/// The elements of the list in brackets at the beginning of a text; the text then begins after the list.
+/// The elements of the list in brackets at the beginning of a text; the text then begins after the
+/// list.
 fn list<'t>(text: &mut &'t str) -> Option<Vec<&'t str>> {
     let inside = text.strip_prefix('(')?;
     let (mut elements, mut begin, mut depth) = (Vec::new(), 0, 0);

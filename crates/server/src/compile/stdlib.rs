@@ -1,8 +1,8 @@
 //! Which package of the standard library a name in a call means, chosen as goimports would.
 //!
-//! `stdlib.txt` has a line for each public package: its path, its name and, where several packages have that name, the
-//! names that the package exports. The file comes from the `api` folder of the Go distribution; of several packages that
-//! fit, the one on the earlier line is chosen.
+//! `stdlib.txt` has a line for each public package: its path, its name and, where several packages
+//! have that name, the names that the package exports. The file comes from the `api` folder of the
+//! Go distribution; of several packages that fit, the one on the earlier line is chosen.
 
 use std::collections::BTreeSet;
 

@@ -1,12 +1,13 @@
-//! Checks each key and value by itself: the key is known, the value has its form and can be read. All problems are found.
+//! Checks each key and value by itself: the key is known, the value has its form and can be read.
+//! All problems are found.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Config;
 use super::keys::{self, Section, ValueForm};
 use super::problem::{Problem, SetBy, redacted};
+use crate::config::schema::Config;
 
 /// How much of a value a problem shows, in characters.
 const SHOWN: usize = 60;

@@ -1,4 +1,5 @@
-//! Keys as variables of the environment: their names, their values, and warnings about unknown names.
+//! Keys as variables of the environment: their names, their values, and warnings about unknown
+//! names.
 
 use serde_json::Value;
 
@@ -51,8 +52,8 @@ pub(super) fn warning(name: &str) -> Option<String> {
     Some(format!("the variable {name} sets no key of the configuration{meant}"))
 }
 
-/// The value of a key of this form that a text stands for. Another text is returned as it is: the check of the value reports
-/// it then.
+/// The value of a key of this form that a text stands for. Another text is returned as it is: the
+/// check of the value reports it then.
 pub(super) fn value(text: &str, form: &ValueForm) -> Value {
     let as_text = || Value::String(text.to_owned());
     match form {

@@ -119,7 +119,8 @@ fn start(text: &str, part: &RawValue) -> usize {
 fn before(text: &str, value: usize, name: &str) -> usize {
     let head = text[..value].trim_end();
     let quoted = head.strip_suffix(':').unwrap_or(head).trim_end();
-    // A key with escapes is longer in the text than in `name`: the position of its end is used then.
+    // A key with escapes is longer in the text than in `name`: the position of its end is used
+    // then.
     let key = format!("\"{name}\"");
     let length = if quoted.ends_with(&key) { key.len() } else { 1 };
     quoted.len().saturating_sub(length)

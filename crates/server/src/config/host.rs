@@ -1,10 +1,11 @@
-//! The keys about a FreeBSD host: the names of its datasets and folders, and what `init` prepares on it.
+//! The keys about a FreeBSD host: the names of its datasets and folders, and what `init` prepares
+//! on it.
 
 use std::path::Path;
 
 use host::layout::{Layout, LayoutError, Release};
 
-use super::Config;
+use crate::config::schema::Config;
 use crate::init::Mirror;
 use crate::init::{DesiredGo, DesiredState, DiskSpace};
 use crate::init::{GoVersion, Machine, SetName};
@@ -26,8 +27,8 @@ pub enum DesiredStateError {
 }
 
 impl Config {
-    /// The names of the datasets and folders. Where `release` is not set it is that of the running kernel, for a base
-    /// system must not be newer than its kernel.
+    /// The names of the datasets and folders. Where `release` is not set it is that of the running
+    /// kernel, for a base system must not be newer than its kernel.
     ///
     /// Fails for a bad name, and where `release` is not set and the kernel is not FreeBSD's.
     pub fn layout(&self) -> Result<Layout, LayoutError> {

@@ -1,16 +1,18 @@
-//! The inputs of a configuration: flags take precedence over the environment, that over the file, that over the defaults.
+//! The inputs of a configuration: flags take precedence over the environment, that over the file,
+//! that over the defaults.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use super::check::{KeySources, check, is_within};
+use super::environment;
 use super::file::{self, Document};
 use super::keys::{self, Leaf};
 use super::problem::{ConfigError, Problem, SetBy, redacted};
 use super::settings::Settings;
 use super::validate::split;
-use super::{Config, environment};
+use crate::config::schema::Config;
 
 /// Where values come from. The inputs can be read again at any time, for the file may have changed.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +35,8 @@ struct Layers {
 }
 
 impl Inputs {
-    /// The inputs of this process: the file, or the one that the environment names; the environment; and these flags.
+    /// The inputs of this process: the file, or the one that the environment names; the
+    /// environment; and these flags.
     pub fn of_process(file: Option<&Path>, flags: Vec<(String, Vec<String>)>) -> Self {
         let environment = environment::of_process();
         let named =
@@ -73,8 +76,8 @@ impl Inputs {
     }
 }
 
-/// The configuration without the keys in `dropped`, which have problems of their own, and the problems of values that are
-/// good by themselves.
+/// The configuration without the keys in `dropped`, which have problems of their own, and the
+/// problems of values that are good by themselves.
 fn put_together(
     mut tree: Map<String, Value>,
     sources: &KeySources,
@@ -90,7 +93,8 @@ fn put_together(
             Ok(config) => break config,
             Err(error) => error,
         };
-        // An object that lacks a dropped key cannot be read either: it is dropped without a problem of its own.
+        // An object that lacks a dropped key cannot be read either: it is dropped without a problem
+        // of its own.
         let path = error.path().to_string();
         if !dropped.iter().any(|other| is_within(other, &path)) {
             let (set_by, text) = (sources.of(&path), error.inner().to_string());
@@ -171,7 +175,8 @@ impl Layers {
 
     fn add_layer(&mut self, values: Vec<(&'static Leaf, Value, SetBy)>) {
         let sets = |path: &str| values.iter().any(|(leaf, ..)| leaf.path == path);
-        // In one source `listen` takes precedence over `http_port`; a port takes precedence over `listen` of a weaker source.
+        // In one source `listen` takes precedence over `http_port`; a port takes precedence over
+        // `listen` of a weaker source.
         if sets("http_port") && !sets("listen") {
             self.tree.remove("listen");
             self.sources.0.remove("listen");
@@ -189,7 +194,8 @@ impl Layers {
             if inner.is_null() {
                 *inner = Value::Object(Map::new());
             }
-            // Another value in place of the section is a problem of the file, which is reported for the file.
+            // Another value in place of the section is a problem of the file, which is reported for
+            // the file.
             let Value::Object(inner) = inner else { return };
             map = inner;
         }
@@ -238,6 +244,14 @@ fn remove(tree: &mut Map<String, Value>, path: &str) -> bool {
         map = inner;
     }
     map.remove(name).is_some()
+}
+
+impl Config {
+    /// Reads and validates a file, without flags and environment; without a file, the defaults.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let inputs = Inputs { file: path.map(Into::into), ..Inputs::default() };
+        Ok(inputs.read()?.config().clone())
+    }
 }
 
 #[cfg(test)]

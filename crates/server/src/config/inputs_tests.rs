@@ -1,4 +1,5 @@
-//! Configurations put together from files, variables and flags: what comes of them, and what is said of mistakes.
+//! Configurations put together from files, variables and flags: what comes of them, and what is
+//! said of mistakes.
 
 use std::fs;
 use std::time::Duration;

@@ -6,7 +6,7 @@ use host::layout::LayoutError;
 use host::net::Pools;
 use island::{Jails, Options};
 
-use crate::config::Config;
+use crate::config::schema::Config;
 use crate::config::units::Bytes;
 
 /// The file of the state directory that lists the aliases that the server added to interfaces.
@@ -17,8 +17,8 @@ const WITHDRAWN: &str = "withdrawn";
 const MEASURE: &str = "measure";
 
 impl Config {
-    /// The options of a backend. `zones` is Go's archive of time zones, `ahead` the number of islands that are made ahead of
-    /// calls.
+    /// The options of a backend. `zones` is Go's archive of time zones, `ahead` the number of
+    /// islands that are made ahead of calls.
     pub fn island_options(
         &self,
         zones: Option<PathBuf>,
@@ -51,7 +51,8 @@ impl Config {
         self.state_dir().join(WITHDRAWN)
     }
 
-    /// The go command: as configured, or on FreeBSD the one of the build jail; none where it has to be found in PATH.
+    /// The go command: as configured, or on FreeBSD the one of the build jail; none where it has to
+    /// be found in PATH.
     pub fn go_command(&self) -> Option<PathBuf> {
         let jail = || {
             let command = self.layout().ok()?.goroot().join("bin/go");

@@ -1,15 +1,16 @@
-//! All keys of the configuration, read from the definitions of its types: a doc comment says what a key means, attributes
-//! beside it the rest.
+//! All keys of the configuration, read from the definitions of its types: a doc comment says what a
+//! key means, attributes beside it the rest.
 //!
-//! `x-default` says in words what holds where nothing is set, `x-flag` names the option of `serve`, `x-secret` marks what is
-//! never shown, and `example` shows a value. What SIGHUP changes is listed in [`super::live`].
+//! `x-default` says in words what holds where nothing is set, `x-flag` names the option of `serve`,
+//! `x-secret` marks what is never shown, and `example` shows a value. What SIGHUP changes is listed
+//! in [`super::live`].
 
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
-use super::Config;
 use super::live;
+use crate::config::schema::Config;
 
 /// A key.
 #[derive(Clone, Debug)]
@@ -56,7 +57,7 @@ pub enum ValueForm {
 pub struct Section {
     /// In the order of their names.
     pub keys: Vec<Key>,
-    /// The names of those that have no default.
+    /// The names of keys without a default.
     pub required: Vec<String>,
 }
 

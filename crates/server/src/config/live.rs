@@ -1,6 +1,8 @@
-//! The keys that a running server changes at SIGHUP, each with the parts of the server that apply it.
+//! The keys that a running server changes at SIGHUP, each with the parts of the server that apply
+//! it.
 //!
-//! Invariants: a key is live if and only if it is in [`LIVE`]; each key there has at least one applier.
+//! Invariants: a key is live if and only if it is in [`LIVE`]; each key there has at least one
+//! applier.
 
 /// A part of a running server that applies a new value of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -41,8 +41,8 @@ pub struct Ip4 {
     /// The gateway of islands that have an address.
     #[schemars(example = &"192.168.0.1", extend("x-default" = "none"))]
     pub gateway: Option<Ipv4Addr>,
-    /// The name servers of islands that have an address. On FreeBSD `init` writes them into the base
-    /// system's resolv.conf, too.
+    /// The name servers of islands that have an address. On FreeBSD `init` writes them into the
+    /// base system's resolv.conf, too.
     #[serde(default)]
     #[schemars(example = ["9.9.9.9"])]
     pub dns: Vec<Ipv4Addr>,

@@ -35,7 +35,8 @@ impl fmt::Display for SetBy {
 /// One problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The path of the key, `jails.exec_timeout` or `network.pools[0].network`; empty for the file as a whole.
+    /// The path of the key, `jails.exec_timeout` or `network.pools[0].network`; empty for the file
+    /// as a whole.
     pub key: String,
     /// The source that set the key.
     pub set_by: SetBy,

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::keys::{self, Key, Section, ValueForm};
-use crate::config::Config;
 use crate::config::environment::variable;
+use crate::config::schema::Config;
 
 /// The text before the tables.
 const INTRODUCTION: &str = include_str!("reference.md");
@@ -25,7 +25,7 @@ pub fn text() -> String {
     text + &table(keys::root(), "", &defaults) + &sections(keys::root(), "", &defaults)
 }
 
-/// The sections within a section, and those that its lists hold.
+/// The sections within a section, and sections that its lists hold.
 fn sections(section: &Section, prefix: &str, defaults: &Value) -> String {
     let mut text = String::new();
     for key in &section.keys {

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Island {
-    /// Whether islands of functions may use the same user id, cgroup, /tmp and namespaces (but for the
-    /// pid namespace) one after the other, on Linux. `when_clean`: another island may, if the last
-    /// one has left no process, file, socket or memory behind. `never`: they are made anew for each
-    /// island, which makes each start slower. On FreeBSD each island is a jail of its own, and the key
-    /// has no effect.
+    /// Whether islands of functions may use the same user id, cgroup, /tmp and namespaces (but for
+    /// the pid namespace) one after the other, on Linux. `when_clean`: another island may, if the
+    /// last one has left no process, file, socket or memory behind. `never`: they are made anew for
+    /// each island, which makes each start slower. On FreeBSD each island is a jail of its own, and
+    /// the key has no effect.
     pub reuse: Reuse,
 }
 

@@ -1,4 +1,5 @@
-//! A valid configuration with the source of each key: how it is shown, and how it differs from another one.
+//! A valid configuration with the source of each key: how it is shown, and how it differs from
+//! another one.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use super::check::KeySources;
 use super::keys::{self, Leaf};
 use super::live::{self, Applier};
 use super::problem::{SetBy, redacted};
-use crate::config::Config;
+use crate::config::schema::Config;
 
 /// Shown instead of a secret.
 const MASK: &str = "********";
@@ -34,7 +35,8 @@ pub struct Entry {
     pub key: &'static str,
     /// The value; null where the key is not set, and [`keys::Key::default`] says what holds then.
     pub value: Value,
-    /// The source that set the key: `default`, `config.json:12`, `environment SKY_ISLAND_…`, `flag --…`.
+    /// The source that set the key: `default`, `config.json:12`, `environment SKY_ISLAND_…`, `flag
+    /// --…`.
     pub source: String,
 }
 
@@ -105,8 +107,8 @@ impl Settings {
         keys::leaves().iter().filter(differs).map(change).collect()
     }
 
-    /// These settings with the values that another configuration has for these keys; none where they make no
-    /// configuration.
+    /// These settings with the values that another configuration has for these keys; none where
+    /// they make no configuration.
     pub fn with(&self, other: &Self, keys: &[&str]) -> Option<Self> {
         let (mut tree, mut sources) = (self.tree.clone(), self.sources.clone());
         for leaf in keys::leaves().iter().filter(|leaf| keys.contains(&&*leaf.path)) {
@@ -158,7 +160,8 @@ fn without_users(value: Value) -> Value {
 }
 
 impl KeySources {
-    /// The source of a key itself: a key that is not in its section has its default, whichever source has the section.
+    /// The source of a key itself: a key that is not in its section has its default, whichever
+    /// source has the section.
     fn of_key(&self, path: &str) -> SetBy {
         self.0.get(path).cloned().unwrap_or(SetBy::Default)
     }

@@ -1,13 +1,15 @@
-//! Checks of the values of a configuration beyond their form, and of values that depend on each other.
+//! Checks of the values of a configuration beyond their form, and of values that depend on each
+//! other.
 
 use super::problem::{ConfigError, Problem, SetBy, redacted};
-use crate::config::Config;
+use crate::config::schema::Config;
 use crate::config::units::Bytes;
 use crate::metrics::Target;
 use crate::source::Mirror;
 
 impl Config {
-    /// Finds every problem of a configuration that was not read by [`Inputs`](super::Inputs), or was changed since.
+    /// Finds every problem of a configuration that was not read by [`Inputs`](super::Inputs), or
+    /// was changed since.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let problem = |text: &String| {
             let (key, text) = split(text);

@@ -58,7 +58,8 @@ impl Init {
     /// Extracts the archives into a dataset beside the one of the finished base system.
     pub(super) async fn extract_sets(&self, facts: &Facts) -> Result<(), InitError> {
         let (wanted, name) = (&self.wanted, Part::Base.unfinished(&self.wanted.layout));
-        // An extraction that was interrupted begins again. A dataset can be destroyed whatever flags its files have.
+        // An extraction that was interrupted begins again. A dataset can be destroyed whatever
+        // flags its files have.
         if facts.dataset(&name).is_some() {
             self.remove_unfinished(facts, Part::Base).await?;
         }

@@ -90,8 +90,8 @@ impl Init {
         self.finish(facts, Part::Build).await
     }
 
-    /// The sum that Go's archive must have: the configured one, the one in a file beside an archive on this host, the one in
-    /// this program, or the published one.
+    /// The sum that Go's archive must have: the configured one, the one in a file beside an archive
+    /// on this host, the one in this program, or the published one.
     async fn go_sum(&self) -> Result<Sha256, InitError> {
         let (go, machine) = (&self.wanted.go, self.wanted.machine);
         if let Some(sum) = &go.sum {
@@ -135,7 +135,8 @@ impl Init {
         folder.unwrap_or_else(|| unreachable!("{name} is not in the layout"))
     }
 
-    /// Makes the snapshot of a ready dataset and gives the dataset its name, which an older one may have.
+    /// Makes the snapshot of a ready dataset and gives the dataset its name, which an older one may
+    /// have.
     pub(super) async fn finish(&self, facts: &Facts, part: Part) -> Result<(), InitError> {
         let layout = &self.wanted.layout;
         let (from, to) = (part.unfinished(layout), part.dataset(layout));

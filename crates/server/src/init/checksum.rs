@@ -29,7 +29,8 @@ impl Sha256 {
         Err(SumError(text.to_owned()))
     }
 
-    /// The sum of the rest of a file. `so_far` gets the number of bytes that were read, and stops the reading by `false`.
+    /// The sum of the rest of a file. `so_far` gets the number of bytes that were read, and stops
+    /// the reading by `false`.
     pub fn of_file(file: &mut File, mut so_far: impl FnMut(u64) -> bool) -> io::Result<Self> {
         let mut hasher = sha2::Sha256::new();
         let (mut buffer, mut total) = (vec![0; CHUNK], 0u64);
@@ -50,7 +51,8 @@ impl Sha256 {
         Ok(Self(digits))
     }
 
-    /// The sum of `name` in a file of sums: a sum alone, `SUM  NAME` lines, or `SHA256 (NAME) = SUM` lines.
+    /// The sum of `name` in a file of sums: a sum alone, `SUM  NAME` lines, or `SHA256 (NAME) =
+    /// SUM` lines.
     pub fn in_list(text: &str, name: &str) -> Option<Self> {
         if let Ok(sum) = Self::parse(text.trim()) {
             return Some(sum);

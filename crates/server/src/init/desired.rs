@@ -60,14 +60,16 @@ pub struct DesiredGo {
     pub mirror: Mirror,
     /// An archive on this host that is used instead of a download.
     pub archive: Option<PathBuf>,
-    /// The sum of the archive; none for the one in the file beside the archive, or the published one.
+    /// The sum of the archive; none for the one in the file beside the archive, or the published
+    /// one.
     pub sum: Option<Sha256>,
 }
 
 /// Disk space that must be free, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskSpace {
-    /// For the base system: about 1.2 GB without compression, the archive, and the work files of freebsd-update.
+    /// For the base system: about 1.2 GB without compression, the archive, and the work files of
+    /// freebsd-update.
     pub base: u64,
     /// For the build jail: Go and its archive.
     pub build: u64,

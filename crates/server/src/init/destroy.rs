@@ -1,7 +1,8 @@
 //! `destroy`: removes what `init` made, and what the server made below it.
 //!
-//! Invariants: the plan is complete before anything is removed, and names each dataset and each snapshot; nothing is removed
-//! recursively. One dataset, clone or file that was made otherwise, and nothing is removed.
+//! Invariants: the plan is complete before anything is removed, and names each dataset and each
+//! snapshot; nothing is removed recursively. One dataset, clone or file that was made otherwise,
+//! and nothing is removed.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,7 +18,8 @@ use super::mark::{Mark, Part};
 use crate::init::error::InitError;
 use crate::init::{Init, facts};
 
-/// How often the removal of a busy dataset is tried, and the pause between: the last connections of a jail may use it.
+/// How often the removal of a busy dataset is tried, and the pause between: the last connections of
+/// a jail may use it.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -40,7 +42,8 @@ impl fmt::Display for Removal {
 }
 
 impl Init {
-    /// What [`destroy`](Self::destroy) would remove now, in that order; empty where `init` made nothing.
+    /// What [`destroy`](Self::destroy) would remove now, in that order; empty where `init` made
+    /// nothing.
     pub async fn removals(&self) -> Result<Vec<Removal>, InitError> {
         let layout = &self.wanted.layout;
         let jails = layout.jails();
@@ -117,8 +120,8 @@ impl Init {
     }
 }
 
-/// The removals in their order, or the names of datasets that were made otherwise. `names` has all names in the jails dataset,
-/// a line each; `all` is the whole pool.
+/// The removals in their order, or the names of datasets that were made otherwise. `names` has all
+/// names in the jails dataset, a line each; `all` is the whole pool.
 fn plan(
     layout: &Layout,
     names: &str,
@@ -158,8 +161,8 @@ fn plan(
     Ok(removals.collect())
 }
 
-/// The rank of a dataset in the order of removals: clones before their origins, children before parents; none where neither
-/// `init` nor the server made the dataset.
+/// The rank of a dataset in the order of removals: clones before their origins, children before
+/// parents; none where neither `init` nor the server made the dataset.
 fn rank(layout: &Layout, dataset: &Dataset, marks: &HashMap<DatasetName, Mark>) -> Option<u8> {
     let name = dataset.filesystem()?;
     let part = marks.get(name).map(|mark| mark.part);
@@ -183,7 +186,8 @@ fn rank(layout: &Layout, dataset: &Dataset, marks: &HashMap<DatasetName, Mark>) 
     (parent == layout.releases() && part == Some(Part::Base)).then_some(4)
 }
 
-/// Files in the folders of the datasets that contain others, which neither `init` nor the server made.
+/// Files in the folders of the datasets that contain others, which neither `init` nor the server
+/// made.
 fn files(layout: &Layout, plan: &[Removal]) -> Result<Vec<String>, InitError> {
     let folders: Vec<_> = plan
         .iter()
@@ -220,7 +224,8 @@ fn is_empty_folder(path: &Path) -> bool {
     plain && std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-/// The names of the jails whose roots lie in a folder, from the output of `jls --libxo=json -n`; none where that is no list.
+/// The names of the jails whose roots lie in a folder, from the output of `jls --libxo=json -n`;
+/// none where that is no list.
 fn jails_below(text: &str, folder: &Path) -> Option<Vec<String>> {
     let said: serde_json::Value = serde_json::from_str(text).ok()?;
     let jails = said.get("jail-information")?.get("jail")?.as_array()?;

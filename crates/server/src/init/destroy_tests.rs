@@ -96,7 +96,7 @@ fn all_that_is_ours_goes_and_clones_go_before_their_origins() {
 }
 
 #[test]
-fn snapshots_and_bookmarks_of_ours_go_with_them() {
+fn our_snapshots_and_bookmarks_go_with_them() {
     let order = planned(&[("z/jails@daily", None), ("z/jails/run#mark", None)]).unwrap();
     let at = |name: &str| order.iter().position(|removal| removal == name).unwrap();
     assert!(at("z/jails@daily") < at("z/jails"));

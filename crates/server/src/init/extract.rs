@@ -1,4 +1,5 @@
-//! Archives: downloaded, checked, extracted. The file descriptor that was checked is the one that is extracted.
+//! Archives: downloaded, checked, extracted. The file descriptor that was checked is the one that
+//! is extracted.
 
 use std::fs::File;
 use std::io::Seek;
@@ -30,7 +31,8 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Runs blocking work on a thread of its own. Where the future is dropped, the work gets to know by its argument.
+/// Runs blocking work on a thread of its own. Where the future is dropped, the work gets to know by
+/// its argument.
 async fn on_thread<T: Send + 'static>(
     work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
 ) -> Result<T, std::io::Error> {
@@ -73,8 +75,8 @@ impl Init {
         std::fs::create_dir_all(&folder).map_err(InitError::file("make", folder))
     }
 
-    /// Opens an archive if it has the sum. A downloaded one that has another sum is removed, so that the next run downloads it
-    /// again.
+    /// Opens an archive if it has the sum. A downloaded one that has another sum is removed, so
+    /// that the next run downloads it again.
     pub(super) async fn checked(&self, path: &Path, sum: &Sha256) -> Result<File, InitError> {
         let mut file = File::open(path).map_err(InitError::file("open", path))?;
         let length = file.metadata().map_or(0, |metadata| metadata.len());
@@ -104,7 +106,8 @@ impl Init {
         Err(InitError::Sum { path: path.to_owned(), found, expected: sum.clone(), remedy })
     }
 
-    /// Extracts an archive that was checked. FreeBSD's tar(1) keeps file flags, hard links and set-id bits.
+    /// Extracts an archive that was checked. FreeBSD's tar(1) keeps file flags, hard links and
+    /// set-id bits.
     pub(super) async fn extract(
         &self,
         archive: File,

@@ -1,4 +1,5 @@
-//! What the host has already, and which steps are done. Looking runs a few commands; deciding runs none.
+//! What the host has already, and which steps are done. Looking runs a few commands; deciding runs
+//! none.
 
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
@@ -137,7 +138,8 @@ impl Facts {
             && self.has_snapshot(&layout.build_snapshot())
     }
 
-    /// The mark of the unfinished build jail, where it has the desired Go on the desired base system.
+    /// The mark of the unfinished build jail, where it has the desired Go on the desired base
+    /// system.
     pub(super) fn build_part(&self, wanted: &DesiredState) -> Option<&Mark> {
         self.build_upon_base(&Part::Build.unfinished(&wanted.layout), wanted)
     }

@@ -10,7 +10,8 @@ use super::mark::{Mark, PROPERTY, Part};
 use crate::init::Init;
 use crate::init::error::InitError;
 
-/// Only root can enter the jails from the host: set-id programs that root of a jail makes must not reach users of the host.
+/// Only root can enter the jails from the host: set-id programs that root of a jail makes must not
+/// reach users of the host.
 const PRIVATE: u32 = 0o700;
 
 impl Init {
@@ -20,7 +21,8 @@ impl Init {
         if facts.dataset(&layout.jails()).is_none() {
             let mountpoint = folder.to_string_lossy();
             let mark = Mark::holder(Part::Jails).to_string();
-            // All datasets below inherit setuid=off: an island must not become another user by a program of the base system.
+            // All datasets below inherit setuid=off: an island must not become another user by a
+            // program of the base system.
             let mut with = vec![("atime", "off"), ("setuid", "off"), (PROPERTY, mark.as_str())];
             if !self.is_inherited(folder).await? {
                 with.push(("mountpoint", mountpoint.as_ref()));
@@ -53,7 +55,8 @@ impl Init {
         Ok(self.zfs.create(&part.dataset(&self.wanted.layout), &with).await?)
     }
 
-    /// Fails unless a dataset is mounted at its folder: files that are written there would go elsewhere.
+    /// Fails unless a dataset is mounted at its folder: files that are written there would go
+    /// elsewhere.
     pub(super) async fn check_mounted(&self, dataset: &DatasetName) -> Result<(), InitError> {
         let Some(folder) = self.wanted.layout.folder_of(dataset) else {
             unreachable!("{dataset} is not in the layout")

@@ -12,8 +12,8 @@ use crate::state::{State, StateError};
 /// The lock file in a state directory, which a server makes at its first start.
 const SERVERS_LOCK: &str = "lock";
 
-/// The lock that one `init` or `destroy` holds. The file stays: after a removal two processes could lock two files of its
-/// name.
+/// The lock that one `init` or `destroy` holds. The file stays: after a removal two processes could
+/// lock two files of its name.
 pub(super) struct HostLock {
     _lock: Flock<File>,
 }
@@ -36,7 +36,8 @@ impl HostLock {
     }
 }
 
-/// Keeps servers from starting while the value lives. Where no server ever ran, no state directory is made.
+/// Keeps servers from starting while the value lives. Where no server ever ran, no state directory
+/// is made.
 pub(super) fn no_server(state_dir: &Path) -> Result<Option<State>, InitError> {
     if !state_dir.join(SERVERS_LOCK).exists() {
         return Ok(None);

@@ -57,8 +57,8 @@ fn entry(line: &str) -> Option<(SetName, Sha256)> {
     Some((SetName::parse(set).ok()?, Sha256::parse(sum.trim()).ok()?))
 }
 
-/// The sum of a release's archive in the list that go.dev publishes; none where the text is no such list, or does not have
-/// the archive.
+/// The sum of a release's archive in the list that go.dev publishes; none where the text is no such
+/// list, or does not have the archive.
 pub(super) fn sum_in_releases(text: &str, version: &GoVersion, machine: Machine) -> Option<Sha256> {
     #[derive(Deserialize)]
     struct Release {

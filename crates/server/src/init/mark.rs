@@ -1,7 +1,8 @@
 //! The mark that `init` puts on each dataset that it makes: a user property.
 //!
-//! Invariants: a dataset was made by `init` if its mark names the part that the dataset's name belongs to. A dataset that was
-//! made by hand below one of them inherits a mark, but of another part.
+//! Invariants: a dataset was made by `init` if its mark names the part that the dataset's name
+//! belongs to. A dataset that was made by hand below one of them inherits a mark, but of another
+//! part.
 
 use std::fmt;
 

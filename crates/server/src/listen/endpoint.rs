@@ -1,4 +1,5 @@
-//! An endpoint to listen on, as it is written: `127.0.0.1:3281`, `http://[::1]:3281`, `unix:/run/sky-island.sock`.
+//! An endpoint to listen on, as it is written: `127.0.0.1:3281`, `http://[::1]:3281`,
+//! `unix:/run/sky-island.sock`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -101,7 +102,8 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
-    /// Whether a socket that is bound to an address or to a path is at this endpoint. Port 0 stands for any.
+    /// Whether a socket that is bound to an address or to a path is at this endpoint. Port 0 stands
+    /// for any.
     pub(super) fn is_at(&self, address: Option<SocketAddr>, path: Option<&Path>) -> bool {
         match self {
             Self::Tcp(wanted, _) => address.is_some_and(|bound| {
@@ -111,7 +113,8 @@ impl Endpoint {
         }
     }
 
-    /// Whether this endpoint is every IPv6 address at a port of which another endpoint is every IPv4 address.
+    /// Whether this endpoint is every IPv6 address at a port of which another endpoint is every
+    /// IPv4 address.
     pub(super) fn completes(&self, others: &[Self]) -> bool {
         let Self::Tcp(SocketAddr::V6(six), _) = self else { return false };
         let four = |other: &Self| {

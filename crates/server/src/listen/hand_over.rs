@@ -1,4 +1,5 @@
-//! Sockets that a server that has ended hands over to the program that takes over, by the protocol of sd_listen_fds(3).
+//! Sockets that a server that has ended hands over to the program that takes over, by the protocol
+//! of sd_listen_fds(3).
 
 use std::convert::Infallible;
 use std::ffi::{CString, NulError, OsString};
@@ -33,11 +34,11 @@ impl HandOverSockets {
         Ok(Self { sockets, names })
     }
 
-    /// Replaces this process by another program, with these sockets and this process's arguments, environment and process
-    /// id. Connections that wait in the queues of the sockets stay there.
+    /// Replaces this process by another program, with these sockets and this process's arguments,
+    /// environment and process id. Connections that wait in the queues of the sockets stay there.
     ///
-    /// Returns only where that fails. The process has to end then, for its lower descriptors may have been replaced. Nothing
-    /// else may run in the process any more.
+    /// Returns only where that fails. The process has to end then, for its lower descriptors may
+    /// have been replaced. Nothing else may run in the process any more.
     pub fn exec(self, program: &Path) -> io::Result<Infallible> {
         let program = c_string(program.as_os_str().to_owned())?;
         let arguments = std::env::args_os().map(c_string).collect::<Result<Vec<_>, _>>()?;
@@ -50,14 +51,15 @@ impl HandOverSockets {
 /// Gives the sockets the descriptors from 3 on.
 fn assign_descriptors(sockets: &[OwnedFd]) -> io::Result<()> {
     let end = FIRST + RawFd::try_from(sockets.len()).map_err(io::Error::other)?;
-    // First to descriptors behind all of them: a socket may have the descriptor that another one is to get.
+    // First to descriptors behind all of them: a socket may have the descriptor that another one is
+    // to get.
     let aside: Vec<RawFd> = sockets
         .iter()
         .map(|socket| fcntl(socket, FcntlArg::F_DUPFD_CLOEXEC(end)))
         .collect::<Result<_, _>>()?;
     for (socket, descriptor) in aside.into_iter().zip(FIRST..) {
-        // SAFETY: both are numbers. A file that had the descriptor is not used any more: the process becomes another program
-        // or ends.
+        // SAFETY: both are numbers. A file that had the descriptor is not used any more: the
+        // process becomes another program or ends.
         if unsafe { libc::dup2(socket, descriptor) } < 0 {
             return Err(io::Error::last_os_error());
         }

@@ -25,7 +25,8 @@ pub struct Listener {
     socket: Socket,
     /// The certificate; none where plain HTTP is served.
     tls: Option<Tls>,
-    /// The name by which a service manager passed the socket; none for one that the server has bound.
+    /// The name by which a service manager passed the socket; none for one that the server has
+    /// bound.
     name: Option<String>,
 }
 
@@ -58,8 +59,9 @@ pub enum ListenError {
     Passed(#[from] PassedError),
 }
 
-/// Listens on all endpoints, or instead of them on the sockets of a service manager. A socket that the server before this one
-/// handed over is used again for its endpoint, and closed where the configuration does not have the endpoint any more.
+/// Listens on all endpoints, or instead of them on the sockets of a service manager. A socket that
+/// the server before this one handed over is used again for its endpoint, and closed where the
+/// configuration does not have the endpoint any more.
 pub async fn open(
     endpoints: &[Endpoint],
     tls: Option<&Tls>,
@@ -89,7 +91,8 @@ pub async fn open(
         listeners.push(Listener { file, socket, tls: certificate(endpoint, tls)?, name: None });
     }
     for socket in handed_over {
-        // The configuration does not have the endpoint any more: the file of a Unix socket goes too.
+        // The configuration does not have the endpoint any more: the file of a Unix socket goes
+        // too.
         drop(reuse(socket));
     }
     Ok(listeners)
@@ -116,8 +119,8 @@ async fn bind(endpoint: &Endpoint) -> io::Result<(Socket, Option<SocketFile>)> {
     }
 }
 
-/// Binds without SO_REUSEPORT, which shares a port: a second server has to fail, and connections in the queue of a socket that
-/// is closed would be lost.
+/// Binds without SO_REUSEPORT, which shares a port: a second server has to fail, and connections in
+/// the queue of a socket that is closed would be lost.
 fn bind_address(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -144,7 +147,8 @@ fn reuse(socket: PassedSocket) -> io::Result<(Socket, Option<SocketFile>)> {
     Ok((listening(socket.socket)?, file))
 }
 
-/// Listens on a service manager's socket. HTTPS is served there where there is a certificate, unless the socket is named `http`.
+/// Listens on a service manager's socket. HTTPS is served there where there is a certificate,
+/// unless the socket is named `http`.
 fn adopt(socket: PassedSocket, tls: Option<&Tls>) -> Result<Listener, ListenError> {
     let plain = socket.name == passed::PLAIN || matches!(socket.socket, ListeningSocket::Unix(_));
     let tls = if plain { None } else { tls.cloned() };

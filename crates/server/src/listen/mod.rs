@@ -1,8 +1,8 @@
-//! Where the server listens: endpoints of the configuration, sockets that are bound or passed, certificates, and the sockets
-//! that are handed over to the program that takes over.
+//! Where the server listens: endpoints of the configuration, sockets that are bound or passed,
+//! certificates, and the sockets that are handed over to the program that takes over.
 //!
-//! Invariants: a socket of a service manager is left as it was found; the file of a socket that the server has bound is
-//! removed at its end, unless the socket is handed over.
+//! Invariants: a socket of a service manager is left as it was found; the file of a socket that the
+//! server has bound is removed at its end, unless the socket is handed over.
 
 mod endpoint;
 mod hand_over;

@@ -1,4 +1,5 @@
-//! An origin whose pages may call the server from a browser: `https://example.org`, or `*` for all of them.
+//! An origin whose pages may call the server from a browser: `https://example.org`, or `*` for all
+//! of them.
 
 use std::str::FromStr;
 

@@ -1,5 +1,6 @@
-//! Sockets that were passed to this process by the protocol of sd_listen_fds(3): descriptors from 3 on, counted and named by
-//! the environment. A service manager passes its own sockets, a server that hands over passes the ones that it had bound.
+//! Sockets that were passed to this process by the protocol of sd_listen_fds(3): descriptors from 3
+//! on, counted and named by the environment. A service manager passes its own sockets, a server
+//! that hands over passes the ones that it had bound.
 
 use std::io;
 use std::net::SocketAddr;
@@ -62,8 +63,8 @@ impl PassedSockets {
         // This makes each of them close on exec.
         let named = sd_notify::listen_fds_with_names().map_err(PassedError::Environment)?;
         let own = |(descriptor, name): (RawFd, String)| {
-            // SAFETY: the environment says that the descriptor was opened for this process; nothing else in the process has
-            // it, and `TAKEN` lets it be taken once.
+            // SAFETY: the environment says that the descriptor was opened for this process; nothing
+            // else in the process has it, and `TAKEN` lets it be taken once.
             (unsafe { OwnedFd::from_raw_fd(descriptor) }, name)
         };
         Ok(Self { sockets: named.map(own).collect() })

@@ -1,4 +1,5 @@
-//! A certificate and its key, read from two files, and again on request. Open connections keep theirs.
+//! A certificate and its key, read from two files, and again on request. Open connections keep
+//! theirs.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The file of a Unix socket: made for the server's user and group, replaced only where no server listens on it any more,
-//! and removed at the end unless another file has its path.
+//! The file of a Unix socket: made for the server's user and group, replaced only where no server
+//! listens on it any more, and removed at the end unless another file has its path.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -12,7 +12,8 @@ use tokio::time::timeout;
 
 /// The server's user may connect, and its group, for a proxy.
 const MODE: u32 = 0o660;
-/// How long another server may take to accept a connection. One that takes longer counts as busy, not as gone.
+/// How long another server may take to accept a connection. One that takes longer counts as busy,
+/// not as gone.
 const PROBE_WAIT: Duration = Duration::from_secs(1);
 
 /// The file of a socket that this server listens on; removed when this value is dropped.

@@ -2,7 +2,8 @@
 
 use super::table::{DEFINITIONS, Definition, Kind, Values};
 
-/// The list as Markdown: a table of all families, one of the values of labels, and one of the names of 2017.
+/// The list as Markdown: a table of all families, one of the values of labels, and one of the names
+/// of 2017.
 pub fn listing() -> String {
     let mut text = String::from(
         "| StatsD | type | Prometheus | type | unit | meaning |\n|---|---|---|---|---|---|\n",

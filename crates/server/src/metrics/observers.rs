@@ -27,7 +27,7 @@ impl Observer for Metrics {
     }
 
     fn warm_lookup(&self, found: bool) {
-        self.looked_up(Cache::Standby, found);
+        self.looked_up(Cache::WarmPool, found);
     }
 }
 

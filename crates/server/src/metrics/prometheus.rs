@@ -11,8 +11,8 @@ use super::table::{DEFINITIONS, Definition, Kind, Values};
 /// The content type of the text.
 pub const CONTENT_TYPE: &str = TEXT_FORMAT;
 
-/// The upper bounds of the buckets of a histogram, in microseconds. In memory a timing is known to within a 32nd, so one that
-/// is that near to a bound may be counted on the other side.
+/// The upper bounds of the buckets of a histogram, in microseconds. In memory a timing is known to
+/// within a 32nd, so one that is that near to a bound may be counted on the other side.
 const BORDERS: [u64; 19] = [
     100,
     250,
@@ -44,7 +44,8 @@ pub(super) fn text(numbers: &Numbers) -> String {
         .filter(|family| !family.get_metric().is_empty())
         .collect();
     let mut bytes = Vec::new();
-    // The encoder fails only for families without a name or without metrics, and writing to memory does not fail.
+    // The encoder fails only for families without a name or without metrics, and writing to memory
+    // does not fail.
     let _ = TextEncoder::new().encode(&families, &mut bytes);
     String::from_utf8(bytes).unwrap_or_default()
 }

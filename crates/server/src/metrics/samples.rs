@@ -1,10 +1,13 @@
-//! The timings of one timer that have not been sent to StatsD yet: measured values, in memory of a fixed size.
+//! The timings of one timer that have not been sent to StatsD yet: measured values, in memory of a
+//! fixed size.
 //!
-//! Invariants: recording a timing takes no lock, allocates nothing and waits for no reader; a value that is taken was
-//! measured, and is taken once; of more timings than fit, each has the same chance to be kept.
+//! Invariants: recording a timing takes no lock, allocates nothing and waits for no reader; a value
+//! that is taken was measured, and is taken once; of more timings than fit, each has the same
+//! chance to be kept.
 //!
-//! There are two halves: timings are recorded in one while a reader takes those of the other. A recorder that a reader
-//! overtakes leaves its value in the half that was read, and the next reader of that half takes it.
+//! There are two halves: timings are recorded in one while a reader takes those of the other. A
+//! recorder that a reader overtakes leaves its value in the half that was read, and the next reader
+//! of that half takes it.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -56,7 +59,8 @@ impl Half {
         Self { count: AtomicU64::new(0), slots }
     }
 
-    /// Keeps the nth timing with a chance of `CAPACITY / n` in a random slot (Vitter's algorithm R).
+    /// Keeps the nth timing with a chance of `CAPACITY / n` in a random slot (Vitter's algorithm
+    /// R).
     fn record(&self, timing: Duration) {
         let before = self.count.fetch_add(1, Relaxed);
         let slot = if before < CAPACITY as u64 { before } else { scattered(before) % (before + 1) };
@@ -122,7 +126,8 @@ mod tests {
         assert_eq!(taken.timings.len(), CAPACITY);
         let told = taken.timings.len() as f64 / taken.rate;
         assert_eq!(told.round() as u64, total);
-        // Each quarter of the second has about a quarter of the samples: 256, with a deviation of 14.
+        // Each quarter of the second has about a quarter of the samples: 256, with a deviation of
+        // 14.
         for quarter in 0..4 {
             let range = quarter * total / 4..(quarter + 1) * total / 4;
             let kept = micros(&taken).iter().filter(|it| range.contains(it)).count();
@@ -166,7 +171,8 @@ mod tests {
         taken.dedup();
         assert_eq!(taken.len(), total, "a timing was taken twice");
         assert!(taken.iter().all(|it| (1..=threads * each).contains(&(it.as_nanos() as u64))));
-        // A timing can be replaced where a reading and two recorders meet in one slot; that is seldom.
+        // A timing can be replaced where a reading and two recorders meet in one slot; that is
+        // seldom.
         assert!(total as u64 >= threads * each * 9 / 10, "{total}");
     }
 }

@@ -1,7 +1,7 @@
 //! The metrics themselves, in memory.
 //!
-//! Invariants: recording changes some atomics: it takes no lock, allocates nothing and waits for no reader; counters never
-//! go back.
+//! Invariants: recording changes some atomics: it takes no lock, allocates nothing and waits for no
+//! reader; counters never go back.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -14,7 +14,8 @@ use super::table::{DEFINITIONS, Family, Kind};
 
 /// The buckets of a histogram are as wide as a 32nd of their timings: the power of two.
 const PRECISION: u8 = 5;
-/// The longest timing that buckets tell apart is two to this many microseconds, 19 hours; longer ones count as that.
+/// The longest timing that buckets tell apart is two to this many microseconds, 19 hours; longer
+/// ones count as that.
 const LONGEST: u8 = 36;
 
 /// One metric.

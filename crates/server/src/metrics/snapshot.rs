@@ -1,4 +1,5 @@
-//! The metrics as the admin API shows them: totals since the start, counts of the current second, and percentiles.
+//! The metrics as the admin API shows them: totals since the start, counts of the current second,
+//! and percentiles.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -22,7 +23,8 @@ pub struct Snapshot {
     pub status_codes: BTreeMap<u16, u64>,
     /// The sum of the times of all requests since the start.
     pub total_response_time: Duration,
-    /// The stages of calls in their order, then `create` and `teardown` of functions' islands, then `request`.
+    /// The stages of calls in their order, then `create` and `teardown` of functions' islands, then
+    /// `request`.
     pub stages: Vec<StageLatency>,
     /// Hits and misses of the caches.
     pub cache: CacheCounts,
@@ -122,7 +124,7 @@ impl Snapshot {
             cache: CacheCounts {
                 checkouts: lookups(numbers, Cache::Checkouts),
                 artifacts: lookups(numbers, Cache::Artifacts),
-                standby: lookups(numbers, Cache::Standby),
+                standby: lookups(numbers, Cache::WarmPool),
             },
         }
     }

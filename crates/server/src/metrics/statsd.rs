@@ -1,8 +1,9 @@
-//! Metrics on their way to a StatsD server: once a second, from a thread of their own, what has changed since the last time.
+//! Metrics on their way to a StatsD server: once a second, from a thread of their own, what has
+//! changed since the last time.
 //!
-//! Invariants: recording a metric neither waits for this thread nor makes a system call, except to wake the thread after a
-//! silence; the thread sleeps while nothing is recorded; a StatsD server that cannot be reached stops nothing; each timing
-//! that is sent was measured.
+//! Invariants: recording a metric neither waits for this thread nor makes a system call, except to
+//! wake the thread after a silence; the thread sleeps while nothing is recorded; a StatsD server
+//! that cannot be reached stops nothing; each timing that is sent was measured.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -21,7 +22,8 @@ use crate::metrics::target::Target;
 
 /// How often metrics are sent while there are any.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long an address is used before its name is resolved again, and the pause after a resolution that failed.
+/// How long an address is used before its name is resolved again, and the pause after a resolution
+/// that failed.
 const RESOLVE_AGE: Duration = Duration::from_secs(60);
 /// The longest packet, in bytes: the payload of an Ethernet frame.
 const PACKET: usize = 1432;
@@ -85,8 +87,9 @@ struct Worker {
 
 impl Worker {
     fn work(mut self, messages: &Receiver<Message>) {
-        // Without a wait the thread sleeps until a metric changes. It looks once more after it has cleared `awake`: a
-        // metric that was recorded just before, when the thread seemed awake, is sent too.
+        // Without a wait the thread sleeps until a metric changes. It looks once more after it has
+        // cleared `awake`: a metric that was recorded just before, when the thread seemed awake, is
+        // sent too.
         let (mut wait, mut last_look) = (None, false);
         loop {
             let message = match wait {

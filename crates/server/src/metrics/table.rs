@@ -1,4 +1,5 @@
-//! The definitions of all metrics: the one list that recording, StatsD, Prometheus and the documentation are made from.
+//! The definitions of all metrics: the one list that recording, StatsD, Prometheus and the
+//! documentation are made from.
 //!
 //! Invariants: a name has one meaning; the Prometheus name follows from the StatsD name.
 
@@ -61,7 +62,7 @@ pub enum Cache {
     /// Artifacts on disk, and recent refusals of the compiler.
     Artifacts,
     /// Warm islands.
-    Standby,
+    WarmPool,
 }
 
 /// Why nothing was run for a call.
@@ -104,7 +105,8 @@ impl Kind {
     }
 }
 
-/// The label of the metrics of one family: the last part of the StatsD name, and a label in Prometheus.
+/// The label of the metrics of one family: the last part of the StatsD name, and a label in
+/// Prometheus.
 #[derive(Clone, Copy, Debug)]
 pub struct Label {
     /// The name of the label in Prometheus.
@@ -231,12 +233,14 @@ macro_rules! families {
 families! {
     /// Calls and requests for calls by their result: `ok`, or the code of the failure.
     Calls Counter "calls" of "calls" by label("code", CODES), was Some("handlers.function.run");
-    /// Calls and requests for calls by the kind of principal that asked: a client by its address, a user over a unix socket, a user of
-    /// the command line, an operator.
+    /// Calls and requests for calls by the kind of principal that asked: a client by its address, a
+    /// user over a unix socket, a user of the command line, an operator.
     CallPrincipals Counter "call.principals" of "calls" by label("kind", PRINCIPALS), was None;
-    /// Calls and requests for calls that ran nothing: the request was wrong (`request`), or the server was full (`busy`).
+    /// Calls and requests for calls that ran nothing: the request was wrong (`request`), or the
+    /// server was full (`busy`).
     Refusals Counter "refusals" of "calls" by label("reason", &["request", "busy"]), was None;
-    /// The time of each stage of a call, as in its Server-Timing header. Every call that was admitted has all stages.
+    /// The time of each stage of a call, as in its Server-Timing header. Every call that was
+    /// admitted has all stages.
     CallStages Timer "call" of "" by label("stage", STAGES), was None;
     /// Responses to requests of any kind, by status code.
     HttpRequests Counter "http.requests" of "requests" by Some(Label { name: "status", values: Values::Statuses }), was None;
@@ -246,18 +250,22 @@ families! {
     IslandsCreated Counter "island.created" of "islands" by PURPOSE, was Some("jail.created");
     /// Islands that ended, or that the server could not end and gave up on.
     IslandsRemoved Counter "island.removed" of "islands" by PURPOSE, was Some("jail.removed");
-    /// Islands that were killed: at their time limit (`deadline`), at the limit of their output (`output`) or disk space (`disk`),
-    /// because they went on after their answer (`late`), by an operator (`operator`), or because the call had ended (`dropped`).
+    /// Islands that were killed: at their time limit (`deadline`), at the limit of their output
+    /// (`output`) or disk space (`disk`), because they went on after their answer (`late`), by an
+    /// operator (`operator`), or because the call had ended (`dropped`).
     IslandsKilled Counter "island.killed" of "islands" by label("reason", &["deadline", "output", "disk", "late", "operator", "dropped"]), was Some("jail.killed");
-    /// The time to find or to make an island and to send it its program. On Linux the island may still be in the making then.
+    /// The time to find or to make an island and to send it its program. On Linux the island may
+    /// still be in the making then.
     IslandCreate Timer "island.create" of "" by PURPOSE, was Some("jail.create_jail_time");
     /// The time from an island's answer or kill until no process ran inside.
     IslandTeardown Timer "island.teardown" of "" by PURPOSE, was Some("jail.remove_jail_time");
-    /// The time of a fetch, failed or not: to resolve the version, and to clone or download a new one.
+    /// The time of a fetch, failed or not: to resolve the version, and to clone or download a new
+    /// one.
     Fetch Timer "fetch" of "" by None, was Some("repo.clone");
     /// The time of a compilation, failed or not.
     Build Timer "build" of "" by None, was None;
-    /// Look-ups that found an entry: a checkout whose version was resolved lately, an artifact, a warm island.
+    /// Look-ups that found an entry: a checkout whose version was resolved lately, an artifact, a
+    /// warm island.
     CacheHits Counter "cache.hits" of "look-ups" by CACHE, was None;
     /// Look-ups that found no entry.
     CacheMisses Counter "cache.misses" of "look-ups" by CACHE, was None;

@@ -1,4 +1,5 @@
-//! The handle and a StatsD server: recorded metrics arrive, and a server that does not answer costs nothing.
+//! The handle and a StatsD server: recorded metrics arrive, and a server that does not answer costs
+//! nothing.
 
 use std::net::UdpSocket;
 use std::time::Instant;
@@ -42,7 +43,7 @@ fn all_events(metrics: &Metrics) {
     metrics.fetched(span);
     metrics.built(span);
     metrics.looked_up(Cache::Checkouts, true);
-    metrics.looked_up(Cache::Standby, false);
+    metrics.looked_up(Cache::WarmPool, false);
     metrics.granted();
     LeaseObserver::refused(metrics);
     metrics.in_use(true);
@@ -145,7 +146,8 @@ fn a_server_that_does_not_answer_or_never_reads_delays_no_recording() {
         let metrics = Metrics::default();
         metrics.send_to(target).unwrap();
         let took = cost(&metrics);
-        // An event that waited for the network, the resolver or a queue would take many times as long.
+        // An event that waited for the network, the resolver or a queue would take many times as
+        // long.
         assert!(took < alone * 20 + Duration::from_millis(500), "{took:?}, without {alone:?}");
         let began = Instant::now();
         metrics.finish();

@@ -24,7 +24,8 @@ impl AdminAuth {
         Ok(Self { access, state: state.to_owned() })
     }
 
-    /// Takes another token and header from the next request on. Where that fails, the old ones stay.
+    /// Takes another token and header from the next request on. Where that fails, the old ones
+    /// stay.
     pub(super) fn change(&self, config: &Config) -> Result<(), StartupError> {
         let token = token(config, &self.state)?;
         Ok(self.access.change(config.admin_token_header.as_deref(), &token)?)

@@ -1,4 +1,5 @@
-//! Background tasks of a server: the standard library is compiled ahead, the caches are purged, the trash is emptied.
+//! Background tasks of a server: the standard library is compiled ahead, the caches are purged, the
+//! trash is emptied.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,8 @@ use crate::store::Trash;
 
 /// How often the caches are purged.
 const PURGE_INTERVAL: Duration = Duration::from_secs(600);
-/// How long after the start the caches are purged first: calls may be waiting for a server that starts.
+/// How long after the start the caches are purged first: calls may be waiting for a server that
+/// starts.
 const PURGE_DELAY: Duration = Duration::from_secs(10);
 
 /// The background tasks.

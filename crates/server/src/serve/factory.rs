@@ -1,4 +1,5 @@
-//! Makes the parts that fetch and build as the configuration says: at the start, and again when it changes.
+//! Makes the parts that fetch and build as the configuration says: at the start, and again when it
+//! changes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use crate::source::{Sources, SourcesBounds, SourcesOptions};
 use crate::store::Store;
 use crate::store::Trash;
 
-/// The variables of the server's environment that configure the go command and certificates on fetch islands.
+/// The variables of the server's environment that configure the go command and certificates on
+/// fetch islands.
 const PASSED_ON: [&str; 16] = [
     "GOPROXY",
     "GONOPROXY",
@@ -138,7 +140,8 @@ fn fetch_environment(config: &Config) -> Vec<String> {
         .collect()
 }
 
-/// The files and folders of certificates that the environment names, without those below folders that islands have anyway.
+/// The files and folders of certificates that the environment names, without those below folders
+/// that islands have anyway.
 fn certificates() -> Vec<PathBuf> {
     let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().filter_map(std::env::var_os);
     let seen =

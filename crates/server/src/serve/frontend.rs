@@ -1,8 +1,8 @@
 //! The side of a server that clients see: its listeners, its connections, and how they end.
 //!
-//! There are two ways to end. A server whose sockets are its own drains: it keeps them open and tells clients that it ends
-//! until no call runs any more. A server whose sockets another process has, or will have, leaves: it accepts no more
-//! connections, and the other process accepts them.
+//! There are two ways to end. A server whose sockets are its own drains: it keeps them open and
+//! tells clients that it ends until no call runs any more. A server whose sockets another process
+//! has, or will have, leaves: it accepts no more connections, and the other process accepts them.
 
 use std::mem::take;
 use std::pin::pin;
@@ -21,8 +21,9 @@ use crate::config::Config;
 use crate::http::{self, Admin, App, AppParts, ConnectionLimits, Connections};
 use crate::listen::Listener;
 
-/// How long a client may keep an idle connection once another process accepts the connections. A request that comes in that
-/// time is answered with `connection: close`, so that no request meets a closed connection.
+/// How long a client may keep an idle connection once another process accepts the connections. A
+/// request that comes in that time is answered with `connection: close`, so that no request meets a
+/// closed connection.
 const IDLE_WAIT: Duration = Duration::from_secs(2);
 /// How long clients may take to read the answers of calls that were killed.
 const KILLED_WAIT: Duration = Duration::from_secs(10);
@@ -69,8 +70,8 @@ impl Frontend {
         })
     }
 
-    /// Ends all connections and calls. Returns the listeners if they are handed over; a signal to stop while the server
-    /// ends takes that back.
+    /// Ends all connections and calls. Returns the listeners if they are handed over; a signal to
+    /// stop while the server ends takes that back.
     pub(super) async fn end(
         &mut self,
         hand_over: bool,

@@ -1,5 +1,5 @@
-//! What the server reports to the service manager that started it (sd_notify(3)). Without a service manager nothing is
-//! reported, and nothing wakes up for it.
+//! What the server reports to the service manager that started it (sd_notify(3)). Without a service
+//! manager nothing is reported, and nothing wakes up for it.
 
 use std::time::Duration;
 
@@ -29,8 +29,9 @@ pub(super) fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// Reports again and again that the server works, where the service manager has a watchdog (WatchdogSec=), for as long as
-/// `works` answers true in time. The manager kills a server that stops reporting.
+/// Reports again and again that the server works, where the service manager has a watchdog
+/// (WatchdogSec=), for as long as `works` answers true in time. The manager kills a server that
+/// stops reporting.
 pub(super) async fn watchdog<W: Future<Output = bool> + Send + 'static>(works: impl Fn() -> W) {
     let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else {
         return;

@@ -1,5 +1,5 @@
-//! The messages of the configuration, of init, of listeners and of the start of a server: each has a text, a subject and none
-//! of the words that Sky Island does not use any more.
+//! The messages of the configuration, of init, of listeners and of the start of a server: each has
+//! a text, a subject and none of the words that Sky Island does not use any more.
 
 use std::error::Error;
 use std::io;
@@ -17,7 +17,8 @@ use crate::log;
 use crate::metrics::Target;
 use crate::state::StateError;
 
-/// Retired words and phrases, with a dot in each: a test refuses the words themselves in any source.
+/// Retired words and phrases, with a dot in each: a test refuses the words themselves in any
+/// source.
 const RETIRED: [&str; 40] = [
     "be.rth",
     "be.rths",

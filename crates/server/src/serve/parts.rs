@@ -42,7 +42,8 @@ pub(super) struct Foundation {
 }
 
 impl Parts {
-    /// Opens the state directory, starts the backend of islands, and puts the other parts on top of them.
+    /// Opens the state directory, starts the backend of islands, and puts the other parts on top of
+    /// them.
     pub async fn assemble(config: &Config) -> Result<Self, StartupError> {
         let toolchain = Toolchain::find(config.go_command().as_deref())?;
         let program = std::env::current_exe().map_err(StartupError::Program)?;
@@ -90,7 +91,8 @@ impl Parts {
     pub async fn close(self) {
         self.calls.close();
         self.backend.close().await;
-        // Deleting blocks, and the watchdog's reports go on meanwhile. What a panic leaves is deleted at the next start.
+        // Deleting blocks, and the watchdog's reports go on meanwhile. What a panic leaves is
+        // deleted at the next start.
         let _ = tokio::task::spawn_blocking(move || self.trash.empty()).await;
     }
 

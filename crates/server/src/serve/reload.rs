@@ -1,7 +1,9 @@
-//! SIGHUP: the configuration is read again, and the keys that can change in a running server change.
+//! SIGHUP: the configuration is read again, and the keys that can change in a running server
+//! change.
 //!
-//! Invariants: a configuration with a problem changes nothing; the log names as changed only the keys whose appliers took
-//! the new value; the log shows no secret; work that began before a change ends under the values that it began with.
+//! Invariants: a configuration with a problem changes nothing; the log names as changed only the
+//! keys whose appliers took the new value; the log shows no secret; work that began before a change
+//! ends under the values that it began with.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

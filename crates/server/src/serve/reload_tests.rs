@@ -1,4 +1,5 @@
-//! Each live key in the assembled parts: its new value is in force after a reload, and the outcome names it.
+//! Each live key in the assembled parts: its new value is in force after a reload, and the outcome
+//! names it.
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,7 +1,9 @@
-//! A server from its start to its end: what is started, what each signal does, and the order of the end.
+//! A server from its start to its end: what is started, what each signal does, and the order of the
+//! end.
 //!
-//! Invariants: calls under way when the end begins have `shutdown_grace`; however they end, everything that the server made
-//! is removed before [`serve`] returns; a client in the queue of a socket that another process has, or will have, is not lost.
+//! Invariants: calls under way when the end begins have `shutdown_grace`; however they end,
+//! everything that the server made is removed before [`serve`] returns; a client in the queue of a
+//! socket that another process has, or will have, is not lost.
 
 use super::admin_auth::AdminAuth;
 use super::background::BackgroundTasks;
@@ -27,7 +29,8 @@ pub enum Ended {
     HandedOver(HandOverSockets),
 }
 
-/// Serves until a signal ends the server. Calls under way end then, and everything that the server made is removed.
+/// Serves until a signal ends the server. Calls under way end then, and everything that the server
+/// made is removed.
 pub async fn serve(
     settings: Settings,
     successor: &Successor,
@@ -95,7 +98,8 @@ pub async fn serve(
     })
 }
 
-/// Writes where the server listens into the log, and into the state directory for other processes that want it.
+/// Writes where the server listens into the log, and into the state directory for other processes
+/// that want it.
 fn announce(parts: &mut Parts, listeners: &[Listener]) {
     let plain = listeners.iter().find(|listener| listener.plain_address().is_some());
     if let Some(listener) = plain.or(listeners.first()) {
@@ -106,7 +110,8 @@ fn announce(parts: &mut Parts, listeners: &[Listener]) {
     }
 }
 
-/// Opens the log's file again, and reads the configuration and the certificate again. What fails leaves the old in force.
+/// Opens the log's file again, and reads the configuration and the certificate again. What fails
+/// leaves the old in force.
 async fn read_again(reload: &Reload, tls: Option<&Tls>) {
     manager::reloading();
     if let Err(error) = log::reopen() {

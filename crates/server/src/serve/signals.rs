@@ -1,4 +1,5 @@
-//! Signals to the server. From the moment that [`Signals`] is made, none of them ends the program by itself.
+//! Signals to the server. From the moment that [`Signals`] is made, none of them ends the program
+//! by itself.
 
 use std::io;
 

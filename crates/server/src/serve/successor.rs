@@ -9,7 +9,8 @@ use crate::config::ConfigError;
 use crate::config::Inputs;
 use crate::listen::{Tls, TlsError};
 
-/// The program that takes over: the one that is then at the path of this one, with the arguments of this one.
+/// The program that takes over: the one that is then at the path of this one, with the arguments of
+/// this one.
 #[derive(Clone, Debug)]
 pub struct Successor {
     /// The path of the program.
@@ -30,7 +31,8 @@ enum CannotStart {
 }
 
 impl Successor {
-    /// Whether the successor could start, as far as this process can tell. Where it could not, the log says why.
+    /// Whether the successor could start, as far as this process can tell. Where it could not, the
+    /// log says why.
     pub(super) fn could_start(&self) -> bool {
         let checked = self.check();
         if let Err(error) = &checked {

@@ -54,7 +54,8 @@ pub(super) const CACHE: &str = "cache";
 /// A file in the folder of the build cache, once the layer is complete and flushed.
 const SEALED: &str = "sealed";
 
-/// The key of a checkout. Packages of one module have separate checkouts, because each has its own dependencies.
+/// The key of a checkout. Packages of one module have separate checkouts, because each has its own
+/// dependencies.
 pub(super) fn key(request: &PackageRequest, revision: &Revision) -> String {
     format!("{}{}", key_prefix(request), short_hex(&Sha256::digest(revision.as_str())))
 }
@@ -184,13 +185,15 @@ impl Checkout {
         self.sealed.load(Ordering::Acquire)
     }
 
-    /// Makes the checkout's layer of the build cache read-only. A later process finds the layer sealed if it was flushed.
+    /// Makes the checkout's layer of the build cache read-only. A later process finds the layer
+    /// sealed if it was flushed.
     pub(crate) fn seal(&self) {
         self.entry.mark_when_flushed(self.build_cache().join(SEALED));
         self.sealed.store(true, Ordering::Release);
     }
 
-    /// Whether the layer has files of an earlier process that were never sealed; the caller removes them.
+    /// Whether the layer has files of an earlier process that were never sealed; the caller removes
+    /// them.
     pub(crate) fn take_unsealed(&self) -> bool {
         self.unsealed.swap(false, Ordering::AcqRel)
     }

@@ -1,7 +1,8 @@
 //! Source: from an import path and a version to a [`Checkout`] on disk.
 //!
-//! [`Sources`] is the entry point: it knows what each version meant when it was last looked up, keeps checkouts, and sends
-//! a fetch worker to an island for what is missing. The server itself never parses a pack, a zip or a page.
+//! [`Sources`] is the entry point: it knows what each version meant when it was last looked up,
+//! keeps checkouts, and sends a fetch worker to an island for what is missing. The server itself
+//! never parses a pack, a zip or a page.
 
 mod checkout;
 mod fetch;

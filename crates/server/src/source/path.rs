@@ -8,8 +8,8 @@ const MAX_BYTES: usize = 400;
 /// How much of a refused text a message shows, in characters.
 const EXCERPT_CHARS: usize = 80;
 
-/// The import path of a package: a host, then the elements below it. Every element can be a file name, a part of a URL and
-/// a string in Go source without any escaping.
+/// The import path of a package: a host, then the elements below it. Every element can be a file
+/// name, a part of a URL and a string in Go source without any escaping.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ImportPath(String);
 
@@ -69,7 +69,8 @@ impl ImportPath {
         &self.0
     }
 
-    /// Whether its first element is a host, as that of every package outside the standard library is.
+    /// Whether its first element is a host, as that of every package outside the standard library
+    /// is.
     pub fn has_host(&self) -> bool {
         self.0.split('/').next().unwrap_or_default().contains('.')
     }

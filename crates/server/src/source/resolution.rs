@@ -109,7 +109,8 @@ impl Resolutions {
         }
     }
 
-    /// Forgets meanings that are long out of date, so that the list does not grow for ever. Writes to the disk.
+    /// Forgets meanings that are long out of date, so that the list does not grow for ever. Writes
+    /// to the disk.
     pub(super) fn purge(&self, older: Duration) {
         let limit = now().saturating_sub(older.as_secs());
         let _files = self.files.lock();

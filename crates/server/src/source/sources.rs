@@ -1,7 +1,7 @@
 //! The checkouts of this server: looked up, fetched once for all calls that need them, and kept.
 //!
-//! Invariants: a look-up in memory waits for no disk; two handles of one entry are never in use as two checkouts, because
-//! builds of a checkout exclude each other.
+//! Invariants: a look-up in memory waits for no disk; two handles of one entry are never in use as
+//! two checkouts, because builds of a checkout exclude each other.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -312,7 +312,8 @@ impl Sources {
         found
     }
 
-    /// Removes checkouts that are too old or too much. Returns the bytes that remain. Reads the disk.
+    /// Removes checkouts that are too old or too much. Returns the bytes that remain. Reads the
+    /// disk.
     pub fn purge(&self) -> u64 {
         let remaining = self.store.purge();
         let gone: Vec<_> = self.open.lock().extract_if(|key, _| !self.store.has(key)).collect();

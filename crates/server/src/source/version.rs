@@ -24,7 +24,8 @@ pub struct Revision(String);
 pub struct VersionError(String);
 
 impl Version {
-    /// Reads a version by git's rules for the names of references, with plain ASCII characters only.
+    /// Reads a version by git's rules for the names of references, with plain ASCII characters
+    /// only.
     pub fn parse(text: &str) -> Result<Self, VersionError> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._/+".contains(&b);
         let element = |part: &str| {

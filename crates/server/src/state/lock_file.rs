@@ -1,4 +1,5 @@
-//! The lock file of a state directory: locked as long as the directory is in use, with the address of the server in it.
+//! The lock file of a state directory: locked as long as the directory is in use, with the address
+//! of the server in it.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -16,7 +17,8 @@ pub(super) fn address(file: &mut File) -> io::Result<String> {
     Ok(text.trim().to_owned())
 }
 
-/// Whether a process holds the lock exclusively. A process that only looks, as this one does, does not count.
+/// Whether a process holds the lock exclusively. A process that only looks, as this one does, does
+/// not count.
 pub(super) fn is_held(file: File) -> io::Result<(File, bool)> {
     match Flock::lock(file, FlockArg::LockSharedNonblock) {
         Ok(shared) => Ok((shared.unlock().map_err(|(_, error)| error)?, false)),

@@ -1,7 +1,7 @@
 //! The admin token that the server makes for itself, in the state directory.
 //!
-//! Invariants: only the owner can read the file; the file is written aside and renamed into place; the token is never
-//! logged.
+//! Invariants: only the owner can read the file; the file is written aside and renamed into place;
+//! the token is never logged.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -36,8 +36,8 @@ pub fn admin_token(state: &Path) -> Result<AdminToken, TokenError> {
     open(&path).map_err(|error| TokenError(path, error))
 }
 
-/// The token in a state directory; none where none was made. A client may use a file of another owner, because it only
-/// sends the token.
+/// The token in a state directory; none where none was made. A client may use a file of another
+/// owner, because it only sends the token.
 pub fn known_admin_token(state: &Path) -> Result<Option<AdminToken>, TokenError> {
     let path = state.join(FILE);
     let known = path.symlink_metadata().and_then(|metadata| text(&path, &metadata));

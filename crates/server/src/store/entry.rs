@@ -1,7 +1,8 @@
 //! One entry of a store: a folder, its size, and when and how often it was used.
 //!
-//! Invariants: a removed entry leaves the disk with its last handle, and not before; the sizes of all entries that were
-//! measured and not removed add up to the store's total; an entry has its marker only if the rest of it is on the disk.
+//! Invariants: a removed entry leaves the disk with its last handle, and not before; the sizes of
+//! all entries that were measured and not removed add up to the store's total; an entry has its
+//! marker only if the rest of it is on the disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use parking_lot::Mutex;
 use crate::store::trash::Trash;
 use crate::store::upkeep::Upkeep;
 
-/// An empty file in an entry, written after the entry was flushed. An entry without it may have been cut short by a power
-/// cut.
+/// An empty file in an entry, written after the entry was flushed. An entry without it may have
+/// been cut short by a power cut.
 const MARKER: &str = "complete";
 
 /// The size of an entry that is too large to measure: over any limit, and small enough to add up.
@@ -84,7 +85,8 @@ impl Entry {
         &self.path
     }
 
-    /// Writes an empty file into the entry after everything that the entry holds now is on the disk. Does not wait.
+    /// Writes an empty file into the entry after everything that the entry holds now is on the
+    /// disk. Does not wait.
     pub fn mark_when_flushed(self: &Arc<Self>, file: PathBuf) {
         self.shared.upkeep.add(Job::Mark(self.clone(), file));
     }

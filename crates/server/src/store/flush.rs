@@ -3,18 +3,19 @@
 use std::io;
 use std::path::Path;
 
-/// Returns when everything in these folders, and their names in the folders above, is on the disk. `store` is the folder
-/// that they all lie in.
+/// Returns when everything in these folders, and their names in the folders above, is on the disk.
+/// `store` is the folder that they all lie in.
 ///
-/// One syncfs(2) serves any number of folders. It was measured on ext4: 7 ms for an artifact and 100 ms for a tree of 2000
-/// files, where an fsync(2) of each file takes 30 ms and 8 s.
+/// One syncfs(2) serves any number of folders. It was measured on ext4: 7 ms for an artifact and
+/// 100 ms for a tree of 2000 files, where an fsync(2) of each file takes 30 ms and 8 s.
 #[cfg(target_os = "linux")]
 pub(super) fn flush(store: &Path, _folders: &[&Path]) -> io::Result<()> {
     Ok(nix::unistd::syncfs(std::fs::File::open(store)?)?)
 }
 
-/// Returns when everything in these folders, and their names in the folders above, is on the disk. `store` is the folder
-/// that they all lie in. sync(2) may return before the data is written, so each file is flushed by itself.
+/// Returns when everything in these folders, and their names in the folders above, is on the disk.
+/// `store` is the folder that they all lie in. sync(2) may return before the data is written, so
+/// each file is flushed by itself.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn flush(store: &Path, folders: &[&Path]) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;

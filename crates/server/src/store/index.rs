@@ -1,8 +1,8 @@
-//! What lies in a store's folder: entries by key, in 256 folders by how their keys begin, so that a look-up of one key
-//! reads the names of few.
+//! What lies in a store's folder: entries by key, in 256 folders by how their keys begin, so that a
+//! look-up of one key reads the names of few.
 //!
-//! Invariants: an entry is in its key's folder and nowhere else; a folder's names are read once, before anything is found
-//! in the folder or published to it.
+//! Invariants: an entry is in its key's folder and nowhere else; a folder's names are read once,
+//! before anything is found in the folder or published to it.
 
 use std::collections::HashMap;
 use std::io;
@@ -86,8 +86,9 @@ impl Index {
         for path in self.names(&self.folder_of(number)) {
             let Some(key) = key_of(&path) else { continue };
             let entry = Arc::new(Entry::found(path, self.shared.clone()));
-            // A crash between a replacement and the deletion leaves two entries of one key. The newer one counts, whose
-            // name was given later: the unique part of a name begins with the time.
+            // A crash between a replacement and the deletion leaves two entries of one key. The
+            // newer one counts, whose name was given later: the unique part of a name begins with
+            // the time.
             let older = match entries.get(&key) {
                 Some(other) if other.path > entry.path => entry,
                 _ => match entries.insert(key, entry) {
@@ -112,7 +113,8 @@ impl Index {
     }
 }
 
-/// The part that a key belongs to: its first two hex digits, as digests begin, or else a sum of its bytes.
+/// The part that a key belongs to: its first two hex digits, as digests begin, or else a sum of its
+/// bytes.
 fn number(key: &str) -> u8 {
     let digits = key.get(..2).filter(|two| two.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let number = digits.and_then(|two| u8::from_str_radix(two, 16).ok());

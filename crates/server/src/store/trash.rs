@@ -9,8 +9,8 @@ use island::FolderOwner;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-/// Two folders of a state directory: `scratch` for what is being made, `trash` for what is to be deleted. Both are
-/// emptied at start, because a crash leaves in them only what is of no use.
+/// Two folders of a state directory: `scratch` for what is being made, `trash` for what is to be
+/// deleted. Both are emptied at start, because a crash leaves in them only what is of no use.
 pub struct Trash {
     scratch: PathBuf,
     trash: PathBuf,
@@ -53,8 +53,8 @@ impl Trash {
         }
     }
 
-    /// Moves a folder into the trash: with the next [`Trash::empty`] where a runtime would wait for the disk, at once
-    /// elsewhere.
+    /// Moves a folder into the trash: with the next [`Trash::empty`] where a runtime would wait for
+    /// the disk, at once elsewhere.
     pub(super) fn take_later(&self, path: &Path) {
         if tokio::runtime::Handle::try_current().is_err() {
             return self.take(path);
@@ -70,8 +70,9 @@ impl Trash {
 
     /// Deletes what lies in the trash. Takes as long as the disk needs.
     ///
-    /// An untrusted archive decides how deep a folder is, so this does not descend: a folder inside a folder is moved up
-    /// beside it and deleted in its turn. Two descriptors and short paths are enough for any tree.
+    /// An untrusted archive decides how deep a folder is, so this does not descend: a folder inside
+    /// a folder is moved up beside it and deleted in its turn. Two descriptors and short paths are
+    /// enough for any tree.
     pub fn empty(&self) {
         let leaving = std::mem::take(&mut *self.leaving.lock());
         leaving.iter().for_each(|path| self.take(path));
@@ -95,7 +96,8 @@ impl Trash {
             if !entry.file_type()?.is_dir() {
                 std::fs::remove_file(entry.path())?;
             } else if std::fs::remove_dir(entry.path()).is_err() {
-                // Moving a folder changes its `..`, for which its owner needs the right to write the folder.
+                // Moving a folder changes its `..`, for which its owner needs the right to write
+                // the folder.
                 std::fs::set_permissions(entry.path(), std::fs::Permissions::from_mode(0o700))?;
                 let beside = self.trash.join(Uuid::now_v7().simple().to_string());
                 std::fs::rename(entry.path(), &beside)?;
@@ -119,7 +121,8 @@ impl Scratch {
         &self.path
     }
 
-    /// Makes a folder inside that belongs to `owner`, or to the server where there is none. Writes to the disk.
+    /// Makes a folder inside that belongs to `owner`, or to the server where there is none. Writes
+    /// to the disk.
     pub fn folder(&self, name: &str, owner: Option<FolderOwner>) -> io::Result<PathBuf> {
         let path = self.path.join(name);
         std::fs::create_dir(&path)?;

@@ -1,6 +1,8 @@
-//! Work that a store does behind the answer, on a thread of its own that lives as long as there is work.
+//! Work that a store does behind the answer, on a thread of its own that lives as long as there is
+//! work.
 //!
-//! Invariants: one thread at most works at a time; the work that waits when the thread looks is one batch.
+//! Invariants: one thread at most works at a time; the work that waits when the thread looks is one
+//! batch.
 
 use std::sync::Arc;
 

@@ -44,7 +44,8 @@ async fn an_event_of_a_former_launcher_ends_no_waiter_of_the_present_one() {
     let (near, far) = wire::pair().unwrap();
     let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
     nix::fcntl::fcntl(&near, flags).unwrap();
-    // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long as it lives.
+    // SAFETY: the AsyncFd owns the descriptor, which an OwnedFd keeps open and the same for as long
+    // as it lives.
     let socket = Arc::new(unsafe { AsyncFd::register(near) }.unwrap());
     let (sender, mut exit) = oneshot::channel();
     let (asked, mut list) = oneshot::channel();

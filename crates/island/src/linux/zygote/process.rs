@@ -218,7 +218,7 @@ impl Zygote<'_> {
         let own = [self.launcher.as_raw_fd(), self.proc.as_raw_fd(), self.mapped.as_raw_fd()];
         let keep: Vec<_> = groups.chain(own).collect();
         // SAFETY: this process is a copy of its launcher that leaves only by `exit_now`, so it
-        // drops no owner of a descriptor that is closed, and uses only those that it keeps.
+        // drops no owner of a descriptor that is closed, and uses only descriptors that it keeps.
         unsafe { sys::close_all_from(process::LINE + 1, &keep) };
     }
 

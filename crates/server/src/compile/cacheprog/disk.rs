@@ -1,5 +1,6 @@
-//! The go command's own on-disk format of a build cache, in layers: for each action a file that names the action's output,
-//! for each output a file with the output's bytes, both in a folder named by their first byte.
+//! The go command's own on-disk format of a build cache, in layers: for each action a file that
+//! names the action's output, for each output a file with the output's bytes, both in a folder
+//! named by their first byte.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -8,7 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
-/// The length of a file that names an output: `v1 ACTION OUTPUT SIZE TIME` and a line end, the numbers in 20 columns.
+/// The length of a file that names an output: `v1 ACTION OUTPUT SIZE TIME` and a line end, the
+/// numbers in 20 columns.
 const ENTRY_BYTES: usize = 3 + 64 + 1 + 64 + 1 + 20 + 1 + 20 + 1;
 /// The file in the upper folder that is being written. There is one writer.
 const ASIDE: &str = "aside";
@@ -64,7 +66,8 @@ pub(super) struct Hit {
 pub struct NotAbsolute(String);
 
 impl Layers {
-    /// The upper folder, which is written, and the read-only folders below, the topmost first; absolute paths.
+    /// The upper folder, which is written, and the read-only folders below, the topmost first;
+    /// absolute paths.
     pub fn new(upper: String, lower: Vec<String>) -> Result<Self, NotAbsolute> {
         match std::iter::once(&upper).chain(&lower).find(|layer| !layer.starts_with('/')) {
             Some(layer) => Err(NotAbsolute(layer.clone())),
@@ -91,8 +94,8 @@ impl Layers {
         })
     }
 
-    /// Keeps `body` as the output of an action; returns the file that has it. The body must have `size` bytes, and the
-    /// output's name must be their hash.
+    /// Keeps `body` as the output of an action; returns the file that has it. The body must have
+    /// `size` bytes, and the output's name must be their hash.
     pub(super) fn put(
         &self,
         action: &Id,

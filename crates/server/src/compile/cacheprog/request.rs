@@ -1,4 +1,5 @@
-//! Requests of the go command to a cache program, and responses. The field names are those of `cmd/go/internal/cacheprog`.
+//! Requests of the go command to a cache program, and responses. The field names are those of
+//! `cmd/go/internal/cacheprog`.
 
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 
@@ -7,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use base64::read::DecoderReader;
 use serde::{Deserialize, Serialize};
 
-use super::CacheError;
 use super::disk::{Hit, Id};
+use super::error::CacheError;
 
 /// The longest request, in bytes; the go command's requests have less than 200.
 const REQUEST_BYTES: usize = 4096;
@@ -101,7 +102,8 @@ pub(super) fn read(input: &mut impl BufRead) -> Result<Option<Request>, CacheErr
     }
 }
 
-/// Lets `keep` read and decode the body that follows a request, then skips the rest of the body even when `keep` fails.
+/// Lets `keep` read and decode the body that follows a request, then skips the rest of the body
+/// even when `keep` fails.
 pub(super) fn body<T>(
     input: &mut impl BufRead,
     size: u64,
@@ -126,7 +128,8 @@ pub(super) fn body<T>(
     Err(io::Error::new(ErrorKind::InvalidData, "no body follows the request"))
 }
 
-/// The rest of a quoted text without escapes, up to the closing quote; a line end before it is an error.
+/// The rest of a quoted text without escapes, up to the closing quote; a line end before it is an
+/// error.
 struct Quoted<'a, R> {
     input: &'a mut R,
     ended: bool,

@@ -73,7 +73,8 @@ impl Talk {
         Layers::new(path("upper"), vec![path("lower")]).unwrap()
     }
 
-    /// Sends all requests. Returns the responses without the greeting, and the end of the conversation.
+    /// Sends all requests. Returns the responses without the greeting, and the end of the
+    /// conversation.
     fn all(&self, said: &str) -> (Vec<Value>, Result<(), CacheError>) {
         self.in_pieces(said, 64 << 10)
     }
