@@ -31,7 +31,8 @@ else
     not_checked "the shell scripts" "shellcheck is not here and cannot be installed"
 fi
 cargo clippy --locked --workspace --all-targets -- -D warnings
-RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --workspace --no-deps
+# Links to private items are for readers of the source.
+RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --quiet --locked --workspace --no-deps
 if ! cargo deny --version >/dev/null 2>&1; then
     echo "sky-island: installing cargo-deny from its source" >&2
     cargo install --locked --debug --quiet cargo-deny
