@@ -158,7 +158,7 @@ fn caches(operated: &Operated) -> Result<(), String> {
     let config = configuration(operated);
     let clear = |id: &str| ask(&["cache", "clear", id, "-c", &config], &[]);
     // Both ids begin with the empty text.
-    refused(&clear("")?, 2, &["2 ids", "more of it"])?;
+    refused(&clear("")?, 2, &["2 ids", "more of the id"])?;
     let begin = &program[0][..8];
     let done = said(operated, &["cache", "clear", begin])?;
     same(done, format!("deleted {}\n", program[0]))?;

@@ -111,8 +111,11 @@ impl Setup {
     pub(crate) fn write(&self, folder: &Path, port: u16) -> io::Result<PathBuf> {
         let mirror =
             |(prefix, target): &(String, String)| json!({"prefix": prefix, "target": target});
-        let mut listen = vec![format!("127.0.0.1:{port}")];
-        listen.extend(self.unix.iter().map(|socket| format!("unix:{}", socket.display())));
+        let port = format!("127.0.0.1:{port}");
+        let listen = match &self.unix {
+            Some(socket) => json!([port, format!("unix:{}", socket.display())]),
+            None => json!(port),
+        };
         let mut config = json!({
             "listen": listen,
             "state_dir": folder.join("state"),

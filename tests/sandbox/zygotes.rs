@@ -116,8 +116,10 @@ impl Parts {
             groups: fs::read_to_string(format!("/proc/{function}/cgroup")).expect("its groups"),
             namespaces: NAMESPACES.iter().filter_map(of_function).collect(),
         };
-        let is_root = nix::unistd::geteuid().is_root();
-        assert_eq!(parts.namespaces.len(), if is_root { NAMESPACES.len() } else { 0 });
+        // Not every kernel lets an ordinary user open them.
+        if nix::unistd::geteuid().is_root() {
+            assert_eq!(parts.namespaces.len(), NAMESPACES.len());
+        }
         host.runtime.block_on(async {
             run.abort();
             let _ = run.await;
@@ -156,8 +158,8 @@ alone!(by_default_a_zygote_serves_another_island_after_a_clean_one, |host| {
 #[test]
 fn without_reuse_each_island_has_a_zygote_of_its_own_and_what_that_keeps() {
     let name = concat!(
-        "sandbox::zygotes::",
-        "without_reuse_each_island_has_a_zygote_of_its_own_and_what_that_keeps"
+        module_path!(),
+        "::without_reuse_each_island_has_a_zygote_of_its_own_and_what_that_keeps"
     );
     alone_without_backend(name, || {
         for ahead in [0, 1] {
