@@ -78,7 +78,9 @@ fn leased(host: &Host, deed: &[&str]) -> Spec {
         lease = host.pools.lease(Family::V4).ok();
         lease.is_some()
     });
-    Spec { address: lease.map(Arc::new), ..host.function(deed) }
+    let mut spec = host.function(deed);
+    spec.setup.address = lease.map(Arc::new);
+    spec
 }
 
 /// The addresses that two jails had at one time, and those that one had.
