@@ -103,6 +103,15 @@ impl Frontend {
         (hand_over && !stopped).then(|| take(&mut self.left))
     }
 
+    /// From now on clients are told that the server ends, before the log says so.
+    pub(super) fn announce_end(&self, hand_over: bool) {
+        if hand_over || self.shared {
+            self.phase.leave();
+        } else {
+            self.phase.drain();
+        }
+    }
+
     /// Ends with sockets that no other process has.
     async fn drain(&mut self) {
         self.phase.drain();

@@ -83,6 +83,7 @@ pub async fn serve(
     } else {
         manager::stopping()
     }
+    frontend.announce_end(hand_over);
     tracing::info!(?action, "the server ends");
     parts.state.withdraw();
     let left = frontend.end(hand_over, reload.shutdown_grace(), &mut signals).await;
