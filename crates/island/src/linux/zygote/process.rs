@@ -295,7 +295,8 @@ impl Zygote<'_> {
             }
             ProgramSource::Known(execution, stdio) => {
                 let rules = rules.ok_or(FirstProcessError::NoRules)?;
-                process::place_stdio(stdio).map_err(FirstProcessError::Descriptors)?;
+                // SAFETY: this process descends from a launcher that took its socket from stdin.
+                unsafe { process::place_stdio(stdio) }.map_err(FirstProcessError::Descriptors)?;
                 execution.enter_folder()?;
                 rules.seal()?;
                 // SAFETY: as above; this process uses only the program's descriptor.
