@@ -92,7 +92,7 @@ fn git_host_answers() -> bool {
     addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, HOST_WAIT).is_ok())
 }
 
-/// Tests that share a server, and those that come after them.
+/// Tests that share a server, and the ones that come after them.
 struct Phase {
     tests: Vec<Trial>,
     ending: Vec<Trial>,
@@ -141,7 +141,7 @@ fn suite() -> Result<Vec<Phase>, String> {
     ])
 }
 
-/// Git alone, and a host that nobody answers for.
+/// Git alone, and a host that does not answer.
 fn only_git(_: &Path) -> Result<Setup, String> {
     let closed = server::free_port().map_err(|e| e.to_string())?;
     Ok(Setup::new(&["git"]).mirror("closed.test", format!("http://127.0.0.1:{closed}")))

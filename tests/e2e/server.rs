@@ -91,7 +91,7 @@ impl Setup {
         self
     }
 
-    /// Keys of a section, beside those that the suite sets.
+    /// Keys of a section, beside the ones that the suite sets.
     pub(crate) fn section(mut self, name: &'static str, keys: Value) -> Self {
         self.sections.push((name, keys));
         self
@@ -123,7 +123,7 @@ impl Setup {
             "go": {"warm": false},
             "jails": {"cache_default_expiration": self.expiration.unwrap_or("8h")},
             "limits": self.limits,
-            // Neither may anything stand by for long.
+            // Nor may an island stay warm for long.
             "standby": {"idle": "1s"},
             "network": self.network,
             "admin_api_token": self.token,
@@ -143,7 +143,7 @@ impl Setup {
     }
 }
 
-/// A running server. It is killed with this value where nobody called [`Server::stop`].
+/// A running server. It is killed with this value where no one called [`Server::stop`].
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Mutex<Child>,
@@ -262,7 +262,7 @@ impl Drop for Server {
     }
 }
 
-/// A port that nobody listened on a moment ago.
+/// A port without a listener a moment ago.
 pub(crate) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

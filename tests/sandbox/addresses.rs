@@ -103,7 +103,7 @@ fn with(host: &Host, lease: &Arc<Lease>, deed: &[&str]) -> Spec {
     spec
 }
 
-/// A lease that nobody had before.
+/// A lease that no one had before.
 fn lease(pools: &Pools, family: Family) -> Arc<Lease> {
     Arc::new(pools.lease(family).unwrap())
 }
@@ -253,7 +253,7 @@ fn an_address_comes_back_however_its_island_ends() {
             let back = |what: &str| eventually(what, || free(pools) == all && ports() == 0);
             let mut spec = with(host, &lease(), &["surroundings"]);
             host.run(&spec);
-            assert_eq!(free(pools), all - 1, "whoever asked for the address still has it");
+            assert_eq!(free(pools), all - 1, "the caller that asked for the address still has it");
             spec.setup.address = None;
             back("after a good end");
             spec = with(host, &lease(), &["sleep", "60000"]);

@@ -13,8 +13,8 @@ mod lifecycle;
 mod limits;
 #[cfg(not(target_os = "freebsd"))]
 mod linux;
+mod pool;
 mod rights;
-mod standby;
 mod surroundings;
 #[cfg(not(target_os = "freebsd"))]
 mod timers;
