@@ -17,7 +17,8 @@ use seccompiler::BpfProgram;
 
 use crate::launcher::uids;
 use crate::launcher::wire;
-use crate::linux::cgroup::{Cgroup, CgroupError, CgroupSet};
+use crate::linux::cgroup::error::CgroupError;
+use crate::linux::cgroup::group::{Cgroup, CgroupSet};
 use crate::linux::child::Child;
 use crate::linux::confine::NOBODY;
 use crate::linux::fork::{self, Forked, SharedNumber};

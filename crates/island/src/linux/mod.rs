@@ -45,7 +45,8 @@ use host::exec;
 use host::net::Lease;
 use tokio::sync::oneshot;
 
-use self::cgroup::{CgroupError, CgroupHome};
+use self::cgroup::error::CgroupError;
+use self::cgroup::home::CgroupHome;
 use self::launcher::{LauncherSetup, RootKind};
 use self::network::{Cable, Network, NetworkError};
 use self::prefork::Prefork;

@@ -5,7 +5,7 @@ use std::fs;
 use common::causes;
 
 use crate::backend::Finding;
-use crate::linux::cgroup::CgroupError;
+use crate::linux::cgroup::error::CgroupError;
 
 /// The findings of each layer. `groups` is the error of making the server's cgroup, if it failed.
 pub(super) fn findings(groups: Option<&CgroupError>) -> Vec<Finding> {
