@@ -14,6 +14,8 @@ mod limits;
 #[cfg(not(target_os = "freebsd"))]
 mod linux;
 mod rights;
+#[cfg(target_os = "linux")]
+mod shares;
 mod standby;
 mod surroundings;
 #[cfg(not(target_os = "freebsd"))]

@@ -128,7 +128,9 @@ impl Maker {
         control: OwnedFd,
     ) -> Result<Island, NotMade> {
         let groups = self.groups.as_ref();
-        let group = groups.map(|groups| groups.create(&request.id, &request.bounds)).transpose()?;
+        let group = groups
+            .map(|groups| groups.create(&request.id, &request.bounds, request.share()))
+            .transpose()?;
         let into = group.as_ref().and_then(Cgroup::for_fork);
         let forked = self.fork(namespaces(request), into).and_then(|forked| match forked {
             (Forked::Child, mapped, go_ahead) => {

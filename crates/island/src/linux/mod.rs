@@ -275,7 +275,7 @@ impl Linux {
 /// The findings about a host on which the backend does not start.
 pub(crate) fn findings() -> Vec<Finding> {
     let home = CgroupHome::create();
-    let findings = probe::findings(home.as_ref().err());
+    let findings = probe::findings(home.as_ref());
     if let Ok(home) = &home {
         home.remove();
     }
@@ -355,7 +355,7 @@ impl Backend for Linux {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        let mut findings = probe::findings(self.home.as_ref().err());
+        let mut findings = probe::findings(self.home.as_ref());
         findings.extend(network::describe(&self.options.pools, self.network.as_ref().err()));
         findings
     }

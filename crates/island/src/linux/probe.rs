@@ -6,9 +6,12 @@ use common::causes;
 
 use crate::backend::Finding;
 use crate::linux::cgroup::error::CgroupError;
+use crate::linux::cgroup::home::CgroupHome;
+use crate::linux::cgroup::layout::Version;
 
-/// The findings of each layer. `groups` is the error of making the server's cgroup, if it failed.
-pub(super) fn findings(groups: Option<&CgroupError>) -> Vec<Finding> {
+/// The findings of each layer. `home` is the server's cgroup, or why it could not be made.
+pub(super) fn findings(home: Result<&CgroupHome, &CgroupError>) -> Vec<Finding> {
+    let groups = home.err();
     let root = nix::unistd::getuid().is_root();
     vec![
         namespaces(root),
@@ -17,6 +20,7 @@ pub(super) fn findings(groups: Option<&CgroupError>) -> Vec<Finding> {
         landlock(),
         memory(groups),
         processes(groups, root),
+        processor_share(home.map(|home| (home.version(), home.sharing().cpu))),
     ]
 }
 
@@ -114,6 +118,33 @@ fn processes(groups: Option<&CgroupError>, root: bool) -> Finding {
         (Some(_), false) => "by rlimit in the island's user namespace",
     };
     finding("process limit", detail, None, false)
+}
+
+/// `shares` says, of groups in which version, whether they divide the processors.
+fn processor_share(shares: Result<(Version, bool), &CgroupError>) -> Finding {
+    const UNFAIR: &str = "islands have no shares of the processor, so a function with many processes takes most of it from the others";
+    let (detail, remedy) = match shares {
+        Ok((_, true)) => {
+            ("equal for all functions, and less for builds and fetches (cpu weights)".into(), None)
+        }
+        Ok((Version::Two, false)) => (
+            format!("{UNFAIR}: the server's cgroup has no cpu controller"),
+            Some(
+                "have it delegated: Delegate=yes in the server's unit, or, for an ordinary user, Delegate=cpu memory pids in a drop-in of user@.service",
+            ),
+        ),
+        Ok((Version::One, false)) => (
+            format!("{UNFAIR}: no group can be made in a cpu hierarchy"),
+            Some(
+                "run as root, with the hierarchy mounted: mkdir -p /sys/fs/cgroup/cpu && mount -t cgroup -o cpu cgroup /sys/fs/cgroup/cpu",
+            ),
+        ),
+        Err(error) => (
+            format!("{UNFAIR}: {}", causes::chain(error)),
+            Some("run as root, or under systemd-run --user --scope -p Delegate=yes"),
+        ),
+    };
+    finding("processor share", detail, remedy, false)
 }
 
 fn finding(

@@ -10,15 +10,21 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::linux::cgroup::error::CgroupError;
 use crate::linux::cgroup::layout::Version;
+use crate::linux::cgroup::share::{self, Setting, Share, Sharing};
 use crate::linux::meter::MemoryMeter;
 use crate::linux::protocol::ProcessBounds;
 
 /// The most memory, in bytes, that a zygote uses of the group that it shares with its islands.
 const ZYGOTE_MEMORY: u64 = 1 << 20;
+/// The number of version 1's hierarchies that limit something: memory and processes.
+const LIMITS: usize = 2;
 
 /// The opened home of a launcher, in which the launcher makes its islands' groups.
 pub(crate) struct CgroupSet {
     version: Version,
+    sharing: Sharing,
+    /// The processors of this machine.
+    processors: u64,
     folders: Vec<OwnedFd>,
 }
 
@@ -30,16 +36,26 @@ pub(crate) struct Cgroup {
 }
 
 impl CgroupSet {
-    /// The opened folders of a home, one for each hierarchy.
-    pub(crate) fn new(version: Version, folders: Vec<OwnedFd>) -> Self {
-        Self { version, folders }
+    /// The opened folders of a home, one for each hierarchy: in version 1 memory, processes, and,
+    /// where the groups share it, the processors.
+    pub(crate) fn new(version: Version, sharing: Sharing, folders: Vec<OwnedFd>) -> Self {
+        Self { version, sharing, processors: share::processors(), folders }
     }
 
     /// Makes an island's groups with their limits.
-    pub(crate) fn create(&self, name: &str, bounds: &ProcessBounds) -> Result<Cgroup, CgroupError> {
+    pub(crate) fn create(
+        &self,
+        name: &str,
+        bounds: &ProcessBounds,
+        share: Share,
+    ) -> Result<Cgroup, CgroupError> {
         let mut group =
             Cgroup { version: self.version, name: name.to_owned(), folders: Vec::new() };
-        for parent in &self.folders {
+        let hierarchies = match share.is_in_cpu_hierarchy() {
+            true => self.folders.len(),
+            false => LIMITS,
+        };
+        for parent in self.folders.iter().take(hierarchies) {
             let made = mkdirat(parent, name, Mode::from_bits_truncate(0o755)).and_then(|()| {
                 openat(parent, name, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
             });
@@ -51,7 +67,7 @@ impl CgroupSet {
                 }
             }
         }
-        match group.limit(bounds) {
+        match group.limit(bounds).and_then(|()| group.share(&self.settings(share))) {
             Ok(()) => Ok(group),
             Err(error) => {
                 self.remove(&group);
@@ -69,7 +85,19 @@ impl CgroupSet {
     ) -> Result<Cgroup, CgroupError> {
         let memory = bounds.memory.saturating_add(ZYGOTE_MEMORY);
         let processes = bounds.processes.saturating_add(1);
-        self.create(name, &ProcessBounds { memory, processes, ..*bounds })
+        self.create(name, &ProcessBounds { memory, processes, ..*bounds }, Share::Function)
+    }
+
+    /// What makes an island's part of what the groups share.
+    fn settings(&self, share: Share) -> Vec<Setting> {
+        let mut settings = Vec::new();
+        if self.sharing.cpu {
+            settings.extend(share.processors(self.version, self.processors));
+        }
+        if self.sharing.io {
+            settings.extend(share.disks());
+        }
+        settings
     }
 
     /// Removes an island's groups. Returns false while the kernel still counts a process in one.
@@ -96,13 +124,29 @@ impl Cgroup {
                 let _ = write(folder, "memory.swap.max", "0");
                 Ok(())
             }
-            (Version::One, [in_memory, in_pids]) => {
+            (Version::One, [in_memory, in_pids, ..]) => {
                 set(in_memory, "memory.limit_in_bytes", &memory)?;
                 let _ = write(in_memory, "memory.memsw.limit_in_bytes", &memory);
                 set(in_pids, "pids.max", &processes)
             }
             _ => Err(CgroupError::NoHierarchy),
         }
+    }
+
+    /// Sets the island's part of what the groups share.
+    fn share(&self, settings: &[Setting]) -> Result<(), CgroupError> {
+        let folder = match self.version {
+            Version::One => self.folders.get(LIMITS),
+            Version::Two => self.folders.first(),
+        };
+        let Some(folder) = folder else { return Ok(()) };
+        for Setting { file, value, required } in settings {
+            match write(folder, file, value) {
+                Err(source) if *required => return Err(CgroupError::Limit { file, source }),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The folder to fork into, where the kernel can do that.

@@ -10,9 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::linux::cgroup::error::CgroupError;
 use crate::linux::cgroup::group::CgroupSet;
 use crate::linux::cgroup::layout::{CgroupLayout, LEAF, Version};
+use crate::linux::cgroup::share::{self, Sharing};
 
 /// The start of the name of every home.
 const PREFIX: &str = "sky-island-";
+/// The file of a version 2 group that names the controllers which its children obey.
+const SUBTREE: &str = "cgroup.subtree_control";
 /// The number of homes that this process has made.
 static MADE: Mutex<u32> = Mutex::new(0);
 
@@ -20,7 +23,10 @@ static MADE: Mutex<u32> = Mutex::new(0);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct CgroupHome {
     version: Version,
+    /// In version 1 those of memory and processes, and then, if [`Sharing::cpu`], that of the
+    /// processors.
     folders: Vec<PathBuf>,
+    sharing: Sharing,
 }
 
 impl CgroupHome {
@@ -37,11 +43,12 @@ impl CgroupHome {
         .ok_or(CgroupError::NoHierarchy)?;
         // Held while leftover homes are removed, so that none of this process's is taken for one.
         let mut made = MADE.lock();
-        let home = match Self::create_below(&layout, &layout.own, *made) {
+        let mut home = match Self::create_below(&layout, &layout.own, *made) {
             Ok(home) => home,
             Err(first) if layout.own == layout.top => return Err(first),
             Err(first) => Self::create_below(&layout, &layout.top, *made).map_err(|_| first)?,
         };
+        home.share_processors(layout.cpu.as_ref(), *made);
         *made += 1;
         Ok(home)
     }
@@ -52,11 +59,7 @@ impl CgroupHome {
         parents: &[PathBuf],
         before: u32,
     ) -> Result<Self, CgroupError> {
-        let own = std::process::id();
-        let name = match before {
-            0 => format!("{PREFIX}{own}"),
-            _ => format!("{PREFIX}{own}-{before}"),
-        };
+        let name = name(before);
         let mut folders = Vec::new();
         for parent in parents {
             sweep(parent, before > 0);
@@ -77,7 +80,48 @@ impl CgroupHome {
             }
             folders.push(folder);
         }
-        Ok(Self { version: layout.version, folders })
+        Ok(Self { version: layout.version, folders, sharing: Sharing::default() })
+    }
+
+    /// Has the home's groups divide the processors and the disks, as far as the host lets them.
+    /// `hierarchy` is that of the processors in version 1: this process's own group, and the top.
+    fn share_processors(&mut self, hierarchy: Option<&[PathBuf; 2]>, before: u32) {
+        match self.version {
+            Version::Two => {
+                let Some(folder) = self.folders.first() else { return };
+                for controller in ["+cpu", "+io"] {
+                    let _ = parent_of(folder).and_then(|parent| enable(parent, controller));
+                    let _ = enable(folder, controller);
+                }
+                let enabled = fs::read_to_string(folder.join(SUBTREE)).unwrap_or_default();
+                let has = |name| enabled.split_whitespace().any(|token| token == name);
+                self.sharing = Sharing { cpu: has("cpu"), io: has("io") };
+                if self.sharing.cpu {
+                    weigh(self.version, folder);
+                }
+            }
+            Version::One => {
+                let made = hierarchy.into_iter().flatten().find_map(|parent| {
+                    sweep(parent, before > 0);
+                    let folder = parent.join(name(before));
+                    fs::create_dir(&folder).is_ok().then_some(folder)
+                });
+                let Some(folder) = made else { return };
+                weigh(self.version, &folder);
+                self.sharing.cpu = true;
+                self.folders.push(folder);
+            }
+        }
+    }
+
+    /// The version of the kernel's interface.
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Which resources islands share fairly.
+    pub(crate) fn sharing(&self) -> Sharing {
+        self.sharing
     }
 
     /// Removes the server's groups and the groups in them that a killed launcher has left. Returns
@@ -91,22 +135,49 @@ impl CgroupHome {
     pub(crate) fn open(&self) -> io::Result<CgroupSet> {
         let open = |path: &PathBuf| Ok(fs::File::open(path)?.into());
         let folders = self.folders.iter().map(open).collect::<io::Result<_>>()?;
-        Ok(CgroupSet::new(self.version, folders))
+        Ok(CgroupSet::new(self.version, self.sharing, folders))
     }
+}
+
+/// The name of a home of this process.
+fn name(before: u32) -> String {
+    let own = std::process::id();
+    match before {
+        0 => format!("{PREFIX}{own}"),
+        _ => format!("{PREFIX}{own}-{before}"),
+    }
+}
+
+/// Gives a home its weight among the processes and groups beside it.
+fn weigh(version: Version, home: &Path) {
+    let members = parent_of(home).and_then(|it| fs::read_to_string(it.join("cgroup.procs")));
+    let own = std::process::id().to_string();
+    let beside_threads = members.is_ok_and(|members| members.lines().any(|pid| pid == own));
+    if let Some(setting) = share::home(version, beside_threads, share::processors()) {
+        let _ = fs::write(home.join(setting.file), setting.value);
+    }
+}
+
+fn parent_of(folder: &Path) -> io::Result<&Path> {
+    folder.parent().ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// Has the children of a version 2 group obey a controller.
+fn enable(folder: &Path, controllers: &str) -> io::Result<()> {
+    fs::write(folder.join(SUBTREE), controllers)
 }
 
 /// Allows limits on the children of a version 2 group. A group with processes may not have such
 /// children: if the group holds this process alone, the process moves to a leaf beside the
 /// children.
 fn delegate(folder: &Path, move_aside: bool) -> io::Result<()> {
-    let control = folder.join("cgroup.subtree_control");
-    let enable = || fs::write(&control, "+memory +pids");
-    match enable() {
+    let limits = || enable(folder, "+memory +pids");
+    match limits() {
         Err(error) if move_aside && error.raw_os_error() == Some(libc::EBUSY) => {
             let leaf = folder.join(LEAF.trim_start_matches('/'));
             fs::create_dir_all(&leaf)?;
             fs::write(leaf.join("cgroup.procs"), std::process::id().to_string())?;
-            enable()
+            limits()
         }
         result => result,
     }

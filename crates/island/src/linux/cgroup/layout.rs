@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// The controllers that an island needs.
 const CONTROLLERS: [&str; 2] = ["memory", "pids"];
+/// The controller that divides the processors.
+const CPU: &str = "cpu";
 
 /// The version of the kernel's interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,9 @@ pub(crate) struct CgroupLayout {
     pub(crate) own: Vec<PathBuf>,
     /// The top folder of each hierarchy.
     pub(crate) top: Vec<PathBuf>,
+    /// The hierarchy that divides the processors, if it is one of its own (version 1): the folder
+    /// of this process's own group in it, and the top folder.
+    pub(crate) cpu: Option<[PathBuf; 2]>,
 }
 
 impl CgroupLayout {
@@ -55,19 +60,25 @@ impl CgroupLayout {
                     version: Version::Two,
                     own: vec![below(top, path)],
                     top: vec![top.clone()],
+                    cpu: None,
                 });
             }
         }
-        let mut layout = Self { version: Version::One, own: Vec::new(), top: Vec::new() };
-        for controller in CONTROLLERS {
+        let hierarchy = |controller: &str| {
             let named = |names: &str| names.split(',').any(|name| name == controller);
             let (top, ..) =
                 mounts.iter().find(|(_, kind, names)| kind == "cgroup" && named(names))?;
-            let path = own_in(&|_, names| named(names))?;
-            layout.own.push(below(top, path));
-            layout.top.push(top.clone());
+            Some([below(top, own_in(&|_, names| named(names))?), top.clone()])
+        };
+        let (mut own, mut top) = (Vec::new(), Vec::new());
+        for controller in CONTROLLERS {
+            let [own_group, top_group] = hierarchy(controller)?;
+            own.push(own_group);
+            top.push(top_group);
         }
-        Some(layout)
+        // One that is mounted together with another controller has these groups already.
+        let cpu = hierarchy(CPU).filter(|[own_group, _]| !own.contains(own_group));
+        Some(Self { version: Version::One, own, top, cpu })
     }
 }
 
@@ -117,6 +128,25 @@ mod tests {
             layout.own,
             [PathBuf::from("/sys/fs/cgroup/memory/box"), PathBuf::from("/sys/fs/cgroup/pids/")]
         );
+        assert_eq!(layout.cpu, None);
+    }
+
+    #[test]
+    fn the_hierarchy_of_the_processors_is_found_under_each_of_its_names() {
+        for (names, path) in [("cpu", "/cpu"), ("cpu,cpuacct", "/cpu,cpuacct")] {
+            let mount = format!("30 23 0:26 / /sys/fs/cgroup{path} rw - cgroup cgroup rw,{names}");
+            let own = format!("5:pids:/\n4:memory:/box\n3:{names}:/service");
+            let layout = CgroupLayout::find(&format!("{HYBRID}\n{mount}"), &own, &|_| "".into());
+            let expected =
+                [format!("/sys/fs/cgroup{path}/service"), format!("/sys/fs/cgroup{path}")];
+            assert_eq!(layout.unwrap().cpu, Some(expected.map(PathBuf::from)), "{names}");
+        }
+        // Together with another controller the same folders have both.
+        let mounts = "\
+33 30 0:29 / /cg/memory rw - cgroup cgroup rw,memory,cpu
+36 30 0:32 / /cg/pids rw - cgroup cgroup rw,pids";
+        let layout = CgroupLayout::find(mounts, "5:pids:/\n4:memory,cpu:/", &|_| "".into());
+        assert_eq!(layout.unwrap().cpu, None);
     }
 
     #[test]

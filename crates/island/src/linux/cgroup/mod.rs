@@ -6,8 +6,12 @@
 //! removes the group after the island's last process has ended. The next start removes a home whose
 //! server is gone. Where the host grants no groups (to an ordinary user without delegation) the
 //! limits of each process remain, and `check` reports it.
+//!
+//! Islands also have equal parts of the processors and the disks ([`share::Share`]), where the host
+//! lets the server divide these.
 
 pub(crate) mod error;
 pub(crate) mod group;
 pub(crate) mod home;
 pub(crate) mod layout;
+pub(crate) mod share;
