@@ -88,7 +88,8 @@ impl Linux {
     pub(crate) async fn start(options: Options) -> Result<Arc<Self>, StartError> {
         let home = CgroupHome::create();
         let launch = |root| {
-            let setup = LauncherSetup { root, home: home.as_ref().ok().cloned() };
+            let setup =
+                LauncherSetup { root, home: home.as_ref().ok().map(|home| home.folders().clone()) };
             LauncherConfig::new(options.launcher.clone(), &setup)
         };
         let host = LauncherClient::start(launch(RootKind::Host)?).await?;
@@ -274,12 +275,9 @@ impl Linux {
 
 /// The findings about a host on which the backend does not start.
 pub(crate) fn findings() -> Vec<Finding> {
+    // Its drop removes it.
     let home = CgroupHome::create();
-    let findings = probe::findings(home.as_ref());
-    if let Ok(home) = &home {
-        home.remove();
-    }
-    findings
+    probe::findings(home.as_ref())
 }
 
 impl Backend for Linux {

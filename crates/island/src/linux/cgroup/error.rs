@@ -17,6 +17,22 @@ pub(crate) enum CgroupError {
     /// The host has no usable hierarchy.
     #[error("this host mounts no cgroup hierarchy with the memory and pids controllers")]
     NoHierarchy,
+    /// The server's own group has no limits to give.
+    #[error("{} has no {controllers} controller", group.display())]
+    Lacks {
+        /// The folder of the group.
+        group: PathBuf,
+        /// The controllers that are missing.
+        controllers: String,
+    },
+    /// The server shares its group with processes that are none of its business.
+    #[error("{} also holds other processes ({others}), so the groups below it can have no limits", group.display())]
+    Occupied {
+        /// The folder of the group.
+        group: PathBuf,
+        /// The other processes.
+        others: String,
+    },
     /// The server may not make its group.
     #[error("no control group can be made below {}", parent.display())]
     Home {

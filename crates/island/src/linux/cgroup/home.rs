@@ -7,21 +7,30 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::linux::cgroup::delegation::{self, Delegation};
 use crate::linux::cgroup::error::CgroupError;
 use crate::linux::cgroup::group::CgroupSet;
-use crate::linux::cgroup::layout::{CgroupLayout, LEAF, Version};
+use crate::linux::cgroup::layout::{CONTROLLERS, CgroupLayout, Version};
 use crate::linux::cgroup::share::{self, Sharing};
 
 /// The start of the name of every home.
 const PREFIX: &str = "sky-island-";
-/// The file of a version 2 group that names the controllers which its children obey.
-const SUBTREE: &str = "cgroup.subtree_control";
+/// The controllers that islands profit from where the server has them.
+const WISHED: [&str; 2] = ["cpu", "io"];
 /// The number of homes that this process has made.
 static MADE: Mutex<u32> = Mutex::new(0);
 
-/// The server's own groups: the folders, one for each hierarchy, in which islands' groups are made.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The server's own groups. Whoever has them removes them; a drop tries that once.
+#[derive(Debug)]
 pub(crate) struct CgroupHome {
+    folders: CgroupFolders,
+    /// What was done to the group above, in version 2, and is to be undone.
+    above: Mutex<Option<Delegation>>,
+}
+
+/// The folders of a home, one for each hierarchy, in which launchers make islands' groups.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct CgroupFolders {
     version: Version,
     /// In version 1 those of memory and processes, and then, if [`Sharing::cpu`], that of the
     /// processors.
@@ -30,7 +39,7 @@ pub(crate) struct CgroupHome {
 }
 
 impl CgroupHome {
-    /// Makes the server's groups.
+    /// Makes the server's groups, and removes those of servers that are gone.
     pub(crate) fn create() -> Result<Self, CgroupError> {
         let read = |path: &'static str| {
             fs::read_to_string(path).map_err(|source| CgroupError::Read { path, source })
@@ -43,77 +52,110 @@ impl CgroupHome {
         .ok_or(CgroupError::NoHierarchy)?;
         // Held while leftover homes are removed, so that none of this process's is taken for one.
         let mut made = MADE.lock();
-        let mut home = match Self::create_below(&layout, &layout.own, *made) {
-            Ok(home) => home,
-            Err(first) if layout.own == layout.top => return Err(first),
-            Err(first) => Self::create_below(&layout, &layout.top, *made).map_err(|_| first)?,
-        };
-        home.share_processors(layout.cpu.as_ref(), *made);
+        let home = Self::create_in(&layout, *made)?;
         *made += 1;
         Ok(home)
     }
 
-    /// Makes a home beside the `before` homes that this process has made before.
+    /// Makes a home beside the `before` homes that this process has made before: in the group of
+    /// this process, or at the top of the hierarchy if that cannot be. A server that is gone may
+    /// have had its home at either place.
+    fn create_in(layout: &CgroupLayout, before: u32) -> Result<Self, CgroupError> {
+        for parent in layout.parents() {
+            sweep(parent, before > 0);
+        }
+        let name = name(before);
+        let own = || Self::create_below(layout, &layout.own, &name);
+        // Another server of this group that ends just now may undo what both need.
+        let mut home = match own().or_else(|_| own()) {
+            Ok(home) => home,
+            Err(first) if layout.own == layout.top => return Err(first),
+            Err(first) => Self::create_below(layout, &layout.top, &name).map_err(|_| first)?,
+        };
+        home.share_processors(layout.cpu.as_ref(), &name);
+        Ok(home)
+    }
+
     fn create_below(
         layout: &CgroupLayout,
         parents: &[PathBuf],
-        before: u32,
+        name: &str,
     ) -> Result<Self, CgroupError> {
-        let name = name(before);
-        let mut folders = Vec::new();
+        let (version, sharing) = (layout.version, Sharing::default());
+        // From here on, what was made is removed if a step below fails.
+        let mut home = Self {
+            folders: CgroupFolders { version, folders: Vec::new(), sharing },
+            above: Mutex::new(None),
+        };
         for parent in parents {
-            sweep(parent, before > 0);
-            let folder = parent.join(&name);
-            let made = || -> io::Result<()> {
-                if layout.version == Version::Two {
-                    delegate(parent, true)?;
-                }
-                fs::create_dir(&folder)?;
-                if layout.version == Version::Two {
-                    delegate(&folder, false)?;
-                }
-                Ok(())
-            };
-            if let Err(source) = made() {
-                let _ = fs::remove_dir(&folder);
-                return Err(CgroupError::Home { parent: parent.clone(), source });
+            let failed = |source| CgroupError::Home { parent: parent.clone(), source };
+            if version == Version::Two {
+                let own = std::process::id();
+                let above = Delegation::make(parent, own, &CONTROLLERS, &WISHED)?;
+                *home.above.get_mut() = Some(above);
             }
-            folders.push(folder);
+            let folder = parent.join(name);
+            fs::create_dir(&folder).map_err(failed)?;
+            home.folders.folders.push(folder.clone());
+            if version == Version::Two {
+                // It goes with the folder, and there is nobody in it to move.
+                Delegation::make(&folder, 0, &CONTROLLERS, &WISHED)?;
+            }
         }
-        Ok(Self { version: layout.version, folders, sharing: Sharing::default() })
+        Ok(home)
     }
 
     /// Has the home's groups divide the processors and the disks, as far as the host lets them.
     /// `hierarchy` is that of the processors in version 1: this process's own group, and the top.
-    fn share_processors(&mut self, hierarchy: Option<&[PathBuf; 2]>, before: u32) {
-        match self.version {
+    fn share_processors(&mut self, hierarchy: Option<&[PathBuf; 2]>, name: &str) {
+        let CgroupFolders { version, folders, sharing } = &mut self.folders;
+        match version {
             Version::Two => {
-                let Some(folder) = self.folders.first() else { return };
-                for controller in ["+cpu", "+io"] {
-                    let _ = parent_of(folder).and_then(|parent| enable(parent, controller));
-                    let _ = enable(folder, controller);
-                }
-                let enabled = fs::read_to_string(folder.join(SUBTREE)).unwrap_or_default();
-                let has = |name| enabled.split_whitespace().any(|token| token == name);
-                self.sharing = Sharing { cpu: has("cpu"), io: has("io") };
-                if self.sharing.cpu {
-                    weigh(self.version, folder);
-                }
+                let enabled = folders.first().map(|folder| delegation::enabled(folder));
+                let has = |name| enabled.iter().flatten().any(|enabled| enabled == name);
+                *sharing = Sharing { cpu: has("cpu"), io: has("io") };
             }
             Version::One => {
-                let made = hierarchy.into_iter().flatten().find_map(|parent| {
-                    sweep(parent, before > 0);
-                    let folder = parent.join(name(before));
+                let make = |parent: &PathBuf| {
+                    let folder = parent.join(name);
                     fs::create_dir(&folder).is_ok().then_some(folder)
-                });
-                let Some(folder) = made else { return };
-                weigh(self.version, &folder);
-                self.sharing.cpu = true;
-                self.folders.push(folder);
+                };
+                let made = hierarchy.into_iter().flatten().find_map(make);
+                sharing.cpu = made.is_some();
+                folders.extend(made);
             }
+        }
+        if let Some(folder) = folders.last().filter(|_| sharing.cpu) {
+            weigh(*version, folder);
         }
     }
 
+    /// The folders, for a launcher.
+    pub(crate) fn folders(&self) -> &CgroupFolders {
+        &self.folders
+    }
+
+    /// Removes the server's groups and the groups in them that a killed launcher has left, and
+    /// undoes what was done to the group above. Returns false while the kernel still counts a
+    /// process in one.
+    pub(crate) fn remove(&self) -> bool {
+        let folders = &self.folders.folders;
+        folders.iter().for_each(|folder| remove_home(folder));
+        let gone = !folders.iter().any(|folder| folder.exists());
+        if gone && let Some(mut above) = self.above.lock().take() {
+            above.undo();
+        }
+        gone
+    }
+}
+
+impl Drop for CgroupHome {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+impl CgroupFolders {
     /// The version of the kernel's interface.
     pub(crate) fn version(&self) -> Version {
         self.version
@@ -122,13 +164,6 @@ impl CgroupHome {
     /// Which resources islands share fairly.
     pub(crate) fn sharing(&self) -> Sharing {
         self.sharing
-    }
-
-    /// Removes the server's groups and the groups in them that a killed launcher has left. Returns
-    /// false while the kernel still counts a process in one.
-    pub(crate) fn remove(&self) -> bool {
-        self.folders.iter().for_each(|folder| remove_home(folder));
-        !self.folders.iter().any(|folder| folder.exists())
     }
 
     /// Opens the folders for a launcher that is about to leave the host's tree.
@@ -150,36 +185,12 @@ fn name(before: u32) -> String {
 
 /// Gives a home its weight among the processes and groups beside it.
 fn weigh(version: Version, home: &Path) {
-    let members = parent_of(home).and_then(|it| fs::read_to_string(it.join("cgroup.procs")));
+    let Some(parent) = home.parent() else { return };
+    let members = fs::read_to_string(parent.join("cgroup.procs")).unwrap_or_default();
     let own = std::process::id().to_string();
-    let beside_threads = members.is_ok_and(|members| members.lines().any(|pid| pid == own));
+    let beside_threads = members.lines().any(|pid| pid == own);
     if let Some(setting) = share::home(version, beside_threads, share::processors()) {
         let _ = fs::write(home.join(setting.file), setting.value);
-    }
-}
-
-fn parent_of(folder: &Path) -> io::Result<&Path> {
-    folder.parent().ok_or_else(|| io::ErrorKind::NotFound.into())
-}
-
-/// Has the children of a version 2 group obey a controller.
-fn enable(folder: &Path, controllers: &str) -> io::Result<()> {
-    fs::write(folder.join(SUBTREE), controllers)
-}
-
-/// Allows limits on the children of a version 2 group. A group with processes may not have such
-/// children: if the group holds this process alone, the process moves to a leaf beside the
-/// children.
-fn delegate(folder: &Path, move_aside: bool) -> io::Result<()> {
-    let limits = || enable(folder, "+memory +pids");
-    match limits() {
-        Err(error) if move_aside && error.raw_os_error() == Some(libc::EBUSY) => {
-            let leaf = folder.join(LEAF.trim_start_matches('/'));
-            fs::create_dir_all(&leaf)?;
-            fs::write(leaf.join("cgroup.procs"), std::process::id().to_string())?;
-            limits()
-        }
-        result => result,
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 /// The controllers that an island needs.
-const CONTROLLERS: [&str; 2] = ["memory", "pids"];
+pub(crate) const CONTROLLERS: [&str; 2] = ["memory", "pids"];
 /// The controller that divides the processors.
 const CPU: &str = "cpu";
 
@@ -33,6 +33,11 @@ pub(crate) struct CgroupLayout {
 }
 
 impl CgroupLayout {
+    /// Every folder that the home of a server may lie in.
+    pub(crate) fn parents(&self) -> impl Iterator<Item = &PathBuf> {
+        self.own.iter().chain(&self.top).chain(self.cpu.iter().flatten())
+    }
+
     /// Reads mountinfo and /proc/self/cgroup (proc(5), cgroups(7)). `controllers` returns the
     /// contents of the cgroup.controllers file of a version 2 folder.
     pub(crate) fn find(
