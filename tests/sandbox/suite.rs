@@ -15,6 +15,8 @@ mod limits;
 mod linux;
 mod pool;
 mod rights;
+#[cfg(target_os = "linux")]
+mod shares;
 mod surroundings;
 #[cfg(not(target_os = "freebsd"))]
 mod timers;

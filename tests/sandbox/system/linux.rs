@@ -94,6 +94,12 @@ pub fn functions() -> Vec<u32> {
     islands().into_iter().filter(|pid| first_argument(*pid) == FUNCTION).collect()
 }
 
+/// How many processes functions have together, threads not counted.
+pub fn processes_of_functions() -> usize {
+    let below = |pid: &u32| 1 + children(*pid).len();
+    functions().iter().map(below).sum()
+}
+
 /// The host's user id of a process.
 pub fn user(pid: u32) -> Option<u32> {
     field(pid, "Uid")?.split_whitespace().next()?.parse().ok()

@@ -33,7 +33,7 @@ use seccompiler::BpfProgramRef;
 use crate::backend::Exit;
 use crate::launcher::process;
 use crate::launcher::wire::{self, Incoming};
-use crate::linux::cgroup::Cgroup;
+use crate::linux::cgroup::group::Cgroup;
 use crate::linux::confine::{self, ConfineError};
 use crate::linux::execution::{
     Execution, FirstProcessError, HOSTNAME, end_of, leave_launchers_signals,
