@@ -321,8 +321,10 @@ fn hang_up(lender: &Lender, host: &Host) -> Result<(), String> {
     let body = body(&format!("Hold({:?}, 2*time.Second)", host.address())).to_string();
     let address = lender.server.url().replace("http://", "");
     let mut client = TcpStream::connect(address).map_err(|e| e.to_string())?;
-    let head =
-        format!("POST {FUNCTION} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST {FUNCTION} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     client.write_all(format!("{head}{body}").as_bytes()).map_err(|e| e.to_string())?;
     host.accept()?;
     drop(client);

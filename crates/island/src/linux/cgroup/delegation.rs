@@ -53,7 +53,7 @@ impl GroupState {
     }
 
     /// The processes that have to leave the group before its children can obey controllers; an
-    /// error names those that may not be moved.
+    /// error names the processes that may not be moved.
     fn leaving(&self, own: u32) -> Result<&[u32], Vec<u32>> {
         let others = || self.members.iter().copied().filter(|pid| *pid != own).collect::<Vec<_>>();
         match &self.members[..] {

@@ -187,7 +187,8 @@ fn what_another_server_still_needs_is_not_undone() {
 fn a_group_that_others_use_stays_as_it_is() {
     in_lab("others", 2, |lab| {
         let error = lab.make().unwrap_err().to_string();
-        assert!(error.contains(&format!("sleep {}", lab.pids()[1])), "{error}");
+        // The name of a process that has just started may still be its parent's.
+        assert!(error.contains(&format!(" {})", lab.pids()[1])), "{error}");
         assert!(lab.is_untouched());
     });
 }

@@ -20,7 +20,7 @@ const WISHED: [&str; 2] = ["cpu", "io"];
 /// The number of homes that this process has made.
 static MADE: Mutex<u32> = Mutex::new(0);
 
-/// The server's own groups. Whoever has them removes them; a drop tries that once.
+/// The server's own groups. Their owner removes them; a drop tries that once.
 #[derive(Debug)]
 pub(crate) struct CgroupHome {
     folders: CgroupFolders,
@@ -98,7 +98,7 @@ impl CgroupHome {
             fs::create_dir(&folder).map_err(failed)?;
             home.folders.folders.push(folder.clone());
             if version == Version::Two {
-                // It goes with the folder, and there is nobody in it to move.
+                // It goes with the folder, and no process is in it to move.
                 Delegation::make(&folder, 0, &CONTROLLERS, &WISHED)?;
             }
         }
