@@ -14,8 +14,10 @@ mod calls;
 mod case;
 mod cli;
 mod client;
+mod door;
 mod failure;
 mod failures;
+mod fair;
 mod fixture_calls;
 mod git;
 mod git_http;
@@ -135,6 +137,8 @@ fn suite() -> Result<Vec<Phase>, String> {
         Phase { tests: numbers::trials(), ending: Vec::new() },
         Phase { tests: logs::trials(), ending: Vec::new() },
         Phase { tests: principals::trials(), ending: Vec::new() },
+        Phase { tests: door::trials(), ending: Vec::new() },
+        Phase { tests: fair::trials(), ending: Vec::new() },
         Phase { tests: reload::trials(), ending: Vec::new() },
         #[cfg(target_os = "linux")]
         Phase { tests: addresses::trials()?, ending: Vec::new() },

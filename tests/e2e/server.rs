@@ -52,13 +52,14 @@ pub(crate) struct Setup {
     pub unix: Option<PathBuf>,
     /// Sections of the configuration that are none of these.
     pub sections: Vec<(&'static str, Value)>,
+    pub top: Vec<(&'static str, Value)>,
 }
 
 impl Setup {
     pub(crate) fn new(order: &[&'static str]) -> Self {
         let limits = json!({"queue_wait": "60s"});
         let (mirrors, network) = (Vec::new(), json!({}));
-        let (sections, token, unix) = (Vec::new(), None, None);
+        let (sections, top, token, unix) = (Vec::new(), Vec::new(), None, None);
         Self {
             order: order.to_vec(),
             mirrors,
@@ -68,6 +69,7 @@ impl Setup {
             token,
             unix,
             sections,
+            top,
         }
     }
 
@@ -94,6 +96,12 @@ impl Setup {
     /// Keys of a section, beside the ones that the suite sets.
     pub(crate) fn section(mut self, name: &'static str, keys: Value) -> Self {
         self.sections.push((name, keys));
+        self
+    }
+
+    /// A key outside all sections.
+    pub(crate) fn top(mut self, name: &'static str, value: Value) -> Self {
+        self.top.push((name, value));
         self
     }
 
@@ -132,6 +140,9 @@ impl Setup {
                 "mirrors": self.mirrors.iter().map(mirror).collect::<Vec<_>>(),
             },
         });
+        for (name, value) in &self.top {
+            config[name] = value.clone();
+        }
         for (name, keys) in &self.sections {
             for (key, value) in keys.as_object().into_iter().flatten() {
                 config[name][key] = value.clone();
@@ -230,6 +241,11 @@ impl Server {
     /// The folder of its caches and scratch files.
     pub(crate) fn state(&self) -> &Path {
         &self.state
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> (&'static str, u16) {
+        ("127.0.0.1", self.port)
     }
 
     pub(crate) fn url(&self) -> String {

@@ -116,10 +116,11 @@ impl<C: Key, Q: Key> FairSlots<C, Q> {
         }
     }
 
-    /// Whether a client holds its whole share.
+    /// Whether a client holds its whole share while there are more slots than that.
     pub fn has_share(&self, client: &C) -> bool {
         let state = self.state.lock();
-        state.held(client) >= state.shares.per_client
+        let Shares { slots, per_client } = state.shares;
+        per_client < slots && state.held(client) >= per_client
     }
 
     /// How many slots are taken, and how many waits there are.
