@@ -193,6 +193,7 @@ impl Site {
             certificates: Vec::new(),
             origins: vec![Origin::Git],
             mirrors: vec![mirror],
+            private_hosts: Vec::new(),
             limits: limits(),
             size: ROOM,
         };

@@ -175,6 +175,7 @@ fn parts(
         certificates: Vec::new(),
         origins: vec![Origin::Git],
         mirrors: vec![mirror("example.com"), mirror("github.com")],
+        private_hosts: Vec::new(),
         limits: limits(),
         size: ROOM,
     };

@@ -48,6 +48,7 @@ impl Bench {
             imports: vec![],
             origins: self.origins.clone(),
             mirrors: self.mirrors.clone(),
+            private_hosts: vec![],
             have: vec![],
             dest: self.dest(),
             go: super::go(),

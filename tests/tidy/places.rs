@@ -49,6 +49,8 @@ impl Place {
                 continue;
             }
             let named = module.uses.iter().map(|path| loaded.spelled(index, path));
+            // The HTTP client has a configuration of its own.
+            let named = named.filter(|path| path.first().is_none_or(|first| first != "ureq"));
             let here = named.filter(|path| path.windows(self.names.len()).any(|w| w == self.names));
             found.extend(here.map(|path| format!("{} names {}", module.file, path.join("::"))));
         }

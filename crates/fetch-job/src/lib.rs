@@ -42,6 +42,8 @@ pub struct FetchJob {
     pub origins: Vec<Origin>,
     /// The first rule whose prefix matches wins.
     pub mirrors: Vec<Mirror>,
+    /// Hosts that may have addresses of a private network.
+    pub private_hosts: Vec<String>,
     /// Revisions whose checkout the server has: when the version resolves to one of them, nothing
     /// is fetched.
     pub have: Vec<String>,

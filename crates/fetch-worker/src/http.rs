@@ -1,21 +1,23 @@
 //! HTTP for the fetch worker: one blocking client with short timeouts and counted bodies.
 //!
 //! Invariants: every byte received is charged to the job's budget; `http://` is used for loopback
-//! addresses only; a redirect never leads from https to http nor from elsewhere to loopback;
-//! credentials in a URL go to that URL's host and into no message; an unreachable host is not tried
-//! twice.
+//! addresses only; a redirect never leads from https to http nor from elsewhere to loopback; hosts
+//! that the operator has not named are reached at public addresses alone ([`super::reach`]), and
+//! all their failures read the same; credentials in a mirror's URL go to that URL's host and into
+//! no message, and a redirect brings none; an unreachable host is not tried twice.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{self, Read};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine;
 use ureq::http::Uri;
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 
 use super::budget::{Budget, Metered, OverBudget};
+use super::reach::{NamedHosts, PublicResolver, is_loopback};
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a host may take to answer a question.
@@ -25,6 +27,9 @@ const PACKING: Duration = Duration::from_secs(30);
 /// How long a connection may be silent.
 const SILENCE: Duration = Duration::from_secs(15);
 const REDIRECTS: usize = 5;
+
+/// Why a host that the operator has not named cannot be reached: the same for every cause.
+const STRANGE: &str = "no connection to it was possible; a host of a private network must be in sources.private_hosts";
 
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -67,12 +72,14 @@ pub(super) struct Http {
     agent: ureq::Agent,
     /// Without the environment's proxy, which cannot reach this host's loopback addresses.
     direct: ureq::Agent,
+    named: NamedHosts,
     budget: Budget,
     dead: RefCell<HashMap<String, String>>,
 }
 
 impl Http {
-    pub(super) fn new(budget: Budget) -> Self {
+    /// A client that may also connect to the hosts that the operator has named.
+    pub(super) fn new(budget: Budget, named: NamedHosts) -> Self {
         let config = || {
             ureq::Agent::config_builder()
                 .http_status_as_error(false)
@@ -89,9 +96,14 @@ impl Http {
                 .timeout_per_read(Some(SILENCE))
                 .timeout_per_write(Some(SILENCE))
         };
+        let agent = |config| {
+            let resolver = PublicResolver::new(named.clone());
+            ureq::Agent::with_parts(config, DefaultConnector::default(), resolver)
+        };
         Self {
-            agent: config().build().new_agent(),
-            direct: config().proxy(None).build().new_agent(),
+            agent: agent(config().build()),
+            direct: agent(config().proxy(None).build()),
+            named,
             budget,
             dead: RefCell::new(HashMap::new()),
         }
@@ -122,11 +134,9 @@ impl Http {
             if next.loopback != loopback || (at.https && !next.https) {
                 return Err(refused());
             }
-            at = if next.host == at.host && next.credentials.is_none() {
-                RequestTarget { credentials: at.credentials, ..next }
-            } else {
-                next
-            };
+            // The page that redirects must not choose what is sent as a password.
+            let credentials = if next.host == at.host { at.credentials } else { None };
+            at = RequestTarget { credentials, ..next };
         }
         Err(HttpError::Redirects(at.shown))
     }
@@ -167,7 +177,15 @@ impl Http {
             other => other,
         };
         result.map_err(|error| {
-            let reason = reason(&error);
+            let reason = match at.url.parse().is_ok_and(|uri| self.named.has(&uri)) {
+                true => reason(&error),
+                // Which ports are open, which names there are and who they belong to does not
+                // concern the caller; the log has the error.
+                false => {
+                    eprintln!("{}: {error}", at.host);
+                    STRANGE.to_owned()
+                }
+            };
             self.dead.borrow_mut().insert(at.host.clone(), reason.clone());
             HttpError::Unreachable { host: at.host.clone(), reason }
         })
@@ -267,12 +285,6 @@ impl RequestTarget {
             _ => self.url.clone(),
         }
     }
-}
-
-/// Whether a URL's host is this machine by its own name or number.
-pub(super) fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn percent_decode(text: &str) -> Vec<u8> {

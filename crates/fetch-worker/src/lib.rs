@@ -28,6 +28,7 @@ mod outcome;
 mod pkt;
 mod plain;
 mod proxy;
+mod reach;
 mod refs;
 mod scratch;
 mod smart;
@@ -49,6 +50,7 @@ use gocmd::JobTools;
 use http::Http;
 use outcome::SourceOutcome;
 use proxy::ProxyError;
+use reach::NamedHosts;
 use scratch::{Scratch, remove_tree};
 
 /// Why one source gave no checkout that can be built.
@@ -96,7 +98,7 @@ pub fn run(job: &FetchJob) -> FetchAnswer {
     };
     let budget = Budget::new(job.max_bytes);
     let tools = JobTools::new(job, &scratch, &budget);
-    let http = Http::new(budget.clone());
+    let http = Http::new(budget.clone(), NamedHosts::new(&job.mirrors, &job.private_hosts));
     let mut failures = Vec::new();
     for &origin in &job.origins {
         match fetch_from(origin, job, &tools, &http, &budget, &scratch) {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use fetch_job::Mirror;
 
-use super::http::is_loopback;
+use super::reach::is_loopback;
 use super::vanity::below;
 
 /// The hosts whose repositories are named by their first three elements, and what their URLs end

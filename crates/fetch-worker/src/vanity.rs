@@ -23,6 +23,8 @@ pub(super) enum VanityError {
     Vcs(String),
     #[error("the go-import tag names a repository without https")]
     NotHttps,
+    #[error("the go-import tag names a repository with a user name")]
+    Credentials,
 }
 
 /// The go-import tags in a page's head, in their order.
@@ -71,8 +73,11 @@ pub(super) fn matching(
     if first.vcs != "git" {
         return Err(VanityError::Vcs(first.vcs.chars().take(16).collect()));
     }
-    if !first.repo.starts_with("https://") {
+    let Some(rest) = first.repo.strip_prefix("https://") else {
         return Err(VanityError::NotHttps);
+    };
+    if rest.split('/').next().is_some_and(|authority| authority.contains('@')) {
+        return Err(VanityError::Credentials);
     }
     Ok(first)
 }
@@ -150,6 +155,7 @@ mod tests {
             (vec![tag("example.com", "hg", "https://h")], Err(VanityError::Vcs("hg".into()))),
             (vec![tag("example.com", "git", "http://h")], Err(VanityError::NotHttps)),
             (vec![tag("example.com", "git", "file:///etc")], Err(VanityError::NotHttps)),
+            (vec![tag("example.com", "git", "https://a:b@h/x")], Err(VanityError::Credentials)),
             (vec![tag("example.com", "git", "--upload-pack=x")], Err(VanityError::NotHttps)),
         ];
         for (tags, want) in cases {

@@ -24,7 +24,7 @@ pub enum Applier {
 use Applier::{AdminAuth, Builder, CallService, Shutdown, Sources, WarmPool};
 
 /// All live keys by their paths.
-pub const LIVE: [(&str, &[Applier]); 29] = [
+pub const LIVE: [(&str, &[Applier]); 30] = [
     ("admin_api_token", &[AdminAuth]),
     ("admin_token_header", &[AdminAuth]),
     ("go.private", &[Sources]),
@@ -50,6 +50,7 @@ pub const LIVE: [(&str, &[Applier]); 29] = [
     ("shutdown_grace", &[Shutdown]),
     ("sources.mirrors", &[Sources]),
     ("sources.order", &[Sources]),
+    ("sources.private_hosts", &[Sources]),
     ("standby.idle", &[WarmPool]),
     ("standby.memory", &[WarmPool]),
     ("standby.per_function", &[WarmPool]),

@@ -140,11 +140,23 @@ pub struct Sources {
     /// instead.
     #[schemars(example = mirror_example())]
     pub mirrors: Vec<Mirror>,
+    /// Hosts that may have addresses of a private network or of this host. A fetch connects to all
+    /// others at public addresses alone, except for the targets of `sources.mirrors`.
+    #[schemars(with = "Vec<String>", example = ["git.intranet.example"])]
+    pub private_hosts: Vec<ServedHost>,
+}
+
+impl Sources {
+    /// The names of the private hosts.
+    pub fn private_hosts(&self) -> Vec<String> {
+        self.private_hosts.iter().map(ToString::to_string).collect()
+    }
 }
 
 impl Default for Sources {
     fn default() -> Self {
-        Self { order: vec![Source::Git, Source::Proxy], mirrors: Vec::new() }
+        let (mirrors, private_hosts) = (Vec::new(), Vec::new());
+        Self { order: vec![Source::Git, Source::Proxy], mirrors, private_hosts }
     }
 }
 

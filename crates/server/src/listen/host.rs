@@ -1,5 +1,6 @@
 //! A name by which clients address the server: `islands.example.org`, or `*` for every name.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -64,12 +65,18 @@ impl FromStr for ServedHost {
     }
 }
 
-impl Serialize for ServedHost {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(match self {
+impl fmt::Display for ServedHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Any => "*",
             Self::Name(name) => name,
         })
+    }
+}
+
+impl Serialize for ServedHost {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

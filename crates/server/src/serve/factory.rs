@@ -62,6 +62,7 @@ impl PartsFactory {
             certificates: certificates(),
             origins: config.sources.order.clone(),
             mirrors: config.sources.mirrors.clone(),
+            private_hosts: config.sources.private_hosts(),
             limits: tool_limits(limits.fetch_timeout.get(), limits.fetch_memory.get()),
             size: limits.fetch_size.get(),
         }

@@ -118,8 +118,13 @@ impl Assembled {
         let (fetcher, bounds) = self.reload.sources.in_force();
         let (compiler, kept, turn) = self.reload.builder.in_force();
         let sources = format!(
-            "{:?} {:?} {:?} {:?} {} {bounds:?}",
-            fetcher.env, fetcher.origins, fetcher.mirrors, fetcher.limits, fetcher.size
+            "{:?} {:?} {:?} {:?} {:?} {} {bounds:?}",
+            fetcher.env,
+            fetcher.origins,
+            fetcher.mirrors,
+            fetcher.private_hosts,
+            fetcher.limits,
+            fetcher.size
         );
         let builder = format!("{:?} {} {kept:?} {turn:?}", compiler.limits, compiler.size);
         let access = &self.reload.admin_auth.access;
@@ -194,6 +199,7 @@ fn changes() -> Vec<(&'static str, Value, &'static str)> {
             "mirrored.example",
         ),
         ("sources.order", json!(["proxy"]), "[Proxy]"),
+        ("sources.private_hosts", json!(["git.intranet.example"]), "git.intranet.example"),
         ("standby.idle", json!("3608s"), "idle: 3608s"),
         ("standby.memory", json!("1000011B"), "memory: 1000011"),
         ("standby.per_function", json!(1012), "per_function: 1012"),

@@ -50,6 +50,8 @@ pub struct Fetcher {
     pub origins: Vec<Origin>,
     /// Prefixes that are fetched from elsewhere.
     pub mirrors: Vec<Mirror>,
+    /// Hosts that may have addresses of a private network.
+    pub private_hosts: Vec<String>,
     /// What one fetch may use; `disk` and `output` are set for each.
     pub limits: Limits,
     /// Bytes that a fetch may receive and unpack.
@@ -177,6 +179,7 @@ impl Fetcher {
             imports: request.imports.iter().map(ImportPath::to_string).collect(),
             origins: self.origins.clone(),
             mirrors: self.mirrors.iter().enumerate().map(seen).collect(),
+            private_hosts: self.private_hosts.clone(),
             have,
             dest: DEST.into(),
             go: self.goroot.join("bin/go"),
