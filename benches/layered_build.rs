@@ -6,14 +6,14 @@
 //! standard library as well, once each way, and `SKY_ISLAND_BIN` for another program on the
 //! islands.
 
-#[path = "../tests/build_cache/house.rs"]
-mod house;
+#[path = "../tests/build_cache/harness.rs"]
+mod harness;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::time::{Duration, Instant};
 
-use house::{Site, Way};
+use harness::{Site, Way};
 
 /// Rounds, unless it is said otherwise.
 const ROUNDS: usize = 15;
@@ -33,11 +33,11 @@ fn main() {
     for round in 0..rounds {
         // Each goes first in every other round, for what one leaves behind may cost the next.
         for index in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
-            let house = site.house(WAYS[index].1);
-            house.fetch();
+            let harness = site.harness(WAYS[index].1);
+            harness.fetch();
             for (number, times) in [&mut first, &mut later].into_iter().enumerate() {
                 let began = Instant::now();
-                house.build(&format!("Add({number}, {round}+0)"));
+                harness.build(&format!("Add({number}, {round}+0)"));
                 times[index].push(began.elapsed());
             }
         }
@@ -51,9 +51,9 @@ fn main() {
     }
     if std::env::var_os("BENCH_STD").is_some_and(|value| value == "1") {
         let [mount, program] = WAYS.map(|(_, way)| {
-            let house = site.house(way);
+            let harness = site.harness(way);
             let began = Instant::now();
-            house.warm();
+            harness.warm();
             began.elapsed().as_secs_f64() * 1000.0
         });
         println!("{:28} {mount:9.1} {program:9.1} {:7.2}", "the standard library", program / mount);

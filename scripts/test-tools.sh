@@ -9,6 +9,7 @@ set -eu
 TOOLS='
 git git git
 ip iproute2 -
+nft nftables -
 curl curl curl
 curl/curl.h libcurl4-openssl-dev curl
 python3 python3 python3

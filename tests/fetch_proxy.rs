@@ -108,7 +108,7 @@ fn what_the_proxy_does_not_have_is_told_apart() {
     let bench = Bench::new(&[Origin::Proxy]);
     let geohash = "github.com/mmcloughlin/geohash";
     for (path, version, code, says) in [
-        ("github.com/no-such-user-of-ours/x", None, FailureCode::Repository, "knows no module"),
+        ("github.com/no-such-user-at-all/x", None, FailureCode::Repository, "knows no module"),
         (geohash, Some("v9.9.9"), FailureCode::Version, "has no v9.9.9"),
         (&format!("{geohash}/none"), None, FailureCode::Package, "no folder none"),
         ("github.com/google/uuid", Some("v1.5.0 -x"), FailureCode::Version, "has no"),

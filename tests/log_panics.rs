@@ -14,6 +14,7 @@ fn a_panic_is_one_line_with_its_place_and_without_what_it_was_told() {
     let secret = String::from("hunter2");
     catch_unwind(|| panic!("the body is {secret}")).unwrap_err();
     catch_unwind(|| panic!("this cannot be")).unwrap_err();
+    server::log::flush();
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(!text.contains(&secret), "{text}");
     let lines: Vec<Value> = text.lines().map(|it| serde_json::from_str(it).unwrap()).collect();

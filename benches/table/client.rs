@@ -23,7 +23,7 @@ pub(crate) fn request(url: &str, call: &str) -> Vec<u8> {
     let body = json!({"url": url, "call": call}).to_string();
     let length = body.len();
     format!(
-        "POST /api/v1/function HTTP/1.1\r\nHost: bench\r\nContent-Length: {length}\r\n\r\n{body}"
+        "POST /api/v1/function HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }

@@ -5,6 +5,7 @@
 //! chosen. It speaks over loopback (figure 5 also with the module proxy), ends only what it
 //! started, and leaves nothing.
 
+mod blocks;
 mod cached;
 mod client;
 mod first;
@@ -35,7 +36,7 @@ type Measure = fn(&World) -> Result<Vec<Row>, Absent>;
 
 /// The figures, by their numbers.
 const FIGURES: [(u8, Measure); 8] = [
-    (1, cached::beside_a_spawn),
+    (1, blocks::beside_a_spawn),
     (2, cached::new_arguments),
     (3, saturated::saturated),
     (4, first::of_a_function),

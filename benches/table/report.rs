@@ -64,6 +64,7 @@ impl Sample {
 }
 
 /// When a figure is good enough.
+#[derive(Clone, Copy)]
 pub(crate) enum Goal {
     /// Medians, and where it is said the 99th of a hundred, at most so many times the yardstick's.
     AtMost { median: f64, p99: Option<f64> },

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -17,7 +18,12 @@ pub(crate) struct Sandbox {
     pub(crate) name: &'static str,
     command: PathBuf,
     args: Vec<String>,
+    /// The last argument is to be a name that no other run has at the same time.
+    named: bool,
 }
+
+/// The number of the next run, for names.
+static RUNS: AtomicU64 = AtomicU64::new(0);
 
 impl Sandbox {
     /// Those that are here and work, and what is to be said of the others.
@@ -36,7 +42,11 @@ impl Sandbox {
     pub(crate) fn run(&self) -> Result<Duration, String> {
         let began = Instant::now();
         let mut command = Command::new(&self.command);
-        command.args(&self.args).env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
+        command
+            .args(&self.args)
+            .args(self.unique())
+            .env("PATH", "/usr/bin:/bin")
+            .stdin(Stdio::null());
         let output = command.output().map_err(|e| e.to_string())?;
         let spent = began.elapsed();
         if !output.status.success() {
@@ -47,6 +57,14 @@ impl Sandbox {
     }
 }
 
+impl Sandbox {
+    /// A name that no other run has, where the command wants one.
+    fn unique(&self) -> Option<String> {
+        let number = RUNS.fetch_add(1, Ordering::Relaxed);
+        self.named.then(|| format!("sky-bench-{}-{number}", std::process::id()))
+    }
+}
+
 type Make = fn(&Path, &Path) -> Result<Sandbox, String>;
 
 /// Every namespace, an empty root and a /tmp of its own.
@@ -54,7 +72,8 @@ fn bubblewrap(program: &Path, _: &Path) -> Result<Sandbox, String> {
     let program = program.display().to_string();
     let args = ["--unshare-all", "--die-with-parent", "--clearenv", "--tmpfs", "/tmp", "--ro-bind"];
     let args = args.into_iter().chain([program.as_str(), "/main", "/main"]).map(str::to_owned);
-    Ok(Sandbox { name: "bubblewrap", command: installed("bwrap")?, args: args.collect() })
+    let (name, command) = ("bubblewrap", installed("bwrap")?);
+    Ok(Sandbox { name, command, args: args.collect(), named: false })
 }
 
 /// A bundle as crun itself proposes it, with our program and a root that cannot be written.
@@ -75,9 +94,8 @@ fn crun(program: &Path, folder: &Path) -> Result<Sandbox, String> {
     spec["root"]["readonly"] = json!(true);
     fs::write(&config, spec.to_string()).map_err(told)?;
     let bundle = bundle.display().to_string();
-    let name = format!("sky-bench-{}", std::process::id());
-    let args = ["--cgroup-manager=cgroupfs", "run", "--bundle", &bundle, &name].map(str::to_owned);
-    Ok(Sandbox { name: "crun", command, args: args.to_vec() })
+    let args = ["--cgroup-manager=cgroupfs", "run", "--bundle", &bundle].map(str::to_owned);
+    Ok(Sandbox { name: "crun", command, args: args.to_vec(), named: true })
 }
 
 fn installed(name: &str) -> Result<PathBuf, String> {

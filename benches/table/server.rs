@@ -41,15 +41,21 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts one whose state and log lie in `folder`, and makes a call. Modules of `bench.test`
-    /// come from the git host at `mirror`.
-    pub(crate) fn start(folder: &Path, mirror: &str, call: &[u8]) -> Result<Self, String> {
+    /// come from the git host at `mirror`; what the bench does not decide is as in the file `base`.
+    pub(crate) fn start(
+        folder: &Path,
+        base: Option<&Path>,
+        mirror: &str,
+        call: &[u8],
+    ) -> Result<Self, String> {
         let told = |what: &str, e: std::io::Error| format!("{what}: {e}");
         fs::create_dir_all(folder).map_err(|e| told("the server's folder", e))?;
         let address = TcpListener::bind(("127.0.0.1", 0)).and_then(|probe| probe.local_addr());
         let address = address.map_err(|e| told("no free port", e))?;
         let config = folder.join("config.json");
-        let text = configuration(address, &folder.join("state"), mirror).to_string();
-        fs::write(&config, text).map_err(|e| told("the configuration", e))?;
+        let mut text = base.map_or(Ok(json!({})), read)?;
+        lay_over(&mut text, configuration(address, &folder.join("state"), mirror));
+        fs::write(&config, text.to_string()).map_err(|e| told("the configuration", e))?;
         let log = File::options().create(true).append(true).open(folder.join("log"));
         let log = log.map_err(|e| told("the server's log", e))?;
         let began = Instant::now();
@@ -137,6 +143,24 @@ impl Drop for Server {
             let _ = self.child.wait();
         }
         crate::interrupt::forget(self.child.id());
+    }
+}
+
+/// The configuration in a file.
+fn read(path: &Path) -> Result<Value, String> {
+    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// Sets keys of a configuration, those of inner sections one by one.
+fn lay_over(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                lay_over(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
     }
 }
 

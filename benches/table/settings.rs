@@ -1,13 +1,18 @@
 //! What a run of the bench is told by its environment, and what it does otherwise.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How much is measured. Every number has an environment variable.
 pub(crate) struct Settings {
     /// The figures to measure, `BENCH_ONLY`.
     only: Option<Vec<u8>>,
-    /// Cached calls, `BENCH_CALLS`.
+    /// Cached calls of each kind, `BENCH_CALLS`.
     pub(crate) calls: usize,
+    /// Blocks that these are divided into, `BENCH_BLOCKS`.
+    pub(crate) blocks: usize,
+    /// A configuration for the servers, `BENCH_CONFIG`.
+    pub(crate) config: Option<PathBuf>,
     /// Calls with new arguments, `BENCH_ARGUMENTS`.
     pub(crate) arguments: usize,
     /// Seconds of one window of saturation, `BENCH_SECONDS`.
@@ -42,6 +47,8 @@ impl Settings {
         Ok(Self {
             only,
             calls: number("BENCH_CALLS", 1000)?,
+            blocks: number("BENCH_BLOCKS", 10)?,
+            config: std::env::var_os("BENCH_CONFIG").map(PathBuf::from).or_else(prepared),
             arguments: number("BENCH_ARGUMENTS", 2000)?,
             window: seconds("BENCH_SECONDS", 2)?,
             windows: number("BENCH_WINDOWS", 4)?,
@@ -59,6 +66,12 @@ impl Settings {
     pub(crate) fn wants(&self, figure: u8) -> bool {
         self.only.as_ref().is_none_or(|only| only.contains(&figure))
     }
+}
+
+/// The configuration of a FreeBSD host that init has prepared, without which there are no islands.
+fn prepared() -> Option<PathBuf> {
+    let path = PathBuf::from("/usr/local/etc/sky-island/config.json");
+    (cfg!(target_os = "freebsd") && path.exists()).then_some(path)
 }
 
 fn number(name: &str, usual: usize) -> Result<usize, String> {

@@ -73,7 +73,8 @@ impl World {
 
     /// Another server, with a state of its own or the one of that name, which has called once.
     pub(crate) fn start(&self, name: &str) -> Result<Server, String> {
-        Server::start(&self.folder.path().join(name), &self.host.url(), &call())
+        let (folder, config) = (self.folder.path().join(name), self.settings.config.as_deref());
+        Server::start(&folder, config, &self.host.url(), &call())
     }
 
     /// A connection to the server.

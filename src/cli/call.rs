@@ -8,15 +8,14 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use clap::Args;
 use serde_json::Value;
-use server::calls::{
-    CallRequest, Code, Collected, Failure, FunctionRequest, Principal, Reply, Times,
-};
+use server::calls::{CallRequest, Code, Collected, Failure, FunctionRequest, Reply, Times};
 use server::config::Config;
+use server::principal::Principal;
 use server::serve::{Parts, StartupError};
 use server::state::StateError;
 
 use crate::cli::operate::server::Server;
-use crate::cli::process::{complain, runtime, start_log};
+use crate::cli::process::{complain, runtime, say, start_log};
 use crate::cli::request::RequestArgs;
 use crate::cli::settings::{config_status, settings};
 use crate::cli::status;
@@ -75,12 +74,12 @@ pub(super) fn run(args: CallArgs) -> ExitCode {
             Err(error) => return config_status(&error),
         },
         Err(error) => {
-            eprintln!("sky-island: SKY_ISLAND_SERVER in the environment: {error}");
+            say(format_args!("sky-island: SKY_ISLAND_SERVER in the environment: {error}"));
             return ExitCode::from(status::USAGE);
         }
     };
     for note in output.notes {
-        eprintln!("{note}");
+        say(format_args!("{note}"));
     }
     if std::io::stdout().write_all(&output.data).and_then(|()| std::io::stdout().flush()).is_err() {
         return ExitCode::from(status::SERVER);
@@ -224,7 +223,7 @@ fn refused_by_server(body: &[u8]) -> CallOutput {
 /// Prints the current step, on a terminal.
 fn progress(text: &str) {
     if std::io::stderr().is_terminal() {
-        eprintln!("sky-island: {text}");
+        say(format_args!("sky-island: {text}"));
     }
 }
 

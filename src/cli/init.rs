@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::check;
 use crate::cli::process::complain;
 use crate::cli::process::runtime;
+use crate::cli::process::say;
 use crate::cli::process::start_log;
 use crate::cli::settings::ConfigArgs;
 use crate::cli::settings::with_config;
@@ -92,7 +93,7 @@ fn with_init(
                 ExitCode::from(status::SERVER)
             }),
             () = interrupted() => {
-                eprintln!("sky-island: interrupted; run the command again to continue");
+                say(format_args!("sky-island: interrupted; run the command again to continue"));
                 ExitCode::from(status::SERVER)
             }
         }

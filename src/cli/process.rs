@@ -1,8 +1,16 @@
 //! The process of a subcommand: messages, a runtime, a log, descriptors.
 
+use std::fmt::Arguments;
+use std::io::Write;
+
+/// Prints a line on stderr. A stderr that is closed or full is no reason to end.
+pub(super) fn say(line: Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Prints an error with its causes.
 pub(super) fn complain(error: &dyn std::error::Error) {
-    eprintln!("sky-island: {}", common::causes::chain(error));
+    say(format_args!("sky-island: {}", common::causes::chain(error)));
 }
 
 /// Raises the soft limit of open files to the hard limit: every call takes some descriptors. Only
@@ -12,7 +20,7 @@ pub(super) fn raise_descriptors() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
-        eprintln!("sky-island: cannot raise the limit of open files (ulimit -n): {error}");
+        say(format_args!("sky-island: cannot raise the limit of open files (ulimit -n): {error}"));
     }
 }
 
@@ -24,6 +32,5 @@ pub(super) fn runtime() -> Option<tokio::runtime::Runtime> {
 
 /// Starts the log of a command for people, on stderr.
 pub(super) fn start_log(level: &str) {
-    // Only a log file can fail, and there is none.
-    let _ = server::log::start(level, None);
+    server::log::start_for_command(level);
 }

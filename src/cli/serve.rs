@@ -65,6 +65,7 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
         serve(settings, &successor, signals).await.inspect_err(|error| complain(error)).ok()
     });
     runtime.shutdown_timeout(RUNTIME_WAIT);
+    log::flush();
     match served {
         Some(Ended::Stopped) => ExitCode::SUCCESS,
         Some(Ended::HandedOver(sockets)) => {

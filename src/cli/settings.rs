@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use server::config::{Config, ConfigError, Inputs, Settings};
 
-use crate::cli::process::complain;
+use crate::cli::process::{complain, say};
 use crate::cli::status;
 
 #[derive(Args, Default)]
@@ -32,7 +32,7 @@ pub(super) fn settings(path: Option<&Path>) -> Result<Settings, ConfigError> {
 /// Prints the warnings of a configuration.
 pub(super) fn warn(settings: &Settings) {
     for warning in settings.warnings() {
-        eprintln!("sky-island: warning: {warning}");
+        say(format_args!("sky-island: warning: {warning}"));
     }
 }
 

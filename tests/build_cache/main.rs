@@ -1,7 +1,7 @@
 //! The Go build cache in layers, laid over each other by the kernel and by the program that a go
 //! command asks: both must make the same of the same, and neither may change a layer below.
 
-mod house;
+mod harness;
 mod releases;
 mod slow_disk;
 #[path = "../support/mod.rs"]
@@ -21,22 +21,22 @@ use server::compile::BuildError;
 use server::compile::cacheprog::SINCE_MINOR;
 use sha2::{Digest, Sha256};
 
-use house::{Setup, Site, Way};
+use harness::{Setup, Site, Way};
 use support::skip::{self, Reason, SAID, skip};
 
 const WAYS: [Way; 2] = [Way::Mount, Way::Program];
-/// A user id that belongs to nobody.
+/// A user id without a user.
 const THROWAWAY: u32 = 61_358;
 /// A build may leave this many bytes where that is what is tried: less than the package needs.
 const LITTLE: u64 = 1 << 20;
 const ONCE: &str = "what an earlier call compiled is not compiled again";
-const RECIPE: &str = "functions of a known module are compiled without the go command";
+const REPLAY: &str = "functions of a known module are compiled without the go command";
 /// What a toolchain that is old itself can be tried for.
 const OLD: &str = "an old go command builds in the checkout's own cache";
 const TESTS: [(&str, fn(&Site)); 17] = [
     ("the same calls are the same programs both ways", same),
     (ONCE, once),
-    (RECIPE, recipe),
+    (REPLAY, replay),
     ("a function is compiled once for all its arguments", function),
     ("a function is called in the shape that it has", shapes),
     ("a call that does not compile is compiled once", refused),
@@ -45,7 +45,7 @@ const TESTS: [(&str, fn(&Site)); 17] = [
     ("a damaged layer is compiled again", damaged),
     ("many new calls at once share the layers", crowd),
     ("a build that fills the disk leaves an empty layer", full),
-    ("a cache program that fails is nobody's fault but ours", broken),
+    ("a cache program that fails is an internal error", broken),
     ("replayed programs of the last three Go releases are the go command's", releases::replayed),
     ("without go.replay the go command makes every program", releases::not_replayed),
     ("a look-up that waits for the disk holds up no other task", slow_disk::look_up),
@@ -96,50 +96,50 @@ const CALLS: [(&str, &str); 5] = [
 ];
 
 fn same(site: &Site) {
-    let (by_mount, by_program) = (site.house(Way::Mount), site.house(Way::Program));
+    let (by_mount, by_program) = (site.harness(Way::Mount), site.harness(Way::Program));
     for (call, answer) in CALLS {
         let (one, other) = (by_mount.build(call), by_program.build(call));
         assert_eq!(by_mount.run(&one), answer, "{call}");
         assert_eq!(by_program.run(&other), answer, "{call}");
-        assert!(house::bytes(&one) == house::bytes(&other), "{call}: the programs differ");
+        assert!(harness::bytes(&one) == harness::bytes(&other), "{call}: the programs differ");
     }
 }
 
 fn once(site: &Site) {
     for way in WAYS {
-        let house = site.house(way);
-        house.build("Add(1, 1)");
-        let first = house.compiled();
+        let harness = site.harness(way);
+        harness.build("Add(1, 1)");
+        let first = harness.compiled();
         for package in ["main", "example.com/m", "encoding/json"] {
             assert!(first.iter().any(|name| name == package), "{way:?} {package}: {first:?}");
         }
         assert!(!first.iter().any(|name| name == "fmt"), "{way:?}: the base layer has fmt");
-        house.build(OTHER);
-        assert_eq!(house.compiled(), ["main"], "{way:?}");
+        harness.build(OTHER);
+        assert_eq!(harness.compiled(), ["main"], "{way:?}");
     }
 }
 
-fn recipe(site: &Site) {
+fn replay(site: &Site) {
     for way in WAYS {
-        let house = site.house(way);
-        house.build("Add(1, 1)");
+        let harness = site.harness(way);
+        harness.build("Add(1, 1)");
         // Where layers lie elsewhere when they are sealed, it takes another build to learn.
-        house.build(OTHER);
-        house.compiled();
-        let shape = house.build("Sum(1, 2)");
-        assert_eq!(house.compiled_by(), (0, main_alone(2)), "{way:?}");
-        assert_eq!(house.run(&shape), "3 2");
+        harness.build(OTHER);
+        harness.compiled();
+        let shape = harness.build("Sum(1, 2)");
+        assert_eq!(harness.compiled_by(), (0, main_alone(2)), "{way:?}");
+        assert_eq!(harness.run(&shape), "3 2");
         for (call, answer) in [("Encoded(\"b\")", "\"b\""), ("Add(2, 2+1)", "5")] {
-            let built = house.build(call);
-            assert_eq!(house.compiled_by(), (0, main_alone(1)), "{way:?} {call}");
-            assert_eq!(house.run(&built), answer);
+            let built = harness.build(call);
+            assert_eq!(harness.compiled_by(), (0, main_alone(1)), "{way:?} {call}");
+            assert_eq!(harness.run(&built), answer);
         }
-        let error = house.try_build("Nothing(1+1)").err().expect("there is nothing of that name");
+        let error = harness.try_build("Nothing(1+1)").err().expect("there is nothing of that name");
         assert!(error.to_string().contains("call:1:1: undefined: Nothing"), "{error}");
-        assert_eq!(house.compiled_by(), (0, main_alone(1)), "{way:?}");
+        assert_eq!(harness.compiled_by(), (0, main_alone(1)), "{way:?}");
         // Another package of the library is another list of imports.
-        house.build("m.Add(strings.Count(\"cheese\", \"e\"), 0)");
-        assert_eq!(house.compiled_by().0, 1, "{way:?}");
+        harness.build("m.Add(strings.Count(\"cheese\", \"e\"), 0)");
+        assert_eq!(harness.compiled_by().0, 1, "{way:?}");
     }
 }
 
@@ -148,29 +148,29 @@ fn main_alone(times: usize) -> Vec<String> {
 }
 
 fn function(site: &Site) {
-    let house = site.house(Way::Mount);
-    let first = house.build("Add(1, 1)");
-    house.compiled();
+    let harness = site.harness(Way::Mount);
+    let first = harness.build("Add(1, 1)");
+    harness.compiled();
     for (call, answer) in [("Add(0x14, 2e1)", "40"), ("Add('a',-1)", "96"), ("Add(1, 1)", "2")] {
-        let built = house.build(call);
-        assert_eq!(house.run(&built), answer, "{call}");
+        let built = harness.build(call);
+        assert_eq!(harness.run(&built), answer, "{call}");
         assert_eq!(built.artifact.id(), first.artifact.id(), "{call}");
     }
-    assert_eq!(house.compiled(), [""; 0]);
-    let anew = house.find("Add(1, 1)", true).expect("an artifact");
+    assert_eq!(harness.compiled(), [""; 0]);
+    let anew = harness.find("Add(1, 1)", true).expect("an artifact");
     assert_ne!(anew.artifact.id(), first.artifact.id());
-    house.compiled();
+    harness.compiled();
     // A program that cannot represent the arguments is not asked again.
-    assert!(!house.build("Add(1, \"a\")").arguments.is_empty());
-    house.find_exact("Add(1, \"a\")").err().expect("Go refuses a string for an int");
-    house.try_build("Add(1, \"a\")").err().expect("the refusal is remembered");
-    assert_eq!(house.compiled(), ["main"]);
+    assert!(!harness.build("Add(1, \"a\")").arguments.is_empty());
+    harness.find_exact("Add(1, \"a\")").err().expect("Go refuses a string for an int");
+    harness.try_build("Add(1, \"a\")").err().expect("the refusal is kept");
+    assert_eq!(harness.compiled(), ["main"]);
 }
 
 fn shapes(site: &Site) {
-    let house = site.house(Way::Mount);
-    house.build("Add(1, 1)");
-    house.compiled();
+    let harness = site.harness(Way::Mount);
+    harness.build("Add(1, 1)");
+    harness.compiled();
     for (call, compiles, answer) in [
         ("Quiet()", 2, "said"),
         ("m.Quiet()", 2, "said"),
@@ -180,55 +180,55 @@ fn shapes(site: &Site) {
         ("Sum([]int{1, 2}...)", 1, "3 2"),
         ("Encoded(\"a\")", 1, "\"a\""),
     ] {
-        let built = house.build(call);
+        let built = harness.build(call);
         assert!(!built.arguments.is_empty(), "{call}");
-        assert_eq!(house.run(&built), answer, "{call}");
-        assert_eq!(house.compiled().len(), compiles, "{call}");
+        assert_eq!(harness.run(&built), answer, "{call}");
+        assert_eq!(harness.compiled().len(), compiles, "{call}");
     }
 }
 
 fn refused(site: &Site) {
-    let house = site.house(Way::Mount);
-    house.build("Add(1, 1)");
-    house.compiled();
-    for (call, compiles, complaint) in [
+    let harness = site.harness(Way::Mount);
+    harness.build("Add(1, 1)");
+    harness.compiled();
+    for (call, compiles, message) in [
         ("Nothing(1)", 2, "call:1:1: undefined: Nothing"),
         ("Add(1, 2, 3)", 1, "call:1:11: too many arguments in call to Add"),
         ("Add(1, 1+\"a\")", 1, "call:1:8: invalid operation"),
         ("n.Add(1)", 0, "the call begins with n"),
     ] {
         for attempt in [compiles, 0] {
-            let error = house.try_build(call).err().expect("it does not compile");
-            assert!(error.to_string().contains(complaint), "{call}: {error}");
-            assert_eq!(house.compiled().len(), attempt, "{call}");
+            let error = harness.try_build(call).err().expect("it does not compile");
+            assert!(error.to_string().contains(message), "{call}: {error}");
+            assert_eq!(harness.compiled().len(), attempt, "{call}");
         }
-        house.find(call, true).err().expect("it does not compile");
-        assert_eq!(house.compiled().len(), compiles, "{call} looked at anew");
+        harness.find(call, true).err().expect("it does not compile");
+        assert_eq!(harness.compiled().len(), compiles, "{call} looked at anew");
     }
 }
 
 fn other_way(site: &Site) {
     for (first, second) in [(Way::Mount, Way::Program), (Way::Program, Way::Mount)] {
-        let house = site.house(first);
-        house.build("Add(1, 1)");
-        let house = house.reopened(second);
-        let artifact = house.build(OTHER);
-        assert_eq!(house.compiled(), ["main"], "{first:?} and then {second:?}");
-        assert_eq!(house.run(&artifact), "3");
+        let harness = site.harness(first);
+        harness.build("Add(1, 1)");
+        let harness = harness.reopened(second);
+        let artifact = harness.build(OTHER);
+        assert_eq!(harness.compiled(), ["main"], "{first:?} and then {second:?}");
+        assert_eq!(harness.run(&artifact), "3");
     }
 }
 
 fn unchanged(site: &Site) {
     for way in WAYS {
-        let house = site.house(way);
-        let base = listing(&house.state("gocache"));
+        let harness = site.harness(way);
+        let base = listing(&harness.state("gocache"));
         assert!(base.len() > 100, "{way:?}: {} files", base.len());
-        house.build("Add(1, 1)");
-        assert!(listing(&house.state("gocache")) == base, "{way:?}: the first build");
-        let own = listing(&house.state("checkouts"));
-        house.build(OTHER);
-        assert!(listing(&house.state("gocache")) == base, "{way:?}: the second build");
-        assert!(listing(&house.state("checkouts")) == own, "{way:?}: the checkout's own layer");
+        harness.build("Add(1, 1)");
+        assert!(listing(&harness.state("gocache")) == base, "{way:?}: the first build");
+        let own = listing(&harness.state("checkouts"));
+        harness.build(OTHER);
+        assert!(listing(&harness.state("gocache")) == base, "{way:?}: the second build");
+        assert!(listing(&harness.state("checkouts")) == own, "{way:?}: the checkout's own layer");
     }
 }
 
@@ -247,61 +247,61 @@ fn damaged(site: &Site) {
         ("no files at all", |file| fs::remove_file(file).unwrap()),
     ];
     for (what, damage) in damages {
-        let house = site.house(Way::Program);
-        house.build("Add(1, 1)");
-        for layer in [house.state("gocache"), house.state("checkouts")] {
+        let harness = site.harness(Way::Program);
+        harness.build("Add(1, 1)");
+        for layer in [harness.state("gocache"), harness.state("checkouts")] {
             listing(&layer).keys().filter(|file| is_cached(file)).for_each(|file| damage(file));
         }
-        house.compiled();
-        let artifact = house.build(OTHER);
-        let compiled = house.compiled();
+        harness.compiled();
+        let artifact = harness.build(OTHER);
+        let compiled = harness.compiled();
         assert!(compiled.iter().any(|name| name == "fmt"), "{what}: {compiled:?}");
-        assert_eq!(house.run(&artifact), "3", "{what}");
+        assert_eq!(harness.run(&artifact), "3", "{what}");
     }
 }
 
 fn crowd(site: &Site) {
-    let house = site.house(Way::Program);
+    let harness = site.harness(Way::Program);
     let calls: Vec<String> = (0..6).map(|n| format!("Add({n}+0, 100)")).collect();
-    for (n, artifact) in house.build_all(&calls).into_iter().enumerate() {
-        assert_eq!(house.run(&artifact), format!("{}", n + 100));
+    for (n, artifact) in harness.build_all(&calls).into_iter().enumerate() {
+        assert_eq!(harness.run(&artifact), format!("{}", n + 100));
     }
-    let compiled = house.compiled();
+    let compiled = harness.compiled();
     let packages = compiled.iter().filter(|name| *name == "example.com/m").count();
     assert_eq!(packages, 1, "{compiled:?}");
 }
 
 fn full(site: &Site) {
     for way in WAYS {
-        let house = site.furnish(Setup { size: LITTLE, ..site.setup(way) });
-        let error = house.try_build("Add(1, 1)").err().expect("a megabyte is too little");
+        let harness = site.furnish(Setup { size: LITTLE, ..site.setup(way) });
+        let error = harness.try_build("Add(1, 1)").err().expect("a megabyte is too little");
         assert!(matches!(*error, BuildError::Size(_)), "{way:?}: {error:?}");
-        let mut left = listing(&house.state("checkouts"));
+        let mut left = listing(&harness.state("checkouts"));
         left.retain(|file, _| is_cached(file));
         assert!(left.is_empty(), "{way:?}: {:?}", left.keys());
-        let house = house.reopened(way);
-        let artifact = house.build("Add(1, 1)");
-        assert_eq!(house.run(&artifact), "2");
+        let harness = harness.reopened(way);
+        let artifact = harness.build("Add(1, 1)");
+        assert_eq!(harness.run(&artifact), "2");
     }
 }
 
 fn broken(site: &Site) {
     for program in ["/usr/bin/false", "/bin/cat", "/etc/passwd"] {
-        let house = site.furnish(Setup { program: program.into(), ..site.setup(Way::Program) });
-        let error = house.try_build("Add(1, 1)").err().expect("there is no cache");
+        let harness = site.furnish(Setup { program: program.into(), ..site.setup(Way::Program) });
+        let error = harness.try_build("Add(1, 1)").err().expect("there is no cache");
         assert!(matches!(*error, BuildError::Broke(_)), "{program}: {error:?}");
     }
 }
 
 fn old(site: &Site) {
     let toolchain = site.old_toolchain();
-    let house = site.furnish(Setup { toolchain, ..site.setup(Way::Program) });
-    let artifact = house.build("Add(1, 1)");
-    assert_eq!(house.run(&artifact), "2");
-    assert!(house.compiled().iter().any(|name| name == "fmt"), "there is no layer below");
-    let artifact = house.build(OTHER);
-    assert_eq!(house.run(&artifact), "3");
-    assert_eq!(house.compiled(), ["main"]);
+    let harness = site.furnish(Setup { toolchain, ..site.setup(Way::Program) });
+    let artifact = harness.build("Add(1, 1)");
+    assert_eq!(harness.run(&artifact), "2");
+    assert!(harness.compiled().iter().any(|name| name == "fmt"), "there is no layer below");
+    let artifact = harness.build(OTHER);
+    assert_eq!(harness.run(&artifact), "3");
+    assert_eq!(harness.compiled(), ["main"]);
 }
 
 fn as_another(site: &Site) {

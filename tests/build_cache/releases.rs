@@ -5,13 +5,13 @@ use std::process::Command;
 
 use server::compile::Toolchain;
 
-use crate::house::{self, Setup, Site, Way};
+use crate::harness::{self, Setup, Site, Way};
 use crate::{OTHER, support};
 
 /// The newest release, Go 1.N, whose build trace is known to be understood. A later release may
 /// print something else, and the go command then makes every program.
 const UNDERSTOOD: u32 = 27;
-/// How many releases are tried: those that the Go project maintains, and one more.
+/// How many releases are tried: the ones that the Go project maintains, and one more.
 const RELEASES: usize = 3;
 
 /// A replayed program is the go command's, byte for byte.
@@ -25,30 +25,30 @@ pub fn replayed(site: &Site) {
         let minor = toolchain.minor();
         let setup =
             |replay| Setup { toolchain: toolchain.clone(), replay, ..site.setup(Way::Mount) };
-        let house = site.furnish(setup(true));
-        house.build("Add(1, 1)");
-        house.build(OTHER);
-        house.compiled();
+        let harness = site.furnish(setup(true));
+        harness.build("Add(1, 1)");
+        harness.build(OTHER);
+        harness.compiled();
         let call = "Add(2, 2+1)";
-        let replayed = house.build(call);
-        let by_command = house.compiled_by().0;
+        let replayed = harness.build(call);
+        let by_command = harness.compiled_by().0;
         assert!(by_command == 0 || minor > UNDERSTOOD, "Go {version}: the go command was used");
-        let replayed = house::bytes(&replayed);
-        let house = house.refurnished(setup(false));
-        let compiled = house.find(call, true).expect("a program");
-        assert_eq!(house.compiled_by().0, 1, "Go {version}");
-        assert!(house::bytes(&compiled) == replayed, "Go {version}: the programs differ");
-        assert_eq!(house.run(&compiled), "5", "Go {version}");
+        let replayed = harness::bytes(&replayed);
+        let harness = harness.refurnished(setup(false));
+        let compiled = harness.find(call, true).expect("a program");
+        assert_eq!(harness.compiled_by().0, 1, "Go {version}");
+        assert!(harness::bytes(&compiled) == replayed, "Go {version}: the programs differ");
+        assert_eq!(harness.run(&compiled), "5", "Go {version}");
     }
 }
 
 /// Without the key go.replay, the go command makes every program.
 pub fn not_replayed(site: &Site) {
-    let house = site.furnish(Setup { replay: false, ..site.setup(Way::Mount) });
+    let harness = site.furnish(Setup { replay: false, ..site.setup(Way::Mount) });
     for (call, answer) in [("Add(1, 1)", "2"), (OTHER, "3"), ("Add(2, 2+1)", "5")] {
-        let built = house.build(call);
-        assert_eq!(house.compiled_by().0, 1, "{call}");
-        assert_eq!(house.run(&built), answer, "{call}");
+        let built = harness.build(call);
+        assert_eq!(harness.compiled_by().0, 1, "{call}");
+        assert_eq!(harness.run(&built), answer, "{call}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::sys::stat::Mode;
 
-use crate::house::{Site, Way};
+use crate::harness::{Site, Way};
 
 /// How long the disk takes for one file.
 const DISK: Duration = Duration::from_millis(500);
@@ -18,10 +18,10 @@ const TURNS: u32 = 10;
 /// that comes slowly.
 pub fn look_up(site: &Site) {
     for (store, name) in [("checkouts", "meta.json"), ("artifacts", "length")] {
-        let house = site.house(Way::Mount);
-        house.build("Add(1, 1)");
-        let house = house.reopened(Way::Mount);
-        let file = find(&house.state(store), name).expect("a file of the entry");
+        let harness = site.harness(Way::Mount);
+        harness.build("Add(1, 1)");
+        let harness = harness.reopened(Way::Mount);
+        let file = find(&harness.state(store), name).expect("a file of the entry");
         let content = fs::read(&file).expect("the file");
         fs::remove_file(&file).expect("the file is removed");
         nix::unistd::mkfifo(&file, Mode::S_IRUSR | Mode::S_IWUSR).expect("a pipe");
@@ -29,10 +29,10 @@ pub fn look_up(site: &Site) {
             std::thread::sleep(DISK);
             fs::write(&file, content).expect("the reader is there");
         });
-        let turns = house.turns_of_others("Add(1, 1)", TURN);
+        let turns = harness.turns_of_others("Add(1, 1)", TURN);
         disk.join().expect("the disk");
         assert!(turns >= TURNS, "{store}: other tasks had {turns} turns in {DISK:?}");
-        assert_eq!(house.compiled(), [""; 0], "{store}: the entry was found");
+        assert_eq!(harness.compiled(), [""; 0], "{store}: the entry was found");
     }
 }
 

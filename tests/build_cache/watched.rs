@@ -27,11 +27,11 @@ impl Watched {
         Self { host, overlays, overheard, stderr: Arc::default() }
     }
 
-    /// Notes the commands of a recipe, as a go command would have said them.
-    fn note_recipe(&self, recipe: &[u8]) {
-        let recipe: serde_json::Value = serde_json::from_slice(recipe).expect("a recipe");
+    /// Notes the commands of a build trace, as a go command would have said them.
+    fn note_replay(&self, trace: &[u8]) {
+        let trace: serde_json::Value = serde_json::from_slice(trace).expect("a build trace");
         let mut noted = self.stderr.lock().expect("no panic");
-        for step in recipe["steps"].as_array().expect("steps") {
+        for step in trace["steps"].as_array().expect("steps") {
             for word in step["command"].as_array().expect("words") {
                 noted.extend_from_slice(word.as_str().expect("text").as_bytes());
                 noted.push(b' ');
@@ -56,7 +56,7 @@ impl Backend for Watched {
         stdio: Stdio,
     ) -> BoxFuture<'a, Result<Started, StartError>> {
         if self.overheard && spec.args.iter().any(|arg| arg == "build-worker") {
-            self.note_recipe(&spec.stdin);
+            self.note_replay(&spec.stdin);
         }
         // The compiler of a program is told to say what it does, and somebody listens in on it.
         if !self.overheard || !spec.args.iter().any(|arg| arg == "-overlay=/job/overlay.json") {
@@ -68,7 +68,7 @@ impl Backend for Watched {
         let stdio = Stdio { stderr, ..stdio };
         Box::pin(async move {
             let Started { id, exit } = self.host.start(&spec, stdio).await?;
-            // Whoever hears of an end takes all that was written for passed on.
+            // The waiter for an end takes all that was written for passed on.
             let exit = Box::pin(async move {
                 let exit = exit.await;
                 let _ = passed_on.await;
@@ -127,7 +127,7 @@ fn overhear(to: OwnedFd, noted: Arc<Mutex<Vec<u8>>>) -> (OwnedFd, tokio::task::J
         let mut piece = [0; 4096];
         while let Ok(length @ 1..) = reader.read(&mut piece) {
             noted.lock().expect("no panic").extend_from_slice(&piece[..length]);
-            // Whoever does not read any more has an outcome already.
+            // A reader that is gone has its outcome already.
             let _ = to.write_all(&piece[..length]);
         }
     });

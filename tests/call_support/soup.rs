@@ -1,5 +1,5 @@
 //! Calls with a stretch of random tokens in one place of the grammar, out of the few tokens that
-//! matter there: what nobody would think of writing, and what is nearly right.
+//! matter there: what no one would think of writing, and what is nearly right.
 
 use super::Random;
 

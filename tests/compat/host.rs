@@ -32,7 +32,7 @@ const STOP_WAIT: Duration = Duration::from_secs(30);
 /// How often something is looked at that is waited for.
 pub(crate) const POLL: Duration = Duration::from_millis(50);
 
-/// A running server. It is killed with this value where nobody called [`Host::stop`].
+/// A running server. It is killed with this value where no one called [`Host::stop`].
 pub(crate) struct Host {
     child: Mutex<Child>,
     pub(crate) port: u16,

@@ -58,7 +58,7 @@ fn bytes(host: &Host) -> Result<(), String> {
         wire.send(body.as_bytes())?;
         let answer = wire.answer()?;
         same(answer.data()?.as_str(), data)?;
-        // It was offered, and would have to be undone by whoever did not offer it.
+        // It was offered, and would have to be undone by a client that did not offer it.
         same(answer.header("content-encoding").is_err(), true)?;
     }
     Ok(())

@@ -79,7 +79,9 @@ fn chunks(host: &Host) -> Result<(), String> {
     let body = hello("Which()");
     let (first, rest) = body.split_at(7);
     let mut wire = Wire::connect(host.port)?;
-    wire.send(b"POST /api/v1/function HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+    wire.send(
+        b"POST /api/v1/function HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+    )?;
     for part in [first, rest, ""] {
         wire.send(format!("{:x}\r\n{part}\r\n", part.len()).as_bytes())?;
     }

@@ -51,7 +51,10 @@ pub(crate) fn trials() -> Result<Vec<Trial>, String> {
         trial("the admin API shows who has an address, and does not take it away", shown),
         trial("a pool of IPv6 alone lends IPv6 addresses", six),
         trial("an interface that is no bridge makes calls with ip4 fail with 501", no_bridge),
-        trial("a bridge that was there stays, and what lay on it of ours does not", bridge_stays),
+        trial(
+            "a bridge that was there stays, and the server's addresses on it do not",
+            bridge_stays,
+        ),
         trial("after a crash the next server has the whole pool and removes the bridge", crash),
     ])
 }
@@ -126,7 +129,7 @@ impl Host {
             }
             thread::sleep(Duration::from_millis(5));
         }
-        Err(format!("nobody connected within {CONNECT_WAIT:?}"))
+        Err(format!("no connection within {CONNECT_WAIT:?}"))
     }
 
     fn accept(&self) -> Result<std::net::SocketAddr, String> {
@@ -289,7 +292,7 @@ fn shown(ground: &HostEnvironment) -> Result<(), String> {
         same((&ip["ip"], &ip["use"]), (&"10.83.0.2".into(), &"leased".into()))?;
         let holder = |it: &&Value| it["address"] == "10.83.0.2";
         let all = jails["jails"].as_array();
-        let holder = all.into_iter().flatten().find(holder).ok_or("nobody has it")?;
+        let holder = all.into_iter().flatten().find(holder).ok_or("no island has it")?;
         same((&holder["name"], &holder["call_id"]), (&ip["island"], &ip["call_id"]))?;
         same(&holder["ip4"], &"new".into())?;
         let stats = ask("GET", "/api-stats", "")?.json()?;
@@ -318,8 +321,10 @@ fn hang_up(lender: &Lender, host: &Host) -> Result<(), String> {
     let body = body(&format!("Hold({:?}, 2*time.Second)", host.address())).to_string();
     let address = lender.server.url().replace("http://", "");
     let mut client = TcpStream::connect(address).map_err(|e| e.to_string())?;
-    let head =
-        format!("POST {FUNCTION} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST {FUNCTION} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     client.write_all(format!("{head}{body}").as_bytes()).map_err(|e| e.to_string())?;
     host.accept()?;
     drop(client);
@@ -346,7 +351,7 @@ fn kill_launcher(lender: &Lender, host: &Host) -> Result<(), String> {
     })?;
     same((answer.status, Problem::read(&answer)?.code.as_str()), (500, "internal"))?;
     no_cable_stays()?;
-    // The next launcher is started by whoever needs it.
+    // The next request that needs a launcher starts it.
     lender.own(host)?;
     Ok(())
 }

@@ -32,7 +32,7 @@ const SEEN_WAIT: Duration = Duration::from_secs(240);
 /// need.
 type Shared = Arc<Mutex<Option<Operated>>>;
 
-/// The tests, and those that come after them.
+/// The tests, and the ones that come after them.
 pub(crate) fn trials() -> [Vec<Trial>; 2] {
     let shared = Shared::default();
     let trial = |name: &str, test: fn(&Operated) -> Result<(), String>| {
@@ -51,7 +51,7 @@ pub(crate) fn trials() -> [Vec<Trial>; 2] {
         trial("a call whose island an operator ends answers 409 killed", killed),
         trial("an operator ends all islands, and the server goes on", all_killed),
         trial("what is let go of in the caches is fetched and built anew", forgotten),
-        trial("a function that was warmed answers from an island that stands by", warmed),
+        trial("a function that was warmed answers from a warm island", warmed),
         Trial::test("admin: a server without a configured token makes one, and keeps it", || {
             own_token().map_err(Failed::from)
         }),
@@ -78,7 +78,7 @@ impl Operated {
         for name in ["hello", "faulty"] {
             fixture(&repositories, name)?;
         }
-        // Nobody's bridge, so that the host's network stays as it is; the pool can be looked at and
+        // A bridge of no one, so that the host's network stays as it is; the pool can be looked at and
         // steered all the same.
         let pool = json!({"interface": "lo", "network": "10.83.0.0/29", "gateway": "10.83.0.1"});
         let setup = setup.mirror("example.test", repositories.to_string_lossy());
@@ -178,7 +178,7 @@ fn jails(operated: &Operated) -> Result<(), String> {
         let running = operated.running("example.test/faulty", 1)?.remove(0);
         let mut listed = operated.ask("GET", "/jails", "")?;
         let mut body = listed.json()?;
-        // Those made ahead and those that stand by differ from host to host.
+        // Preforked and warm islands differ from host to host.
         let jails = body["jails"].as_array_mut().ok_or("there are no jails")?;
         jails.retain(|it| it["jid"] == running["jid"]);
         listed.body = body.to_string().into_bytes();
@@ -314,7 +314,7 @@ fn own_token() -> Result<(), String> {
     same(client.send_with("GET", &stats, &[(HEADER, token.trim())], b"")?.status, 200)?;
     operate::own_token(&operated)?;
     stop_without_a_trace(&operated.server)?;
-    operate::nobody(&operated)?;
+    operate::no_server(&operated)?;
     let setup = Setup::new(&["git"]);
     let server = Server::start(operated.folder.path(), &setup)?;
     same(server.client.send_with("GET", &stats, &[(HEADER, token.trim())], b"")?.status, 200)?;
@@ -347,7 +347,7 @@ fn warmed(operated: &Operated) -> Result<(), String> {
     let standing = operated.get("/jails")?;
     let mut standing = standing["jails"].as_array().into_iter().flatten();
     let stands = standing.any(|it| it["state"] == "standby" && it["module"] == HELLO);
-    same(stands, true).map_err(|e| format!("none stands by: {e}"))?;
+    same(stands, true).map_err(|e| format!("none is warm: {e}"))?;
     let answer = operated.server.client.post(call.to_string().as_bytes())?;
     same(answer.data()?, json!({"data": "Hello, Ada!"}))?;
     same(answer.header("x-revision")?, ready["revision"].as_str().unwrap_or_default())?;

@@ -17,7 +17,7 @@ use crate::world::{World, folder};
 
 /// The longest that a call without a server may take: it fetches and builds like a server.
 const COMMAND_WAIT: Duration = Duration::from_secs(240);
-/// A user and group that nobody has.
+/// A user and group that do not exist.
 pub(crate) const SOMEBODY: u32 = 64_321;
 const HELLO: &str = "example.test/hello";
 const FAULTY: &str = "example.test/faulty";

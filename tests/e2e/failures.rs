@@ -9,7 +9,7 @@ const ENCODE: &str = "Encode(100.1, 80.9)";
 const NO_COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 pub(crate) const FAILURES: &[Failure] = &[
-    // Not there, in a repository of ours.
+    // Not there, in a repository of the suite.
     call("example.test/nothing", "Which()", 404, "repository").during("fetch"),
     call("example.test/hello/below", "Which()", 404, "package").during("fetch").says(&["below"]),
     not_there("v9.9.9", &["v9.9.9"]),

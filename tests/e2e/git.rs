@@ -25,7 +25,7 @@ struct ArtifactCache {
     bridge: GitHttp,
 }
 
-static SHELF: OnceLock<Result<ArtifactCache, String>> = OnceLock::new();
+static CACHE: OnceLock<Result<ArtifactCache, String>> = OnceLock::new();
 
 fn cache() -> Result<&'static ArtifactCache, String> {
     let make = || {
@@ -34,12 +34,12 @@ fn cache() -> Result<&'static ArtifactCache, String> {
         let bridge = GitHttp::serve(folder.path()).map_err(|e| e.to_string())?;
         Ok(ArtifactCache { folder, library, bridge })
     };
-    SHELF.get_or_init(make).as_ref().map_err(Clone::clone)
+    CACHE.get_or_init(make).as_ref().map_err(Clone::clone)
 }
 
 /// Removes the repositories at the suite's end, which a static does not do by itself.
 pub(crate) fn clear() {
-    if let Some(Ok(cache)) = SHELF.get() {
+    if let Some(Ok(cache)) = CACHE.get() {
         drop(std::fs::remove_dir_all(cache.folder.path()));
     }
 }

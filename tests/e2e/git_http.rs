@@ -130,7 +130,7 @@ fn read_line(reader: &mut impl BufRead) -> io::Result<String> {
 fn backend(request: &Request, root: PathBuf) -> io::Result<Vec<u8>> {
     let mut child = Command::new("git")
         .arg("http-backend")
-        // The repositories belong to whoever runs the suite, which git wants to hear.
+        // The repositories belong to the user who runs the suite, which git wants to hear.
         .envs([("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "safe.directory")])
         .env("GIT_CONFIG_VALUE_0", "*")
         .env("GIT_PROJECT_ROOT", root)

@@ -29,7 +29,7 @@ pub(crate) fn in_own_network(
     if let Err(why) = skip::root().and_then(|()| skip::program("ip")) {
         return skipped(&why);
     }
-    // The namespace is that of one thread, of those that it starts, and of their processes.
+    // The namespace is that of one thread, of the threads that it starts, and of their processes.
     let tested = thread::spawn(move || {
         if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
             return skipped(&Reason::impossible(format_args!("no network namespace: {error}")));

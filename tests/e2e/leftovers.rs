@@ -1,6 +1,6 @@
 //! What a server must not leave behind: processes, mounts, control groups, scratch files.
 //!
-//! A server at rest has launchers and islands made ahead of calls; those that stand by for a
+//! A server at rest has launchers and islands made ahead of calls; warm islands of a
 //! function go after a time without calls, which the suite's servers are told to be a short one. So
 //! the suite looks once when a server has come to rest after a first call, and again after all
 //! calls: there may be no more of anything than there was. What a server at rest may have is said
@@ -86,7 +86,7 @@ impl Traces {
 
     /// What a server at rest may have: launchers, and islands made ahead. It has no business with
     /// scratch files and mounts then.
-    pub(crate) fn resident(mut self) -> Self {
+    pub(crate) fn permanent(mut self) -> Self {
         self.counts.retain(|what, _| what.starts_with(PROCESS) || what.starts_with(GROUP));
         self
     }

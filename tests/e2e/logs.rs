@@ -85,7 +85,7 @@ fn one_line_a_call() -> Result<(), String> {
     for stage in STAGES {
         same((stage, answered[stage].as_f64()), (stage, timing.get(stage).copied()))?;
     }
-    // When one stands by for it.
+    // When one is warm for it.
     let began = Instant::now();
     loop {
         let next = ask(&server, HELLO, &greet)?;

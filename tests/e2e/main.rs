@@ -14,8 +14,10 @@ mod calls;
 mod case;
 mod cli;
 mod client;
+mod door;
 mod failure;
 mod failures;
+mod fair;
 mod fixture_calls;
 mod git;
 mod git_http;
@@ -92,7 +94,7 @@ fn git_host_answers() -> bool {
     addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, HOST_WAIT).is_ok())
 }
 
-/// Tests that share a server, and those that come after them.
+/// Tests that share a server, and the ones that come after them.
 struct Phase {
     tests: Vec<Trial>,
     ending: Vec<Trial>,
@@ -135,13 +137,15 @@ fn suite() -> Result<Vec<Phase>, String> {
         Phase { tests: numbers::trials(), ending: Vec::new() },
         Phase { tests: logs::trials(), ending: Vec::new() },
         Phase { tests: principals::trials(), ending: Vec::new() },
+        Phase { tests: door::trials(), ending: Vec::new() },
+        Phase { tests: fair::trials(), ending: Vec::new() },
         Phase { tests: reload::trials(), ending: Vec::new() },
         #[cfg(target_os = "linux")]
         Phase { tests: addresses::trials()?, ending: Vec::new() },
     ])
 }
 
-/// Git alone, and a host that nobody answers for.
+/// Git alone, and a host that does not answer.
 fn only_git(_: &Path) -> Result<Setup, String> {
     let closed = server::free_port().map_err(|e| e.to_string())?;
     Ok(Setup::new(&["git"]).mirror("closed.test", format!("http://127.0.0.1:{closed}")))

@@ -19,7 +19,7 @@ const HELLO: &str = "example.test/hello";
 const FAULTY: &str = "example.test/faulty";
 /// How long a listener hears nothing before everything has come; numbers are sent each second.
 const SILENCE: Duration = Duration::from_secs(3);
-/// How long islands may take to be gone, those that stand by included.
+/// How long islands may take to be gone, including the warm ones.
 const REST_WAIT: Duration = Duration::from_secs(30);
 /// How long a call runs while another one finds no turn, and then that one has begun.
 const HELD: &str = "Sleep(3 * time.Second)";
@@ -37,7 +37,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials.push(Trial::test("numbers: leases of addresses are sent and shown", || {
         crate::lab::in_own_network(addresses).map_err(Failed::from)
     }));
-    let absent = || nobody_there().map_err(Failed::from);
+    let absent = || no_collector().map_err(Failed::from);
     trials.push(Trial::test("numbers: a StatsD server that is not there changes nothing", absent));
     trials
 }
@@ -230,7 +230,7 @@ fn everything() -> Result<(), String> {
     let ask = |url: &str, call: &str| {
         client.post(json!({"url": url, "call": call}).to_string().as_bytes())
     };
-    // The third call finds an island that stands by.
+    // The third call finds a warm island.
     for _ in 0..3 {
         same(ask(HELLO, "Which()")?.status, 200)?;
         thread::sleep(Duration::from_millis(300));
@@ -278,7 +278,7 @@ fn everything() -> Result<(), String> {
         same((name, count(name)), (name, expected))?;
     }
     if count("sky_island.cache.hits.standby") < 1.0 {
-        return Err(format!("no call found an island that stood by: {heard:?}"));
+        return Err(format!("no call found a warm island: {heard:?}"));
     }
     stop_without_a_trace(&server.server)
 }
@@ -344,8 +344,8 @@ fn addresses() -> Result<(), String> {
     stop_without_a_trace(&server.server)
 }
 
-/// Neither a name that nobody knows nor a port that nobody listens on keeps a server from anything.
-fn nobody_there() -> Result<(), String> {
+/// Neither an unknown name nor a port without a listener keeps a server from anything.
+fn no_collector() -> Result<(), String> {
     for statsd in ["no-such-host.invalid", "127.0.0.1:1"] {
         let server = Started::new(statsd, &["hello"], &[])?;
         let call = json!({"url": HELLO, "call": "Which()"});

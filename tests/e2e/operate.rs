@@ -284,8 +284,8 @@ pub(crate) fn own_token(operated: &Operated) -> Result<(), String> {
     refused(&left, 3, &["token of this host's server", "as root", "--token-file"])
 }
 
-/// After a server has ended nobody is found, and the lock that it left behind is nobody's.
-pub(crate) fn nobody(operated: &Operated) -> Result<(), String> {
+/// After a server has ended no server is found, and the lock that it left behind has no holder.
+pub(crate) fn no_server(operated: &Operated) -> Result<(), String> {
     let lock: PathBuf = operated.server.state().join("lock");
     // As a crash leaves it.
     fs::write(&lock, operated.server.url()).map_err(|e| e.to_string())?;

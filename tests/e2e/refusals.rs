@@ -41,7 +41,7 @@ pub(crate) const REFUSALS: &[Failure] = &[
     url("example.test/hello?ref=main"),
     url("example.test/hello#main"),
     url("example.test:8080/hello"),
-    url("nobody@example.test/hello"),
+    url("user@example.test/hello"),
     url("HTTPS://example.test/hello"),
     url("ftp://example.test/hello"),
     url("file:///example.test/hello"),

@@ -52,13 +52,14 @@ pub(crate) struct Setup {
     pub unix: Option<PathBuf>,
     /// Sections of the configuration that are none of these.
     pub sections: Vec<(&'static str, Value)>,
+    pub top: Vec<(&'static str, Value)>,
 }
 
 impl Setup {
     pub(crate) fn new(order: &[&'static str]) -> Self {
         let limits = json!({"queue_wait": "60s"});
         let (mirrors, network) = (Vec::new(), json!({}));
-        let (sections, token, unix) = (Vec::new(), None, None);
+        let (sections, top, token, unix) = (Vec::new(), Vec::new(), None, None);
         Self {
             order: order.to_vec(),
             mirrors,
@@ -68,6 +69,7 @@ impl Setup {
             token,
             unix,
             sections,
+            top,
         }
     }
 
@@ -91,9 +93,15 @@ impl Setup {
         self
     }
 
-    /// Keys of a section, beside those that the suite sets.
+    /// Keys of a section, beside the ones that the suite sets.
     pub(crate) fn section(mut self, name: &'static str, keys: Value) -> Self {
         self.sections.push((name, keys));
+        self
+    }
+
+    /// A key outside all sections.
+    pub(crate) fn top(mut self, name: &'static str, value: Value) -> Self {
+        self.top.push((name, value));
         self
     }
 
@@ -123,7 +131,7 @@ impl Setup {
             "go": {"warm": false},
             "jails": {"cache_default_expiration": self.expiration.unwrap_or("8h")},
             "limits": self.limits,
-            // Neither may anything stand by for long.
+            // Nor may an island stay warm for long.
             "standby": {"idle": "1s"},
             "network": self.network,
             "admin_api_token": self.token,
@@ -132,6 +140,9 @@ impl Setup {
                 "mirrors": self.mirrors.iter().map(mirror).collect::<Vec<_>>(),
             },
         });
+        for (name, value) in &self.top {
+            config[name] = value.clone();
+        }
         for (name, keys) in &self.sections {
             for (key, value) in keys.as_object().into_iter().flatten() {
                 config[name][key] = value.clone();
@@ -143,7 +154,7 @@ impl Setup {
     }
 }
 
-/// A running server. It is killed with this value where nobody called [`Server::stop`].
+/// A running server. It is killed with this value where no one called [`Server::stop`].
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Mutex<Child>,
@@ -232,6 +243,11 @@ impl Server {
         &self.state
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> (&'static str, u16) {
+        ("127.0.0.1", self.port)
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -262,7 +278,7 @@ impl Drop for Server {
     }
 }
 
-/// A port that nobody listened on a moment ago.
+/// A port without a listener a moment ago.
 pub(crate) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

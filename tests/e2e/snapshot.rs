@@ -1,4 +1,4 @@
-//! Answers compared with those that are written down in tests/e2e/snapshots, one file each, what
+//! Answers compared with the ones that are written down in tests/e2e/snapshots, one file each, what
 //! differs from run to run masked. `SKY_ISLAND_WRITE_SNAPSHOTS=1` writes them anew.
 
 use std::fs;

@@ -74,7 +74,7 @@ impl World {
         let server = Server::start(self.folder.path(), &setup)?;
         let first = json!({"url": "example.test/hello", "call": "Which()"});
         server.client.call(&first)?.data()?;
-        let rest = Traces::at_rest(&server)?.resident();
+        let rest = Traces::at_rest(&server)?.permanent();
         Ok((server, rest))
     }
 

@@ -130,7 +130,7 @@ fn slow(written: &Written) -> Result<Answer, String> {
     let text = |error: std::io::Error| error.to_string();
     let mut stream = TcpStream::connect(address).map_err(text)?;
     stream.set_read_timeout(Some(SLOW_WAIT)).map_err(text)?;
-    let head = format!("POST {FUNCTION} HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n");
+    let head = format!("POST {FUNCTION} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n");
     stream.write_all(head.as_bytes()).map_err(text)?;
     let mut said = Vec::new();
     let mut piece = [0; 4096];

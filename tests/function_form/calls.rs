@@ -2,7 +2,7 @@
 
 type Table = &'static [(&'static str, &'static [&'static str])];
 
-/// Calls of `tests/fixtures/nasty`, those that Go refuses among them.
+/// Calls of `tests/fixtures/nasty`, including the ones that Go refuses.
 #[rustfmt::skip]
 pub const NASTY: Table = &[
     ("Ints", &[
@@ -147,9 +147,9 @@ pub const NASTY: Table = &[
     ("Partly", &["\"printed\"", "`a\nb`"]),
     ("Default.Add", &["2", "-1.0", "1.5"]),
     ("Default.Sub", &["2", "256"]),
-    ("Nobody.Lost", &["1"]),
-    ("Nobody.Add", &["1"]),
-    ("Nobody.Sub", &["1", "256"]),
+    ("NoCounter.Lost", &["1"]),
+    ("NoCounter.Add", &["1"]),
+    ("NoCounter.Sub", &["1", "256"]),
     ("Stringish.String", &[""]),
     ("Nested.Inner.Counter.Add", &["1"]),
     ("Nested.Inner.Sub", &["1"]),
@@ -177,7 +177,7 @@ pub const EXACT: &[&str] = &[
     "Maps(nil, map[Point]string{{1, 2}: \"a\", {1, 2}: \"b\"}, nil)", "Keys(map[any]int{[]int{1}: 1}, nil, nil)",
     "Keys(map[any]int{Point{}: 1, Point{}: 2}, nil, nil)", "Keys(map[any]int{[1]any{[]int{}}: 1}, nil, nil)", "Raw([]byte(\"a\"), nil, [4]byte{}, nil)",
     "Raw(Bytes{1}, Bytes(nil), [4]byte{}, nil)", "Duration(5 * time.Second, nil)", "Same(1)", "Same(\"a\")", "Same([]int{1})", "Sum(1, 2)",
-    "Sum(1.5, 2)", "Sum([]int8{1, 2}...)", "Join(1, \"a\")", "Nobody.Sub(1)", "Stringish.String()", "(*Counter).Add(&Counter{1}, 2)", "List[7](1)", "Celsius(1.5)",
+    "Sum(1.5, 2)", "Sum([]int8{1, 2}...)", "Join(1, \"a\")", "NoCounter.Sub(1)", "Stringish.String()", "(*Counter).Add(&Counter{1}, 2)", "List[7](1)", "Celsius(1.5)",
     "Celsius('a')", "Point(Point{1, 2})", "Visitor(nil)",
 ];
 

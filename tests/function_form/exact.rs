@@ -1,4 +1,4 @@
-//! The exact way, without any part of ours: one program in which every call stands as it is,
+//! The exact way, without any part of the project: one program in which every call stands as it is,
 //! compiled by the go command.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,12 +36,13 @@ pub fn answers(module: &Module, calls: &[String]) -> Vec<Option<Answer>> {
     // The compiler does not find all faults at once.
     loop {
         fs::write(root.join("main.go"), main_go(module, calls, &forms, true)).unwrap();
-        let complaints = complaints(&build(root).err().unwrap_or_default());
-        if complaints.is_empty() {
+        let diagnostics = diagnostics(&build(root).err().unwrap_or_default());
+        if diagnostics.is_empty() {
             break;
         }
-        for (number, complaints) in complaints {
-            let no_value = complaints.iter().all(|line| line.ends_with("(no value) used as value"));
+        for (number, diagnostics) in diagnostics {
+            let no_value =
+                diagnostics.iter().all(|line| line.ends_with("(no value) used as value"));
             forms[number] = match forms[number] {
                 Form::Values if no_value => Form::Statement,
                 _ => Form::Refused,
@@ -66,7 +67,7 @@ fn copy(module: &Module, into: &Path) {
     }
 }
 
-/// A program that makes the call whose number is its argument. In complaints each call is in a file
+/// A program that makes the call whose number is its argument. In diagnostics each call is in a file
 /// of its own; when it runs it is where the server would say that it is.
 fn main_go(module: &Module, calls: &[String], forms: &[Form], apart: bool) -> String {
     let mut imports = BTreeSet::new();
@@ -93,8 +94,8 @@ fn main_go(module: &Module, calls: &[String], forms: &[Form], apart: bool) -> St
     )
 }
 
-/// The lines of complaint about each call.
-fn complaints(stderr: &str) -> BTreeMap<usize, Vec<String>> {
+/// The lines of message about each call.
+fn diagnostics(stderr: &str) -> BTreeMap<usize, Vec<String>> {
     let mut found: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for line in stderr.lines() {
         let number = line.split_once("call").and_then(|(_, rest)| rest.split(':').next());

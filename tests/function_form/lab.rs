@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::fair::Shares;
 use goexpr::Call;
 use island::{Backend, Bounds, Ending, Islands, Limits, Options, Outcome, Resources, Spec, choose};
 use server::compile::{
     BuildError, BuildRequest, Builder, BuilderOptions, Compiler, GoCache, Toolchain,
 };
+use server::principal::{Client, Principal};
 use server::source::{
     Fetcher, ImportPath, Mirror, Origin, PackageRequest, Sources, SourcesOptions,
 };
@@ -86,7 +88,7 @@ impl Lab {
     pub fn call(&self, path: &str, call: &str) -> Fast {
         self.runtime.block_on(async {
             let wanted = self.wanted(path, call).await;
-            let built = match self.builder.find(&wanted, false).await {
+            let built = match self.builder.find(client(), &wanted, false).await {
                 Ok(built) if !built.arguments.is_empty() => built,
                 Ok(_) => return Fast::None,
                 Err(error) => return refused(&error),
@@ -123,7 +125,7 @@ impl Lab {
     pub fn exact(&self, path: &str, call: &str) -> Fast {
         self.runtime.block_on(async {
             let wanted = self.wanted(path, call).await;
-            let built = match self.builder.find_exact(&wanted, false).await {
+            let built = match self.builder.find_exact(client(), &wanted, false).await {
                 Ok(built) => built,
                 Err(error) => return refused(&error),
             };
@@ -136,7 +138,7 @@ impl Lab {
     async fn wanted(&self, path: &str, call: &str) -> BuildRequest {
         let path = ImportPath::parse(path).expect("a path");
         let want = PackageRequest { path, version: None, imports: Vec::new() };
-        let checkout = self.sources.find(&want, false).await.expect("a checkout");
+        let checkout = self.sources.find(client(), &want, false).await.expect("a checkout");
         let call = Arc::new(Call::parse(call).unwrap_or_else(|e| panic!("{call}: {e}")));
         BuildRequest { checkout, call, imports: Vec::new() }
     }
@@ -181,7 +183,7 @@ fn parts(
         size: u64::MAX,
         expiration: LONG,
         keep: LONG,
-        fetches: 2,
+        fetches: ALL,
         wait: LONG,
     };
     let sources = Arc::new(Sources::open(fetcher, &options).expect("the sources"));
@@ -195,7 +197,7 @@ fn parts(
         replay: true,
     };
     let cache = GoCache::new(store("gocache"), toolchain);
-    let options = BuilderOptions { store: store("artifacts"), builds: 2, wait: LONG };
+    let options = BuilderOptions { store: store("artifacts"), builds: ALL, wait: LONG };
     (sources, Arc::new(Builder::new(compiler, cache, options)))
 }
 
@@ -223,3 +225,10 @@ fn limits() -> Limits {
     let bounds = Bounds { deadline: Duration::from_secs(60), output: 1 << 20 };
     Limits { resources, bounds }
 }
+
+/// The client of all fetches and builds, which may use every slot.
+fn client() -> Client {
+    Principal::Admin.client()
+}
+
+const ALL: Shares = Shares { slots: 2, per_client: 2 };

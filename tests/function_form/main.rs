@@ -42,7 +42,7 @@ pub struct Answer {
 
 /// How many calls came out how.
 #[derive(Debug, Default)]
-struct IslandMetrics {
+struct Comparison {
     same: usize,
     refused: usize,
     /// Calls that compile, but not in the function form.
@@ -50,20 +50,20 @@ struct IslandMetrics {
 }
 
 /// Makes calls both ways. Everything that differs is told at once.
-fn compare(lab: &Lab, module: &Module, calls: &[String]) -> IslandMetrics {
-    let mut tally = IslandMetrics::default();
+fn compare(lab: &Lab, module: &Module, calls: &[String]) -> Comparison {
+    let mut compared = Comparison::default();
     let mut different = Vec::new();
     let found = lab.call_all(&module.package, calls);
     for ((call, expected), found) in calls.iter().zip(exact::answers(module, calls)).zip(found) {
         match (found, expected) {
-            (Fast::Answer(found), Some(expected)) if found == expected => tally.same += 1,
-            (Fast::None | Fast::Unrepresentable, Some(_)) => tally.exact.push(call.clone()),
-            (Fast::None | Fast::Unrepresentable | Fast::Refused(_), None) => tally.refused += 1,
+            (Fast::Answer(found), Some(expected)) if found == expected => compared.same += 1,
+            (Fast::None | Fast::Unrepresentable, Some(_)) => compared.exact.push(call.clone()),
+            (Fast::None | Fast::Unrepresentable | Fast::Refused(_), None) => compared.refused += 1,
             (found, expected) => different.push(format!("{call}\n  {found:?}\n  {expected:?}")),
         }
     }
     assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
-    tally
+    compared
 }
 
 fn lab(modules: &[Module]) -> Option<Lab> {
@@ -94,17 +94,17 @@ fn parameters_that_are_hard_to_give_values_to_get_the_same_ones() {
     let Some(lab) = lab(std::slice::from_ref(&module)) else { return };
     let calls = texts(calls::NASTY);
     assert!(calls.len() >= 300 && calls::NASTY.len() >= 20, "{} calls", calls.len());
-    let tally = compare(&lab, &module, &calls);
-    println!("{} same, {} refused", tally.same, tally.refused);
-    assert_eq!(tally.exact, calls::EXACT, "what only the exact form can do");
-    assert!(tally.same >= 200 && tally.refused >= 50, "{tally:?}");
+    let compared = compare(&lab, &module, &calls);
+    println!("{} same, {} refused", compared.same, compared.refused);
+    assert_eq!(compared.exact, calls::EXACT, "what only the exact form can do");
+    assert!(compared.same >= 200 && compared.refused >= 50, "{compared:?}");
 }
 
 #[test]
 fn what_the_function_form_cannot_do_the_exact_form_answers() {
     let module = nasty();
     let Some(lab) = lab(std::slice::from_ref(&module)) else { return };
-    for (call, complaint) in [
+    for (call, message) in [
         ("Ints(1, 128, 3, 4, 5)", "cannot use 128 (untyped int constant) as int8 value"),
         (
             "Ints(1.5, 2, 3, 4, 5)",
@@ -114,10 +114,10 @@ fn what_the_function_form_cannot_do_the_exact_form_answers() {
     ] {
         assert_eq!(lab.call(&module.package, call), Fast::Unrepresentable, "{call}");
         match lab.exact(&module.package, call) {
-            Fast::Refused(text) => assert!(text.contains(complaint), "{call}: {text}"),
+            Fast::Refused(text) => assert!(text.contains(message), "{call}: {text}"),
             other => panic!("{call}: {other:?}"),
         }
-        // The next time nobody asks the program again.
+        // The next time the program is not asked again.
         assert!(matches!(lab.call(&module.package, call), Fast::Refused(_)), "{call}");
     }
     let call = "Keys(map[any]int{[1]int{1}: 1, [1]int{1}: 2}, nil, nil)";
@@ -136,9 +136,9 @@ fn functions_of_real_modules_answer_the_same() {
     let Some(lab) = lab(&modules) else { return };
     let (mut same, mut functions) = (0, 0);
     for (module, (_, _, table)) in modules.iter().zip(calls::REAL) {
-        let tally = compare(&lab, module, &texts(*table));
-        assert_eq!(tally.exact, [""; 0], "{}", module.path);
-        same += tally.same;
+        let compared = compare(&lab, module, &texts(*table));
+        assert_eq!(compared.exact, [""; 0], "{}", module.path);
+        same += compared.same;
         functions += table.len();
     }
     assert!(functions >= 20 && same >= 60, "{same} calls of {functions} functions");
@@ -169,8 +169,8 @@ fn random_values_reach_random_parameters() {
     let module = Module::at("example.com/random", folder.path().into());
     let Some(lab) = lab(std::slice::from_ref(&module)) else { return };
     println!("FORM_SEED={seed}");
-    let tally = compare(&lab, &module, &calls);
-    println!("{} same, {} refused, {:?} exact", tally.same, tally.refused, tally.exact);
-    assert!(tally.same > calls.len() / 2, "{tally:?}");
-    assert!(tally.exact.len() * 20 < calls.len(), "{:?} need the exact form", tally.exact);
+    let compared = compare(&lab, &module, &calls);
+    println!("{} same, {} refused, {:?} exact", compared.same, compared.refused, compared.exact);
+    assert!(compared.same > calls.len() / 2, "{compared:?}");
+    assert!(compared.exact.len() * 20 < calls.len(), "{:?} need the exact form", compared.exact);
 }

@@ -11,7 +11,7 @@ use call_support::Random;
 
 const FUNCTIONS: usize = 16;
 const CALLS: usize = 16;
-/// Of a hundred constants, those that are of any kind instead of one that fits.
+/// Of a hundred constants, the ones that are of any kind instead of one that fits.
 const WRONG: usize = 4;
 
 #[derive(Clone)]

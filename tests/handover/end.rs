@@ -42,7 +42,7 @@ fn a_server_that_drains_says_so_until_its_calls_have_ended() {
 }
 
 #[test]
-fn a_second_signal_ends_calls_at_once_and_everything_is_given_back() {
+fn a_second_signal_ends_calls_at_once_and_everything_is_removed() {
     let host = Host::new();
     let address = free();
     let server = host.start(&json!({"listen": address}));

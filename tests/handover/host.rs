@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use super::client::{Client, WAIT};
 use crate::git_repo::BareRepo;
 
-/// A user and group that nobody has.
+/// A user and group that do not exist.
 const SOMEBODY: u32 = 64_322;
 /// How often something is looked at that is waited for.
 const POLL: Duration = Duration::from_millis(20);
@@ -189,7 +189,7 @@ impl Drop for Server {
     }
 }
 
-/// An address that nobody listened on a moment ago.
+/// An address without a listener a moment ago.
 pub(super) fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

@@ -51,7 +51,7 @@ fn a_certificate_is_shown_and_read_again_on_a_hangup() {
         "listen": [secure, format!("http://{plain}")],
         "tls": {"cert": host.path("cert.pem"), "key": host.path("key.pem")},
     }));
-    // Clients that never shake hands are nobody else's matter.
+    // Clients that never shake hands do not concern other clients.
     let _silent: Vec<_> = (0..8).map(|_| TcpStream::connect(secure).unwrap()).collect();
     assert_eq!(health(secure, &first).unwrap(), 200);
     let answer = Client::connect(plain).unwrap().get("/healthcheck", &[]).unwrap();

@@ -74,7 +74,7 @@ pub fn init_fails_at_each_command(
         } else {
             let ran = world.run(Some(Fault { at, kind }));
             assert_eq!(ran.commands[at], *command, "{what}: another way");
-            assert!(ran.result.is_err() || !acts(command), "{what}: nobody noticed");
+            assert!(ran.result.is_err() || !acts(command), "{what}: no one noticed");
         }
         nothing_half_made(&world, &whole.1, &what);
         if let Err(error) = world.run(None).result {

@@ -30,7 +30,7 @@ fn header(name: &str, mode: u32, kind: u8, link: &str, size: usize) -> [u8; 512]
     let mut block = [0u8; 512];
     let mut put =
         |at: usize, text: &str| block[at..at + text.len()].copy_from_slice(text.as_bytes());
-    // Who runs the tests owns the files, as nobody else could give them away.
+    // Who runs the tests owns the files, as no other user could give them away.
     let (user, group) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
     put(0, name);
     put(100, &format!("{mode:07o}"));

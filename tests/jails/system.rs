@@ -282,7 +282,7 @@ impl System {
         }
     }
 
-    /// Lists all columns; the caller reads those that it asked for.
+    /// Lists all columns; the caller reads the ones that it asked for.
     fn list_jails(&self) -> Output {
         let listed = |(name, jail, dying): (String, Jail, bool)| {
             let (six, four): (Vec<String>, Vec<String>) =

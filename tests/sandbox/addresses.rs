@@ -12,6 +12,8 @@ use island::Spec;
 use nix::sched::{CloneFlags, unshare};
 use serde::Deserialize;
 
+use crate::skip;
+
 use super::host::{Host, alone_without_backend, eventually, not_given, not_installed, read};
 
 const BRIDGE: &str = "si-suite0";
@@ -35,27 +37,29 @@ struct Names {
 }
 
 fn pools() -> Pools {
-    let pool = |network: &str, gateway: &str, dns: &[&str]| {
-        Pool::new(PoolSettings {
-            interface: Interface::parse(BRIDGE).unwrap(),
-            network: network.parse().unwrap(),
-            span: None,
-            exclude: Vec::new(),
-            gateway: gateway.parse().ok(),
-            dns: dns.iter().map(|server| server.parse().unwrap()).collect(),
-        })
-    };
-    let four = pool("10.83.0.0/28", "10.83.0.1", &["10.83.0.1", "192.0.2.53"]).unwrap();
-    let six = pool("fd83::/112", "fd83::1", &[]).unwrap();
+    let four = pool(BRIDGE, "10.83.0.0/28", "10.83.0.1", &["10.83.0.1", "192.0.2.53"]);
+    let six = pool(BRIDGE, "fd83::/112", "fd83::1", &[]);
     Pools::new(vec![four, six])
+}
+
+fn pool(bridge: &str, network: &str, gateway: &str, dns: &[&str]) -> Pool {
+    let settings = PoolSettings {
+        interface: Interface::parse(bridge).unwrap(),
+        network: network.parse().unwrap(),
+        span: None,
+        exclude: Vec::new(),
+        gateway: gateway.parse().ok(),
+        dns: dns.iter().map(|server| server.parse().unwrap()).collect(),
+    };
+    Pool::new(settings).unwrap()
 }
 
 /// Runs a test in a process and a network of its own, on a backend with pools of both families.
 fn networked(name: &str, test: impl FnOnce(&Host, &Pools)) {
-    alone_without_backend(name, || in_own_network(test));
+    alone_without_backend(name, || in_own_network(pools(), test));
 }
 
-fn in_own_network(test: impl FnOnce(&Host, &Pools)) {
+fn in_own_network(pools: Pools, test: impl FnOnce(&Host, &Pools)) {
     if !nix::unistd::geteuid().is_root() {
         return none_for_an_ordinary_user();
     }
@@ -63,7 +67,6 @@ fn in_own_network(test: impl FnOnce(&Host, &Pools)) {
     if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
         return not_given("an address", format_args!("no network namespace: {error}"));
     }
-    let pools = pools();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let Some(host) = Host::start_with(runtime.worker_threads(2), 1, pools.clone()) else { return };
     if let Err(why) = host.backend.capabilities().addresses {
@@ -103,7 +106,7 @@ fn with(host: &Host, lease: &Arc<Lease>, deed: &[&str]) -> Spec {
     spec
 }
 
-/// A lease that nobody had before.
+/// A lease that no one had before.
 fn lease(pools: &Pools, family: Family) -> Arc<Lease> {
     Arc::new(pools.lease(family).unwrap())
 }
@@ -253,7 +256,7 @@ fn an_address_comes_back_however_its_island_ends() {
             let back = |what: &str| eventually(what, || free(pools) == all && ports() == 0);
             let mut spec = with(host, &lease(), &["surroundings"]);
             host.run(&spec);
-            assert_eq!(free(pools), all - 1, "whoever asked for the address still has it");
+            assert_eq!(free(pools), all - 1, "the caller that asked for the address still has it");
             spec.setup.address = None;
             back("after a good end");
             spec = with(host, &lease(), &["sleep", "60000"]);
@@ -282,4 +285,56 @@ fn an_address_comes_back_however_its_island_ends() {
             });
         },
     );
+}
+
+/// What `check` advises against islands that reach the host's services, tried on a host that has no
+/// firewall yet and on one that has.
+#[test]
+fn the_advised_rule_closes_the_hosts_services_on_every_bridge() {
+    const NAME: &str =
+        concat!(module_path!(), "::the_advised_rule_closes_the_hosts_services_on_every_bridge");
+    const BRIDGES: [&str; 2] = [BRIDGE, "si-suite.1"];
+    alone_without_backend(NAME, || {
+        let pools = Pools::new(vec![
+            pool(BRIDGES[0], "10.83.0.0/28", "10.83.0.1", &[]),
+            pool(BRIDGES[1], "fd83::/112", "fd83::1", &[]),
+        ]);
+        in_own_network(pools, |host, pools| {
+            if let Err(why) = skip::program("nft") {
+                return skip::skip("a firewall rule", &why);
+            }
+            let leases = || [Family::V4, Family::V6].map(|family| lease(pools, family));
+            let listeners = leases().map(|lease| {
+                std::net::TcpListener::bind(SocketAddr::new(lease.gateway().unwrap(), 0)).unwrap()
+            });
+            let reached = || -> Vec<bool> {
+                let one = |(lease, to): (Arc<Lease>, &std::net::TcpListener)| {
+                    let to = to.local_addr().unwrap().to_string();
+                    let found: BTreeMap<String, String> =
+                        read(&host.run(&with(host, &lease, &["reach", "tcp", &to])));
+                    found.values().all(|said| said == "done")
+                };
+                leases().into_iter().zip(&listeners).map(one).collect()
+            };
+            assert_eq!(reached(), [true, true]);
+            let found = host.backend.findings().into_iter().find(|it| it.name == "addresses");
+            let remedy = found.unwrap().remedy.unwrap();
+            let (_, command) = remedy.split_once(": ").unwrap();
+            // What a second run adds does no harm either.
+            for _ in 0..2 {
+                let status = Command::new("sh").args(["-ec", command]).status().unwrap();
+                assert!(status.success(), "{command}");
+                assert_eq!(reached(), [false, false], "{command}");
+            }
+            // The host still reaches what listens on an island.
+            let listening = lease(pools, Family::V4);
+            let address = SocketAddr::new(listening.address(), PORT);
+            let visit = std::thread::spawn(move || visit(address));
+            let spec = with(host, &listening, &["neighbour", "10.83.0.14"]);
+            let outcome = host.runtime.block_on(host.islands.run(&spec)).unwrap();
+            visit.join().expect("the host reaches the island");
+            let found: Neighbour = read(&outcome);
+            assert_eq!(found.visitors.len(), 1, "{:?}", found.visitors);
+        });
+    });
 }

@@ -12,7 +12,7 @@ use crate::skip::{self, Reason, SAID, skip};
 
 /// Set, to a test's name, in a process that runs that test alone.
 const ALONE: &str = skip::TEST;
-/// An id that belongs to nobody.
+/// An id without a user.
 const THROWAWAY: u32 = 61_357;
 
 /// Who runs a test, and on which islands: the first part of its name.

@@ -36,7 +36,7 @@ fn the_signal_that_a_function_died_of_reaches_the_caller() {
 }
 
 #[test]
-fn a_function_that_kills_itself_ends_and_harms_nobody() {
+fn a_function_that_kills_itself_ends_and_harms_no_other() {
     promise(|host| {
         let outcome = host.run(&host.function(&["kill-itself"]));
         let spared = Ending::Exited(7);

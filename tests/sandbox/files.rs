@@ -107,7 +107,7 @@ fn a_function_changes_nothing_outside_its_tmp() {
     });
 }
 
-/// What was changed, without the dates that nobody can keep from changing, which are said.
+/// What was changed, without the dates that cannot be kept from changing, which are said.
 pub fn but_dates(mut changed: Vec<String>) -> Vec<String> {
     let all = changed.len();
     changed.retain(|change| !platform::DATED_BY_USE.contains(&change.as_str()));

@@ -28,7 +28,7 @@ pub struct Host {
     #[cfg_attr(not(target_os = "freebsd"), allow(dead_code))]
     pub pools: Pools,
     program: Arc<File>,
-    /// Where this process's functions are called on islands that stand by.
+    /// Where this process's functions are called on warm islands.
     warm_pool: Option<WarmPool>,
 }
 
@@ -68,7 +68,7 @@ impl Shared {
             });
         });
         let host = Host::try_start(0);
-        Self { warm, host: if warm { host.map(Host::with_standbys) } else { host } }
+        Self { warm, host: if warm { host.map(Host::with_warm_pool) } else { host } }
     }
 
     fn close(&self) {
@@ -138,7 +138,7 @@ pub fn alone_without_backend(name: &str, test: impl FnOnce()) {
     }
 }
 
-/// Closes the backend of this process, and lets nobody make another one until the guard goes.
+/// Closes the backend of this process, and prevents another one until the guard goes.
 fn give_way() -> impl Drop {
     let mut shared = SHARED.write();
     shared.take().iter().for_each(Shared::close);
@@ -224,15 +224,15 @@ impl Host {
         Ok(Self { islands, backend, runtime, pools, program, warm_pool: None })
     }
 
-    /// The same, and functions are called on islands that stand by.
-    pub fn with_standbys(mut self) -> Self {
+    /// The same, and functions are called on warm islands.
+    pub fn with_warm_pool(mut self) -> Self {
         let islands = self.islands.clone();
         self.warm_pool =
-            Some(self.runtime.block_on(async { WarmPool::new(islands, standby_limits()) }));
+            Some(self.runtime.block_on(async { WarmPool::new(islands, warm_limits()) }));
         self
     }
 
-    /// Gives back what the host made for this backend.
+    /// Removes what the host made for this backend.
     pub fn close(&self) {
         if let Some(warm_pool) = &self.warm_pool {
             warm_pool.close();
@@ -278,13 +278,13 @@ impl Host {
     }
 }
 
-/// How many stand by while the suite runs.
-pub fn standby_limits() -> PoolLimits {
+/// How many warm islands there are while the suite runs.
+pub fn warm_limits() -> PoolLimits {
     let idle = Duration::from_secs(60);
     PoolLimits { per_function: 2, total: 8, memory: 1 << 30, idle }
 }
 
-/// Whether an island could stand by for this: it has no address, and its program is the stranger's.
+/// Whether an island could be warm for this: it has no address, and its program is the stranger's.
 fn is_plain_function(spec: &Spec) -> bool {
     matches!(spec.setup.rights, Rights::Function)
         && spec.setup.address.is_none()
@@ -299,7 +299,7 @@ pub fn called(spec: &Spec) -> (Function, Spec) {
     (Function { name: artifact.clone(), artifact }, spec)
 }
 
-/// Has an island stand by, and calls the function on it. The end is waited for, as the tests look
+/// Makes an island warm, and calls the function on it. The end is waited for, as the tests look
 /// at what is left.
 async fn call(warm_pool: &WarmPool, spec: &Spec) -> Result<Outcome, StartError> {
     let (function, spec) = called(spec);
@@ -309,7 +309,7 @@ async fn call(warm_pool: &WarmPool, spec: &Spec) -> Result<Outcome, StartError> 
     warm_pool.call(Some(&function), &first, hold().await).await?;
     let until = Instant::now() + Duration::from_secs(10);
     while warm_pool.ready(&function) == 0 {
-        assert!(Instant::now() < until, "none stands by");
+        assert!(Instant::now() < until, "none is warm");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let outcome = warm_pool.call(Some(&function), &spec, hold().await).await;

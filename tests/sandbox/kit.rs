@@ -67,8 +67,8 @@ fn build(go: &Path, output: &Path, target: &[(&str, &str)]) {
         .envs(target.iter().copied())
         .output()
         .expect("go build runs");
-    let complaint = String::from_utf8_lossy(&built.stderr);
-    assert!(built.status.success(), "the stranger's program for {target:?}: {complaint}");
+    let message = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "the stranger's program for {target:?}: {message}");
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -12,7 +12,7 @@ use super::platform;
 use super::system::{self, Held};
 
 fn holds_as_before(host: &Host, before: &Held) {
-    eventually("all that was made for islands is given back", || {
+    eventually("all that was made for islands is removed", || {
         host.backend.list().is_empty() && Held::now() == *before
     });
 }
@@ -99,7 +99,7 @@ alone!(
 
 alone!(
     0,
-    fn an_island_that_nobody_waits_for_any_more_is_ended(host: &Host) {
+    fn an_island_that_is_no_longer_waited_for_is_ended(host: &Host) {
         let spec = host.function(&["sleep", "60000"]);
         host.run(&host.function(&["exit", "0"]));
         eventually("the first island is gone", system::is_rid_of_islands);

@@ -18,20 +18,20 @@ pub struct Rights {
 }
 
 impl Rights {
-    pub fn are_nobodys(&self) -> bool {
+    pub fn are_unprivileged(&self) -> bool {
         // Groups without a mapping, which an ordinary user's launcher cannot lay down, read as
-        // nobody's.
+        // an unprivileged user's.
         let mut ids = [self.uid, self.euid, self.gid, self.egid].into_iter();
         let mut groups = self.groups.iter().flatten().copied();
-        ids.all(platform::is_nobodys) && groups.all(platform::is_nobodys)
+        ids.all(platform::is_unprivileged) && groups.all(platform::is_unprivileged)
     }
 }
 
 #[test]
-fn a_function_is_nobody() {
+fn a_function_is_unprivileged() {
     promise(|host| {
         let found: Rights = host.ask(&["rights"]);
-        assert!(found.are_nobodys(), "{found:?}");
+        assert!(found.are_unprivileged(), "{found:?}");
     });
 }
 

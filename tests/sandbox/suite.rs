@@ -13,8 +13,10 @@ mod lifecycle;
 mod limits;
 #[cfg(not(target_os = "freebsd"))]
 mod linux;
+mod pool;
 mod rights;
-mod standby;
+#[cfg(target_os = "linux")]
+mod shares;
 mod surroundings;
 #[cfg(not(target_os = "freebsd"))]
 mod timers;

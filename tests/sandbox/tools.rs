@@ -75,7 +75,7 @@ fn bind(source: &Path, target: &str, writable: bool) -> Bind {
 }
 
 #[test]
-fn an_island_that_cannot_be_made_says_why_and_is_nobody_elses_fault() {
+fn an_island_that_cannot_be_made_says_why_and_is_no_others_fault() {
     promise(|host| {
         let missing = Path::new("/no/such/file");
         let spec = tool(host, Purpose::Build, &["read"], vec![bind(missing, "/seen", false)]);
@@ -110,7 +110,7 @@ fn a_fetch_has_the_hosts_network() {
             found.iter().any(|(to, said)| to.starts_with("tcp") && said == "done"),
             "{found:?}"
         );
-        // A socket of the host with a name is a door to programs that trust whoever comes in.
+        // A socket of the host with a name is a door to programs that trust every client.
         if let Some((to, said)) = found.iter().find(|(to, _)| to.starts_with("unix")) {
             match said.as_str() {
                 "done" => not_given("sockets of the host closed to a fetch", to),
@@ -179,11 +179,11 @@ fn a_tool_changes_what_it_may() {
 }
 
 #[test]
-fn a_tool_is_nobody_and_has_only_its_input_and_outputs_open() {
+fn a_tool_is_unprivileged_and_has_only_its_input_and_outputs_open() {
     promise(|host| {
         for purpose in BOTH {
             let found: Ids = read(&host.run(&tool(host, purpose, &["rights"], Vec::new())));
-            assert!(found.are_nobodys(), "{purpose:?} {found:?}");
+            assert!(found.are_unprivileged(), "{purpose:?} {found:?}");
             let spec = tool(host, purpose, &["descriptors-at-start"], Vec::new());
             assert_eq!(read::<Vec<i32>>(&host.run(&spec)), [0, 1, 2]);
         }

@@ -148,7 +148,7 @@ pub(super) fn has(tool: &str) -> bool {
     found.inspect_err(|why| skip::skip(format_args!("what {tool} would do"), why)).is_ok()
 }
 
-/// The shells to run the script by: the host's, and those that are most like FreeBSD's and least.
+/// The shells to run the script by: the host's, and the ones that are most like FreeBSD's and least.
 pub(super) fn shells() -> Vec<&'static [&'static str]> {
     let all: [&[&str]; 3] = [&["sh"], &["dash"], &["bash", "--posix"]];
     all.into_iter().filter(|shell| has(shell[0])).collect()

@@ -35,7 +35,7 @@ const FILES: [(&str, &[(&str, u32)]); 2] = [
         ],
     ),
 ];
-/// A user and group that nobody has.
+/// A user and group that do not exist.
 const SOMEBODY: u32 = 64_321;
 const SERVER: &str = "#!/bin/sh\necho the server\n";
 
@@ -259,7 +259,7 @@ fn age(path: &Path) {
 }
 
 #[test]
-fn a_program_that_is_missing_or_old_is_built_by_the_checkouts_owner_and_a_new_one_by_nobody() {
+fn a_program_that_is_missing_or_old_is_built_by_the_checkouts_owner_and_a_new_one_is_not_built() {
     let (folder, stage) = (checkout(), tempfile::tempdir().unwrap());
     let top = folder.path();
     let installed = stage.path().join("usr/local/bin/sky-island");

@@ -83,7 +83,9 @@ impl Managed {
     fn is_healthy(&self) -> io::Result<bool> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(WAIT))?;
-        stream.write_all(b"GET /healthcheck HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        stream.write_all(
+            b"GET /healthcheck HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer.starts_with("HTTP/1.1 200 "))

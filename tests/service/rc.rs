@@ -49,7 +49,7 @@ fn calls(left: &Left) -> Vec<&str> {
 /// A process that looks like a supervisor to rc.subr and writes down the signals it gets.
 struct Supervisor {
     process: Pid,
-    /// Reaps it, for a process that nobody waits for is still there to whoever asks.
+    /// Reaps it, for a process that is not waited for is still there for kill(2).
     ended: Option<JoinHandle<()>>,
     signals: PathBuf,
 }
@@ -194,7 +194,7 @@ fn a_failing_check_stops_a_start_and_says_why() {
     assert_eq!(left.stdout, "BAD  toolchain: there is no Go\n");
     assert!(left.stderr.contains("failed precmd routine for sky_island"), "{left:?}");
     assert_eq!(calls(&left).len(), 1, "{left:?}");
-    // Whoever forces it is not stopped.
+    // A forced start is not stopped.
     let left = host.service(SH, "forcestart");
     assert_eq!((left.status, calls(&left).len()), (Some(0), 2), "{left:?}");
 }

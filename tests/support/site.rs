@@ -50,7 +50,7 @@ impl Site {
                 if stop.load(Ordering::SeqCst) {
                     return;
                 }
-                // Whoever hangs up has had enough.
+                // A client that hangs up has had enough.
                 let _ = answer(stream, &files, &behaviour, &asked);
             }
         });

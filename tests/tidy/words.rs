@@ -5,8 +5,20 @@ use super::identifiers::{self, Word};
 use super::sources::{self, Source};
 
 /// What is read. Of the changes, only those of the coming release.
-const READ: &[&str] =
-    &["crates", "src", "docs", "templates", "man", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+const READ: &[&str] = &[
+    "crates",
+    "src",
+    "tests",
+    "docs",
+    "templates",
+    "man",
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+];
+
+/// The rules themselves, a list of retired words, and a script that calls a user by name.
+const EXCEPT: &[&str] = &["tests/tidy/", "tests/retired_words.txt", "tests/service/rc.rs"];
 
 /// The retired words and phrases.
 const RETIRED: &[&str] = &[
@@ -137,7 +149,9 @@ fn coming(changes: &str) -> &str {
 #[test]
 fn retired_words_do_not_come_back() {
     let mut found = Vec::new();
-    for mut source in sources::below(READ) {
+    let read = sources::below(READ).into_iter();
+    let is_read = |source: &Source| !EXCEPT.iter().any(|path| source.path.starts_with(path));
+    for mut source in read.filter(is_read) {
         if source.path == "CHANGELOG.md" {
             source.text = coming(&source.text).to_owned();
         }

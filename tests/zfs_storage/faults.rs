@@ -124,7 +124,7 @@ fn a_crash_at_any_moment_leaves_what_the_next_start_sweeps() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_root_that_nobody_waits_for_any_more_goes_with_its_name() {
+async fn a_root_that_is_no_longer_waited_for_goes_with_its_name() {
     let Some(bench) = Bench::new().await else { return };
     let script = program("a program");
     for delay in [0, 30, 100, 200] {

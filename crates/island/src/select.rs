@@ -2,6 +2,7 @@
 //!
 //! A configuration with jails asks for jails, any other for namespaces.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -57,7 +58,12 @@ pub fn run_launcher() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sky-island launcher: {}", common::causes::chain(&error));
+            // A stderr that is closed or full is no reason to panic.
+            let _ = writeln!(
+                std::io::stderr(),
+                "sky-island launcher: {}",
+                common::causes::chain(&error)
+            );
             ExitCode::FAILURE
         }
     }

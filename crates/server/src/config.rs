@@ -20,6 +20,7 @@ pub mod live;
 mod log;
 mod network;
 mod problem;
+mod ranges;
 pub mod reference;
 mod reuse;
 mod schema;

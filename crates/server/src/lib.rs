@@ -10,6 +10,7 @@ pub mod init;
 pub mod listen;
 pub mod log;
 pub mod metrics;
+pub mod principal;
 pub mod serve;
 pub mod source;
 pub mod state;

@@ -1,7 +1,9 @@
 //! The log: text on a terminal, JSON elsewhere, on stderr or in a file that can be opened again.
 //!
-//! Invariants: each line is written whole, by one system call and before the code after it goes on,
-//! so that a crash loses no line; where a file cannot be opened again, the open one stays in use.
+//! Invariants: each line is written whole, by one system call; code that logs neither waits for the
+//! destination nor fails with it; where a file cannot be opened again, the open one stays in use.
+
+mod queue;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -11,39 +13,82 @@ use std::sync::OnceLock;
 
 use parking_lot::RwLock;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use self::queue::LogQueue;
 
 /// Only the owner may read the file: the log has the names of the packages that are called.
 const MODE: u32 = 0o600;
 
 /// The file of the log, if the log has one.
 static FILE: OnceLock<LogFile> = OnceLock::new();
+/// The lines that are still to be written, if the log has a thread.
+static QUEUE: OnceLock<LogQueue> = OnceLock::new();
 
-/// Why the file of the log cannot be written.
+/// Why the log cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("the log cannot be written to {}; make its folder writable, or set log.file to another path", .path.display())]
-pub struct LogError {
-    path: PathBuf,
-    #[source]
-    cause: io::Error,
+pub enum LogError {
+    /// The file cannot be opened.
+    #[error("the log cannot be written to {}; make its folder writable, or set log.file to another path", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// The system has no thread for it.
+    #[error("the log has no thread")]
+    Thread(#[source] io::Error),
 }
 
-/// Starts the log. `level` is the least severe level that is logged where RUST_LOG is not set:
-/// `error`, `warn`, `info`, `debug` or `trace`. With a file the log goes there as JSON. A log that
-/// was started before stays.
+/// Starts the log of a server. `level` is the least severe level that is logged where RUST_LOG is
+/// not set: `error`, `warn`, `info`, `debug` or `trace`. With a file the log goes there as JSON. A
+/// thread writes the lines. A log that was started before stays.
 pub fn start(level: &str, file: Option<&Path>) -> Result<(), LogError> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
-    // `try_init` fails where a log was started before.
-    if let Some(path) = file {
-        let opened = LogFile::open(path)?;
-        let file = FILE.get_or_init(|| opened);
-        let _ = log.json().flatten_event(true).with_writer(move || file).try_init();
-    } else if io::stderr().is_terminal() {
-        let _ = log.with_writer(io::stderr).try_init();
-    } else {
-        let _ = log.json().flatten_event(true).with_writer(io::stderr).try_init();
-    }
+    let queue = match file {
+        Some(path) => {
+            let opened = LogFile::open(path)?;
+            LogQueue::start(FILE.get_or_init(|| opened))
+        }
+        None => LogQueue::start(io::stderr()),
+    };
+    let queue = queue.map_err(LogError::Thread)?;
+    let queue = QUEUE.get_or_init(|| queue);
+    let is_text = file.is_none() && io::stderr().is_terminal();
+    subscribe(level, is_text, move || queue.clone());
     Ok(())
+}
+
+/// Starts the log of a command for people, on stderr. Its lines are written at once.
+pub fn start_for_command(level: &str) {
+    subscribe(level, io::stderr().is_terminal(), io::stderr);
+}
+
+fn subscribe<W>(level: &str, is_text: bool, writer: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    // A line that cannot be written must not be complained of on stderr, which may be the reason.
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .log_internal_errors(false)
+        .with_writer(writer);
+    // This fails where a log was started before.
+    let _ = match is_text {
+        true => log.try_init(),
+        false => log.json().flatten_event(true).try_init(),
+    };
+}
+
+/// Waits a moment for the lines so far to be written, before the process ends or becomes another
+/// program.
+pub fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        LogQueue::flush(queue);
+    }
 }
 
 /// Has panics logged from now on, by their position in the source. A message that was formatted is
@@ -59,6 +104,7 @@ pub fn panics() {
 /// Opens the file of the log again, after it was moved away. Does nothing for a log without a file.
 /// Where that fails, the open file stays in use.
 pub fn reopen() -> Result<(), LogError> {
+    flush();
     FILE.get().map_or(Ok(()), LogFile::reopen)
 }
 
@@ -81,7 +127,7 @@ impl LogFile {
 
 fn append(path: &Path) -> Result<File, LogError> {
     let opened = File::options().create(true).append(true).mode(MODE).open(path);
-    opened.map_err(|cause| LogError { path: path.to_owned(), cause })
+    opened.map_err(|cause| LogError::File { path: path.to_owned(), cause })
 }
 
 impl Write for &LogFile {

@@ -16,7 +16,9 @@ mod target;
 
 use std::io;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 pub use listing::listing;
 pub use prometheus::CONTENT_TYPE;
@@ -37,8 +39,13 @@ pub struct Metrics {
     inner: Arc<Inner>,
 }
 
+/// How long a text of all metrics is used again. To write one takes a hundred times as long as to
+/// answer a request, and any client may ask for it.
+const TEXT_AGE: Duration = Duration::from_millis(100);
+
 struct Inner {
     numbers: Arc<Numbers>,
+    text: Mutex<Option<(Instant, Arc<str>)>>,
     second: Second,
     statsd: OnceLock<Statsd>,
 }
@@ -47,7 +54,8 @@ impl Default for Metrics {
     fn default() -> Self {
         let numbers = Arc::new(Numbers::new());
         let second = Second::new(&numbers);
-        Self { inner: Arc::new(Inner { numbers, second, statsd: OnceLock::new() }) }
+        let (text, statsd) = (Mutex::default(), OnceLock::new());
+        Self { inner: Arc::new(Inner { numbers, text, second, statsd }) }
     }
 }
 
@@ -121,9 +129,22 @@ impl Metrics {
         Snapshot::of(&self.inner.numbers, &self.inner.second)
     }
 
-    /// All metrics as Prometheus reads them, of the type [`CONTENT_TYPE`].
+    /// All metrics as Prometheus reads them, of the type [`CONTENT_TYPE`], as of now.
     pub fn prometheus(&self) -> String {
         prometheus::text(&self.inner.numbers)
+    }
+
+    /// The same, at most [`TEXT_AGE`] old.
+    pub fn recent_prometheus(&self) -> Arc<str> {
+        let mut last = self.inner.text.lock();
+        if let Some((written, text)) = last.as_ref()
+            && written.elapsed() < TEXT_AGE
+        {
+            return text.clone();
+        }
+        let text: Arc<str> = self.prometheus().into();
+        *last = Some((Instant::now(), text.clone()));
+        text
     }
 
     fn count(&self, family: Family, index: usize) {

@@ -48,7 +48,7 @@ fn a_function_has_the_address_that_was_leased_for_it() {
 }
 
 #[test]
-fn an_address_is_in_one_jail_at_a_time_those_that_are_dying_included() {
+fn an_address_is_in_one_jail_at_a_time_including_dying_ones() {
     promise(|host| {
         let Some(pool) = pool_or_say("an address that one jail has at a time") else { return };
         // The host never accepts nor closes, and a connection that only one end has closed keeps its
@@ -99,7 +99,7 @@ fn leased(host: &Host, deed: &[&str]) -> Spec {
     spec
 }
 
-/// The addresses that two jails had at one time, and those that one had.
+/// The addresses that two jails had at one time, and the ones that one had.
 fn watch(pool: &Pool, done: &AtomicBool) -> (Vec<String>, BTreeSet<String>) {
     let (mut twice, mut seen) = (Vec::new(), BTreeSet::new());
     while !done.load(Ordering::Relaxed) {

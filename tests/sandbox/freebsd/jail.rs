@@ -39,7 +39,7 @@ fn a_functions_jail_has_the_parameters_that_were_promised() {
             }
             assert!(jail.addresses().is_empty(), "{jail:?}");
             let ruleset: u32 = jail.get("devfs_ruleset").unwrap().parse().unwrap();
-            // Those that the base system defines show more than a function needs.
+            // The rulesets of the base system show more than a function needs.
             const OF_THE_BASE_SYSTEM: u32 = 5;
             assert!(ruleset > OF_THE_BASE_SYSTEM, "{ruleset}");
             let layout = &platform::prepared().layout;
@@ -63,7 +63,7 @@ fn a_functions_jail_allows_nothing() {
                 listed.iter().filter(|name| !allowed.contains(name.as_str())).collect();
             assert!(listed.len() > 10 && missing.is_empty(), "{missing:?} of {listed:?}");
             allowed.retain(|name| running.jail.get(name).as_deref() != Some("false"));
-            // Without it nobody inside could become the function's user, who then gains nothing by
+            // Without it no process inside could become the function's user, who then gains nothing by
             // it.
             if allowed.remove("allow.suser") {
                 not_given("a jail without a superuser", "its first process has to become a user");
@@ -78,7 +78,7 @@ fn a_functions_process_has_a_user_of_the_islands_own() {
     promise(|host| {
         while_a_function_runs(host, |running| {
             let user = running.process.user;
-            assert!(platform::is_nobodys(user), "{user}");
+            assert!(platform::is_unprivileged(user), "{user}");
             let known = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(user));
             assert!(known.is_ok_and(|user| user.is_none()), "user {user} is one of the host's");
             let others = system::processes().into_iter().filter(|process| process.user == user);

@@ -25,7 +25,7 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 pub const DEADLINE: Duration = Duration::from_secs(60);
 pub const ONE_BACKEND_AT_A_TIME: bool = true;
 pub const ORDINARY_USERS: Given = Err("only root makes jails");
-// A jail outlives whoever made it; the backend removes it when it hears of the end.
+// A jail outlives its maker; the backend removes it when it hears of the end.
 pub const USAGE_UNKNOWN: Option<&str> = Some("no process of a jail is told from another");
 pub const ENDS_WITH_ITS_LAUNCHER: bool = false;
 // Its clone and mounts are removed behind the answer.
@@ -179,7 +179,7 @@ pub fn is_refusal(answer: &str) -> bool {
 }
 
 /// Every island has a user of its own, which is none of the host's people.
-pub fn is_nobodys(id: u32) -> bool {
+pub fn is_unprivileged(id: u32) -> bool {
     const FIRST_THAT_IS_NOT_THE_SYSTEMS: u32 = 1000;
     id >= FIRST_THAT_IS_NOT_THE_SYSTEMS
 }

@@ -16,7 +16,7 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 pub const ONE_BACKEND_AT_A_TIME: bool = false;
 /// An ordinary user's islands.
 pub const ORDINARY_USERS: Given = Ok(());
-/// Why it cannot be seen what an island uses that stands by; none where it can.
+/// Why it cannot be seen what a warm island uses; none where it can.
 pub const USAGE_UNKNOWN: Option<&str> = None;
 /// A function ends when its launcher does, before anybody looks.
 pub const ENDS_WITH_ITS_LAUNCHER: bool = true;
@@ -32,13 +32,13 @@ pub const ABSENT: &[&str] = &["/proc", "/proc/self/exe", "/sys", "/etc/passwd", 
 pub const MARKED: &[&str] = &["/", "/root", "/home", "/var/tmp", "/var/lib"];
 /// Folders of a tool that go with its island.
 pub const FOLDERS_OF_A_TOOLS_OWN: &[&str] = &[];
-/// Devices that whoever may write to them dates, as the host sees it.
+/// Devices that are dated by each process that may write to them, as the host sees it.
 pub const DATED_BY_USE: &[&str] = &[];
 /// What dialing says where there is no network.
 pub const NO_NETWORK: &[&str] = &["unreachable", "cannot assign"];
 /// Deeds that take of what all users of the host share, and how many of it they may get.
 pub const SHARED_TABLES: &[(&str, u64)] = &[
-    // Both are counted for whoever made the island as well, up to a limit that is the host's.
+    // Both are counted for the maker of the island as well, up to a limit that is the host's.
     ("watch", 0),
     ("set-timers", 2048),
 ];
@@ -79,8 +79,8 @@ pub fn is_refusal(answer: &str) -> bool {
     ["ENOSYS", "EPERM"].contains(&answer)
 }
 
-/// Whether an id, as a function or a tool sees it, is nobody's.
-pub fn is_nobodys(id: u32) -> bool {
+/// Whether an id, as a function or a tool sees it, is an unprivileged user's.
+pub fn is_unprivileged(id: u32) -> bool {
     id == 65_534
 }
 

@@ -28,7 +28,7 @@ pub struct Held {
 /// What islands are made of, by the names that one start of the program gives them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Traces {
-    /// Those that are dying included.
+    /// Including dying ones.
     pub jails: Vec<String>,
     pub datasets: Vec<String>,
     pub mounts: Vec<Mount>,
@@ -110,7 +110,7 @@ pub fn islands() -> Vec<u32> {
     inside().into_iter().map(|process| process.pid).collect()
 }
 
-/// Those that have become a function.
+/// The ones that have become a function.
 pub fn functions() -> Vec<u32> {
     let functions = inside().into_iter().filter(|process| process.first_argument() == FUNCTION);
     functions.map(|process| process.pid).collect()
@@ -185,7 +185,7 @@ fn command(program: &str, args: &[&str]) -> String {
         .env("PATH", "/sbin:/bin:/usr/sbin:/usr/bin")
         .output()
         .unwrap_or_else(|error| panic!("{program}: {error}"));
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {args:?}: {} {complaint}", output.status);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {} {message}", output.status);
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -53,7 +53,7 @@ fn first_argument(pid: u32) -> String {
     String::from_utf8_lossy(arguments.split(|byte| *byte == 0).next().unwrap_or(&[])).into_owned()
 }
 
-/// The children of a process, those included that have ended and that nobody has waited for.
+/// The children of a process, including the ended ones that were not waited for.
 fn children(parent: u32) -> Vec<u32> {
     let parent = parent.to_string();
     let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -89,9 +89,15 @@ fn is_zygote(pid: u32) -> bool {
     field(pid, "Name").is_some_and(|name| name == ZYGOTE)
 }
 
-/// Those that have become a function.
+/// The ones that have become a function.
 pub fn functions() -> Vec<u32> {
     islands().into_iter().filter(|pid| first_argument(*pid) == FUNCTION).collect()
+}
+
+/// How many processes functions have together, threads not counted.
+pub fn processes_of_functions() -> usize {
+    let below = |pid: &u32| 1 + children(*pid).len();
+    functions().iter().map(below).sum()
 }
 
 /// The host's user id of a process.

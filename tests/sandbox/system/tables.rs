@@ -12,7 +12,7 @@ pub struct Process {
     /// The number of its jail; 0 on the host.
     pub jail: u32,
     pub user: u32,
-    /// It has ended, and nobody has waited for it.
+    /// It has ended, and was not waited for.
     pub is_zombie: bool,
     pub command: String,
 }
@@ -49,7 +49,7 @@ fn process(line: &str) -> Option<Process> {
 pub struct Jail(pub Map<String, Value>);
 
 impl Jail {
-    /// A parameter's text; "true" or "false" for those that are one or the other.
+    /// A parameter's text; "true" or "false" for the ones that are one or the other.
     pub fn get(&self, parameter: &str) -> Option<String> {
         match self.0.get(parameter)? {
             Value::String(text) => Some(text.clone()),

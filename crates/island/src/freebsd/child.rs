@@ -130,7 +130,8 @@ impl Child<'_> {
 }
 
 fn become_program(go: &ExecRequest, fds: Vec<OwnedFd>) -> Result<(), ChildError> {
-    let program = process::take_stdio(go, fds).map_err(ChildError::Descriptors)?;
+    // SAFETY: this process descends from a launcher that took its socket from stdin.
+    let program = unsafe { process::take_stdio(go, fds) }.map_err(ChildError::Descriptors)?;
     let text = |text: &String| CString::new(text.as_str()).map_err(ChildError::Nul);
     let args = go.args.iter().map(text).collect::<Result<Vec<_>, _>>()?;
     let env = go.env.iter().map(text).collect::<Result<Vec<_>, _>>()?;

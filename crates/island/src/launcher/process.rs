@@ -59,23 +59,32 @@ pub(crate) fn default_signals() -> nix::Result<()> {
 /// Gives the program's descriptors their numbers, from 0 on: stdin, stdout, stderr and, if there is
 /// one, the call channel. Returns the descriptor of the program itself, which comes last where
 /// `request` names no path.
-pub(crate) fn take_stdio(
+///
+/// # Safety
+///
+/// As for [`place_stdio`].
+pub(crate) unsafe fn take_stdio(
     request: &ExecRequest,
     mut fds: Vec<OwnedFd>,
 ) -> Result<Option<OwnedFd>, String> {
     let program = if request.program.is_none() { fds.pop() } else { None };
-    place_stdio(&fds)?;
+    // SAFETY: the caller promises what this needs.
+    unsafe { place_stdio(&fds) }?;
     Ok(program)
 }
 
 /// Gives stdin, stdout, stderr and, if there is one, the call channel their numbers.
-pub(crate) fn place_stdio(fds: &[OwnedFd]) -> Result<(), String> {
+///
+/// # Safety
+///
+/// No value of this process owns a number up to [`LINE`]: the process descends from a launcher that
+/// called [`socket_on_stdin`] first.
+pub(crate) unsafe fn place_stdio(fds: &[OwnedFd]) -> Result<(), String> {
     if !(3..=4).contains(&fds.len()) {
         return Err(format!("a program needs 3 or 4 descriptors, and {} came", fds.len()));
     }
     for (fd, number) in fds.iter().zip(0..) {
-        // SAFETY: no value in a launcher or an island owns a number up to LINE; see
-        // `socket_on_stdin`.
+        // SAFETY: no value owns a number up to LINE, as the caller promises.
         let duplicated = unsafe { duplicate(fd, number, 0) };
         duplicated.map_err(|error| format!("dup3: {error}"))?;
     }

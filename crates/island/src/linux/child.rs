@@ -22,7 +22,7 @@ use seccompiler::BpfProgramRef;
 
 use crate::launcher::process;
 use crate::launcher::wire;
-use crate::linux::cgroup::Cgroup;
+use crate::linux::cgroup::group::Cgroup;
 use crate::linux::execution::{
     Execution, FirstProcessError, HOSTNAME, during, leave_launchers_signals,
 };

@@ -128,7 +128,9 @@ impl Execution {
             .map_err(during("receiving the program"))?;
         // The server does not want this island any more.
         let Some((request, fds)) = message else { sys::exit_now(0) };
-        let program = process::take_stdio(&request, fds).map_err(FirstProcessError::Descriptors)?;
+        // SAFETY: this process descends from a launcher that took its socket from stdin.
+        let program = unsafe { process::take_stdio(&request, fds) };
+        let program = program.map_err(FirstProcessError::Descriptors)?;
         let rules = match &program {
             Some(program) => confine::allow_program(rules, program.as_fd())?,
             None => rules,

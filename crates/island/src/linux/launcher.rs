@@ -27,7 +27,8 @@ use serde::{Deserialize, Serialize};
 use crate::backend::Exit;
 use crate::launcher::process;
 use crate::launcher::wire::{self, Event, Incoming, LISTED};
-use crate::linux::cgroup::{Cgroup, CgroupHome};
+use crate::linux::cgroup::group::Cgroup;
+use crate::linux::cgroup::home::CgroupFolders;
 use crate::linux::execution::end_of;
 use crate::linux::maker::{self, Island, MakeError, Maker, NotMade};
 use crate::linux::protocol::{ForkRequest, IslandRequest};
@@ -49,7 +50,7 @@ const TIMER_SLACK: libc::c_ulong = 1_000_000;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LauncherSetup {
     pub(crate) root: RootKind,
-    pub(crate) home: Option<CgroupHome>,
+    pub(crate) home: Option<CgroupFolders>,
 }
 
 /// The root that a launcher works in.

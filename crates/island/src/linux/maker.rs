@@ -17,7 +17,8 @@ use seccompiler::BpfProgram;
 
 use crate::launcher::uids;
 use crate::launcher::wire;
-use crate::linux::cgroup::{Cgroup, CgroupError, CgroupSet};
+use crate::linux::cgroup::error::CgroupError;
+use crate::linux::cgroup::group::{Cgroup, CgroupSet};
 use crate::linux::child::Child;
 use crate::linux::confine::NOBODY;
 use crate::linux::fork::{self, Forked, SharedNumber};
@@ -127,7 +128,9 @@ impl Maker {
         control: OwnedFd,
     ) -> Result<Island, NotMade> {
         let groups = self.groups.as_ref();
-        let group = groups.map(|groups| groups.create(&request.id, &request.bounds)).transpose()?;
+        let group = groups
+            .map(|groups| groups.create(&request.id, &request.bounds, request.share()))
+            .transpose()?;
         let into = group.as_ref().and_then(Cgroup::for_fork);
         let forked = self.fork(namespaces(request), into).and_then(|forked| match forked {
             (Forked::Child, mapped, go_ahead) => {

@@ -45,7 +45,8 @@ use host::exec;
 use host::net::Lease;
 use tokio::sync::oneshot;
 
-use self::cgroup::{CgroupError, CgroupHome};
+use self::cgroup::error::CgroupError;
+use self::cgroup::home::CgroupHome;
 use self::launcher::{LauncherSetup, RootKind};
 use self::network::{Cable, Network, NetworkError};
 use self::prefork::Prefork;
@@ -87,7 +88,8 @@ impl Linux {
     pub(crate) async fn start(options: Options) -> Result<Arc<Self>, StartError> {
         let home = CgroupHome::create();
         let launch = |root| {
-            let setup = LauncherSetup { root, home: home.as_ref().ok().cloned() };
+            let setup =
+                LauncherSetup { root, home: home.as_ref().ok().map(|home| home.folders().clone()) };
             LauncherConfig::new(options.launcher.clone(), &setup)
         };
         let host = LauncherClient::start(launch(RootKind::Host)?).await?;
@@ -273,12 +275,9 @@ impl Linux {
 
 /// The findings about a host on which the backend does not start.
 pub(crate) fn findings() -> Vec<Finding> {
+    // Its drop removes it.
     let home = CgroupHome::create();
-    let findings = probe::findings(home.as_ref().err());
-    if let Ok(home) = &home {
-        home.remove();
-    }
-    findings
+    probe::findings(home.as_ref())
 }
 
 impl Backend for Linux {
@@ -354,7 +353,7 @@ impl Backend for Linux {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        let mut findings = probe::findings(self.home.as_ref().err());
+        let mut findings = probe::findings(self.home.as_ref());
         findings.extend(network::describe(&self.options.pools, self.network.as_ref().err()));
         findings
     }

@@ -140,7 +140,9 @@ pub(crate) async fn finding(pools: &Pools) -> Option<Finding> {
 /// How islands get addresses, or why they get none; none where no pool is configured.
 pub(super) fn describe(pools: &Pools, error: Option<&NetworkError>) -> Option<Finding> {
     let bridges: Vec<_> = names(pools).iter().map(ToString::to_string).collect();
-    let first = bridges.first()?;
+    if bridges.is_empty() {
+        return None;
+    }
     let (detail, remedy) = match error {
         // A service that listens on all addresses of the host also listens on the bridge's.
         None => (
@@ -148,7 +150,7 @@ pub(super) fn describe(pools: &Pools, error: Option<&NetworkError>) -> Option<Fi
                 "an island with an address (on {}) reaches every service that listens on this host, and every network that this host routes to",
                 bridges.join(", ")
             ),
-            format!("add a firewall rule: nft add rule inet filter input iifname {first} drop"),
+            format!("close the host's services to them: {}", closing(&bridges)),
         ),
         Some(error) => (
             format!("islands get no addresses: {}", causes::chain(error)),
@@ -156,6 +158,17 @@ pub(super) fn describe(pools: &Pools, error: Option<&NetworkError>) -> Option<Fi
         ),
     };
     Some(Finding { name: "addresses", detail, remedy: Some(remedy), required: false })
+}
+
+/// The command that keeps islands on these bridges from opening connections to the host itself. The
+/// table is the command's own, so that it works whatever rules the host has; an island still
+/// answers what the host sends.
+fn closing(bridges: &[String]) -> String {
+    let names: Vec<_> = bridges.iter().map(|name| format!("\"{name}\"")).collect();
+    format!(
+        "nft 'add table inet sky_island; add chain inet sky_island input {{ type filter hook input priority 0; }}; add rule inet sky_island input iifname {{ {} }} ct state new drop'",
+        names.join(", ")
+    )
 }
 
 impl Network {

@@ -5,18 +5,28 @@ use std::fs;
 use common::causes;
 
 use crate::backend::Finding;
-use crate::linux::cgroup::CgroupError;
+use crate::linux::cgroup::error::CgroupError;
+use crate::linux::cgroup::home::CgroupHome;
+use crate::linux::cgroup::layout::Version;
 
-/// The findings of each layer. `groups` is the error of making the server's cgroup, if it failed.
-pub(super) fn findings(groups: Option<&CgroupError>) -> Vec<Finding> {
+/// What to do where systemd keeps controllers from the server.
+const DELEGATE: &str = "have the controllers delegated: Delegate=yes in the server's unit, or, for an ordinary user, Delegate=cpu memory pids in a drop-in of user@.service";
+
+/// The findings of each layer. `home` is the server's cgroup, or why it could not be made.
+pub(super) fn findings(home: Result<&CgroupHome, &CgroupError>) -> Vec<Finding> {
+    let groups = home.err();
     let root = nix::unistd::getuid().is_root();
     vec![
         namespaces(root),
         user(root),
         filter(),
         landlock(),
-        memory(groups),
+        memory(groups, root),
         processes(groups, root),
+        processor_share(
+            home.map(|home| (home.folders().version(), home.folders().sharing().cpu)),
+            root,
+        ),
     ]
 }
 
@@ -87,7 +97,7 @@ fn landlock() -> Finding {
     }
 }
 
-fn memory(groups: Option<&CgroupError>) -> Finding {
+fn memory(groups: Option<&CgroupError>, root: bool) -> Finding {
     match groups {
         None => finding(
             "memory limit",
@@ -101,9 +111,28 @@ fn memory(groups: Option<&CgroupError>) -> Finding {
                 "for each process by rlimit, but not for an island as a whole: {}",
                 causes::chain(error)
             ),
-            Some("run as root, or under systemd-run --user --scope -p Delegate=yes"),
+            Some(groups_remedy(error, root)),
             false,
         ),
+    }
+}
+
+/// What to do where the server has no cgroup.
+fn groups_remedy(error: &CgroupError, root: bool) -> &'static str {
+    match (error, root) {
+        (CgroupError::Occupied { .. }, false) => {
+            "run as root, or have systemd hand the group over: systemd-run --user --scope -p Delegate=yes sky-island serve; with a systemd older than 251, without a shell around the server"
+        }
+        (CgroupError::Occupied { .. }, true) => {
+            "have systemd hand the group over: systemd-run --scope -p Delegate=yes sky-island serve"
+        }
+        (CgroupError::Lacks { .. }, _) => DELEGATE,
+        (_, false) => {
+            "run as root, or with a group of its own: systemd-run --user --scope -p Delegate=yes sky-island serve"
+        }
+        (_, true) => {
+            "mount the cgroup hierarchies, writable, with the memory and pids controllers (cgroups(7))"
+        }
     }
 }
 
@@ -114,6 +143,29 @@ fn processes(groups: Option<&CgroupError>, root: bool) -> Finding {
         (Some(_), false) => "by rlimit in the island's user namespace",
     };
     finding("process limit", detail, None, false)
+}
+
+/// `shares` says, of groups in which version, whether they divide the processors.
+fn processor_share(shares: Result<(Version, bool), &CgroupError>, root: bool) -> Finding {
+    const UNFAIR: &str = "islands have no shares of the processor, so a function with many processes takes most of it from the others";
+    let (detail, remedy) = match shares {
+        Ok((_, true)) => {
+            ("equal for all functions, and less for builds and fetches (cpu weights)".into(), None)
+        }
+        Ok((Version::Two, false)) => {
+            (format!("{UNFAIR}: the server's cgroup has no cpu controller"), Some(DELEGATE))
+        }
+        Ok((Version::One, false)) => (
+            format!("{UNFAIR}: no group can be made in a cpu hierarchy"),
+            Some(
+                "run as root, with the hierarchy mounted: mkdir -p /sys/fs/cgroup/cpu && mount -t cgroup -o cpu cgroup /sys/fs/cgroup/cpu",
+            ),
+        ),
+        Err(error) => {
+            (format!("{UNFAIR}: {}", causes::chain(error)), Some(groups_remedy(error, root)))
+        }
+    };
+    finding("processor share", detail, remedy, false)
 }
 
 fn finding(

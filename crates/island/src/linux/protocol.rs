@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::backend::Exit;
 use crate::id::IslandId;
 use crate::launcher::wire::ExecRequest;
+use crate::linux::cgroup::share::Share;
 use crate::spec::{Resources, Spec};
 
 /// The most descriptors that a process of an island may have open.
@@ -49,6 +50,15 @@ impl IslandRequest {
     ) -> Self {
         let id = id.to_string();
         Self { id, host_id, network, bounds, background: false, root: None, go: None }
+    }
+
+    /// The island's part of what all islands share.
+    pub(crate) fn share(&self) -> Share {
+        match (self.background, &self.root) {
+            (true, _) => Share::Background,
+            (false, Some(_)) => Share::Tool,
+            (false, None) => Share::Function,
+        }
     }
 
     /// Whether a zygote can fork the island. Islands with tools, an address or low priority need

@@ -3,6 +3,8 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use crate::linux::seccomp::FilterToken;
 
@@ -18,6 +20,19 @@ pub(crate) fn kill_pidfd(pidfd: BorrowedFd<'_>) {
             0,
         );
     }
+}
+
+/// Whether a file has an extended attribute with exactly this value. One that this process may not
+/// read is none.
+pub(crate) fn has_attribute(path: &Path, name: &CStr, value: &[u8]) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    // One byte more, so that a longer value does not look like this one.
+    let mut found = vec![0u8; value.len() + 1];
+    // SAFETY: both names end with a zero, and the buffer is as long as the call is told.
+    let length = unsafe {
+        libc::getxattr(path.as_ptr(), name.as_ptr(), found.as_mut_ptr().cast(), found.len())
+    };
+    usize::try_from(length).is_ok_and(|length| found.get(..length) == Some(value))
 }
 
 /// Strings as execve(2) wants them: an array of pointers that ends with a null pointer.

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::io::AsyncReadExt;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::sleep;
 
 use crate::backend::{
@@ -33,6 +34,8 @@ enum Behavior {
     NeverReady,
     ReadyAfter(Duration),
     ExitAfter(Duration),
+    /// The first program is ready and exits after this time without a call; all others answer.
+    FirstExitsAfter(Duration),
 }
 
 struct FakeBackend {
@@ -44,7 +47,7 @@ struct FakeBackend {
 
 const EXIT: Exit = Exit { code: Some(0), signal: None, oom: false };
 
-async fn behave(behavior: Behavior, stdio: Stdio, killed: oneshot::Receiver<()>) {
+async fn behave(behavior: Behavior, number: usize, stdio: Stdio, killed: oneshot::Receiver<()>) {
     let channel = UnixStream::from(stdio.arguments.expect("a function has a call channel"));
     let work = async {
         match behavior {
@@ -53,6 +56,14 @@ async fn behave(behavior: Behavior, stdio: Stdio, killed: oneshot::Receiver<()>)
             Behavior::ReadyAfter(time) => {
                 sleep(time).await;
                 (&channel).write_all(b"r").expect("the pool listens");
+            }
+            Behavior::FirstExitsAfter(time) => {
+                (&channel).write_all(b"r").expect("the pool listens");
+                match number {
+                    0 => sleep(time).await,
+                    _ => answer(&channel).await,
+                }
+                return;
             }
         }
         std::future::pending().await
@@ -63,20 +74,31 @@ async fn behave(behavior: Behavior, stdio: Stdio, killed: oneshot::Receiver<()>)
     }
 }
 
+/// Takes the arguments of one call and answers it.
+async fn answer(channel: &UnixStream) {
+    channel.set_nonblocking(true).expect("a socket");
+    let channel = channel.try_clone().expect("a descriptor");
+    let mut channel = tokio::net::UnixStream::from_std(channel).expect("a runtime");
+    let length = channel.read_u32_le().await.expect("a length");
+    let mut arguments = vec![0; length as usize];
+    channel.read_exact(&mut arguments).await.expect("arguments");
+    tokio::io::AsyncWriteExt::write_all(&mut channel, b"d").await.expect("the pool listens");
+}
+
 impl Backend for FakeBackend {
     fn start<'a>(
         &'a self,
         _: &'a Spec,
         stdio: Stdio,
     ) -> BoxFuture<'a, Result<Started, StartError>> {
-        self.started.fetch_add(1, Ordering::Relaxed);
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
         let id = IslandId::mint();
         let (kill, killed) = oneshot::channel();
         self.alive.lock().insert(id.clone(), kill);
         let (alive, behavior) = (self.alive.clone(), self.behavior);
         let name = id.clone();
         let process = tokio::spawn(async move {
-            behave(behavior, stdio, killed).await;
+            behave(behavior, number, stdio, killed).await;
             alive.lock().remove(&name);
         });
         let exit = Box::pin(async move {
@@ -201,6 +223,21 @@ async fn a_function_that_rested_is_tried_again_and_the_log_says_once_that_it_res
     ask(&pool, "f");
     sleep(SECOND).await;
     assert_eq!((backend.started.load(Ordering::Relaxed), rests()), (4, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_island_that_takes_the_place_of_one_that_died_is_replaced_too() {
+    let (backend, pool) = pool(Behavior::FirstExitsAfter(SECOND), u64::MAX);
+    let (function, mut spec) = function("f");
+    spec.arguments = Some(vec![1, 2, 3]);
+    assert_eq!(pool.warm(&function, &spec).await, 1);
+    sleep(SECOND - Duration::from_millis(20)).await;
+    // The island takes the call and exits without reading it, when its replacement is there.
+    let turn = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+    let outcome = pool.call(Some(&function), &spec, turn).await.unwrap();
+    assert!(outcome.warm);
+    sleep(SECOND).await;
+    assert_eq!((backend.started.load(Ordering::Relaxed), pool.ready(&function)), (3, 1));
 }
 
 /// Keeps the messages of warnings.

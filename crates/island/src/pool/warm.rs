@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::{Instant, timeout};
 
 use crate::backend::StartError;
@@ -102,11 +102,11 @@ impl WarmPool {
     /// Calls a function once, on a warm island or on a new one. The execution slot `turn` becomes
     /// free with the answer, unless too many islands are still ending then: it is kept until the
     /// island of this call has ended. Dropping the future ends the island.
-    pub async fn call(
+    pub async fn call<T: Send + 'static>(
         &self,
         function: Option<&Function>,
         spec: &Spec,
-        turn: OwnedSemaphorePermit,
+        turn: T,
     ) -> Result<Outcome, StartError> {
         let began = Instant::now();
         let function = function.filter(|_| self.shared.allowed.load(Ordering::Relaxed));
@@ -138,21 +138,22 @@ impl WarmPool {
     }
 
     /// The outcome of a call. A task ends the island behind the answer.
-    fn finish(
+    fn finish<T: Send + 'static>(
         &self,
         mut running: Running,
         ending: Ending,
         [began, started]: [Instant; 2],
-        turn: OwnedSemaphorePermit,
+        turn: T,
     ) -> Outcome {
         let outcome = running.outcome(ending, started - began, started.elapsed());
-        let turn = self.shared.ending.clone().try_acquire_owned().unwrap_or(turn);
+        let permit = self.shared.ending.clone().try_acquire_owned();
+        let turn = if permit.is_ok() { None } else { Some(turn) };
         tokio::spawn(async move {
             if let Err(error) = running.end().await {
                 let error = common::causes::chain(&error);
                 tracing::warn!(%error, "an island does not end after its answer");
             }
-            drop(turn);
+            drop((permit, turn));
         });
         outcome
     }

@@ -1,42 +1,31 @@
 //! Admission: how many calls are in the server at once, and how many functions run at once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use common::fair::{FairSlots, Slot};
 use common::units::Span;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::calls::code::Code;
 use crate::calls::failure::Failure;
 use crate::calls::policy::Capacity;
 use crate::calls::stage::Stage;
+use crate::principal::Client;
+use crate::source::ImportPath;
 
 /// Admits calls, and hands out execution slots.
 pub(super) struct Admission {
-    capacity: Capacity,
-    /// One permit for each call that may be in the server.
-    calls: Arc<Semaphore>,
-    /// One permit for each function that may run.
-    slots: Arc<Semaphore>,
-    /// Calls that wait for a slot.
-    waiting: AtomicUsize,
+    /// The calls that may be in the server.
+    calls: FairSlots<Client, ()>,
+    /// The functions that may run. Modules of one client wait in queues of their own.
+    slots: FairSlots<Client, ImportPath>,
 }
 
 /// The place of a call among `limits.calls`, until it is dropped.
-pub(super) struct Admitted {
-    _permit: OwnedSemaphorePermit,
-}
+pub(super) type Admitted = Slot<Client, ()>;
 
-/// Counts one waiting call, until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+/// The execution slot of a call, until it is dropped.
+pub(super) type ExecutionSlot = Slot<Client, ImportPath>;
 
 /// The load of the server at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,56 +44,68 @@ pub struct Load {
 
 impl Admission {
     pub(super) fn new(capacity: Capacity) -> Self {
-        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits));
-        let (calls, slots) = (semaphore(capacity.calls), semaphore(capacity.running));
-        Self { capacity, calls, slots, waiting: AtomicUsize::new(0) }
+        Self { calls: FairSlots::new(capacity.calls), slots: FairSlots::new(capacity.running) }
     }
 
-    /// Admits a call, or refuses it at once.
-    pub(super) fn admit(&self) -> Result<Admitted, Failure> {
-        match self.calls.clone().try_acquire_owned() {
-            Ok(permit) => Ok(Admitted { _permit: permit }),
-            Err(_) => {
-                let most = self.capacity.calls;
-                let detail = format!(
-                    "too many calls in flight (limits.calls = {most}); try again in a second"
-                );
-                Err(Failure::new(Code::Busy, Stage::Queue, detail))
-            }
-        }
+    /// Admits a call of a client, or refuses it at once.
+    pub(super) fn admit(&self, client: Client) -> Result<Admitted, Failure> {
+        self.calls.try_acquire(&client).ok_or_else(|| {
+            let shares = self.calls.shares();
+            let (code, detail) = match self.calls.has_share(&client) {
+                true => (
+                    Code::OverShare,
+                    format!(
+                        "this client has its whole share of {} calls in flight (limits.per_client.calls); try again when one has ended",
+                        shares.per_client
+                    ),
+                ),
+                false => (
+                    Code::Busy,
+                    format!(
+                        "too many calls in flight (limits.calls = {}); try again in a second",
+                        shares.slots
+                    ),
+                ),
+            };
+            Failure::new(code, Stage::Queue, detail)
+        })
     }
 
-    /// An execution slot; a call waits at most this long for one.
-    pub(super) async fn slot(&self, wait: Duration) -> Result<OwnedSemaphorePermit, Failure> {
-        if let Ok(permit) = self.slots.clone().try_acquire_owned() {
-            return Ok(permit);
-        }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
-        // The semaphore is never closed.
-        match timeout(wait, self.slots.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => {
-                let most = self.capacity.running;
-                let detail = format!(
-                    "no execution slot became free within {} (limits.queue_wait, limits.concurrency = {most}); try again later",
-                    Span(wait)
-                );
-                Err(Failure::new(Code::Busy, Stage::Queue, detail))
-            }
-        }
+    /// An execution slot for a client's call of a package; a call waits at most this long for one.
+    pub(super) async fn slot(
+        &self,
+        client: Client,
+        package: &ImportPath,
+        wait: Duration,
+    ) -> Result<ExecutionSlot, Failure> {
+        let slot = timeout(wait, self.slots.acquire(&client, package)).await;
+        slot.map_err(|_| {
+            let (shares, wait) = (self.slots.shares(), Span(wait));
+            let (code, detail) = match self.slots.has_share(&client) {
+                true => (
+                    Code::OverShare,
+                    format!(
+                        "this client's calls hold its whole share of {} execution slots (limits.per_client.concurrency), and none ended within {wait} (limits.queue_wait); try again when one has ended",
+                        shares.per_client
+                    ),
+                ),
+                false => (
+                    Code::Busy,
+                    format!(
+                        "no execution slot became free within {wait} (limits.queue_wait, limits.concurrency = {}); try again later",
+                        shares.slots
+                    ),
+                ),
+            };
+            Failure::new(code, Stage::Queue, detail)
+        })
     }
 
     /// The load now.
     pub(super) fn load(&self) -> Load {
-        let Capacity { calls, running } = self.capacity;
-        Load {
-            calls: calls.saturating_sub(self.calls.available_permits()),
-            most_calls: calls,
-            waiting: self.waiting.load(Ordering::Relaxed),
-            running: running.saturating_sub(self.slots.available_permits()),
-            most_running: running,
-        }
+        let ((calls, _), (running, waiting)) = (self.calls.load(), self.slots.load());
+        let (most_calls, most_running) = (self.calls.shares().slots, self.slots.shares().slots);
+        Load { calls, most_calls, waiting, running, most_running }
     }
 }
 
@@ -112,31 +113,60 @@ impl Admission {
 mod tests {
     use super::*;
 
+    use crate::principal::Principal;
+    use common::fair::Shares;
+
     const LONG: Duration = Duration::from_secs(10);
+
+    fn client(last: u8) -> Client {
+        Principal::address([203, 0, 113, last].into()).client()
+    }
+
+    fn admission(calls: usize, running: usize) -> Admission {
+        let all = |slots| Shares { slots, per_client: slots };
+        Admission::new(Capacity { calls: all(calls), running: all(running) })
+    }
 
     #[tokio::test(start_paused = true)]
     async fn calls_and_slots_are_counted_and_bounded() {
-        let admission = Admission::new(Capacity { calls: 2, running: 1 });
+        let (admission, package) = (admission(2, 1), ImportPath::parse("a.b/c").unwrap());
         let load = || {
             let load = admission.load();
             (load.calls, load.waiting, load.running)
         };
-        let first = admission.admit().unwrap();
-        let second = admission.admit().unwrap();
-        let refused = admission.admit().err().unwrap();
+        let first = admission.admit(client(1)).unwrap();
+        let second = admission.admit(client(2)).unwrap();
+        let refused = admission.admit(client(3)).err().unwrap();
         assert_eq!((refused.code, refused.stage), (Code::Busy, Stage::Queue));
         assert!(refused.detail.contains("limits.calls = 2"), "{refused:?}");
         drop(first);
-        let slot = admission.slot(LONG).await.unwrap();
+        let slot = admission.slot(client(1), &package, LONG).await.unwrap();
         assert_eq!(load(), (1, 0, 1));
-        let (late, ()) = tokio::join!(admission.slot(LONG), async {
+        let (late, ()) = tokio::join!(admission.slot(client(2), &package, LONG), async {
             tokio::task::yield_now().await;
             assert_eq!(load(), (1, 1, 1));
         });
-        let late = late.unwrap_err();
+        let late = late.err().unwrap();
         assert!(late.detail.contains("within 10 s"), "{late:?}");
         assert!(late.detail.contains("limits.concurrency = 1"), "{late:?}");
         drop((second, slot));
         assert_eq!(load(), (0, 0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_over_its_share_is_told_so_while_others_are_served() {
+        let shares = Shares { slots: 2, per_client: 1 };
+        let admission = Admission::new(Capacity { calls: shares, running: shares });
+        let package = ImportPath::parse("a.b/c").unwrap();
+        let _greedy = admission.admit(client(1)).unwrap();
+        let refused = admission.admit(client(1)).err().unwrap();
+        assert_eq!(refused.code, Code::OverShare);
+        assert!(refused.detail.contains("limits.per_client.calls"), "{refused:?}");
+        assert!(admission.admit(client(2)).is_ok());
+        let _slot = admission.slot(client(1), &package, LONG).await.unwrap();
+        let late = admission.slot(client(1), &package, LONG).await.err().unwrap();
+        assert_eq!(late.code, Code::OverShare);
+        assert!(late.detail.contains("limits.per_client.concurrency"), "{late:?}");
+        assert!(admission.slot(client(2), &package, LONG).await.is_ok());
     }
 }

@@ -75,6 +75,12 @@ codes! {
     Parameter "parameter" Caller "Bad parameter",
     /// The object to be changed is in use.
     InUse "in_use" Caller "In use",
+    /// The request is addressed to a host that the server is not.
+    Host "host" Caller "Unknown host",
+    /// A browser made the request for a page of another origin.
+    Origin "origin" Caller "Foreign page",
+    /// The body is not JSON by its content type.
+    MediaType "media_type" Caller "Bad content type",
     /// The resource does not have this method.
     Method "method" Caller "Method not allowed",
     /// No source has the repository.
@@ -113,6 +119,10 @@ codes! {
     Source "source" Upstream "The source failed",
     /// The server has no room for the call.
     Busy "busy" Busy "Busy",
+    /// The client hung up before its call began.
+    Abandoned "abandoned" Caller "Client hung up",
+    /// The client holds its whole share of the server.
+    OverShare "over_share" Busy "Over its share",
     /// The server is stopping.
     Draining "draining" Busy "Draining",
     /// A time limit passed.

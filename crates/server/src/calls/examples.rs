@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::fair::Shares;
 use fetch_job::{FailureCode, FetchFailure};
 use host::net::{Family, NoAddress};
 use island::{Bounds, Ending, Limits, Outcome, Resources, StartError};
@@ -15,7 +16,8 @@ use crate::calls::policy::{CallPolicy, Capacity};
 use crate::calls::request::FunctionRequest;
 use crate::calls::stage::Stage;
 use crate::compile::{BuildError, Diagnostic};
-use crate::source::SourceError;
+use crate::principal::Principal;
+use crate::source::{ImportPath, SourceError};
 
 /// Failures, each with the limits, keys and values that its detail has to name. The caller pauses
 /// the clock of its runtime.
@@ -58,14 +60,22 @@ fn requests() -> Vec<(Failure, &'static [&'static str])> {
 
 /// Failures of the limits of the server, and of the server itself.
 async fn limits() -> Vec<(Failure, &'static [&'static str])> {
-    let full = Admission::new(Capacity { calls: 0, running: 0 });
-    let refused = full.admit().err().unwrap();
-    let late = full.slot(Duration::from_secs(7)).await.unwrap_err();
+    let (none, client) = (Shares { slots: 0, per_client: 1 }, Principal::Admin.client());
+    let full = Admission::new(Capacity { calls: none, running: none });
+    let refused = full.admit(client).err().unwrap();
+    let package = ImportPath::parse("a.b/c").unwrap();
+    let late = full.slot(client, &package, Duration::from_secs(7)).await.err().unwrap();
+    let no_share = Shares { slots: 9, per_client: 0 };
+    let unfair = Admission::new(Capacity { calls: no_share, running: no_share });
+    let over_share = unfair.admit(client).err().unwrap();
+    let over_slots = unfair.slot(client, &package, Duration::from_secs(7)).await.err().unwrap();
     let no_address = NoAddress { family: Family::V4, total: 5 };
     let no_pools = "no pools of addresses are configured; set network.pools";
     vec![
         (refused, &["limits.calls = 0"]),
         (late, &["7 s", "limits.queue_wait", "limits.concurrency = 0"]),
+        (over_share, &["limits.per_client.calls", "0"]),
+        (over_slots, &["7 s", "limits.queue_wait", "limits.per_client.concurrency", "0"]),
         (
             Deadline::after(Duration::from_secs(90)).failure(Stage::Build),
             &["90 s", "build", "limits.call_timeout"],
@@ -74,6 +84,7 @@ async fn limits() -> Vec<(Failure, &'static [&'static str])> {
         (failure::of_network(no_pools.into()), &["network.pools", "ip4"]),
         (failure::of_start(StartError::Refused("no".into())), &["log", "call_id"]),
         (Failure::draining(Stage::Request), &[]),
+        (failure::abandoned(Stage::Queue), &["hung up"]),
         (Failure::internal(Stage::Run, Arc::new(io::Error::other("no"))), &["log", "call_id"]),
     ]
 }

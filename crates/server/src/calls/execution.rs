@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use host::net::{Lease, Withdrawals};
 use island::{Ending, Function, Label, Outcome, Spec, WarmPool};
+use tokio_util::sync::CancellationToken;
 
 use crate::calls::admission::Admission;
 use crate::calls::deadline::Deadline;
@@ -14,6 +15,7 @@ use crate::calls::request::AdmittedCall;
 use crate::calls::stage::Stage;
 use crate::calls::trace::CallTrace;
 use crate::compile::{BuildError, BuildRequest, Builder, Built};
+use crate::principal::Client;
 use crate::source::{Revision, Sources};
 
 /// How long a call waits when no address is free: an island that has just ended returns its address
@@ -41,6 +43,8 @@ pub(super) struct Execution<'a> {
     call: &'a AdmittedCall,
     policy: Arc<CallPolicy>,
     deadline: Deadline,
+    /// Cancelled when the client has hung up.
+    gone: &'a CancellationToken,
     trace: CallTrace,
 }
 
@@ -51,9 +55,20 @@ impl<'a> Execution<'a> {
         admission: &'a Admission,
         call: &'a AdmittedCall,
         policy: Arc<CallPolicy>,
+        gone: &'a CancellationToken,
     ) -> Self {
         let deadline = Deadline::after(policy.timeout);
-        Self { parts, admission, call, policy, deadline, trace: CallTrace::default() }
+        Self { parts, admission, call, policy, deadline, gone, trace: CallTrace::default() }
+    }
+
+    /// The client whose share the call counts against.
+    fn client(&self) -> Client {
+        self.call.principal.client()
+    }
+
+    /// Fails where the client has hung up.
+    fn is_wanted(&self, stage: Stage) -> Result<(), Failure> {
+        if self.gone.is_cancelled() { Err(failure::abandoned(stage)) } else { Ok(()) }
     }
 
     /// The trace of the call so far.
@@ -90,9 +105,10 @@ impl<'a> Execution<'a> {
 
     /// Finds the source.
     pub(super) async fn fetch(&mut self) -> Result<BuildRequest, Failure> {
+        self.is_wanted(Stage::Fetch)?;
         let began = Instant::now();
         let request = &self.call.request;
-        let found = self.parts.sources.find(&request.package, request.cache_bust);
+        let found = self.parts.sources.find(self.client(), &request.package, request.cache_bust);
         let found = self.deadline.bound(Stage::Fetch, found).await;
         self.trace.times.fetch = began.elapsed();
         let checkout = found?.map_err(failure::of_source)?;
@@ -103,20 +119,22 @@ impl<'a> Execution<'a> {
 
     /// Finds a program for the call.
     pub(super) async fn build(&mut self, request: &BuildRequest) -> Result<Built, Failure> {
-        let find = self.parts.builder.find(request, self.call.request.cache_bust);
+        self.is_wanted(Stage::Build)?;
+        let find = self.parts.builder.find(self.client(), request, self.call.request.cache_bust);
         self.built(find).await
     }
 
     /// Finds the program of the call in its exact form.
     async fn build_exact(&mut self, request: &BuildRequest) -> Result<Built, Failure> {
-        let find = self.parts.builder.find_exact(request, self.call.request.cache_bust);
+        let find =
+            self.parts.builder.find_exact(self.client(), request, self.call.request.cache_bust);
         self.built(find).await
     }
 
     /// Finds the call's program again. A program that was built a moment ago is not built again for
     /// `cache_bust`.
     pub(super) async fn build_again(&mut self, request: &BuildRequest) -> Result<Built, Failure> {
-        let find = self.parts.builder.find(request, false);
+        let find = self.parts.builder.find(self.client(), request, false);
         self.built(find).await
     }
 
@@ -130,15 +148,16 @@ impl<'a> Execution<'a> {
         built?.map_err(failure::of_build)
     }
 
-    /// Waits for an execution slot and runs the program once. The island keeps the slot until it
-    /// has ended, which can be after the answer: calls cannot start islands faster than islands
-    /// end.
+    /// Waits for an execution slot and runs the program once. The slot is free with the answer, or,
+    /// where many islands are still ending, with the end of this call's island: calls cannot start
+    /// islands faster than islands end.
     async fn execute(&mut self, built: Built) -> Result<Outcome, Failure> {
         let began = Instant::now();
-        let slot = self.admission.slot(self.policy.queue_wait);
-        let slot = self.deadline.bound(Stage::Queue, slot).await;
+        let package = &self.call.request.package.path;
+        let slot = self.admission.slot(self.client(), package, self.policy.queue_wait);
+        let slot = self.gone.run_until_cancelled(self.deadline.bound(Stage::Queue, slot)).await;
         self.trace.times.queue += began.elapsed();
-        let slot = slot??;
+        let slot = slot.ok_or_else(|| failure::abandoned(Stage::Queue))???;
         let (mut function, mut spec) = self.island(built);
         if self.has_address() {
             let began = Instant::now();

@@ -78,6 +78,7 @@ pub(super) fn of_source(error: Arc<SourceError>) -> Failure {
         SourceError::Deadline(_) => new(Code::Deadline, error.to_string()),
         SourceError::Stopped => stopped(Stage::Fetch),
         SourceError::Busy(_) => new(Code::Busy, error.to_string()),
+        SourceError::OverShare { .. } => new(Code::OverShare, error.to_string()),
         _ => Failure::internal(Stage::Fetch, error),
     }
 }
@@ -100,8 +101,14 @@ pub(super) fn of_build(error: Arc<BuildError>) -> Failure {
         BuildError::Stopped => stopped(Stage::Build),
         BuildError::Size(_) | BuildError::Output(_) => new(Code::Build, error.to_string()),
         BuildError::Busy(_) => new(Code::Busy, error.to_string()),
+        BuildError::OverShare { .. } => new(Code::OverShare, error.to_string()),
         _ => Failure::internal(Stage::Build, error),
     }
+}
+
+/// The failure of a call whose client hung up before the call began.
+pub(super) fn abandoned(stage: Stage) -> Failure {
+    Failure::new(Code::Abandoned, stage, "the client hung up before the call began")
 }
 
 /// The caller learns the reason too, and can report it to an operator.

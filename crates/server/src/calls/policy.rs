@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use common::fair::Shares;
 use island::Limits;
 
 /// Limits that can change while the server runs. A call keeps the policy that it began with.
@@ -15,11 +16,12 @@ pub struct CallPolicy {
     pub timeout: Duration,
 }
 
-/// How many calls the server takes.
+/// How many calls the server takes, and how many of them from one client
+/// (`limits.per_client`).
 #[derive(Clone, Copy, Debug)]
 pub struct Capacity {
     /// Calls in the server at once, running or waiting (`limits.calls`).
-    pub calls: usize,
+    pub calls: Shares,
     /// Functions that run at once (`limits.concurrency`).
-    pub running: usize,
+    pub running: Shares,
 }

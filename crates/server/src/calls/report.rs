@@ -11,10 +11,10 @@ use std::time::Duration;
 use crate::calls::code::{Code, Fault};
 use crate::calls::failure::Failure;
 use crate::calls::id::CallId;
-use crate::calls::principal::Principal;
 use crate::calls::stage::Stage;
 use crate::calls::trace::CallTrace;
 use crate::metrics::{Metrics, Refused};
+use crate::principal::Principal;
 use crate::source::ImportPath;
 
 /// The outcome of an answered call, in the log and in the metrics.

@@ -10,9 +10,9 @@ use crate::calls::code::Code;
 use crate::calls::failure::Failure;
 use crate::calls::fields::{UNKNOWN, from_json, or_default};
 use crate::calls::id::CallId;
-use crate::calls::principal::Principal;
 use crate::calls::stage::Stage;
 use crate::compile::is_standard;
+use crate::principal::Principal;
 use crate::source::{ImportPath, PackageRequest, Version};
 
 /// The most packages in `imports`.

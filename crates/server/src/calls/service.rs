@@ -1,16 +1,18 @@
 //! The call service: runs the calls of all callers (HTTP, the command line), each from its id to
 //! its report.
 //!
-//! Invariants: each request gets an id and is reported once. A call that has begun runs to its end,
-//! even when its client disconnects. When the server is forced to stop, its calls end, and their
-//! islands with them.
+//! Invariants: each request gets an id and is reported once. A function that has begun runs to its
+//! end, even when its client disconnects; a call that has not begun then is dropped. When the
+//! server is forced to stop, its calls end, and their islands with them.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use host::net::Withdrawals;
 use island::{Islands, WarmPool};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::calls::admission::{Admission, Load};
@@ -19,7 +21,6 @@ use crate::calls::failure::Failure;
 use crate::calls::id::CallId;
 use crate::calls::phase::Phase;
 use crate::calls::policy::{CallPolicy, Capacity};
-use crate::calls::principal::Principal;
 use crate::calls::report::{self, Report};
 use crate::calls::request::{AdmittedCall, CallRequest};
 use crate::calls::sink::Sink;
@@ -28,6 +29,7 @@ use crate::calls::trace::{CallTrace, Times};
 use crate::calls::warm::{self, Warmed};
 use crate::compile::Builder;
 use crate::metrics::Metrics;
+use crate::principal::Principal;
 use crate::source::{Revision, Sources};
 
 /// Runs calls.
@@ -65,6 +67,22 @@ pub struct Reply<S> {
 #[derive(Debug, thiserror::Error)]
 #[error("the call's task panicked; the log has the place")]
 struct Lost;
+
+/// The result of a call. Cancels `gone` when the client hangs up, which ends a call that has not
+/// begun.
+async fn unless_abandoned<T, S>(
+    call: impl Future<Output = T>,
+    waiting: &mut oneshot::Sender<Finished<S>>,
+    gone: &CancellationToken,
+) -> T {
+    let mut call = pin!(call);
+    tokio::select! {
+        biased;
+        ran = &mut call => return ran,
+        () = waiting.closed() => gone.cancel(),
+    }
+    call.await
+}
 
 impl CallService {
     /// A service that runs calls with these parts.
@@ -128,9 +146,12 @@ impl CallService {
         let call = AdmittedCall { id: CallId::mint(), principal, request };
         let service = self.clone();
         let work = async move {
-            let _place = service.admission.admit()?;
+            let _place = service.admission.admit(principal.client())?;
             let policy = service.policy.load_full();
-            let execution = Execution::new(&service.parts, &service.admission, &call, policy);
+            // An operator who hangs up wants the islands to be warm all the same.
+            let gone = CancellationToken::new();
+            let execution =
+                Execution::new(&service.parts, &service.admission, &call, policy, &gone);
             let warmed = warm::prepare(execution, &service.parts.warm_pool);
             let warmed = service.phase.unless_forced(warmed).await;
             warmed.unwrap_or_else(|| Err(Failure::draining(Stage::Run)))
@@ -144,16 +165,16 @@ impl CallService {
         self: Arc<Self>,
         call: AdmittedCall,
         mut sink: S,
-        waiting: oneshot::Sender<Finished<S>>,
+        mut waiting: oneshot::Sender<Finished<S>>,
     ) {
-        let policy = self.policy.load_full();
-        let mut execution = Execution::new(&self.parts, &self.admission, &call, policy);
+        let (policy, gone) = (self.policy.load_full(), CancellationToken::new());
+        let mut execution = Execution::new(&self.parts, &self.admission, &call, policy, &gone);
         let ran = async {
-            let _place = self.admission.admit()?;
+            let _place = self.admission.admit(call.principal.client())?;
             execution.run().await
         };
         // A call that is dropped kills its island.
-        let ran = self.phase.unless_forced(ran).await;
+        let ran = unless_abandoned(self.phase.unless_forced(ran), &mut waiting, &gone).await;
         let ran = ran.unwrap_or_else(|| Err(Failure::draining(Stage::Run)));
         let trace = execution.into_trace();
         let failure = ran.as_ref().err().cloned();

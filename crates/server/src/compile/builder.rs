@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::fair::{FairSlots, Shares};
 use common::single_flight::SingleFlight;
 use goexpr::FunctionForm;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::artifact::About;
@@ -27,6 +27,8 @@ use crate::compile::gocache::GoCache;
 use crate::compile::request::BuildRequest;
 use crate::compile::{gocache, key};
 use crate::metrics::{Cache, Metrics};
+use crate::principal::Client;
+use crate::source::ImportPath;
 use crate::store::Store;
 
 /// Refusals that are kept, so that a broken call in a loop does not compile in a loop; and for how
@@ -45,7 +47,7 @@ pub struct BuilderOptions {
     /// Where artifacts are kept.
     pub store: Store,
     /// Builds at once.
-    pub builds: usize,
+    pub builds: Shares,
     /// How long a build waits for its turn.
     pub wait: Duration,
 }
@@ -63,7 +65,7 @@ pub struct Builder {
     formless: TtlCache<()>,
     /// Calls whose arguments their functions' programs cannot represent.
     unrepresentable: TtlCache<()>,
-    permits: Semaphore,
+    slots: FairSlots<Client, ImportPath>,
     wait: Mutex<Duration>,
     metrics: Metrics,
 }
@@ -98,7 +100,7 @@ impl Builder {
             refusals: TtlCache::new(REFUSALS, REFUSAL_AGE),
             formless: TtlCache::new(FUNCTIONS, FUNCTION_AGE),
             unrepresentable: TtlCache::new(FUNCTIONS, FUNCTION_AGE),
-            permits: Semaphore::new(options.builds),
+            slots: FairSlots::new(options.builds),
             wait: Mutex::new(options.wait),
             metrics: Metrics::default(),
         }
@@ -128,36 +130,39 @@ impl Builder {
     /// its own. `bust` compiles anew.
     pub async fn find(
         self: &Arc<Self>,
+        client: Client,
         request: &BuildRequest,
         bust: bool,
     ) -> Result<Built, Arc<BuildError>> {
         if let Some(function) = self.function_of(request) {
             let (arguments, name) = (function.encode(), Some(key::name(&function, request)));
             let plan = ProgramPlan::Function(function);
-            if let Some((artifact, _)) = self.artifact(request, plan, bust).await? {
+            if let Some((artifact, _)) = self.artifact(client, request, plan, bust).await? {
                 return Ok(Built { artifact, arguments, name });
             }
         }
-        self.exact(request, bust).await
+        self.exact(client, request, bust).await
     }
 
     /// The program of the call as it stands, after its function's program could not represent the
     /// arguments. Later calls with these arguments use it at once.
     pub async fn find_exact(
         self: &Arc<Self>,
+        client: Client,
         request: &BuildRequest,
         bust: bool,
     ) -> Result<Built, Arc<BuildError>> {
         self.unrepresentable.put(&self.key(request, &ProgramPlan::Exact), ());
-        self.exact(request, bust).await
+        self.exact(client, request, bust).await
     }
 
     async fn exact(
         self: &Arc<Self>,
+        client: Client,
         request: &BuildRequest,
         bust: bool,
     ) -> Result<Built, Arc<BuildError>> {
-        let found = self.artifact(request, ProgramPlan::Exact, bust).await?;
+        let found = self.artifact(client, request, ProgramPlan::Exact, bust).await?;
         let broken = || Arc::new(BuildError::Broke("the call was not compiled".into()));
         let (artifact, cached) = found.ok_or_else(broken)?;
         let name = cached.then(|| request.call.text().to_owned());
@@ -177,6 +182,7 @@ impl Builder {
     /// form.
     async fn artifact(
         self: &Arc<Self>,
+        client: Client,
         request: &BuildRequest,
         plan: ProgramPlan,
         bust: bool,
@@ -196,7 +202,7 @@ impl Builder {
             if let Some(outcome) = me.cached_in_memory(&key).filter(|_| !bust) {
                 return outcome;
             }
-            let built = me.build(&key, &request, &plan).await.map_err(Arc::new);
+            let built = me.build(client, &key, &request, &plan).await.map_err(Arc::new);
             me.note(&key, &built);
             built
         });
@@ -249,6 +255,7 @@ impl Builder {
     /// Compiles a plan; none if there is no such function form.
     async fn build(
         &self,
+        client: Client,
         key: &str,
         request: &BuildRequest,
         plan: &ProgramPlan,
@@ -274,8 +281,8 @@ impl Builder {
             true => None,
             false => Some(timeout(wait, checkout.building.lock()).await.map_err(|_| busy())?),
         };
-        let permit = timeout(wait, self.permits.acquire()).await;
-        let Ok(Ok(_permit)) = permit else { return Err(busy()) };
+        let slot = timeout(wait, self.slots.acquire(&client, checkout.import_path())).await;
+        let Ok(_slot) = slot else { return Err(self.busy(client, wait)) };
         let own = checkout.build_cache();
         if sealed() {
             drop(alone);
@@ -301,6 +308,14 @@ impl Builder {
             checkout.seal();
         }
         self.publish(key, request, plan, output).await
+    }
+
+    /// Why a client got no slot in time.
+    fn busy(&self, client: Client, wait: Duration) -> BuildError {
+        match self.slots.has_share(&client) {
+            true => BuildError::OverShare { share: self.slots.shares().per_client, wait },
+            false => BuildError::Busy(wait),
+        }
     }
 
     async fn compile(

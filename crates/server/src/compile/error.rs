@@ -40,6 +40,16 @@ pub enum BuildError {
         "no build slot became free within {0:?} (limits.queue_wait, limits.builds); try again later"
     )]
     Busy(Duration),
+    /// The client's own builds hold its whole share.
+    #[error(
+        "this client's builds hold its whole share of {share} (limits.per_client.builds), and none ended within {wait:?} (limits.queue_wait); try again when one has ended"
+    )]
+    OverShare {
+        /// The most builds of one client at once.
+        share: usize,
+        /// How long the build waited.
+        wait: Duration,
+    },
     /// An operator stopped the build.
     #[error("an operator stopped the build")]
     Stopped,

@@ -6,12 +6,14 @@ use std::time::Duration;
 use crate::config::listen::Endpoints;
 use crate::config::schema::{Config, PORT};
 use crate::config::units::Span;
-use crate::listen::{Endpoint, Protocol};
+use crate::listen::{Endpoint, Protocol, ServedHost};
 
 /// The default of `connections`.
 const CONNECTIONS: usize = 4096;
 /// The default of `head_wait`.
 const HEAD_WAIT: Span = Span::seconds(60);
+/// The default of `answer_wait`.
+const ANSWER_WAIT: Span = Span::seconds(30);
 /// The default of `shutdown_grace`.
 const SHUTDOWN_GRACE: Span = Span::seconds(30);
 
@@ -31,6 +33,11 @@ impl Config {
         }
     }
 
+    /// The names by which clients may address the server.
+    pub fn hosts(&self) -> Vec<ServedHost> {
+        self.hosts.clone().unwrap_or_else(ServedHost::of_system)
+    }
+
     /// The most connections that are open at once.
     pub fn connections(&self) -> usize {
         self.connections.unwrap_or(CONNECTIONS)
@@ -39,6 +46,18 @@ impl Config {
     /// How long a connection may take to send the head of its next request.
     pub fn head_wait(&self) -> Duration {
         self.head_wait.unwrap_or(HEAD_WAIT).get()
+    }
+
+    /// The most connections of one client that are open at once: half of all, unless it is
+    /// configured.
+    pub fn connections_per_client(&self) -> usize {
+        let all = self.connections();
+        self.limits.per_client.connections.unwrap_or(all.div_ceil(2)).min(all)
+    }
+
+    /// How long a client may read nothing of an answer.
+    pub fn answer_wait(&self) -> Duration {
+        self.answer_wait.unwrap_or(ANSWER_WAIT).get()
     }
 
     /// How long calls may go on after the signal to stop.
@@ -70,9 +89,6 @@ impl Config {
                         .push(format!("{key}: must be an absolute path, not {}", path.display()));
                 }
             }
-        }
-        if self.connections() == 0 {
-            problems.push("connections: must be at least 1, not 0".to_owned());
         }
         problems
     }
@@ -114,6 +130,7 @@ mod tests {
             (r#"{"tls": {"cert": "c", "key": "/k"}}"#, "tls.cert: must be an absolute"),
             (r#"{"connections": 0}"#, "connections"),
             (r#"{"cors_origins": ["example.org"]}"#, "https://example.org"),
+            (r#"{"hosts": ["https://example.org"]}"#, "without a scheme"),
         ] {
             let error = endpoints(text).unwrap_err();
             assert!(error.contains(says), "{text}: {error}");

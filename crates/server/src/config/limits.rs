@@ -1,5 +1,6 @@
 //! The section `limits`: limits of calls, fetches and builds, and of the caches.
 
+use common::fair::Shares;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,9 @@ pub struct Limits {
     pub builds: usize,
     /// The most fetches that run at once. Further ones wait up to `limits.queue_wait`.
     pub fetches: usize,
+    /// How much of these one client may have at once: an address, an IPv6 network of 64 bits, or a
+    /// user of this host. A client beyond that fails as `over_share`, and others are served.
+    pub per_client: PerClient,
     /// How long a fetch may take. A longer one is killed, and the call fails as `deadline`.
     pub fetch_timeout: Span,
     /// The most bytes that a fetch may receive and unpack. Where a module needs more, the call
@@ -64,6 +68,58 @@ pub struct Limits {
     pub islands_ahead: usize,
 }
 
+/// What one client may have at once. A reverse proxy is one client.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PerClient {
+    /// The most calls of one client in the server, waiting ones included. Further calls fail as
+    /// `over_share` at once.
+    #[schemars(extend("x-default" = "three quarters of `limits.calls`"))]
+    pub calls: Option<usize>,
+    /// The most functions of one client that run at once. Further calls wait up to
+    /// `limits.queue_wait`, in turns with other clients.
+    #[schemars(extend("x-default" = "three quarters of `limits.concurrency`"))]
+    pub concurrency: Option<usize>,
+    /// The most connections of one client that are open at once. Further ones are closed.
+    #[schemars(extend("x-default" = "half of `connections`"))]
+    pub connections: Option<usize>,
+    /// The most builds of one client that run at once. Further ones wait up to
+    /// `limits.queue_wait`, in turns with other clients.
+    #[schemars(extend("x-default" = "three quarters of `limits.builds`"))]
+    pub builds: Option<usize>,
+    /// The most fetches of one client that run at once. Further ones wait up to
+    /// `limits.queue_wait`, in turns with other clients.
+    #[schemars(extend("x-default" = "three quarters of `limits.fetches`"))]
+    pub fetches: Option<usize>,
+}
+
+impl Limits {
+    /// The calls in the server.
+    pub fn call_shares(&self) -> Shares {
+        shares(self.calls, self.per_client.calls)
+    }
+
+    /// The functions that run.
+    pub fn run_shares(&self) -> Shares {
+        shares(self.concurrency, self.per_client.concurrency)
+    }
+
+    /// The builds that run.
+    pub fn build_shares(&self) -> Shares {
+        shares(self.builds, self.per_client.builds)
+    }
+
+    /// The fetches that run.
+    pub fn fetch_shares(&self) -> Shares {
+        shares(self.fetches, self.per_client.fetches)
+    }
+}
+
+fn shares(slots: usize, per_client: Option<usize>) -> Shares {
+    let per_client = per_client.unwrap_or_else(|| Shares::default_share(slots));
+    Shares { slots, per_client: per_client.min(slots) }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
@@ -74,6 +130,7 @@ impl Default for Limits {
             concurrency: 4 * cores,
             builds: cores,
             fetches: 8,
+            per_client: PerClient::default(),
             fetch_timeout: Span::seconds(60),
             fetch_size: Bytes::mib(512),
             fetch_memory: Bytes::mib(1024),

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::keys::{self, Key, Section, ValueForm};
 use crate::config::environment::variable;
+use crate::config::ranges::RANGES;
 use crate::config::schema::Config;
 
 /// The text before the tables.
@@ -57,8 +58,12 @@ fn table(section: &Section, prefix: &str, defaults: &Value) -> String {
                 None => "`[]`".to_owned(),
             },
         };
-        let (name, form) = (&key.name, form(&key.form));
-        let _ = writeln!(text, "| `{prefix}{name}` | {form} | {default} | {} |", meaning(key));
+        let path = format!("{prefix}{}", key.name);
+        let mut form = form(&key.form);
+        if let Some(range) = RANGES.iter().find(|range| range.key == path) {
+            let _ = write!(form, " {range}");
+        }
+        let _ = writeln!(text, "| `{path}` | {form} | {default} | {} |", meaning(key));
     }
     text
 }

@@ -15,7 +15,7 @@ use crate::config::reuse::Island;
 use crate::config::standby::Standby;
 use crate::config::units::Span;
 use crate::init::{GoVersion, SetName, Sha256};
-use crate::listen::Origin;
+use crate::listen::{Origin, ServedHost};
 use crate::source::{Mirror, Origin as Source};
 
 /// The port of the 2017 server.
@@ -39,6 +39,11 @@ pub struct Config {
     pub listen: Option<Endpoints>,
     /// The certificate of the server.
     pub tls: Option<Tls>,
+    /// The names by which clients address the server, beside its addresses and `localhost`; `*`
+    /// stands for every name. A request to another name is refused, so that no web page can call
+    /// the server by a name of its own.
+    #[schemars(with = "Option<Vec<String>>", example = ["islands.example.org"], extend("x-default" = "the name of this host"))]
+    pub hosts: Option<Vec<ServedHost>>,
     /// The origins whose pages may call the server from a browser; `*` stands for every origin.
     #[schemars(with = "Vec<String>", example = ["https://example.org"])]
     pub cors_origins: Vec<Origin>,
@@ -50,6 +55,10 @@ pub struct Config {
     /// server closes the connection then.
     #[schemars(example = &"1m", extend("x-default" = "1m"))]
     pub head_wait: Option<Span>,
+    /// How long a client may read nothing of an answer that is being sent. The server closes the
+    /// connection then.
+    #[schemars(example = &"30s", extend("x-default" = "30s"))]
+    pub answer_wait: Option<Span>,
     /// How long calls under way may go on after the signal to stop. Calls that take longer are
     /// killed. The service manager has to wait longer than this; the systemd unit waits for two
     /// minutes.

@@ -21,6 +21,11 @@ impl Span {
         self.0
     }
 
+    /// This duration.
+    pub(super) const fn new(duration: Duration) -> Self {
+        Self(duration)
+    }
+
     pub(super) const fn seconds(count: u64) -> Self {
         Self(Duration::from_secs(count))
     }
@@ -75,6 +80,11 @@ impl Bytes {
     /// The number of bytes.
     pub const fn get(self) -> u64 {
         self.0
+    }
+
+    /// This many bytes.
+    pub(super) const fn new(bytes: u64) -> Self {
+        Self(bytes)
     }
 
     pub(super) const fn mib(count: u64) -> Self {

@@ -2,8 +2,8 @@
 //! other.
 
 use super::problem::{ConfigError, Problem, SetBy, redacted};
+use crate::config::ranges::RANGES;
 use crate::config::schema::Config;
-use crate::config::units::Bytes;
 use crate::metrics::Target;
 use crate::source::Mirror;
 
@@ -33,36 +33,9 @@ impl Config {
             "jails.children_max: must be 0, for islands make no islands",
         );
         check(
-            self.standby.per_function > 0,
-            "standby.per_function: must be at least 1, not 0; standby.total = 0 turns the pool off",
-        );
-        check(
             !self.sources.order.is_empty(),
             "sources.order: the list is empty; name git, proxy or both",
         );
-        let limits = &self.limits;
-        for (name, value) in [
-            ("calls", limits.calls),
-            ("concurrency", limits.concurrency),
-            ("builds", limits.builds),
-            ("fetches", limits.fetches),
-            ("processes", limits.processes as usize),
-        ] {
-            check(value > 0, &format!("limits.{name}: must be at least 1, not 0"));
-        }
-        let least = Bytes::mib(16);
-        for (name, value) in [
-            ("memory", limits.memory),
-            ("build_memory", limits.build_memory),
-            ("fetch_memory", limits.fetch_memory),
-        ] {
-            check(
-                value >= least,
-                &format!(
-                    "limits.{name}: must be at least 16MiB, not {value}: a Go program does not start with less"
-                ),
-            );
-        }
         let absolute = self.state_dir.as_ref().is_none_or(|path| path.is_absolute());
         check(absolute, "state_dir: must be an absolute path");
         for mirror in &self.sources.mirrors {
@@ -70,6 +43,7 @@ impl Config {
                 problems.push(format!("sources.mirrors: {problem}"));
             }
         }
+        problems.extend(RANGES.iter().filter_map(|range| range.problem(self)));
         problems.extend(self.listen_problems());
         problems.extend(self.log.problems());
         problems.extend(self.admin_problems());

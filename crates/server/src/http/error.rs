@@ -32,9 +32,13 @@ fn status(code: Code) -> StatusCode {
         Code::NotFound | Code::Repository | Code::Package | Code::Version | Code::Function => {
             StatusCode::NOT_FOUND
         }
+        Code::Origin => StatusCode::FORBIDDEN,
         Code::Method => StatusCode::METHOD_NOT_ALLOWED,
-        Code::Slow => StatusCode::REQUEST_TIMEOUT,
+        // No client reads the answer to a call that it has abandoned.
+        Code::Slow | Code::Abandoned => StatusCode::REQUEST_TIMEOUT,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::Host => StatusCode::MISDIRECTED_REQUEST,
         Code::Build
         | Code::Panicked
         | Code::Exited
@@ -48,6 +52,7 @@ fn status(code: Code) -> StatusCode {
         | Code::SourceSize => StatusCode::UNPROCESSABLE_ENTITY,
         Code::Killed | Code::InUse => StatusCode::CONFLICT,
         Code::Source => StatusCode::BAD_GATEWAY,
+        Code::OverShare => StatusCode::TOO_MANY_REQUESTS,
         Code::Busy | Code::Draining | Code::NoAddress => StatusCode::SERVICE_UNAVAILABLE,
         Code::Deadline => StatusCode::GATEWAY_TIMEOUT,
         Code::NoNetwork => StatusCode::NOT_IMPLEMENTED,
@@ -140,7 +145,7 @@ pub(super) fn answer(failure: &Failure, call_id: &str) -> Response {
         headers.insert(CALL_ID, id);
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER);
     }
     response
@@ -188,7 +193,13 @@ mod tests {
                     assert!(status.is_client_error() || *code == Code::Deadline, "{code:?}")
                 }
                 Fault::Operator => assert_eq!(status, StatusCode::CONFLICT),
-                Fault::Busy => assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE),
+                Fault::Busy => {
+                    let expected = match code {
+                        Code::OverShare => StatusCode::TOO_MANY_REQUESTS,
+                        _ => StatusCode::SERVICE_UNAVAILABLE,
+                    };
+                    assert_eq!(status, expected);
+                }
                 Fault::Upstream => assert_eq!(status, StatusCode::BAD_GATEWAY),
                 Fault::Server => assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR),
             }

@@ -10,12 +10,13 @@ use base64::Engine;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::calls::{Collected, Finished, FunctionRequest, Principal, Stage, Times};
+use crate::calls::{Collected, Finished, FunctionRequest, Stage, Times};
 use crate::http::app::App;
 use crate::http::error::{PROBLEM, Problem};
 use crate::http::json::Json;
 use crate::http::peer::Peer;
 use crate::http::{body, error};
+use crate::principal::Principal;
 
 pub(super) const REVISION: HeaderName = HeaderName::from_static("x-revision");
 pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");

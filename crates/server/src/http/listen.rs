@@ -12,11 +12,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use common::fair::{FairSlots, Shares};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +26,7 @@ use super::requests::Requests;
 use crate::calls::Phase;
 use crate::http::peer::Peer;
 use crate::listen::{Accepted, Listener};
+use crate::principal::{Client, Principal};
 
 /// How long to wait before the next attempt when the system cannot accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -32,21 +35,34 @@ const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 /// How long a silent connection may take to send its first byte, once connections are to end.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
+/// The answer to a connection of a client that has its whole share of connections.
+const OVER_SHARE: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
+    content-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n\
+    content-length: 191\r\n\r\n\
+    {\"type\":\"urn:sky-island:over_share\",\"title\":\"Over its share\",\"status\":429,\
+    \"detail\":\"this client has too many open connections (limits.per_client.connections); close some\",\
+    \"code\":\"over_share\"}";
+
 /// The limits of a server's connections.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
     /// Open connections at once; further connections wait in the system's queue.
     pub connections: usize,
+    /// Open connections of one client at once; further ones are closed.
+    pub per_client: usize,
     /// How long a connection may take to send the head of its next request.
     pub head_wait: Duration,
+    /// How long a client may read nothing of an answer.
+    pub answer_wait: Duration,
 }
 
 /// All connections of a server.
 pub struct Connections {
     router: Router,
     phase: Phase,
-    head_wait: Duration,
+    limits: ConnectionLimits,
     permits: Arc<Semaphore>,
+    shares: FairSlots<Client, ()>,
     /// Set once, when connections are to end.
     end: watch::Sender<bool>,
     open: TaskTracker,
@@ -57,8 +73,9 @@ impl Connections {
     pub fn new(router: Router, phase: Phase, limits: ConnectionLimits) -> Arc<Self> {
         let permits = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
         let (end, _) = watch::channel(false);
-        let (open, head_wait) = (TaskTracker::new(), limits.head_wait);
-        Arc::new(Self { router, phase, head_wait, permits, end, open })
+        let shares = Shares { slots: limits.connections, per_client: limits.per_client };
+        let (open, shares) = (TaskTracker::new(), FairSlots::new(shares));
+        Arc::new(Self { router, phase, limits, permits, shares, end, open })
     }
 
     /// The number of open connections.
@@ -105,23 +122,26 @@ impl Connections {
     }
 
     fn start(self: Arc<Self>, permit: OwnedSemaphorePermit, accepted: Accepted) {
+        let peer = peer(&accepted);
+        let client = Principal::from(peer).client();
+        let Some(share) = self.shares.try_acquire(&client) else {
+            tracing::debug!(%peer, "a connection was closed: the client has its whole share of them");
+            return refuse(&accepted);
+        };
         let open = self.open.clone();
         open.spawn(async move {
             match accepted {
-                Accepted::Tcp(stream, from) => self.answer(stream, Peer::Address(from)).await,
-                Accepted::Unix(stream) => {
-                    let user = stream.peer_cred().ok().map(|peer| peer.uid());
-                    self.answer(stream, Peer::Unix(user)).await;
-                }
-                Accepted::Tls(stream, from, acceptor) => {
+                Accepted::Tcp(stream, _) => self.answer(stream, peer).await,
+                Accepted::Unix(stream) => self.answer(stream, peer).await,
+                Accepted::Tls(stream, _, acceptor) => {
                     let handshake = timeout(HANDSHAKE_WAIT, acceptor.accept(stream));
                     // A failed handshake concerns its client alone, so it is not logged.
                     if let Some(Ok(Ok(stream))) = self.unless_silent(handshake).await {
-                        self.answer(stream, Peer::Address(from)).await;
+                        self.answer(stream, peer).await;
                     }
                 }
             }
-            drop(permit);
+            drop((permit, share));
         });
     }
 
@@ -129,11 +149,13 @@ impl Connections {
     async fn answer<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, peer: Peer) {
         let begun = Arc::new(AtomicBool::new(false));
         let requests = Requests::new(self.router.clone(), self.phase.clone(), begun.clone(), peer);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.limits.answer_wait));
         let mut connection = pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(self.head_wait)
-                .serve_connection(TokioIo::new(stream), requests)
+                .header_read_timeout(self.limits.head_wait)
+                .serve_connection(TokioIo::new(Box::pin(stream)), requests)
         );
         tokio::select! {
             biased;
@@ -175,6 +197,23 @@ impl Connections {
         // The sender lives as long as this value.
         let _ = end.wait_for(|end| *end).await;
     }
+}
+
+fn peer(accepted: &Accepted) -> Peer {
+    match accepted {
+        Accepted::Tcp(_, from) | Accepted::Tls(_, from, _) => Peer::Address(*from),
+        Accepted::Unix(stream) => Peer::Unix(stream.peer_cred().ok().map(|peer| peer.uid())),
+    }
+}
+
+/// Says why a connection is closed, where that takes no time.
+fn refuse(accepted: &Accepted) {
+    let _ = match accepted {
+        Accepted::Tcp(stream, _) => stream.try_write(OVER_SHARE),
+        Accepted::Unix(stream) => stream.try_write(OVER_SHARE),
+        // There is no TLS yet to say it in.
+        Accepted::Tls(..) => Ok(0),
+    };
 }
 
 /// The next connection of any listener, in turns.

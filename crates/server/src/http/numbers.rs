@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::Next;
@@ -14,7 +15,10 @@ use crate::metrics::CONTENT_TYPE;
 #[utoipa::path(get, path = "/metrics", operation_id = "numbers", tag = "health",
     responses((status = 200, body = String, content_type = "text/plain", description = "Names, types and units: docs/metrics.md")))]
 pub(super) async fn show(State(app): State<App>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], app.metrics.prometheus())
+    (
+        [(header::CONTENT_TYPE, CONTENT_TYPE)],
+        Body::from(app.metrics.recent_prometheus().to_string()),
+    )
 }
 
 /// Counts an answer and its time, around all routes.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use crate::calls::Principal;
+use crate::principal::Principal;
 
 /// The peer of a connection. The connection puts it into the extensions of each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

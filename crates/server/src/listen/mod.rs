@@ -6,6 +6,7 @@
 
 mod endpoint;
 mod hand_over;
+mod host;
 mod listener;
 mod origin;
 mod passed;
@@ -14,6 +15,7 @@ mod unix;
 
 pub use endpoint::{Endpoint, EndpointError, Protocol};
 pub use hand_over::HandOverSockets;
+pub use host::{ServedHost, ServedHostError};
 pub use listener::{Accepted, ListenError, Listener, open};
 pub use origin::{Origin, OriginError};
 pub use passed::{PassedError, PassedSockets};

@@ -54,7 +54,7 @@ impl BackgroundTasks {
 async fn compile_ahead(builder: Arc<Builder>) {
     match builder.warm().await {
         // A busy server compiles what its calls need.
-        Ok(()) | Err(BuildError::Busy(_)) => {}
+        Ok(()) | Err(BuildError::Busy(_) | BuildError::OverShare { .. }) => {}
         Err(error) => {
             let reason = chain(&error);
             tracing::warn!(

@@ -81,7 +81,7 @@ impl PartsFactory {
 
     pub(super) fn sources(&self, config: &Config) -> Result<Sources, StartupError> {
         let SourcesBounds { size, expiration, keep, wait } = sources_bounds(config);
-        let fetches = config.limits.fetches;
+        let fetches = config.limits.fetch_shares();
         let options = SourcesOptions { state: &self.state, size, expiration, keep, fetches, wait };
         Ok(Sources::open(self.fetcher(config), &options)?)
     }
@@ -94,7 +94,7 @@ impl PartsFactory {
         let cache = GoCache::new(open("gocache", u64::MAX)?, &self.toolchain);
         let options = BuilderOptions {
             store: open("artifacts", limits.artifact_cache.get())?,
-            builds: limits.builds,
+            builds: limits.build_shares(),
             wait: limits.queue_wait.get(),
         };
         Ok(Builder::new(self.compiler(config), cache, options))

@@ -18,7 +18,7 @@ use super::parts::Parts;
 use super::signals::Signals;
 use crate::calls::{CallService, Phase};
 use crate::config::Config;
-use crate::http::{self, Admin, App, AppParts, ConnectionLimits, Connections};
+use crate::http::{self, Admin, App, AppParts, ConnectionLimits, Connections, Guard};
 use crate::listen::Listener;
 
 /// How long a client may keep an idle connection once another process accepts the connections. A
@@ -51,9 +51,14 @@ impl Frontend {
         let (calls, phase) = (parts.calls.clone(), parts.calls.phase().clone());
         let app =
             App::new(AppParts { calls: calls.clone(), metrics: parts.metrics.clone(), admin });
-        let router = http::open_to(http::router(app), &config.cors_origins);
-        let limits =
-            ConnectionLimits { connections: config.connections(), head_wait: config.head_wait() };
+        let guard = Guard::new(&config.hosts(), &config.cors_origins);
+        let router = http::open_to(http::router(app, guard), &config.cors_origins);
+        let limits = ConnectionLimits {
+            connections: config.connections(),
+            per_client: config.connections_per_client(),
+            head_wait: config.head_wait(),
+            answer_wait: config.answer_wait(),
+        };
         let connections = Connections::new(router, phase.clone(), limits);
         let stop_accepting = CancellationToken::new();
         let shared = listeners.iter().any(Listener::is_passed);

@@ -80,7 +80,7 @@ impl Parts {
             warm_pool,
             addresses,
             call_policy(config),
-            Capacity { calls: config.limits.calls, running: config.limits.concurrency },
+            Capacity { calls: config.limits.call_shares(), running: config.limits.run_shares() },
             metrics.clone(),
         ));
         let factory = Arc::new(factory);

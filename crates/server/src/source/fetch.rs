@@ -70,6 +70,16 @@ pub enum SourceError {
         "no fetch slot became free within {0:?} (limits.queue_wait, limits.fetches); try again later"
     )]
     Busy(Duration),
+    /// The client's own fetches hold its whole share.
+    #[error(
+        "this client's fetches hold its whole share of {share} (limits.per_client.fetches), and none ended within {wait:?} (limits.queue_wait); try again when one has ended"
+    )]
+    OverShare {
+        /// The most fetches of one client at once.
+        share: usize,
+        /// How long the fetch waited.
+        wait: Duration,
+    },
     /// An operator stopped the fetch.
     #[error("an operator stopped the fetch")]
     Stopped,

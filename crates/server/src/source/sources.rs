@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use common::fair::{FairSlots, Shares};
 use common::single_flight::SingleFlight;
 use fetch_job::FailureCode;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::checkout::{key, key_prefix, meta};
@@ -20,8 +20,10 @@ use super::fetch::{FetchResult, FetchedTree};
 use super::resolution::{Resolutions, VersionMeaning};
 use crate::blocking::blocking;
 use crate::metrics::{Cache, Metrics};
+use crate::principal::Client;
 use crate::source::checkout::Checkout;
 use crate::source::fetch::{Fetcher, SourceError};
+use crate::source::path::ImportPath;
 use crate::source::request::PackageRequest;
 use crate::source::version::Revision;
 use crate::store::{Entry, Facts, Store};
@@ -37,7 +39,7 @@ pub struct SourcesOptions<'a> {
     /// How long an unused checkout stays.
     pub keep: Duration,
     /// Fetches at once.
-    pub fetches: usize,
+    pub fetches: Shares,
     /// How long a fetch waits for its turn.
     pub wait: Duration,
 }
@@ -62,7 +64,7 @@ pub struct Sources {
     resolutions: Resolutions,
     open: Mutex<HashMap<String, Arc<Checkout>>>,
     running: SingleFlight<(PackageRequest, bool), Result<Arc<Checkout>, Arc<SourceError>>>,
-    permits: Semaphore,
+    slots: FairSlots<Client, ImportPath>,
     bounds: Mutex<SourcesBounds>,
     metrics: Metrics,
 }
@@ -90,7 +92,7 @@ impl Sources {
             resolutions,
             open: Mutex::default(),
             running: SingleFlight::default(),
-            permits: Semaphore::new(fetches),
+            slots: FairSlots::new(fetches),
             bounds: Mutex::new(SourcesBounds { size, expiration, keep, wait }),
             metrics: Metrics::default(),
         })
@@ -117,9 +119,11 @@ impl Sources {
         (self.fetcher.load_full(), SourcesBounds { size, expiration, keep, wait })
     }
 
-    /// The checkout of a package. `bust` looks the version up and fetches anew.
+    /// The checkout of a package. `bust` looks the version up and fetches anew. A fetch counts
+    /// against the client's share.
     pub async fn find(
         self: &Arc<Self>,
+        client: Client,
         request: &PackageRequest,
         bust: bool,
     ) -> Result<Arc<Checkout>, Arc<SourceError>> {
@@ -132,19 +136,20 @@ impl Sources {
         self.metrics.looked_up(Cache::Checkouts, false);
         let (me, wanted) = (self.clone(), request.clone());
         let running = self.running.join((request.clone(), bust), || async move {
-            me.look_up(&wanted, bust).await.map_err(Arc::new)
+            me.look_up(client, &wanted, bust).await.map_err(Arc::new)
         });
         running.await.unwrap_or_else(|lost| Err(Arc::new(SourceError::Broke(lost.to_string()))))
     }
 
     async fn look_up(
         self: &Arc<Self>,
+        client: Client,
         request: &PackageRequest,
         bust: bool,
     ) -> Result<Arc<Checkout>, SourceError> {
         let wait = self.bounds.lock().wait;
-        let permit = timeout(wait, self.permits.acquire()).await;
-        let Ok(Ok(_permit)) = permit else { return Err(SourceError::Busy(wait)) };
+        let slot = timeout(wait, self.slots.acquire(&client, &request.path)).await;
+        let Ok(_slot) = slot else { return Err(self.busy(client, wait)) };
         let (me, wanted) = (self.clone(), request.clone());
         let have = match bust {
             true => Vec::new(),
@@ -162,6 +167,14 @@ impl Sources {
             }
             Ok(fetched) => self.publish(request, fetched).await,
             Err(error) => self.fall_back(request, bust, error).await,
+        }
+    }
+
+    /// Why a client got no slot in time.
+    fn busy(&self, client: Client, wait: Duration) -> SourceError {
+        match self.slots.has_share(&client) {
+            true => SourceError::OverShare { share: self.slots.shares().per_client, wait },
+            false => SourceError::Busy(wait),
         }
     }
 

@@ -39,6 +39,79 @@ fn a_launcher_that_does_not_read_its_setup_does_not_block_the_server() {
     done.recv_timeout(Duration::from_secs(8)).expect("the launch does not block");
 }
 
+/// A program that closes its socket, so that it is no launcher any more, and goes on.
+#[cfg(target_os = "linux")]
+fn lingering(folder: &std::path::Path) -> LauncherConfig {
+    let path = folder.join("lingering");
+    std::fs::write(&path, "#!/bin/sh\nexec /bin/sleep 60 <&-\n").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    LauncherConfig::new(path, &()).unwrap()
+}
+
+/// A process that traces another one and never asks for its end. Until the tracer ends, the end of
+/// the traced process cannot be waited for.
+#[cfg(target_os = "linux")]
+struct Tracer(nix::unistd::Pid);
+
+#[cfg(target_os = "linux")]
+impl Tracer {
+    /// None where this user may not trace a process.
+    fn of(traced: u32) -> Option<Self> {
+        let (mut reader, writer) = io::pipe().unwrap();
+        // SAFETY: the child makes system calls only, of which none allocates or takes a lock.
+        let child = match unsafe { nix::unistd::fork() }.unwrap() {
+            nix::unistd::ForkResult::Parent { child } => Self(child),
+            // SAFETY: as above; the child leaves by `_exit`.
+            nix::unistd::ForkResult::Child => unsafe {
+                let none = std::ptr::null_mut::<libc::c_void>();
+                let seized = libc::ptrace(libc::PTRACE_SEIZE, traced as libc::pid_t, none, none);
+                let said = [if seized == 0 { b'y' } else { b'n' }];
+                libc::write(writer.as_raw_fd(), said.as_ptr().cast(), 1);
+                libc::sleep(60);
+                libc::_exit(0)
+            },
+        };
+        let mut said = [0];
+        std::io::Read::read_exact(&mut reader, &mut said).unwrap();
+        (said == *b"y").then_some(child)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        let _ = nix::sys::signal::kill(self.0, nix::sys::signal::SIGKILL);
+        let _ = nix::sys::wait::waitpid(self.0, None);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_launcher_is_replaced_without_a_wait_for_the_end_of_the_former_one() {
+    let (sender, done) = std::sync::mpsc::channel();
+    // A thread of its own, because a thread that blocks cannot be cancelled.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let client = client(lingering(folder.path()));
+            client.launch(wire::pair().unwrap()).unwrap().await.unwrap_err();
+            let former = client.state.lock().process.as_ref().unwrap().id();
+            let tracer = Tracer::of(former);
+            if tracer.is_none() {
+                eprintln!("skipped: this user may not trace a process");
+            }
+            drop(client.prepare(&IslandId::mint(), "", Vec::new(), None).unwrap());
+            let present = client.state.lock().process.take().unwrap();
+            assert_ne!(present.id(), former);
+            sender.send(()).unwrap();
+            drop(tracer);
+            end(present).await;
+        });
+    });
+    done.recv_timeout(Duration::from_secs(8)).expect("the new launcher does not wait");
+}
+
 #[tokio::test]
 async fn an_event_of_a_former_launcher_ends_no_waiter_of_the_present_one() {
     let (near, far) = wire::pair().unwrap();

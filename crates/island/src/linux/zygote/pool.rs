@@ -16,7 +16,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::Pid;
 
 use crate::launcher::wire::{Incoming, Outgoing};
-use crate::linux::cgroup::Cgroup;
+use crate::linux::cgroup::group::Cgroup;
 use crate::linux::fork::SharedNumber;
 use crate::linux::protocol::{ForkReport, ForkRequest, ProcessBounds};
 use crate::linux::sys;

@@ -33,7 +33,7 @@ use seccompiler::BpfProgramRef;
 use crate::backend::Exit;
 use crate::launcher::process;
 use crate::launcher::wire::{self, Incoming};
-use crate::linux::cgroup::Cgroup;
+use crate::linux::cgroup::group::Cgroup;
 use crate::linux::confine::{self, ConfineError};
 use crate::linux::execution::{
     Execution, FirstProcessError, HOSTNAME, end_of, leave_launchers_signals,
@@ -295,7 +295,8 @@ impl Zygote<'_> {
             }
             ProgramSource::Known(execution, stdio) => {
                 let rules = rules.ok_or(FirstProcessError::NoRules)?;
-                process::place_stdio(stdio).map_err(FirstProcessError::Descriptors)?;
+                // SAFETY: this process descends from a launcher that took its socket from stdin.
+                unsafe { process::place_stdio(stdio) }.map_err(FirstProcessError::Descriptors)?;
                 execution.enter_folder()?;
                 rules.seal()?;
                 // SAFETY: as above; this process uses only the program's descriptor.

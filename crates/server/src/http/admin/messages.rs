@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::calls::{Code, Failure, examples};
 use crate::http::admin::{ips, query};
-use crate::http::{body, error};
+use crate::http::{body, error, guard};
 
 /// Words that no message has, one a line.
 const RETIRED: &str = include_str!("../../../../../tests/retired_words.txt");
@@ -89,6 +89,15 @@ async fn all() -> Vec<Example> {
     let number = query::number(Ok(Path("init".to_owned()))).err().unwrap();
     let key = query::key(Ok(Path("../..".to_owned()))).err().unwrap();
     all.extend([
+        Example::of(guard::refusal(&[("host", "evil.example")]), &["evil.example", "hosts"]),
+        Example::of(
+            guard::refusal(&[("host", "localhost"), ("origin", "https://evil.example")]),
+            &["https://evil.example", "cors_origins"],
+        ),
+        Example::of(
+            guard::refusal(&[("host", "localhost"), ("content-type", "text/plain")]),
+            &["text/plain", "application/json"],
+        ),
         Example::of(large, &["64 KiB"]),
         Example::of(slow, &["10 s"]),
         Example::of(number.0, &["init"]),

@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::calls::{FunctionRequest, Principal};
+use crate::calls::FunctionRequest;
 use crate::http::admin::answer::AdminAnswer;
 use crate::http::admin::answer::note;
 use crate::http::admin::query::NoParameters;
@@ -14,6 +14,7 @@ use crate::http::body;
 use crate::http::error::{Forbidden, PROBLEM, Problem};
 use crate::http::json::Json;
 use crate::http::peer::Peer;
+use crate::principal::Principal;
 
 /// The result of warming.
 #[derive(Serialize, ToSchema)]

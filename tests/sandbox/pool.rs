@@ -1,21 +1,36 @@
-//! Islands that stand by: each serves one call, none outlives its use, and one that is not as it
-//! was is not called.
+//! Warm islands: each serves one call, none outlives its use, and one whose state has changed is
+//! not called.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use island::{Ending, Function, Outcome, PoolLimits, Spec, WarmPool};
+use island::{Ending, Function, KillReason, Kind, Observer, Outcome, PoolLimits, Spec, WarmPool};
 use tokio::sync::Semaphore;
 
-use super::host::{Host, alone, called, eventually, read, standby_limits};
+use super::host::{Host, alone, called, eventually, read, warm_limits};
 use super::{platform, system};
 
-/// Standbys of one host, and a turn for each call.
+/// A warm pool of one host, and a turn for each call.
 struct Yard<'a> {
     host: &'a Host,
     warm_pool: WarmPool,
     turns: Arc<Semaphore>,
+    made: Arc<Made>,
+}
+
+/// Counts the islands that were made.
+#[derive(Default)]
+struct Made(AtomicUsize);
+
+impl Observer for Made {
+    fn created(&self, _: Kind, _: Duration) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+    fn killed(&self, _: KillReason) {}
+    fn removed(&self, _: Kind, _: Option<Duration>) {}
+    fn warm_lookup(&self, _: bool) {}
 }
 
 /// More than any test here has running at once.
@@ -23,9 +38,15 @@ const TURNS: usize = 64;
 
 impl<'a> Yard<'a> {
     fn new(host: &'a Host, limits: PoolLimits) -> Self {
-        let islands = host.islands.clone();
+        let made = Arc::<Made>::default();
+        let islands = host.islands.clone().observed(made.clone());
         let warm_pool = host.runtime.block_on(async { WarmPool::new(islands, limits) });
-        Self { host, warm_pool, turns: Arc::new(Semaphore::new(TURNS)) }
+        Self { host, warm_pool, turns: Arc::new(Semaphore::new(TURNS)), made }
+    }
+
+    /// How many islands were made since the start.
+    fn made(&self) -> usize {
+        self.made.0.load(Ordering::Relaxed)
     }
 
     fn call(&self, function: &Function, spec: &Spec) -> Outcome {
@@ -39,8 +60,8 @@ impl<'a> Yard<'a> {
         called(&self.host.function(deed))
     }
 
-    fn stands_by(&self, function: &Function) {
-        eventually("one stands by", || self.warm_pool.ready(function) > 0);
+    fn is_warm(&self, function: &Function) {
+        eventually("one is warm", || self.warm_pool.ready(function) > 0);
     }
 
     /// The processes that wait to be called; only in a test that runs nothing else.
@@ -67,16 +88,16 @@ macro_rules! alone {
 }
 
 alone!(
-    fn an_island_that_stood_by_serves_one_call_and_shows_nothing_to_the_next(host: &Host) {
-        let yard = Yard::new(host, standby_limits());
+    fn a_warm_island_serves_one_call_and_shows_nothing_to_the_next(host: &Host) {
+        let yard = Yard::new(host, warm_limits());
         let (function, list) = yard.deed(&["list", "/tmp"]);
         let (_, write) = yard.deed(&["write", "/tmp/left"]);
         yard.call(&function, &list);
         for _ in 0..8 {
-            yard.stands_by(&function);
+            yard.is_warm(&function);
             let found: BTreeMap<String, Vec<String>> = read(&yard.call(&function, &list));
             assert!(found["/tmp"].is_empty(), "{found:?}");
-            yard.stands_by(&function);
+            yard.is_warm(&function);
             let made: BTreeMap<String, String> = read(&yard.call(&function, &write));
             assert_eq!(made["/tmp/left"], "done");
         }
@@ -86,7 +107,7 @@ alone!(
 
 alone!(
     fn a_warm_island_serves_a_call_within_that_calls_own_bounds(host: &Host) {
-        let warm_pool = Yard::new(host, PoolLimits { per_function: 1, ..standby_limits() });
+        let warm_pool = Yard::new(host, PoolLimits { per_function: 1, ..warm_limits() });
         let (function, spec) = warm_pool.deed(&["exit", "0"]);
         warm_pool.call(&function, &spec);
         let (_, mut sleep) = warm_pool.deed(&["sleep", "60000"]);
@@ -94,7 +115,7 @@ alone!(
         let (_, mut flood) = warm_pool.deed(&["flood", "stdout"]);
         flood.bounds.output = 70_000;
         for (spec, ending) in [(sleep, Ending::Deadline), (flood, Ending::Output)] {
-            warm_pool.stands_by(&function);
+            warm_pool.is_warm(&function);
             let outcome = warm_pool.call(&function, &spec);
             assert!(outcome.warm, "{ending:?}");
             assert_eq!(outcome.ending, ending);
@@ -106,12 +127,12 @@ alone!(
 
 alone!(
     fn what_a_package_does_at_its_start_it_does_once_a_call(host: &Host) {
-        let yard = Yard::new(host, standby_limits());
+        let yard = Yard::new(host, warm_limits());
         let (function, spec) = yard.deed(&["starts"]);
         for _ in 0..6 {
             let starts: u32 = read(&yard.call(&function, &spec));
             assert_eq!(starts, 1);
-            yard.stands_by(&function);
+            yard.is_warm(&function);
         }
         yard.close();
     }
@@ -119,47 +140,52 @@ alone!(
 
 alone!(
     fn one_that_ended_meanwhile_is_not_called(host: &Host) {
-        let yard = Yard::new(host, PoolLimits { per_function: 1, ..standby_limits() });
+        let yard = Yard::new(host, PoolLimits { per_function: 1, ..warm_limits() });
         let (function, spec) = yard.deed(&["exit", "7"]);
         yard.call(&function, &spec);
-        yard.stands_by(&function);
+        yard.is_warm(&function);
         for process in yard.waiting(1) {
             system::kill(process);
             eventually("it has ended", || !system::is_alive(process));
         }
         assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(7));
-        yard.stands_by(&function);
+        yard.is_warm(&function);
         yard.close();
     }
 );
 
 alone!(
     fn what_ends_at_its_start_is_not_made_again_and_again(host: &Host) {
-        let yard = Yard::new(host, standby_limits());
+        let yard = Yard::new(host, warm_limits());
         let (function, mut spec) = yard.deed(&["exit", "7"]);
         spec.env.push("HOSTILE_EXITS=1".into());
-        for _ in 0..6 {
+        const CALLS: usize = 6;
+        for _ in 0..CALLS {
             assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(9));
             // The time in which another one would be made.
             std::thread::sleep(Duration::from_millis(100));
         }
-        eventually("none stands by", || yard.warm_pool.count() == 0);
+        eventually("none is warm", || yard.warm_pool.count() == 0);
+        // One for each call, and the three that ended before the function rests.
+        const EARLY_EXITS: usize = 3;
+        assert!(yard.made() <= CALLS + EARLY_EXITS, "{} islands were made", yard.made());
+        let made = yard.made();
         assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(9));
-        // One that is made for another function after that call would come after one for this
+        // A warm island of another function, asked for later, would come after one of this
         // function.
         let mut other = host.function(&["exit", "3"]);
         other.setup.resources.processes += 1;
         let (other, other_spec) = called(&other);
         assert_eq!(yard.call(&other, &other_spec).ending, Ending::Exited(3));
-        yard.stands_by(&other);
-        assert_eq!(yard.warm_pool.ready(&function), 0);
+        yard.is_warm(&other);
+        assert_eq!(yard.made() - made, 3, "one for each call, and a warm one of the other");
         yard.close();
     }
 );
 
 alone!(
     fn an_answer_does_not_wait_for_what_runs_on_and_that_is_ended(host: &Host) {
-        let yard = Yard::new(host, standby_limits());
+        let yard = Yard::new(host, warm_limits());
         let (function, spec) = yard.deed(&["say-done-and-go-on"]);
         for _ in 0..3 {
             let outcome = yard.call(&function, &spec);
@@ -173,21 +199,21 @@ alone!(
 
 alone!(
     fn another_artifact_of_the_same_function_ends_those_of_the_former_one(host: &Host) {
-        let yard = Yard::new(host, standby_limits());
+        let yard = Yard::new(host, warm_limits());
         let (function, spec) = yard.deed(&["exit", "0"]);
         yard.call(&function, &spec);
-        yard.stands_by(&function);
+        yard.is_warm(&function);
         let newer = Function { artifact: "newer".into(), ..function.clone() };
         yard.call(&newer, &spec);
         assert_eq!(yard.warm_pool.ready(&function), 0);
-        yard.stands_by(&newer);
+        yard.is_warm(&newer);
         yard.close();
     }
 );
 
 alone!(
     fn there_are_never_more_than_the_limits_say(host: &Host) {
-        let limits = PoolLimits { per_function: 2, total: 3, ..standby_limits() };
+        let limits = PoolLimits { per_function: 2, total: 3, ..warm_limits() };
         let yard = Yard::new(host, limits);
         let mut functions = Vec::new();
         for number in 0..4 {
@@ -198,7 +224,7 @@ alone!(
                 assert!(yard.warm_pool.count() <= 3, "{}", yard.warm_pool.count());
                 assert!(yard.warm_pool.ready(&function) <= 2);
             }
-            yard.stands_by(&function);
+            yard.is_warm(&function);
             functions.push(function);
         }
         // The last one called has one, and the one that was not called for the longest time has
@@ -210,13 +236,13 @@ alone!(
 );
 
 alone!(
-    fn those_that_nobody_calls_end_after_a_while(host: &Host) {
-        let limits = PoolLimits { idle: Duration::from_millis(300), ..standby_limits() };
+    fn islands_that_are_not_called_end_after_a_while(host: &Host) {
+        let limits = PoolLimits { idle: Duration::from_millis(300), ..warm_limits() };
         let yard = Yard::new(host, limits);
         let (function, spec) = yard.deed(&["exit", "0"]);
         yard.call(&function, &spec);
-        yard.stands_by(&function);
-        eventually("none stands by any more", || {
+        yard.is_warm(&function);
+        eventually("none is warm any more", || {
             yard.warm_pool.count() == 0 && host.backend.list().is_empty()
         });
         assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(0));
@@ -225,12 +251,12 @@ alone!(
 );
 
 alone!(
-    fn those_that_hold_too_much_memory_are_given_up(host: &Host) {
-        let yard = Yard::new(host, PoolLimits { memory: 4096, ..standby_limits() });
+    fn islands_that_hold_too_much_memory_are_ended(host: &Host) {
+        let yard = Yard::new(host, PoolLimits { memory: 4096, ..warm_limits() });
         let (function, spec) = yard.deed(&["exit", "0"]);
         yard.call(&function, &spec);
-        yard.stands_by(&function);
-        eventually("none stands by any more", || yard.warm_pool.count() == 0);
+        yard.is_warm(&function);
+        eventually("none is warm any more", || yard.warm_pool.count() == 0);
         yard.close();
     }
 );
@@ -238,14 +264,14 @@ alone!(
 alone!(
     fn one_that_works_while_it_waits_is_given_up(host: &Host) {
         if let Some(why) = platform::USAGE_UNKNOWN {
-            return super::host::not_given("an island that stands by stands still", why);
+            return super::host::not_given("a warm island stands still", why);
         }
-        let yard = Yard::new(host, standby_limits());
+        let yard = Yard::new(host, warm_limits());
         let (function, mut spec) = yard.deed(&["exit", "0"]);
         spec.env.push("HOSTILE_SPINS=1".into());
         yard.call(&function, &spec);
-        yard.stands_by(&function);
-        eventually("none stands by any more", || yard.warm_pool.count() == 0);
+        yard.is_warm(&function);
+        eventually("none is warm any more", || yard.warm_pool.count() == 0);
         assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(0));
         assert_eq!(yard.warm_pool.count(), 0, "it would only spin again");
         yard.close();

@@ -1,7 +1,7 @@
 //! The principal of a call: the identity that the report, the metrics and the log name.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// The identity that asks for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +28,14 @@ impl Principal {
         Self::Address(address.to_canonical())
     }
 
+    /// The client whose share of the server the principal's calls count against.
+    pub fn client(self) -> Client {
+        Client(match self {
+            Self::Address(IpAddr::V6(address)) => Self::Address(network(address).into()),
+            other => other,
+        })
+    }
+
     /// Which kind of principal this is: its place in [`Principal::KINDS`], for metrics.
     pub fn kind(self) -> usize {
         match self {
@@ -38,6 +46,17 @@ impl Principal {
             Self::Unknown => 4,
         }
     }
+}
+
+/// A client with a share of the server: a principal, or all addresses of one IPv6 network, because
+/// a host that has one of them has all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Client(Principal);
+
+/// The address of the network of 64 bits that an address is in.
+fn network(address: Ipv6Addr) -> Ipv6Addr {
+    let [a, b, c, d, ..] = address.segments();
+    Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0)
 }
 
 impl fmt::Display for Principal {
@@ -55,6 +74,16 @@ impl fmt::Display for Principal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_of_one_ipv6_network_are_one_client() {
+        let client = |text: &str| Principal::address(text.parse().unwrap()).client();
+        assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:1:2:3"));
+        assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
+        assert_eq!(client("203.0.113.7"), client("::ffff:203.0.113.7"));
+        assert_ne!(client("203.0.113.7"), client("203.0.113.8"));
+        assert_ne!(Principal::Unix(1).client(), Principal::CommandLine(1).client());
+    }
 
     #[test]
     fn each_principal_has_a_name_and_a_kind_of_its_own() {

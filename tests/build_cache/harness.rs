@@ -9,11 +9,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::fair::Shares;
 use goexpr::Call;
 use island::{Backend, Bounds, Ending, Islands, Limits, Options, Resources, Spec, choose};
 use server::compile::{
     BuildError, BuildRequest, Builder, BuilderOptions, Built, Compiler, GoCache, Toolchain,
 };
+use server::principal::{Client, Principal};
 use server::source::{
     Checkout, Fetcher, ImportPath, Mirror, Origin, PackageRequest, Sources, SourcesOptions,
 };
@@ -64,7 +66,7 @@ pub enum Way {
     Program,
 }
 
-/// What a house has.
+/// What a harness has.
 pub struct Setup {
     pub way: Way,
     pub toolchain: Toolchain,
@@ -76,7 +78,7 @@ pub struct Setup {
     pub replay: bool,
 }
 
-/// What all houses share: a backend, a repository, our own program, and layers made before the
+/// What all harnesses share: a backend, a repository, our own program, and layers made before the
 /// first test.
 pub struct Site {
     folder: Folder,
@@ -125,7 +127,7 @@ impl Site {
         Ok(site)
     }
 
-    /// Gives back what the host made for the backend.
+    /// Removes what the host made for the backend.
     pub fn close(&self) {
         self.runtime.block_on(self.backend.close());
     }
@@ -150,26 +152,26 @@ impl Site {
         self.folder.path().join("template")
     }
 
-    /// What is usual in a house.
+    /// What is usual in a harness.
     pub fn setup(&self, way: Way) -> Setup {
         let (toolchain, program) = (self.toolchain.clone(), self.program());
         Setup { way, toolchain, program, size: ROOM, replay: true }
     }
 
-    pub fn house(&self, way: Way) -> House<'_> {
+    pub fn harness(&self, way: Way) -> Harness<'_> {
         self.furnish(self.setup(way))
     }
 
-    /// A new house, which has the base layer already.
-    pub fn furnish(&self, setup: Setup) -> House<'_> {
+    /// A new harness, which has the base layer already.
+    pub fn furnish(&self, setup: Setup) -> Harness<'_> {
         let state = Folder::new();
         copy(&self.template().join("gocache"), state.path());
-        let mut house = self.open(state.path().to_owned(), setup);
-        house.folder = Some(state);
-        house
+        let mut harness = self.open(state.path().to_owned(), setup);
+        harness.folder = Some(state);
+        harness
     }
 
-    fn open(&self, state: PathBuf, setup: Setup) -> House<'_> {
+    fn open(&self, state: PathBuf, setup: Setup) -> Harness<'_> {
         let Setup { way, toolchain, program, size, replay } = setup;
         fs::create_dir_all(&state).expect("a state directory");
         let overlays = way == Way::Mount && self.backend.capabilities().overlays;
@@ -199,7 +201,7 @@ impl Site {
             size: u64::MAX,
             expiration: LONG,
             keep: LONG,
-            fetches: 2,
+            fetches: ALL,
             wait: LONG,
         };
         let sources = Arc::new(Sources::open(fetcher, &options).expect("the sources"));
@@ -213,9 +215,9 @@ impl Site {
             replay,
         };
         let cache = GoCache::new(store("gocache"), &toolchain);
-        let options = BuilderOptions { store: store("artifacts"), builds: 2, wait: LONG };
+        let options = BuilderOptions { store: store("artifacts"), builds: ALL, wait: LONG };
         let builder = Arc::new(Builder::new(compiler, cache, options));
-        House { site: self, folder: None, state, watched, islands, sources, builder }
+        Harness { site: self, folder: None, state, watched, islands, sources, builder }
     }
 
     /// This toolchain, as far as anybody can see one of a release whose go command asks no program.
@@ -231,7 +233,7 @@ impl Site {
 }
 
 /// A state directory and what works in it.
-pub struct House<'a> {
+pub struct Harness<'a> {
     site: &'a Site,
     folder: Option<Folder>,
     state: PathBuf,
@@ -241,7 +243,7 @@ pub struct House<'a> {
     builder: Arc<Builder>,
 }
 
-impl House<'_> {
+impl Harness<'_> {
     /// The same state directory, with what is usual.
     pub fn reopened(self, way: Way) -> Self {
         let setup = self.site.setup(way);
@@ -253,7 +255,7 @@ impl House<'_> {
         let folder = self.folder.take();
         let (site, state) = (self.site, self.state.clone());
         drop(self);
-        House { folder, ..site.open(state, setup) }
+        Harness { folder, ..site.open(state, setup) }
     }
 
     /// Finds the program of a call on a runtime of one thread. Returns how often another task had
@@ -296,15 +298,15 @@ impl House<'_> {
 
     /// The same, or compiled anew.
     pub fn find(&self, call: &str, bust: bool) -> Result<Built, Arc<BuildError>> {
-        self.site
-            .runtime
-            .block_on(async { self.builder.find(&wanted(&self.sources, call).await, bust).await })
+        self.site.runtime.block_on(async {
+            self.builder.find(client(), &wanted(&self.sources, call).await, bust).await
+        })
     }
 
     /// What the call is compiled to when its function's program cannot represent the arguments.
     pub fn find_exact(&self, call: &str) -> Result<Built, Arc<BuildError>> {
         self.site.runtime.block_on(async {
-            self.builder.find_exact(&wanted(&self.sources, call).await, false).await
+            self.builder.find_exact(client(), &wanted(&self.sources, call).await, false).await
         })
     }
 
@@ -318,8 +320,8 @@ impl House<'_> {
             };
             let started: Vec<_> = calls.iter().map(start).collect();
             let mut built = Vec::new();
-            for flight in started {
-                built.push(flight.await.expect("a build").expect("an artifact"));
+            for build in started {
+                built.push(build.await.expect("a build").expect("an artifact"));
             }
             built
         })
@@ -354,7 +356,7 @@ async fn find(
     builder: Arc<Builder>,
     call: &str,
 ) -> Result<Built, Arc<BuildError>> {
-    builder.find(&wanted(&sources, call).await, false).await
+    builder.find(client(), &wanted(&sources, call).await, false).await
 }
 
 async fn wanted(sources: &Arc<Sources>, call: &str) -> BuildRequest {
@@ -366,7 +368,7 @@ async fn wanted(sources: &Arc<Sources>, call: &str) -> BuildRequest {
 async fn checkout(sources: &Arc<Sources>) -> Arc<Checkout> {
     let path = ImportPath::parse(PATH).expect("a path");
     let want = PackageRequest { path, version: None, imports: Vec::new() };
-    sources.find(&want, false).await.expect("a checkout")
+    sources.find(client(), &want, false).await.expect("a checkout")
 }
 
 /// The whole program.
@@ -419,3 +421,10 @@ fn copy(from: &Path, into: &Path) {
     let copied = Command::new("cp").arg("-a").arg(from).arg(into).status();
     assert!(copied.is_ok_and(|status| status.success()), "{}", from.display());
 }
+
+/// The client of all fetches and builds, which may use every slot.
+fn client() -> Client {
+    Principal::Admin.client()
+}
+
+const ALL: Shares = Shares { slots: 2, per_client: 2 };
