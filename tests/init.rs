@@ -12,7 +12,7 @@ use init_support::faults::Kind;
 use init_support::site::Behaviour;
 use init_support::sweep;
 use init_support::world::{
-    World, base_archive, go_archive, go_archive_for, lib32_archive, sum_of, version,
+    Pool, World, base_archive, go_archive, go_archive_for, lib32_archive, sum_of, version,
 };
 
 /// The error of a run with its causes, as people see it.
@@ -98,6 +98,23 @@ fn an_extraction_that_was_killed_half_way_is_begun_anew() {
         |command| command.starts_with("tar"),
         Kind::Half,
     );
+}
+
+#[test]
+fn a_dataset_that_a_killed_run_left_busy_is_waited_for() {
+    let world = World::model();
+    let ran = world.run(None);
+    ran.result.unwrap();
+    let at = ran.commands.iter().position(|command| command.starts_with("tar")).unwrap();
+    let world = World::model();
+    world.run_until(at);
+    let Pool::Model(model) = &*world.pool else { panic!("the world is a model") };
+    model.keep_busy(3);
+    let ran = world.run(None);
+    ran.result.unwrap();
+    assert_eq!(model.is_busy(), 0);
+    let waits = "waiting for tank/jails/releases/";
+    assert_eq!(ran.said.matches(waits).count(), 1, "{}", ran.said);
 }
 
 #[test]

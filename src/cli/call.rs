@@ -95,9 +95,10 @@ fn without_server(config: &Config, request: &FunctionRequest, style: Style) -> C
     let Some(runtime) = runtime() else {
         return no_answer("the call could not start: the system has no threads left");
     };
+    let config = of_one_call(config);
     runtime.block_on(async {
         progress("preparing");
-        match Parts::assemble(config).await {
+        match Parts::assemble(&config).await {
             Ok(parts) => by_parts(parts, call, style).await,
             // The certificate's host name of a TLS server is not known here: the user must name the
             // server by --server.
@@ -118,6 +119,13 @@ fn without_server(config: &Config, request: &FunctionRequest, style: Style) -> C
             }
         }
     })
+}
+
+/// The configuration of a process that ends with its call: no island waits for a further one.
+fn of_one_call(config: &Config) -> Config {
+    let mut config = config.clone();
+    config.standby.total = 0;
+    config
 }
 
 async fn by_parts(parts: Parts, call: CallRequest, style: Style) -> CallOutput {
@@ -216,5 +224,17 @@ fn refused_by_server(body: &[u8]) -> CallOutput {
 fn progress(text: &str) {
     if std::io::stderr().is_terminal() {
         say(format_args!("sky-island: {text}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_of_one_call_keeps_no_island_warm() {
+        let config = Config::default();
+        assert!(config.standby.limits().total > 0);
+        assert_eq!(of_one_call(&config).standby.limits().total, 0);
     }
 }

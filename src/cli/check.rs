@@ -106,7 +106,19 @@ async fn find(config: &Config) -> Vec<Finding> {
             findings.push(no_islands(&error, "see the findings above, or run as root"));
         }
     }
+    import_first(&mut findings);
     findings
+}
+
+/// Where the pool is not imported, Go may be in it: the pool's remedy comes before another
+/// installation.
+fn import_first(findings: &mut [Finding]) {
+    if findings.iter().any(|finding| finding.name == "pool" && finding.remedy.is_some()) {
+        let toolchain = findings.iter_mut().find(|finding| finding.name == "toolchain");
+        if let Some(remedy) = toolchain.and_then(|finding| finding.remedy.as_mut()) {
+            *remedy = "import the pool (below), which may have Go; then check again".into();
+        }
+    }
 }
 
 /// Options that leave the islands and addresses of a running server alone.
@@ -159,7 +171,7 @@ async fn trial(backend: std::sync::Arc<dyn Backend>) -> Finding {
 fn toolchain(config: &Config) -> Finding {
     let (detail, remedy) = match Toolchain::find(config.go_command().as_deref()) {
         Ok(found) => (format!("Go {} at {}", found.version(), found.goroot().display()), None),
-        Err(error) => (error.to_string(), Some("install Go, or set go.command".to_owned())),
+        Err(error) => (error.to_string(), Some(error.remedy().to_owned())),
     };
     Finding { name: "toolchain", detail, remedy, required: true }
 }
@@ -180,6 +192,20 @@ mod tests {
 
     fn finding(name: &'static str, remedy: Option<&str>, required: bool) -> Finding {
         Finding { name, detail: "detail".into(), remedy: remedy.map(Into::into), required }
+    }
+
+    #[test]
+    fn go_is_not_installed_again_where_the_pool_is_not_imported() {
+        let toolchain = || finding("toolchain", Some("run `sky-island init`"), true);
+        for (pool, expected) in [(Some("import it"), "import"), (None, "init")] {
+            let mut findings = [toolchain(), finding("pool", pool, true)];
+            import_first(&mut findings);
+            let remedy = findings[0].remedy.as_ref().unwrap();
+            assert!(remedy.contains(expected), "{remedy}");
+        }
+        let mut well = [finding("toolchain", None, true), finding("pool", Some("import"), true)];
+        import_first(&mut well);
+        assert_eq!(well[0].remedy, None);
     }
 
     #[test]

@@ -18,6 +18,8 @@ struct Node {
 pub struct Model {
     store: PathBuf,
     nodes: Mutex<BTreeMap<String, Node>>,
+    /// How many removals are still refused, because something uses the dataset.
+    busy: Mutex<u32>,
 }
 
 type Answer = Result<String, String>;
@@ -26,7 +28,17 @@ impl Model {
     pub fn new(store: &Path) -> Self {
         fs::create_dir_all(store).unwrap();
         let nodes = BTreeMap::from([("tank".to_owned(), Node::default())]);
-        Self { store: store.to_owned(), nodes: Mutex::new(nodes) }
+        Self { store: store.to_owned(), nodes: Mutex::new(nodes), busy: Mutex::default() }
+    }
+
+    /// Refuses so many removals, as ZFS does while something uses the dataset.
+    pub fn keep_busy(&self, times: u32) {
+        *self.busy.lock().unwrap() = times;
+    }
+
+    /// How many removals are still to be refused.
+    pub fn is_busy(&self) -> u32 {
+        *self.busy.lock().unwrap()
     }
 
     /// What `zfs` with these words answers.
@@ -115,6 +127,11 @@ impl Model {
         }
         if below(&nodes, name).next().is_some() {
             return Err(format!("cannot destroy '{name}': filesystem has children"));
+        }
+        let mut busy = self.busy.lock().unwrap();
+        if *busy > 0 {
+            *busy -= 1;
+            return Err(format!("cannot unmount '/{name}': pool or dataset is busy"));
         }
         let path = match name.contains('@') {
             true => self.store.join(name.replace('/', "+")),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use host::net::Family;
 use island::{Backend, Ending, Spec, Stdio};
 use libtest_mimic::Trial;
 use nix::sys::signal::{Signal, kill};
@@ -10,13 +11,14 @@ use nix::unistd::Pid;
 
 use crate::jail_model::{LauncherFault, runs};
 use crate::lab::{Bench, Lab, bind, runtime};
-use crate::launcher::{CONNECTS, REFUSES};
+use crate::launcher::{CONNECTS, HALF_CLOSES, REFUSES};
 use crate::trials;
 
 pub fn trials() -> Vec<Trial> {
     trials![
         nothing_is_left_of_a_function_however_it_ends,
         nothing_is_left_of_a_tool_however_it_ends,
+        a_connection_that_the_peer_never_closes_holds_no_address,
         nothing_is_left_when_the_launcher_refuses_or_ends_at_any_time,
         a_launcher_that_stops_before_it_makes_a_jail_holds_up_no_teardown,
         a_launcher_that_stops_after_it_made_a_jail_holds_up_no_teardown,
@@ -78,6 +80,28 @@ fn nothing_is_left_of_a_tool_however_it_ends() {
         }
         let missing = lab.tool(vec![bind(lab.path("none"), "/none", false)], &["out=x"]);
         ends(&lab, &bench, missing, None, "a folder that is not there").await;
+    });
+}
+
+fn a_connection_that_the_peer_never_closes_holds_no_address() {
+    runtime().block_on(async {
+        let lab = Lab::new();
+        let bench = lab.start().await;
+        for family in [Family::V4, Family::V6] {
+            let mut spec = lab.function(&[HALF_CLOSES, "out=x"]);
+            spec.setup.address = bench.lease_of(family);
+            let first = lab.host.count();
+            assert_eq!(bench.run(&spec).await.unwrap().ending, Ending::Exited(0));
+            drop(spec);
+            lab.at_rest(&bench, "a half-closed connection").await;
+            let dropped = |command: &&String| command.ends_with(" 40000 192.0.2.1 7");
+            assert_eq!(lab.log_since(first).iter().filter(dropped).count(), 1, "{family:?}");
+        }
+        let first = lab.host.count();
+        ends(&lab, &bench, lab.function(&["out=x"]), Some(Ending::Exited(0)), "no connection")
+            .await;
+        let asked = lab.log_since(first).into_iter().filter(|it| it.starts_with("tcpdrop"));
+        assert_eq!(asked.collect::<Vec<_>>(), Vec::<String>::new(), "most jails have none");
     });
 }
 

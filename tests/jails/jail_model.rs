@@ -2,7 +2,8 @@
 //! use.
 //!
 //! Invariants: a jail is made once and removed once; no process of a removed jail runs; a jail that
-//! had TCP is dying for a while after its removal, and keeps its root busy.
+//! had TCP is dying for a while after its removal, and keeps its root busy; where the peer never
+//! closes, the jail is dying until its connection is dropped.
 
 use std::fs;
 use std::io::{self, Write};
@@ -18,6 +19,9 @@ pub const DYING: Duration = Duration::from_millis(60);
 /// How long a killed process may take to be gone.
 const GONE_WAIT: Duration = Duration::from_secs(5);
 
+/// What is noted of a jail whose peer does not close.
+const HALF_CLOSED: &[u8] = b"half-closed";
+
 /// The first user of a function; tools share theirs.
 const FUNCTIONS: u32 = 1_398_341_648;
 
@@ -28,6 +32,8 @@ pub struct Jail {
     pub addresses: Vec<String>,
     /// The user of its processes.
     pub user: u32,
+    /// It has a network stack of its own.
+    pub vnet: bool,
 }
 
 /// A fault of the launcher at its next request to make an island.
@@ -58,7 +64,7 @@ impl JailModel {
     }
 
     pub fn create(folder: &Path) -> io::Result<Self> {
-        for part in ["jails", "dying", "gone", "tcp", "pids"] {
+        for part in ["jails", "dying", "gone", "tcp", "held", "pids"] {
             fs::create_dir_all(folder.join(part))?;
         }
         Ok(Self::at(folder))
@@ -91,6 +97,9 @@ impl JailModel {
         if self.file("tcp", name).exists()
             && let Ok(text) = fs::read(&jail)
         {
+            if fs::read(self.file("tcp", name)).is_ok_and(|text| text == HALF_CLOSED) {
+                fs::write(self.file("held", name), "").unwrap();
+            }
             fs::write(self.file("dying", name), text).unwrap();
         }
         if fs::rename(&jail, &gone).is_err() {
@@ -131,13 +140,36 @@ impl JailModel {
         fs::write(self.file("tcp", name), "").unwrap();
     }
 
+    /// Says that a jail has a connection whose peer will never close it.
+    pub fn half_closed(&self, name: &str) {
+        fs::write(self.file("tcp", name), HALF_CLOSED).unwrap();
+    }
+
+    /// The addresses of dying jails that have a half-closed connection.
+    pub fn half_closed_addresses(&self) -> Vec<String> {
+        let held = |name: &str| self.file("held", name).exists();
+        let dying = self.list().into_iter().filter(|(name, _, dying)| *dying && held(name));
+        dying.flat_map(|(_, jail, _)| jail.addresses).collect()
+    }
+
+    /// net.inet.tcp.drop: closes the half-closed connections of an address. False where there is
+    /// none.
+    pub fn drop_connections(&self, address: &str) -> bool {
+        let of = |(_, jail, dying): &(String, Jail, bool)| {
+            *dying && jail.addresses.iter().any(|other| other == address)
+        };
+        let found = self.list().into_iter().filter(of);
+        found.filter(|(name, ..)| fs::remove_file(self.file("held", name)).is_ok()).count() > 0
+    }
+
     /// All jails with whether they are dying.
     pub fn list(&self) -> Vec<(String, Jail, bool)> {
         let mut found: Vec<(String, Jail, bool)> = Vec::new();
         for (part, dying) in [("jails", false), ("dying", true)] {
             for entry in fs::read_dir(self.folder.join(part)).unwrap().flatten() {
                 let age = entry.metadata().and_then(|m| m.modified()).map(|at| at.elapsed());
-                if dying && matches!(age, Ok(Ok(age)) if age > DYING) {
+                let held = self.folder.join("held").join(entry.file_name()).exists();
+                if dying && !held && matches!(age, Ok(Ok(age)) if age > DYING) {
                     let _ = fs::remove_file(entry.path());
                     continue;
                 }

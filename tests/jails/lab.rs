@@ -163,6 +163,7 @@ impl Lab {
                 address_space: Some(1 << 30),
                 scratch: "/nowhere".into(),
                 sweep: true,
+                vnet: false,
             }),
             pools: Pools::new(vec![pool("10.9.0.0/27"), pool("fd00:9::/124")]),
             reuse: Default::default(),
@@ -320,8 +321,12 @@ fn others(system: &mut System, folder: &Path) {
     let (kind, source) = ("devfs".to_owned(), "devfs".to_owned());
     system.mounts.push(Mounted { kind, source, at, options: "ruleset=4".into() });
     fs::create_dir_all(folder).unwrap();
-    let jail =
-        |path: PathBuf, address: &str| Jail { path, addresses: vec![address.into()], user: 0 };
+    let jail = |path: PathBuf, address: &str| Jail {
+        path,
+        addresses: vec![address.into()],
+        user: 0,
+        vnet: false,
+    };
     system.jail_model.make("www", &jail(system.run.join("www"), "10.9.0.3")).unwrap();
     // It has the name of an island, but of one of another server.
     system.jail_model.make("si_0123abcd_9", &jail(folder.to_owned(), "10.0.2.16")).unwrap();

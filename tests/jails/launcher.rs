@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use island::Exit;
-use island::freebsd::params::Value;
+use island::freebsd::params::{Param, Value};
 use island::freebsd::protocol::JailRequest;
 use island::wire::{self, Event, ExecRequest, Incoming, Request};
 use nix::sys::signal::{Signal, raise};
@@ -31,6 +31,8 @@ const NOT_STARTED: i32 = 125;
 pub const REFUSES: &str = "refuses";
 /// An argument that makes the island open a connection.
 pub const CONNECTS: &str = "connects";
+/// An argument that makes the island open a connection that its peer never closes.
+pub const HALF_CLOSES: &str = "half-closes";
 
 struct Launcher {
     server: Mutex<OwnedFd>,
@@ -97,6 +99,10 @@ impl Launcher {
             _ => {}
         }
         let jail = jail(prepare);
+        let restricted = |param: &Param| param.name.starts_with("ip");
+        if jail.vnet && prepare.jail.iter().any(restricted) {
+            return Err("jail_set: vnet jails cannot have IP address restrictions".into());
+        }
         self.jail_model.look_at(&prepare.id, &jail);
         self.jail_model.make(&prepare.id, &jail)?;
         self.jail_model.note(&prepare.id, &jail);
@@ -136,6 +142,9 @@ impl Launcher {
         if has(CONNECTS) {
             self.jail_model.connected(id);
         }
+        if has(HALF_CLOSES) {
+            self.jail_model.half_closed(id);
+        }
         let started = if has(REFUSES) {
             Err("exec function: Exec format error".into())
         } else {
@@ -168,11 +177,13 @@ fn die() -> ! {
 }
 
 fn jail(prepare: &JailRequest) -> Jail {
-    let mut jail = Jail { path: PathBuf::new(), addresses: Vec::new(), user: prepare.user };
+    let (path, addresses, user) = (PathBuf::new(), Vec::new(), prepare.user);
+    let mut jail = Jail { path, addresses, user, vnet: false };
     for param in &prepare.jail {
         match (&*param.name, &param.value) {
             ("name", Value::Text(name)) => assert_eq!(*name, prepare.id),
             ("path", Value::Text(path)) => jail.path = path.into(),
+            ("vnet", Value::Number(1)) => jail.vnet = true,
             (_, Value::Address4(address)) => jail.addresses.push(address.to_string()),
             (_, Value::Address6(address)) => jail.addresses.push(address.to_string()),
             _ => {}

@@ -21,6 +21,7 @@ pub struct Dataset {
 pub struct Pool {
     pub datasets: BTreeMap<String, Dataset>,
     pub snapshots: BTreeMap<String, PathBuf>,
+    pub imported: bool,
     root: String,
     folder: PathBuf,
     /// Where snapshots are kept.
@@ -34,6 +35,7 @@ impl Pool {
         let mut pool = Self {
             datasets: BTreeMap::new(),
             snapshots: BTreeMap::new(),
+            imported: true,
             root: root.to_owned(),
             folder: folder.to_owned(),
             kept: kept.to_owned(),
@@ -97,6 +99,12 @@ impl Pool {
                 "-r",
                 name,
             ] => self.list(name),
+            ["list", "-H", "-p", "-o", _, "-t", "filesystem,snapshot", name] => {
+                match self.imported {
+                    true => good(&format!("{name}\tfilesystem\t1\t1\t/{name}\t-\n")),
+                    false => bad(1, &format!("cannot open '{name}': dataset does not exist")),
+                }
+            }
             _ => panic!("the model knows no `zfs {}`", words.join(" ")),
         }
     }

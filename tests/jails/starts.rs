@@ -1,7 +1,7 @@
 //! What the backend needs from a host, and starts that fail.
 
 use island::freebsd::FreeBsd;
-use island::{Backend, StartError};
+use island::{Backend, Ending, StartError};
 use libtest_mimic::Trial;
 
 use crate::host::FAULTS;
@@ -14,6 +14,7 @@ pub fn trials() -> Vec<Trial> {
         a_host_that_does_not_count_makes_islands_without_rules,
         an_ordinary_user_makes_no_jails,
         a_host_that_was_not_prepared_is_refused_with_what_to_do,
+        functions_have_network_stacks_of_their_own_where_that_is_asked_for,
         foreign_rules_of_devices_are_refused,
         a_launcher_that_does_not_start_is_an_error,
         any_command_of_a_start_may_go_wrong,
@@ -68,8 +69,41 @@ fn a_host_that_was_not_prepared_is_refused_with_what_to_do() {
         system.pool.snapshots.insert("zroot/jails/build@p1".into(), gone.unwrap())
     };
     lab.host.system(put);
+    let gone = lab.host.system(|system| {
+        system.pool.imported = false;
+        std::mem::take(&mut system.pool.snapshots)
+    });
+    let why = refused(&lab, |_| {});
+    assert!(why.contains("zpool import zroot") && !why.contains("sky-island init"), "{why}");
+    lab.host.system(|system| (system.pool.imported, system.pool.snapshots) = (true, gone));
     let why = refused(&lab, |options| options.jails = None);
     assert!(why.contains("filesystem.zfs_dataset"), "{why}");
+}
+
+fn functions_have_network_stacks_of_their_own_where_that_is_asked_for() {
+    for asked in [false, true] {
+        let lab = Lab::new();
+        runtime().block_on(async {
+            let mut options = lab.options();
+            options.jails.as_mut().unwrap().vnet = asked;
+            let bench = lab.try_start(options).await.unwrap();
+            let open = bench.backend.findings().into_iter().find(|it| it.name == "network view");
+            assert_eq!(open.unwrap().remedy.is_some(), !asked);
+            let mut leased = lab.function(&["out=x"]);
+            leased.setup.address = bench.lease();
+            let specs = [
+                (lab.function(&["out=x"]), asked),
+                (leased, false),
+                (lab.tool(Vec::new(), &["out=x"]), false),
+            ];
+            for (spec, expected) in specs {
+                assert_eq!(bench.run(&spec).await.unwrap().ending, Ending::Exited(0));
+                let (_, jail) = lab.jail_model.noted().pop().unwrap();
+                assert_eq!(jail.vnet, expected, "{asked} {jail:?}");
+            }
+            lab.at_rest(&bench, "network stacks").await;
+        });
+    }
 }
 
 fn foreign_rules_of_devices_are_refused() {

@@ -1,5 +1,5 @@
-//! The rest of the model: what mount(8), rctl(8), ifconfig(8), devfs(8), jail(8), jls(8), sysctl(8)
-//! and rctl_get_racct(2) do and answer.
+//! The rest of the model: what mount(8), rctl(8), ifconfig(8), devfs(8), jail(8), jls(8), sysctl(8),
+//! tcpdrop(8) and rctl_get_racct(2) do and answer.
 //!
 //! Invariants: the rules are those of a FreeBSD 15 host, or harsher; a command that the model does
 //! not know panics; a broken rule is reported as a violation.
@@ -121,7 +121,16 @@ impl System {
                 self.modules.push((*module).to_owned());
                 good("")
             }
+            ["tcpdrop", "-l", ..] => self.list_connections(words),
+            ["tcpdrop", local, "40000", "192.0.2.1", "7"] => {
+                let ends = format!("{local} 40000 192.0.2.1 7");
+                match self.jail_model.drop_connections(local) {
+                    true => good(&format!("{ends}: dropped\n")),
+                    false => bad(1, &format!("tcpdrop: {ends}: No such process")),
+                }
+            }
             ["sysctl", "-n", "kern.racct.enable"] => good(if self.racct { "1\n" } else { "0\n" }),
+            ["sysctl", "-n", "kern.features.vimage"] => good("1\n"),
             ["sysctl", "-n", "-x", "kern.boot_id"] => {
                 good("Format: Length:16 Dump:0x2f1d8c0be1a94c6a9d3e0f5a7b6c8d9e\n")
             }
@@ -256,6 +265,21 @@ impl System {
             return bad(1, &format!("rctl: failed to remove rule '{filter}': No such process"));
         }
         good("")
+    }
+
+    /// The connections of the host and of dying jails. A command that drops one of the host's is
+    /// not known, and panics.
+    fn list_connections(&self, words: &[&str]) -> Output {
+        let host = "tcpdrop 10.0.2.15 22 10.0.2.2 50000\n".to_owned();
+        let held = self.jail_model.half_closed_addresses().into_iter();
+        let held: String =
+            held.map(|local| format!("tcpdrop {local} 40000 192.0.2.1 7\n")).collect();
+        match words[2..] {
+            ["-a"] => good(&(host + &held)),
+            ["-s", "FIN_WAIT_2"] => good(&held),
+            ["-s", "TIME_WAIT"] => good(&host),
+            _ => panic!("the model knows no `{}`", words.join(" ")),
+        }
     }
 
     /// Lists all columns; the caller reads the ones that it asked for.

@@ -179,7 +179,9 @@ fn one_function_does_not_use_up_what_all_users_of_the_host_share() {
     promise(|host| {
         for (deed, most) in platform::SHARED_TABLES {
             let taken: u64 = host.ask(&[deed, "0"]);
-            assert!(taken <= *most, "{deed}: {taken}");
+            // Without rules, a function can take the one terminal that RLIMIT_NPTS must allow.
+            let spare = u64::from(host.lacks("terminal limit").is_some());
+            assert!(taken <= *most + spare, "{deed}: {taken}");
         }
     });
 }

@@ -246,4 +246,6 @@ pub struct Jails {
     /// Whether to remove what an earlier start left. Only the process that holds the state
     /// directory may.
     pub sweep: bool,
+    /// Whether a function without an address has a network stack of its own.
+    pub vnet: bool,
 }

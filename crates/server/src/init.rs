@@ -8,6 +8,7 @@
 
 mod base;
 mod build;
+mod busy;
 mod check;
 mod checksum;
 mod desired;
@@ -110,8 +111,9 @@ impl Init {
         }
     }
 
-    /// Runs a command that has to succeed.
+    /// Runs a command that has to succeed. The command ends with this process: a tar(1) that goes
+    /// on alone would write into a dataset that the next `init` removes.
     async fn command(&self, command: &Command) -> Result<String, ExecError> {
-        self.exec.run(command).await?.success(command)
+        self.exec.run(&command.clone().tied()).await?.success(command)
     }
 }

@@ -7,7 +7,7 @@ use std::ffi::CString;
 use serde::Deserialize;
 
 use super::super::host::{eventually, not_given, promise};
-use super::super::system;
+use super::super::{platform, system};
 
 #[test]
 fn a_function_sees_no_process_but_its_own() {
@@ -20,6 +20,25 @@ fn a_function_sees_no_process_but_its_own() {
     promise(|host| {
         let found: Processes = host.ask(&["see-processes"]);
         assert_eq!((found.found, found.error.as_str()), (vec![found.own], "done"));
+    });
+}
+
+#[test]
+fn a_function_sees_no_interface_of_the_hosts_where_it_has_a_stack_of_its_own() {
+    #[derive(Debug, Deserialize)]
+    struct Network {
+        names: Vec<String>,
+        hardware: Vec<String>,
+        sockets: BTreeMap<String, String>,
+    }
+    promise(|host| {
+        let found: Network = host.ask(&["see-network"]);
+        assert_eq!(found.sockets.len(), 2, "{found:?}");
+        if !platform::prepared().config.jails.vnet {
+            return not_given("a host whose interfaces are hidden", "jails.vnet is off");
+        }
+        assert!(found.names.iter().all(|name| name == "lo0"), "{found:?}");
+        assert!(found.hardware.is_empty(), "{found:?}");
     });
 }
 

@@ -28,6 +28,8 @@ pub const ORDINARY_USERS: Given = Err("only root makes jails");
 // A jail outlives its maker; the backend removes it when it hears of the end.
 pub const USAGE_UNKNOWN: Option<&str> = Some("no process of a jail is told from another");
 pub const ENDS_WITH_ITS_LAUNCHER: bool = false;
+// Its clone and mounts are removed behind the answer.
+pub const LISTED_WHILE_ENDING: bool = true;
 // A jail shares the host's numbers.
 pub const FIRST_PROCESS: Option<(i64, i64)> = None;
 pub const TMP_IS_MEMORY: Given =
@@ -41,8 +43,15 @@ pub const FOLDERS_OF_A_TOOLS_OWN: &[&str] = &["/tmp", "/var/tmp"];
 pub const DATED_BY_USE: &[&str] = &["date /dev/null", "date /dev/zero"];
 pub const NO_NETWORK: &[&str] =
     &["protocol not supported", "unreachable", "can't assign", "no route"];
-// A host has as many pseudo-terminals as kern.pts_maxdev says, and people log in on them.
-pub const SHARED_TABLES: &[(&str, u64)] = &[("open-terminals", 0), ("set-timers", 2048)];
+// A host has as many pseudo-terminals as kern.pts_maxdev says, and people log in on them. The others
+// are memory of the kernel: a user's locks, kqueues, and mebibytes in the buffers of sockets.
+pub const SHARED_TABLES: &[(&str, u64)] = &[
+    ("open-terminals", 0),
+    ("set-timers", 2048),
+    ("share-locks", 1),
+    ("open-kqueues", 128),
+    ("fill-sockets", 64),
+];
 pub const FORBIDDEN: Result<usize, &str> = Ok(80);
 
 /// A host that init has prepared.

@@ -20,6 +20,8 @@ pub const ORDINARY_USERS: Given = Ok(());
 pub const USAGE_UNKNOWN: Option<&str> = None;
 /// A function ends when its launcher does, before anybody looks.
 pub const ENDS_WITH_ITS_LAUNCHER: bool = true;
+/// An island is still listed for a while after its caller has the outcome.
+pub const LISTED_WHILE_ENDING: bool = false;
 /// The numbers of a function's process and of its parent, as it sees them.
 pub const FIRST_PROCESS: Option<(i64, i64)> = Some((1, 0));
 /// What lies in /tmp counts as memory.

@@ -162,6 +162,14 @@ pub fn setting(name: &str) -> String {
     command("sysctl", &["-n", name]).trim_end().to_owned()
 }
 
+/// The permissions of jails that the host's kernel lists, as jls(8) names them. A group's own ends
+/// with a dot there, and is named without it.
+pub fn permissions() -> Vec<String> {
+    let text = command("sysctl", &["-N", "security.jail.param.allow"]);
+    let names = text.lines().filter_map(|line| line.strip_prefix("security.jail.param."));
+    names.map(|name| name.trim_end_matches('.').to_owned()).collect()
+}
+
 /// The numbers of this process's open descriptors.
 fn descriptors() -> BTreeSet<i32> {
     // SAFETY: F_GETFD reads a flag of a descriptor, and says so where there is none.

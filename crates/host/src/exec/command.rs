@@ -19,6 +19,7 @@ pub struct Command {
     pub(super) stdin: Option<Arc<File>>,
     pub(super) deadline: Duration,
     pub(super) output: u64,
+    pub(super) tied: bool,
 }
 
 impl Command {
@@ -31,6 +32,7 @@ impl Command {
             stdin: None,
             deadline: DEADLINE,
             output: OUTPUT,
+            tied: false,
         }
     }
 
@@ -74,6 +76,14 @@ impl Command {
     #[must_use]
     pub fn output(mut self, bytes: u64) -> Self {
         self.output = bytes;
+        self
+    }
+
+    /// Killed by the kernel when this process ends, by SIGKILL for example. Only the command itself
+    /// is, and not what it has started.
+    #[must_use]
+    pub fn tied(mut self) -> Self {
+        self.tied = true;
         self
     }
 

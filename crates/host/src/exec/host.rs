@@ -10,6 +10,7 @@ use crate::exec::command::Command;
 use crate::exec::error::ExecError;
 use crate::exec::executor::Executor;
 use crate::exec::output::Output;
+use crate::exec::tied;
 
 /// Where the system keeps its programs, on FreeBSD and on Linux.
 const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin";
@@ -32,7 +33,7 @@ impl Executor for Host {
 
 async fn run(command: &Command) -> Result<Output, ExecError> {
     let start = |source| ExecError::Start { command: command.to_string(), source };
-    let mut child = spawn(command).map_err(start)?;
+    let mut child = spawn(command).await.map_err(start)?;
     let result = tokio::time::timeout(command.deadline, finish(command, &mut child)).await;
     let result = result.unwrap_or_else(|_| {
         Err(ExecError::Deadline { command: command.to_string(), deadline: command.deadline })
@@ -44,12 +45,13 @@ async fn run(command: &Command) -> Result<Output, ExecError> {
     result
 }
 
-fn spawn(command: &Command) -> std::io::Result<Child> {
+async fn spawn(command: &Command) -> std::io::Result<Child> {
     let stdin = match &command.stdin {
         Some(file) => Stdio::from(file.try_clone()?),
         None => Stdio::null(),
     };
-    tokio::process::Command::new(&command.program)
+    let mut child = tokio::process::Command::new(&command.program);
+    child
         .args(&command.args)
         .env_clear()
         .env("PATH", PATH)
@@ -59,8 +61,8 @@ fn spawn(command: &Command) -> std::io::Result<Child> {
         .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
+        .kill_on_drop(true);
+    if command.tied { tied::spawn(child).await } else { child.spawn() }
 }
 
 async fn finish(command: &Command, child: &mut Child) -> Result<Output, ExecError> {

@@ -11,6 +11,7 @@ mod executor;
 mod host;
 mod output;
 mod script;
+mod tied;
 
 pub use command::Command;
 pub use error::ExecError;

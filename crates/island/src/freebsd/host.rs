@@ -36,6 +36,8 @@ pub struct Host {
     pub(super) permissions: Vec<String>,
     /// Whether the kernel counts resources, so that rctl(8) can limit them.
     pub(super) counts: bool,
+    /// Whether a function without an address has a network stack of its own.
+    pub(super) vnet: bool,
     counters: Counters,
     /// The number of processors.
     pub(super) processors: u64,
@@ -77,6 +79,7 @@ impl Host {
             writers: Writers::default(),
             permissions: params::permissions(&*exec).await.map_err(unsupported)?,
             counts: rules::enabled(&*exec).await,
+            vnet: jails.vnet && params::makes_stacks(&*exec).await,
             counters,
             processors: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
             base: AtomicU64::new(jails.address_space.unwrap_or(measure::UNMEASURED)),

@@ -14,6 +14,7 @@
 
 #[cfg(target_os = "freebsd")]
 mod child;
+pub mod connections;
 pub mod devices;
 mod environment;
 mod host;
@@ -33,6 +34,7 @@ mod probe;
 pub mod protocol;
 mod reason;
 mod resources;
+pub mod rlimits;
 pub mod rules;
 #[cfg(any(target_os = "freebsd", test))]
 mod settling;
@@ -130,7 +132,10 @@ impl FreeBsd {
     async fn start_island(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
         let lease = spec.setup.address.clone();
         let base = self.host.base.load(Ordering::Relaxed);
-        let plan = plan::plan(spec, base, lease.as_ref().map(|lease| lease.address()))?;
+        let mut plan = plan::plan(spec, base, lease.as_ref().map(|lease| lease.address()))?;
+        if self.host.vnet && plan.function {
+            plan.reach = plan.reach.by_own_stack();
+        }
         let id = IslandId::mint();
         let mut resources = JailResources::new(id.clone());
         let user = self.user(spec, &mut resources)?;

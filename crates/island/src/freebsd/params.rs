@@ -46,15 +46,19 @@ pub enum Value {
 pub enum Reach {
     /// Not even loopback.
     Nothing,
+    /// Nothing, by a network stack of the jail's own (vnet) that has no address. The jail sees none
+    /// of the host's interfaces and routes, and can make sockets of the Internet's families.
+    OwnStack,
     /// Everything that the host reaches.
     Host,
     /// One address.
     Address(std::net::IpAddr),
 }
 
-/// The values of jail_set(2) for a feature that a jail has not, or shares with the host.
+/// The values of jail_set(2) for a feature that a jail has not, has alone, or shares with the host.
 enum Share {
     Disable = 0,
+    New = 1,
     Inherit = 2,
 }
 
@@ -85,6 +89,8 @@ pub fn parameters(
         Reach::Nothing => {
             params.extend([share("ip4", Share::Disable), share("ip6", Share::Disable)])
         }
+        // The kernel refuses ip4 and ip6 beside it.
+        Reach::OwnStack => params.push(share("vnet", Share::New)),
         Reach::Host => params.extend([share("ip4", Share::Inherit), share("ip6", Share::Inherit)]),
         Reach::Address(std::net::IpAddr::V4(address)) => {
             params.push(Param { name: "ip4.addr".into(), value: Value::Address4(address) });
@@ -143,6 +149,24 @@ pub async fn permissions(exec: &dyn Executor) -> Result<Vec<String>, Permissions
     Ok(found)
 }
 
+/// Whether the kernel makes network stacks for jails (VIMAGE, which GENERIC has).
+pub async fn makes_stacks(exec: &dyn Executor) -> bool {
+    let command = Command::program("sysctl").args(["-n", "kern.features.vimage"]);
+    let output = exec.run(&command).await.and_then(|output| output.success(&command));
+    output.is_ok_and(|text| text.trim() == "1")
+}
+
+impl Reach {
+    /// The same reach by a stack of the jail's own, where there is nothing to reach.
+    #[must_use]
+    pub fn by_own_stack(self) -> Self {
+        match self {
+            Self::Nothing => Self::OwnStack,
+            other => other,
+        }
+    }
+}
+
 /// Reads lines such as `security.jail.param.allow.mount.zfs`. A group's own permission ends with a
 /// dot.
 fn parse_permissions(text: &str) -> Vec<String> {
@@ -197,18 +221,37 @@ mod tests {
     fn an_island_reaches_only_what_its_plan_says() {
         let of = |reach| {
             let params = parameters(&IslandId::mint(), "/x", 1, reach, &[]);
-            let network = params.into_iter().filter(|param| param.name.starts_with("ip"));
+            let network =
+                params.into_iter().filter(|it| it.name.starts_with("ip") || it.name == "vnet");
             network.map(|param| (param.name, param.value)).collect::<Vec<_>>()
         };
         let number = |name: &str, value| (name.to_owned(), Value::Number(value));
         assert_eq!(of(Reach::Nothing), [number("ip4", 0), number("ip6", 0)]);
         assert_eq!(of(Reach::Host), [number("ip4", 2), number("ip6", 2)]);
+        assert_eq!(of(Reach::OwnStack), [number("vnet", 1)]);
         let address = "10.0.2.77".parse().unwrap();
         let expected = ("ip4.addr".to_owned(), Value::Address4(address));
         assert_eq!(of(Reach::Address(address.into())), [expected, number("ip6", 0)]);
         let address = "fd00::7".parse().unwrap();
         let expected = ("ip6.addr".to_owned(), Value::Address6(address));
         assert_eq!(of(Reach::Address(address.into())), [number("ip4", 0), expected]);
+    }
+
+    #[test]
+    fn only_an_island_that_reaches_nothing_gets_a_stack_of_its_own() {
+        let address = Reach::Address("10.0.2.77".parse().unwrap());
+        assert_eq!(Reach::Nothing.by_own_stack(), Reach::OwnStack);
+        assert_eq!(Reach::Host.by_own_stack(), Reach::Host);
+        assert_eq!(address.by_own_stack(), address);
+    }
+
+    #[tokio::test]
+    async fn a_kernel_tells_whether_it_makes_stacks() {
+        let unknown = "sysctl: unknown oid 'kern.features.vimage'\n";
+        for (code, answer, said, expected) in [(0, "1\n", "", true), (1, "", unknown, false)] {
+            let script = Script::new().expect("sysctl -n kern.features.vimage", code, answer, said);
+            assert_eq!(makes_stacks(&script).await, expected);
+        }
     }
 
     #[tokio::test]

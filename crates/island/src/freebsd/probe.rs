@@ -4,7 +4,7 @@ use common::causes::chain;
 use host::exec::{Command, Executor, Shared};
 use host::layout::Layout;
 use host::net::{Pools, ifconfig};
-use host::zfs::{SnapshotName, Zfs};
+use host::zfs::{DatasetName, SnapshotName, Zfs};
 
 use crate::backend::{Finding, Options};
 use crate::freebsd::environment::HostEnvironment;
@@ -13,6 +13,8 @@ use crate::freebsd::{params, rules};
 /// How to have the kernel count resources.
 const ENABLE: &str = "put kern.racct.enable=1 into /boot/loader.conf and restart the host";
 const INIT: &str = "run `sky-island init`";
+/// The name of the finding of a pool that is not there.
+const POOL: &str = "pool";
 
 /// What `check` reports of a FreeBSD host.
 pub(super) async fn findings(environment: &HostEnvironment, options: &Options) -> Vec<Finding> {
@@ -30,7 +32,23 @@ pub(super) async fn findings(environment: &HostEnvironment, options: &Options) -
     findings.push(jails(exec).await);
     let required = options.jails.as_ref().is_some_and(|jails| jails.require_limits);
     findings.extend(limits(rules::enabled(exec).await, required));
+    let asked = options.jails.as_ref().is_some_and(|jails| jails.vnet);
+    findings.push(sight(asked, asked && params::makes_stacks(exec).await));
     findings
+}
+
+/// What a function without an address sees of the host's network: `asked` is `jails.vnet`, `made`
+/// whether the kernel makes network stacks for jails.
+fn sight(asked: bool, made: bool) -> Finding {
+    const SEEN: &str =
+        "functions see the names, hardware addresses and routes of the host's interfaces";
+    let (detail, remedy) = match (asked, made) {
+        (true, true) => ("functions have network stacks of their own, with nothing in them", None),
+        (true, false) => (SEEN, Some("boot a kernel with VIMAGE, which GENERIC has")),
+        (false, _) => (SEEN, Some("set jails.vnet, and look what a call takes then")),
+    };
+    let remedy = remedy.map(str::to_owned);
+    Finding { name: "network view", detail: detail.to_owned(), remedy, required: false }
 }
 
 fn privilege(root: bool) -> Finding {
@@ -43,7 +61,29 @@ fn privilege(root: bool) -> Finding {
 async fn prepared(exec: &Shared, layout: &Layout) -> Vec<Finding> {
     let zfs = Zfs::new(exec.clone());
     let base = snapshot(&zfs, "base system", layout.base_snapshot()).await;
-    vec![base, snapshot(&zfs, "build jail", layout.build_snapshot()).await]
+    let found = vec![base, snapshot(&zfs, "build jail", layout.build_snapshot()).await];
+    if found.iter().all(|finding| finding.remedy.is_none()) {
+        return found;
+    }
+    // Without its pool a host looks as if it had never been prepared.
+    missing_pool(&zfs, layout).await.map_or(found, |finding| vec![finding])
+}
+
+/// The finding of a host that has ZFS and not the pool of the islands.
+async fn missing_pool(zfs: &Zfs, layout: &Layout) -> Option<Finding> {
+    let jails = layout.jails();
+    let pool = DatasetName::parse(jails.pool()).ok()?;
+    let None = zfs.find(&pool).await.ok()? else { return None };
+    let remedy = format!(
+        "import it with `zpool import {pool}`; a host that has no such pool needs \
+         filesystem.zfs_dataset to name another one"
+    );
+    Some(Finding {
+        name: POOL,
+        detail: format!("the pool {pool} is not imported, and {jails} lies in it"),
+        remedy: Some(remedy),
+        required: true,
+    })
 }
 
 async fn snapshot(zfs: &Zfs, name: &'static str, snapshot: SnapshotName) -> Finding {
@@ -90,6 +130,16 @@ pub(super) fn limits(counts: bool, required: bool) -> Vec<Finding> {
             "processor limit",
             "rctl cputime; a function leaves one processor to the server",
             "a function can use all processors until its deadline",
+        ),
+        (
+            "terminal limit",
+            "rctl pseudoterminals: none",
+            "RLIMIT_NPTS: each function can take one pseudo-terminal of the host",
+        ),
+        (
+            "unmapped memory limit",
+            "rctl swapuse, at the limit of a process's address space",
+            "a function can take all swap space by memory objects that no process maps",
         ),
     ];
     let finding = |(name, with, without): (&'static str, &str, &str)| Finding {
@@ -142,15 +192,50 @@ pub(super) async fn load_modules(exec: &dyn Executor) -> Result<(), host::exec::
 mod tests {
     use super::*;
     use host::exec::Script;
+    use host::layout::Release;
 
     #[test]
     fn a_kernel_that_does_not_count_leaves_findings_to_remedy() {
-        for (counts, required, bad) in [(true, true, 0), (false, false, 0), (false, true, 4)] {
+        for (counts, required, bad) in [(true, true, 0), (false, false, 0), (false, true, 6)] {
             let findings = limits(counts, required);
             let found = findings.iter().filter(|f| f.required && f.remedy.is_some()).count();
             assert_eq!(found, bad, "{counts} {required}");
             assert!(findings.iter().all(|f| f.remedy.is_none() == counts));
         }
+    }
+
+    #[test]
+    fn the_view_of_the_network_is_closed_only_where_it_was_asked_for_and_can_be() {
+        for (asked, made, closed) in
+            [(true, true, true), (true, false, false), (false, false, false)]
+        {
+            let finding = sight(asked, made);
+            assert_eq!(finding.remedy.is_none(), closed, "{asked} {made}");
+            assert!(!finding.required);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pool_that_is_not_imported_is_not_prepared_again() {
+        let layout = Layout::new("tank", None, Release::parse("14.2-RELEASE").unwrap()).unwrap();
+        let snapshot = "zfs list -H -o name -t snapshot tank/jails/";
+        let pool = "zfs list -H -p -o name,type,used,available,mountpoint,origin \
+                    -t filesystem,snapshot tank";
+        let absent = |name: &str| format!("cannot open '{name}': dataset does not exist\n");
+        let script = |pool_code: i32, pool_stdout: &str| {
+            Script::new()
+                .expect(&format!("{snapshot}releases/14.2-RELEASE@p1"), 1, "", &absent("a"))
+                .expect(&format!("{snapshot}build@p1"), 1, "", &absent("b"))
+                .expect(pool, pool_code, pool_stdout, &absent("tank"))
+        };
+        let found = prepared(&script(1, "").shared(), &layout).await;
+        assert_eq!(found.iter().map(|it| it.name).collect::<Vec<_>>(), ["pool"]);
+        let remedy = found[0].remedy.as_ref().unwrap();
+        assert!(remedy.contains("zpool import tank") && !remedy.contains("init"), "{remedy}");
+        let there = "tank\tfilesystem\t1\t1\t/tank\t-\n";
+        let found = prepared(&script(0, there).shared(), &layout).await;
+        let names: Vec<_> = found.iter().map(|it| (it.name, it.remedy.as_deref())).collect();
+        assert_eq!(names, [("base system", Some(INIT)), ("build jail", Some(INIT))]);
     }
 
     #[tokio::test]

@@ -7,9 +7,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use host::exec::ExecError;
+use host::exec::{ExecError, Executor};
 use host::net::alias::AliasError;
 use host::net::{Alias, Lease, alias};
 use host::zfs::ZfsError;
@@ -20,7 +20,7 @@ use crate::freebsd::host::Host;
 use crate::freebsd::mounts::Writing;
 use crate::freebsd::reason::refused;
 use crate::freebsd::teardown::{StepFailed, TeardownStep};
-use crate::freebsd::{jails, mounts, rules};
+use crate::freebsd::{connections, jails, mounts, rules};
 use crate::id::IslandId;
 use crate::launcher::uids::Uid;
 
@@ -56,6 +56,14 @@ pub enum TeardownError {
     /// The kernel keeps the jail for a connection that is not closed yet.
     #[error("the jail {0} is still dying; its connections keep its address")]
     Dying(IslandId),
+    /// The jail is dying, and tcpdrop(8) failed.
+    #[error("the jail {id} is still dying, and its connections cannot be dropped")]
+    Connections {
+        /// The island.
+        id: IslandId,
+        #[source]
+        cause: ExecError,
+    },
 }
 
 /// What one island has in the system.
@@ -73,6 +81,8 @@ pub struct JailResources {
     pub(super) root: bool,
     /// The address; its alias may be on the interface.
     pub(super) lease: Option<Arc<Lease>>,
+    /// When no process of the island was left; none before that.
+    empty: Option<Instant>,
     /// The user, free for another island when this value is dropped.
     pub(super) _user: Option<Uid>,
     /// The folders that the island may write; other islands may when nothing of it runs any more.
@@ -90,6 +100,7 @@ impl JailResources {
             rules: false,
             root: false,
             lease: None,
+            empty: None,
             _user: None,
             writing: None,
         }
@@ -111,6 +122,7 @@ impl JailResources {
             jails::remove(exec, &self.id).await.map_err(TeardownError::Jail)?;
             self.jail = false;
         }
+        let dropped = self.drop_connections(exec).await;
         self.writing = None;
         while let Some(at) = self.mounts.last() {
             let failed = |cause| TeardownError::Mount { at: at.clone(), cause };
@@ -138,11 +150,25 @@ impl JailResources {
             removed.map_err(TeardownError::Address)?;
             let jails = jails::list(exec, &host.run).await.map_err(TeardownError::Look)?;
             if jails.iter().any(|jail| jail.id == self.id) {
-                return Err(TeardownError::Dying(self.id.clone()));
+                let id = self.id.clone();
+                return Err(match dropped {
+                    Ok(()) => TeardownError::Dying(id),
+                    Err(cause) => TeardownError::Connections { id, cause },
+                });
             }
             self.lease = None;
         }
         Ok(())
+    }
+
+    /// Drops the connections that keep the jail dying, and with it its address and its root. The
+    /// first attempt drops none: most jails have none, and are gone at once.
+    async fn drop_connections(&mut self, exec: &dyn Executor) -> Result<(), ExecError> {
+        let (Some(lease), Some(empty)) = (&self.lease, self.empty) else {
+            self.empty = Some(Instant::now());
+            return Ok(());
+        };
+        connections::drop_from(exec, lease.address(), empty.elapsed()).await
     }
 
     /// Waits for the exit of the island.

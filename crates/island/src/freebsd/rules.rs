@@ -27,6 +27,9 @@ pub fn rules(id: &IslandId, plan: &IslandPlan, limits: &Resources, processors: u
         ("openfiles", "deny", plan.bounds.files * SHARED_FILES),
         // The kernel acts about a second late: a second bound, below each process's address space.
         ("memoryuse", "sigkill", plan.memory),
+        // All users of the host share them, and RLIMIT_NPTS cannot say none. System V queues,
+        // semaphores and memory need no rules: the jail has none of these calls.
+        ("pseudoterminals", "deny", 0),
     ];
     if plan.function {
         if let Some(time) = limits.processor_time {
@@ -104,6 +107,7 @@ mod tests {
             .quiet(
                 "rctl -a jail:si_0123abcd_1:maxproc:deny=20 jail:si_0123abcd_1:nthr:deny=20 \
                  jail:si_0123abcd_1:openfiles:deny=256 jail:si_0123abcd_1:memoryuse:sigkill=67108864 \
+                 jail:si_0123abcd_1:pseudoterminals:deny=0 \
                  jail:si_0123abcd_1:cputime:sigkill=6 jail:si_0123abcd_1:swapuse:deny=1073741824",
             )
             .quiet("rctl -r jail:si_0123abcd_1");
@@ -117,6 +121,7 @@ mod tests {
     fn a_tool_may_use_all_processors_and_reserve_what_its_processes_want() {
         let rules = rules(&id(), &plan(false), &limits(), 8);
         assert!(!rules.iter().any(|rule| rule.contains("cputime") || rule.contains("swapuse")));
+        assert!(rules.iter().any(|rule| rule.ends_with(":pseudoterminals:deny=0")), "{rules:?}");
     }
 
     #[tokio::test]

@@ -7,11 +7,26 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use crate::freebsd::params::{Param, Value};
 use crate::freebsd::protocol::ProcessBounds;
+use crate::freebsd::rlimits::{Limit, rlimits};
 use crate::launcher::process::LINE;
 
 /// KINFO_PROC_SIZE of sys/user.h: the kernel's entries and those of the libc crate have one size.
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<libc::kinfo_proc>() == 1088);
+
+// The numbers of limits are those of the libc crate.
+const _: () = {
+    assert!(Limit::FileSize as c_int == libc::RLIMIT_FSIZE);
+    assert!(Limit::Core as c_int == libc::RLIMIT_CORE);
+    assert!(Limit::Locked as c_int == libc::RLIMIT_MEMLOCK);
+    assert!(Limit::Processes as c_int == libc::RLIMIT_NPROC);
+    assert!(Limit::Files as c_int == libc::RLIMIT_NOFILE);
+    assert!(Limit::SocketBuffers as c_int == libc::RLIMIT_SBSIZE);
+    assert!(Limit::AddressSpace as c_int == libc::RLIMIT_AS);
+    assert!(Limit::Terminals as c_int == libc::RLIMIT_NPTS);
+    assert!(Limit::Kqueues as c_int == libc::RLIMIT_KQUEUES);
+    assert!(Limit::SharedLocks as c_int == libc::RLIMIT_UMTXP);
+};
 
 /// The login name of an island's session, in place of the name of the user who started the server.
 const LOGIN: &CStr = c"island";
@@ -224,13 +239,7 @@ unsafe extern "C" {
 
 /// Takes the limits of an island's processes.
 pub(super) fn limit(bounds: &ProcessBounds) -> io::Result<()> {
-    set_limit(libc::RLIMIT_AS, bounds.address_space)?;
-    set_limit(libc::RLIMIT_NOFILE, bounds.files)?;
-    set_limit(libc::RLIMIT_FSIZE, bounds.file_size)?;
-    for none in [libc::RLIMIT_CORE, libc::RLIMIT_MEMLOCK, libc::RLIMIT_NPTS] {
-        set_limit(none, 0)?;
-    }
-    bounds.processes.map_or(Ok(()), |count| set_limit(libc::RLIMIT_NPROC, count))
+    rlimits(bounds).into_iter().try_for_each(|(limit, most)| set_limit(limit as c_int, most))
 }
 
 fn set_limit(resource: c_int, value: u64) -> io::Result<()> {

@@ -18,10 +18,8 @@ pub struct Toolchain {
 #[derive(Debug, thiserror::Error)]
 pub enum ToolchainError {
     /// No toolchain was found.
-    #[error(
-        "no Go toolchain was found in PATH or /usr/local/go; install one with `make`, or set go.command"
-    )]
-    Missing,
+    #[error("no Go toolchain was found in PATH or /usr/local/go; {0}")]
+    Missing(&'static str),
     /// The configured command is no go command.
     #[error(
         "{0} (go.command) is not the go command of a Go toolchain; set the path of one, such as /usr/local/go/bin/go"
@@ -30,6 +28,24 @@ pub enum ToolchainError {
     /// The toolchain is too old.
     #[error("Go {0} at {1} is too old; install Go 1.{minor} or later, or set go.command", minor = OLDEST.1)]
     Old(String, PathBuf),
+}
+
+impl ToolchainError {
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Missing(remedy) => remedy,
+            Self::NotGo(_) | Self::Old(..) => "install Go, or set go.command",
+        }
+    }
+
+    /// On FreeBSD `init` installs Go in the build jail, elsewhere `make` installs it.
+    fn missing(freebsd: bool) -> Self {
+        Self::Missing(match freebsd {
+            true => "run `sky-island init`, which installs one, or set go.command",
+            false => "install one with `make`, or set go.command",
+        })
+    }
 }
 
 impl Toolchain {
@@ -43,7 +59,8 @@ impl Toolchain {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let in_path = std::env::split_paths(&path).map(|folder| folder.join("go"));
         let mut candidates = in_path.chain(USUAL.iter().map(PathBuf::from));
-        candidates.find_map(|command| Self::at(&command)).ok_or(ToolchainError::Missing)?.checked()
+        let found = candidates.find_map(|command| Self::at(&command));
+        found.ok_or_else(|| ToolchainError::missing(cfg!(target_os = "freebsd")))?.checked()
     }
 
     /// The toolchain of a go command: the root is two folders above, and has a VERSION file.
@@ -106,6 +123,15 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(release(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_host_without_go_is_told_what_installs_it() {
+        for (freebsd, command) in [(true, "`sky-island init`"), (false, "`make`")] {
+            let error = ToolchainError::missing(freebsd);
+            assert!(error.to_string().contains(command), "{error}");
+            assert!(error.remedy().contains(command), "{error}");
         }
     }
 

@@ -43,6 +43,7 @@ impl Config {
             address_space: self.jails.address_space.map(Bytes::get),
             scratch: self.state_dir().join(MEASURE),
             sweep: true,
+            vnet: self.jails.vnet,
         })
     }
 

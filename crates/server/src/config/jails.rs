@@ -37,6 +37,10 @@ pub struct Jails {
     /// it.
     #[schemars(example = &"1228MiB", extend("x-default" = "measured"))]
     pub address_space: Option<Bytes>,
+    /// Whether, on FreeBSD, each function without an address has a network stack of its own with
+    /// nothing in it. The function then does not see the host's interfaces and routes, but can make
+    /// sockets, which reach nothing, and each call takes longer.
+    pub vnet: bool,
 }
 
 impl Default for Jails {
@@ -51,6 +55,7 @@ impl Default for Jails {
             exec_timeout: Span::seconds(5),
             require_limits: false,
             address_space: None,
+            vnet: false,
         }
     }
 }

@@ -2,17 +2,21 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use host::zfs::DatasetName;
 
 use super::base::read_small;
 use super::checksum::Sha256;
+use super::destroy::Removal;
 use super::facts::Facts;
 use super::manifest::sum_in_releases;
 use super::mark::{Mark, PROPERTY, Part, PartStage};
 use crate::init::error::InitError;
 use crate::init::{Init, WORKSPACE};
 
+/// How long a dataset is waited for that a command of an earlier run still uses.
+const BUSY: Duration = Duration::from_secs(120);
 /// The folders of a Go workspace.
 const FOLDERS: [&str; 4] = ["", "bin", "pkg", "src"];
 /// The user of a clone of the build jail has an id that is not known here.
@@ -166,9 +170,9 @@ impl Init {
     async fn remove(&self, facts: &Facts, name: &DatasetName) -> Result<(), InitError> {
         let snapshots = facts.tree.iter().filter_map(|dataset| dataset.snapshot());
         for snapshot in snapshots.filter(|snapshot| snapshot.dataset() == *name) {
-            self.zfs.destroy_snapshot(snapshot).await?;
+            self.remove_when_free(&Removal::Snapshot(snapshot.clone()), BUSY).await?;
         }
-        Ok(self.zfs.destroy(name).await?)
+        Ok(self.remove_when_free(&Removal::Dataset(name.clone()), BUSY).await?)
     }
 }
 

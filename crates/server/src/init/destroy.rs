@@ -11,17 +11,15 @@ use std::time::Duration;
 
 use host::exec::Command;
 use host::layout::Layout;
-use host::zfs::{Dataset, DatasetName, SnapshotName, Why, ZfsError};
+use host::zfs::{Dataset, DatasetName, SnapshotName};
 
 use super::host_lock::{HostLock, no_server};
 use super::mark::{Mark, Part};
 use crate::init::error::InitError;
 use crate::init::{Init, facts};
 
-/// How often the removal of a busy dataset is tried, and the pause between: the last connections of
-/// a jail may use it.
-const TRIES: u32 = 5;
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long a busy dataset is waited for: the last connections of a jail may use it.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// One removal of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +77,7 @@ impl Init {
         self.no_jails().await?;
         for removal in removals {
             self.progress.say(&format!("removing {removal}"));
-            self.remove_patiently(&removal).await?;
+            self.remove_when_free(&removal, BUSY).await?;
         }
         // ZFS removes inherited mount points. One that was set stays as an empty folder.
         let folder = self.wanted.layout.folder();
@@ -101,22 +99,6 @@ impl Init {
             return Ok(());
         }
         Err(InitError::Jails { folder: folder.to_owned(), names: names.join(", ") })
-    }
-
-    async fn remove_patiently(&self, removal: &Removal) -> Result<(), ZfsError> {
-        for attempt in 1.. {
-            let result = match removal {
-                Removal::Dataset(name) => self.zfs.destroy(name).await,
-                Removal::Snapshot(name) => self.zfs.destroy_snapshot(name).await,
-            };
-            match result {
-                Err(error) if error.why == Why::Busy && attempt < TRIES => {
-                    tokio::time::sleep(PAUSE).await;
-                }
-                result => return result,
-            }
-        }
-        unreachable!("the last try returns")
     }
 }
 
