@@ -6,7 +6,7 @@ TOOLS = sh scripts/with-tools.sh
 PREFIX ?= /usr/local
 INSTALL = PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" OS="$(OS)" PROGRAM="$(PROGRAM)" MAKE="$(MAKE)" sh scripts/install.sh
 
-.PHONY: all build demo run docs check test test-freebsd test-zfs test-zfs-long lint minimum-rust bench freebsd clean install deinstall
+.PHONY: all build demo run docs check test test-freebsd test-zfs test-zfs-long test-vm lint minimum-rust bench freebsd clean install deinstall
 
 all: build
 
@@ -47,6 +47,10 @@ test-zfs:
 # The tests of those that take too long for every day: init interrupted at each of its commands.
 test-zfs-long:
 	@SKY_ISLAND_TEST_DEADLINE=3600 $(TOOLS) sh scripts/test-zfs.sh --ignored
+
+# Islands and the service on a real Debian with systemd and cgroups of version 2, in a guest: up to 40 minutes.
+test-vm:
+	@$(TOOLS) sh scripts/test-vm.sh $(TEST)
 
 lint:
 	@$(TOOLS) sh scripts/lint.sh

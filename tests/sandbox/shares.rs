@@ -10,11 +10,11 @@ use super::system;
 /// The spinning processes of the greedy function, for each processor.
 const SPINNERS: u64 = 29;
 /// The least part of a processor, in percent, that a neighbour with one thread gets. Of processes
-/// that are weighed alone it would get less than four. With groups it is two thirds of what the
-/// machine leaves to islands, and other tests run on the machine at the same time.
-const FAIR: u64 = 15;
+/// that are weighed alone it would get less than four, and on a busy machine less still. With
+/// groups it is two thirds of what the machine leaves to islands, where other tests run too.
+const FAIR: u64 = 8;
 /// How often the neighbour tries, for the machine may be busy with other work.
-const TRIES: usize = 4;
+const TRIES: usize = 6;
 
 #[test]
 fn a_function_with_many_processes_leaves_its_neighbour_a_fair_part_of_the_processor() {

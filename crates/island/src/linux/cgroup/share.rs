@@ -20,9 +20,6 @@ const BACKGROUND: u64 = 1;
 const HEAVIEST: [u64; 2] = [10_000, 262_144];
 /// A default weight as version 1 counts.
 const SHARES: u64 = 1024;
-/// What the home weighs on each processor where single threads of other processes lie beside it:
-/// as much as so many of them. Four functions for each processor is what a busy server runs.
-const THREADS: u64 = 4;
 /// The fewest processors of a machine on which an island has a quota.
 const QUOTA_FROM: u64 = 4;
 /// The period of a quota, in microseconds; the kernel's default.
@@ -114,14 +111,17 @@ pub(crate) fn processors() -> u64 {
 
 /// The weight of the server's home. `beside_threads` says that the server's own process lies in the
 /// same group as the home. The kernel then weighs each of its threads, and each thread of other
-/// processes there, as much as a whole group; and it divides a group's weight among the processors.
-/// Elsewhere the home has groups beside it, such as the server's own, and weighs as much as one.
+/// processes there, as much as a whole group; and it divides a group's weight among the processors:
+/// the home weighs as much as one thread on each. More would be at the cost of the kernel's own
+/// threads, which lie there too: with four times as much, a fork bomb kept them from freeing its
+/// memory. Elsewhere the home has groups beside it, such as the server's own, and weighs as much as
+/// one.
 pub(crate) fn home(version: Version, beside_threads: bool, processors: u64) -> Option<Setting> {
     let (file, one, most) = match version {
         Version::Two => ("cpu.weight", FUNCTION, HEAVIEST[0]),
         Version::One => ("cpu.shares", SHARES, HEAVIEST[1]),
     };
-    let weight = one.saturating_mul(THREADS).saturating_mul(processors).min(most);
+    let weight = one.saturating_mul(processors).min(most);
     beside_threads.then(|| optional(file, weight.to_string()))
 }
 
@@ -178,13 +178,13 @@ mod tests {
     }
 
     #[test]
-    fn a_home_beside_single_threads_weighs_as_much_as_several_on_each_processor() {
+    fn a_home_beside_single_threads_weighs_as_much_as_one_on_each_processor() {
         let table = [
             (Version::Two, false, 2, None),
-            (Version::Two, true, 2, Some("cpu.weight=800")),
-            (Version::Two, true, 64, Some("cpu.weight=10000")),
+            (Version::Two, true, 2, Some("cpu.weight=200")),
+            (Version::Two, true, 128, Some("cpu.weight=10000")),
             (Version::One, false, 2, None),
-            (Version::One, true, 2, Some("cpu.shares=8192")),
+            (Version::One, true, 2, Some("cpu.shares=2048")),
             (Version::One, true, 512, Some("cpu.shares=262144")),
         ];
         for (version, beside_threads, processors, expected) in table {
