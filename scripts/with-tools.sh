@@ -5,7 +5,7 @@
 set -eu
 
 GO_VERSION=1.26.7
-GO_OLDEST=21          # of Go 1.x
+GO_OLDEST=25
 RUSTUP_VERSION=1.28.2
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 /// Where a Go toolchain is searched when PATH has none.
 const USUAL: [&str; 3] = ["/usr/local/go/bin/go", "/usr/lib/go/bin/go", "/opt/go/bin/go"];
-/// The oldest release whose `go build` has all the flags that builds use.
-const OLDEST: (u32, u32) = (1, 21);
+/// The oldest release that finds a package of an overlay in the standard library, as the package
+/// that gives a program its arguments is.
+const OLDEST: (u32, u32) = (1, 25);
 
 /// A Go toolchain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +59,17 @@ impl Toolchain {
         }
         let path = std::env::var_os("PATH").unwrap_or_default();
         let in_path = std::env::split_paths(&path).map(|folder| folder.join("go"));
-        let mut candidates = in_path.chain(USUAL.iter().map(PathBuf::from));
-        let found = candidates.find_map(|command| Self::at(&command));
-        found.ok_or_else(|| ToolchainError::missing(cfg!(target_os = "freebsd")))?.checked()
+        let candidates = in_path.chain(USUAL.iter().map(PathBuf::from));
+        let found: Vec<_> = candidates.filter_map(|command| Self::at(&command)).collect();
+        Self::first_usable(found)
+    }
+
+    /// The first toolchain that is not too old.
+    fn first_usable(found: Vec<Self>) -> Result<Self, ToolchainError> {
+        let mut checked = found.into_iter().map(Self::checked);
+        let first =
+            checked.next().ok_or_else(|| ToolchainError::missing(cfg!(target_os = "freebsd")))?;
+        first.or_else(|too_old| checked.find_map(Result::ok).ok_or(too_old))
     }
 
     /// The toolchain of a go command: the root is two folders above, and has a VERSION file.
@@ -124,6 +133,20 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(release(text), expected);
         }
+    }
+
+    #[test]
+    fn the_first_toolchain_that_is_not_too_old_is_used() {
+        let go = |version: &str| Toolchain { goroot: version.into(), version: version.into() };
+        let used = |versions: &[&str]| {
+            let found = versions.iter().map(|version| go(version)).collect();
+            Toolchain::first_usable(found).map(|it| it.version).map_err(|error| error.to_string())
+        };
+        assert_eq!(used(&["1.26.8", "1.27.1"]).unwrap(), "1.26.8");
+        assert_eq!(used(&["1.24.6", "1.25.0"]).unwrap(), "1.25.0");
+        let error = used(&["1.24.6", "1.21.13"]).unwrap_err();
+        assert!(error.contains("Go 1.24.6") && error.contains("Go 1.25 or later"), "{error}");
+        assert!(used(&[]).unwrap_err().contains("no Go toolchain"));
     }
 
     #[test]
