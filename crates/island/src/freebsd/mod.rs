@@ -249,7 +249,8 @@ impl Backend for FreeBsd {
 
     fn capabilities(&self) -> Capabilities {
         let addresses = self.network.as_ref().map(|_| ()).map_err(|error| chain(error));
-        Capabilities { overlays: false, addresses, usage: self.host.counts }
+        let ahead = Err(probe::AHEAD.to_owned());
+        Capabilities { overlays: false, addresses, usage: self.host.counts, ahead }
     }
 
     fn owner(&self, purpose: Purpose) -> Option<FolderOwner> {

@@ -13,6 +13,10 @@ use crate::freebsd::{params, rules};
 /// How to have the kernel count resources.
 const ENABLE: &str = "put kern.racct.enable=1 into /boot/loader.conf and restart the host";
 const INIT: &str = "run `sky-island init`";
+/// Why islands are not made ahead: all that an island has lies in the root that is its function's.
+pub(super) const AHEAD: &str = "limits.islands_ahead has no effect: the root of a jail is a view \
+    of its function, and all else of the jail lies in it; islands are kept warm for functions that \
+    were called";
 
 /// What `check` reports of a FreeBSD host.
 pub(super) async fn findings(environment: &HostEnvironment, options: &Options) -> Vec<Finding> {
@@ -30,6 +34,12 @@ pub(super) async fn findings(environment: &HostEnvironment, options: &Options) -
     findings.push(jails(exec).await);
     let required = options.jails.as_ref().is_some_and(|jails| jails.require_limits);
     findings.extend(limits(rules::enabled(exec).await, required));
+    findings.push(Finding {
+        name: "islands ahead",
+        detail: AHEAD.to_owned(),
+        remedy: None,
+        required: false,
+    });
     findings
 }
 
