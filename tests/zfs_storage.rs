@@ -11,7 +11,7 @@ mod skip;
 mod speed;
 
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,20 +29,21 @@ use bench::{Bench, PAYLOAD, program};
 const LONG: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_functions_root_is_the_base_with_the_program_read_only_and_without_a_copied_byte() {
+async fn an_artifact_is_the_base_with_the_program_read_only_and_without_a_copied_byte() {
     let Some(bench) = Bench::new().await else { return };
     let script = program("#!/bin/sh\necho it runs\n");
-    let (one, two) = (IslandId::mint(), IslandId::mint());
-    let root = bench.storage.function_root(&one, &script).await.unwrap();
-    let other = bench.storage.function_root(&two, &script).await.unwrap();
+    let artifact = bench.storage.artifact(&script).await.unwrap();
+    let other = bench.storage.artifact(&script).await.unwrap();
+    assert_eq!(artifact.folder(), other.folder());
 
-    assert_eq!(std::fs::metadata(root.folder.join("payload")).unwrap().len(), PAYLOAD as u64);
-    let inside = root.folder.join(PROGRAM_PATH.trim_start_matches('/'));
+    let root = artifact.folder();
+    assert_eq!(std::fs::metadata(root.join("payload")).unwrap().len(), PAYLOAD as u64);
+    let inside = root.join(PROGRAM_PATH.trim_start_matches('/'));
     let metadata = std::fs::metadata(&inside).unwrap();
     assert_eq!((metadata.mode() & 0o7777, metadata.uid()), (0o555, 0));
     let output = std::process::Command::new(&inside).output().unwrap();
     assert_eq!(output.stdout, b"it runs\n");
-    let error = File::create(root.folder.join("new")).unwrap_err();
+    let error = File::create(root.join("new")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ReadOnlyFilesystem);
     for (property, value) in [
         ("readonly", "on"),
@@ -50,24 +51,34 @@ async fn a_functions_root_is_the_base_with_the_program_read_only_and_without_a_c
         ("atime", "off"),
         ("exec", "on"),
         ("sync", "disabled"),
-        ("quota", "1048576"),
     ] {
-        let found = bench.zfs.get(&root.dataset, property).await.unwrap();
+        let found = bench.zfs.get(artifact.dataset(), property).await.unwrap();
         assert_eq!(found.as_deref(), Some(value), "{property}");
     }
+    let found = bench.find(artifact.dataset()).await;
+    assert!(found.used < 256 << 10, "{} bytes of {PAYLOAD} were copied", found.used);
+    assert_eq!(bench.roots().await, [""; 0]);
+    bench.end().await;
+}
 
-    let [first, second] = [&bench.find(&root.dataset).await, &bench.find(&other.dataset).await];
-    assert_eq!(first.origin, second.origin);
-    let ready = first.origin.clone().unwrap();
-    let artifact = bench.find(&ready.dataset()).await;
-    let used = [first.used, second.used, artifact.used];
-    assert!(used.iter().all(|used| *used < 256 << 10), "{used:?} bytes of {PAYLOAD} were copied");
-
-    // An artifact with islands says so, and stays.
-    assert_eq!(bench.zfs.destroy_snapshot(&ready).await.unwrap_err().why, Why::Depended);
-    bench.storage.destroy(&one).await.unwrap();
-    bench.storage.destroy(&one).await.unwrap();
-    assert!(!root.folder.exists() && other.folder.join("payload").exists());
+#[tokio::test(flavor = "multi_thread")]
+async fn an_artifact_that_was_unmounted_or_destroyed_by_hand_is_used_again() {
+    let Some(bench) = Bench::new().await else { return };
+    let script = program("a program");
+    let artifact = bench.storage.artifact(&script).await.unwrap();
+    let dataset = artifact.dataset().clone();
+    let inside = artifact.folder().join(PROGRAM_PATH.trim_start_matches('/'));
+    drop(artifact);
+    for storage in [bench.storage.clone(), bench.restarted()] {
+        for by_hand in [&["unmount"][..], &["destroy", "-r"]] {
+            let words: Vec<&str> = by_hand.iter().copied().chain([dataset.as_str()]).collect();
+            bench.command(&words).await;
+            assert!(!inside.exists());
+            storage.leftovers().await.unwrap();
+            storage.artifact(&script).await.unwrap();
+            assert_eq!(std::fs::read(&inside).unwrap(), b"a program", "{words:?}");
+        }
+    }
     bench.end().await;
 }
 
@@ -100,40 +111,19 @@ async fn a_tools_root_is_read_only_as_soon_as_it_is_prepared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_root_grows_no_further_than_its_quota() {
-    let Some(bench) = Bench::new().await else { return };
-    let island = IslandId::mint();
-    let root = bench.storage.function_root(&island, &program("a program")).await.unwrap();
-    bench.zfs.set(&root.dataset, &[("readonly", "off")]).await.unwrap();
-    let mut file = File::create(root.folder.join("grows")).unwrap();
-    let mut written = 0;
-    let error = loop {
-        assert!(written < 16 << 20, "there is no quota");
-        match file.write(&bench::noise(64 << 10)) {
-            Ok(length) => written += length,
-            Err(error) => break error,
-        }
-    };
-    let full = [ErrorKind::QuotaExceeded, ErrorKind::StorageFull];
-    assert!(full.contains(&error.kind()), "{error:?}");
-    drop(file);
-    bench.storage.destroy(&island).await.unwrap();
-    bench.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn twenty_two_islands_at_once_get_their_roots_and_lose_them() {
-    let Some(bench) = Bench::new().await else { return };
+    let Some(bench) = Bench::with_build().await else { return };
     let islands: Vec<_> = (0..22).map(|_| IslandId::mint()).collect();
-    // Two new programs, so that their artifacts are made meanwhile.
+    // Two new programs, whose artifacts are made meanwhile, each once.
     let programs = [program("one"), program("two")];
     let mut all = tokio::task::JoinSet::new();
     for (number, island) in islands.iter().cloned().enumerate() {
         let (storage, program) = (bench.storage.clone(), programs[number % 2].clone());
         all.spawn(async move {
-            let root = storage.function_root(&island, &program).await.unwrap();
-            let inside = root.folder.join(PROGRAM_PATH.trim_start_matches('/'));
+            let artifact = storage.artifact(&program).await.unwrap();
+            let inside = artifact.folder().join(PROGRAM_PATH.trim_start_matches('/'));
             assert_eq!(std::fs::read(inside).unwrap(), ["one", "two"][number % 2].as_bytes());
+            storage.tool_root(&island, |_| Ok(())).await.unwrap();
         });
     }
     all.join_all().await;
@@ -151,13 +141,12 @@ async fn twenty_two_islands_at_once_get_their_roots_and_lose_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_root_that_a_process_works_in_or_holds_a_file_of_goes_when_it_lets_go() {
-    let Some(bench) = Bench::new().await else { return };
+    let Some(bench) = Bench::with_build().await else { return };
     let (worked_in, held) = (IslandId::mint(), IslandId::mint());
-    let script = program("a program");
-    let root = bench.storage.function_root(&worked_in, &script).await.unwrap();
+    let root = bench.storage.tool_root(&worked_in, |_| Ok(())).await.unwrap();
     let mut process =
         std::process::Command::new("sleep").arg("1000").current_dir(&root.folder).spawn().unwrap();
-    let root = bench.storage.function_root(&held, &script).await.unwrap();
+    let root = bench.storage.tool_root(&held, |_| Ok(())).await.unwrap();
     let file = File::open(root.folder.join("payload")).unwrap();
 
     let janitor = Janitor::new();

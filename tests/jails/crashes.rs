@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use tokio::runtime::Runtime;
 
 use crate::host::Fault;
-use crate::jail_model::runs;
+use crate::jail_model::{CallFault, runs};
 use crate::lab::{Bench, Lab, bind, runtime};
 use crate::launcher::CONNECTS;
 use crate::trials;
@@ -25,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
     trials![
         a_start_removes_what_a_crash_left_of_a_function_at_any_command,
         a_start_removes_what_a_crash_left_of_a_tool_at_any_command,
+        a_start_removes_what_a_crash_left_of_a_function_at_any_system_call,
         a_start_removes_islands_that_ran_and_loses_no_address,
         an_address_of_a_dying_jail_is_not_leased_by_the_next_start,
         a_sweep_removes_islands_that_ran_and_lists_them,
@@ -97,7 +98,7 @@ fn at_any_command(make: impl Fn(&Lab, &Bench, usize) -> Spec) {
                 });
                 starts_again(&lab, &what);
                 if ended {
-                    assert!(number > 5, "only {number} commands");
+                    assert!(number >= 5, "only {number} commands");
                     break;
                 }
                 number += 1;
@@ -108,8 +109,11 @@ fn at_any_command(make: impl Fn(&Lab, &Bench, usize) -> Spec) {
 }
 
 fn a_start_removes_what_a_crash_left_of_a_function_at_any_command() {
-    at_any_command(|lab, bench, number| {
-        let mut spec = lab.new_function(number, &["out=x"]);
+    // Each function is a new one, so that its artifact is made.
+    let next = std::cell::Cell::new(0);
+    at_any_command(|lab, bench, _| {
+        next.set(next.get() + 1);
+        let mut spec = lab.new_function(next.get(), &["out=x"]);
         spec.setup.address = bench.lease();
         spec
     });
@@ -121,6 +125,43 @@ fn a_start_removes_what_a_crash_left_of_a_tool_at_any_command() {
             vec![bind(lab.folder("src"), "/src", false), bind(lab.folder("out"), "/out", true)];
         lab.tool(binds, &["out=x"])
     });
+}
+
+/// The launcher ends at a system call, and the server before it has removed anything.
+fn a_start_removes_what_a_crash_left_of_a_function_at_any_system_call() {
+    let lab = Lab::new();
+    starts_again(&lab, "the first start");
+    for fault in [CallFault::EndBefore, CallFault::EndAfter] {
+        for number in 0.. {
+            let mut reached = true;
+            let server = runtime();
+            server.block_on(async {
+                let bench = lab.start().await;
+                lab.jail_model.set_call_fault(number, fault);
+                // A known function takes no command until its launcher is gone.
+                lab.host.fault(0, Fault::Stops);
+                let spec = lab.function(&["out=x"]);
+                let call = async {
+                    let _ = bench.run(&spec).await;
+                    bench.idle().await;
+                };
+                tokio::select! { () = lab.host.stopped() => {}, () = call => reached = false }
+            });
+            let left = lab.jail_model.forget_call_fault();
+            assert_eq!(reached, left.is_none(), "{fault:?} at {number}");
+            // The last call removes the folder, behind which nothing is left.
+            if reached && fault == CallFault::EndBefore {
+                let before = lab.picture();
+                assert!(before.iter().any(|it| it.contains("jails/run/si_")), "{before:#?}");
+            }
+            end(&lab, server, Crash::Server);
+            starts_again(&lab, &format!("{fault:?} at system call {number}"));
+            if !reached {
+                assert!(number > 10, "only {number} system calls");
+                break;
+            }
+        }
+    }
 }
 
 /// Islands of both kinds, with addresses, which run until they are ended.

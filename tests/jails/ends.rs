@@ -203,22 +203,32 @@ fn close_ends_the_islands_that_run_and_removes_everything() {
 }
 
 fn close_removes_islands_that_are_being_made() {
+    let function = |lab: &Lab, bench: &Bench| {
+        let mut spec = lab.function(&["sleep=30"]);
+        spec.setup.address = bench.lease();
+        spec
+    };
+    let tool =
+        |lab: &Lab, _: &Bench| lab.tool(vec![bind(lab.folder("out"), "/out", true)], &["sleep=30"]);
+    // Commands of each kind that others of its making follow.
+    let table: [(usize, fn(&Lab, &Bench) -> Spec); 2] = [(2, function), (4, tool)];
     runtime().block_on(async {
-        for number in 1..8 {
-            let lab = Lab::new();
-            let bench = Arc::new(lab.start().await);
-            let mut spec = lab.function(&["sleep=30"]);
-            spec.setup.address = bench.lease();
-            lab.host.slow(Duration::from_millis(10));
-            let nth = lab.host.count() + number;
-            let call = {
-                let bench = bench.clone();
-                tokio::spawn(async move { bench.run(&spec).await.map(|_| ()) })
-            };
-            lab.host.begun(nth).await;
-            bench.backend.close().await;
-            lab.is_at_rest(&format!("close at command {number}"));
-            assert!(call.await.unwrap().is_err());
+        for (most, make) in table {
+            for number in 1..=most {
+                let lab = Lab::new();
+                let bench = Arc::new(lab.start().await);
+                let spec = make(&lab, &bench);
+                lab.host.slow(Duration::from_millis(10));
+                let nth = lab.host.count() + number;
+                let call = {
+                    let bench = bench.clone();
+                    tokio::spawn(async move { bench.run(&spec).await.map(|_| ()) })
+                };
+                lab.host.begun(nth).await;
+                bench.backend.close().await;
+                lab.is_at_rest(&format!("close at command {number} of {most}"));
+                assert!(call.await.unwrap().is_err());
+            }
         }
     });
 }

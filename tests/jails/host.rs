@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 pub use pool::Pool;
-pub use system::{MEMORY, Mounted, System};
+pub use system::{MEMORY, System};
 
 /// After how long a command whose future was dropped takes effect.
 const LATE: Duration = Duration::from_millis(4);

@@ -53,6 +53,17 @@ pub enum LauncherFault {
     StopAfter,
 }
 
+/// A fault of one of the system calls by which the launcher makes and undoes the parts of jails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CallFault {
+    /// It fails.
+    Fails,
+    /// The launcher ends before it.
+    EndBefore,
+    /// The launcher ends after it.
+    EndAfter,
+}
+
 #[derive(Clone, Debug)]
 pub struct JailModel {
     folder: PathBuf,
@@ -250,6 +261,39 @@ impl JailModel {
         let fault = serde_json::from_slice(&fs::read(&path).ok()?).ok();
         let _ = fs::remove_file(path);
         fault
+    }
+
+    /// Has the launcher's system call with this number, counted from now, go wrong.
+    pub fn set_call_fault(&self, number: usize, fault: CallFault) {
+        self.write_call_fault(&(number, fault));
+    }
+
+    fn write_call_fault(&self, fault: &(usize, CallFault)) {
+        let (file, aside) = (self.folder.join("call_fault"), self.folder.join("call_fault.new"));
+        fs::write(&aside, serde_json::to_vec(fault).unwrap()).unwrap();
+        fs::rename(aside, file).unwrap();
+    }
+
+    /// Takes the fault, if it is that of the present call. One call at a time may do this.
+    pub fn take_call_fault(&self) -> Option<CallFault> {
+        let path = self.folder.join("call_fault");
+        let (left, fault): (usize, CallFault) =
+            serde_json::from_slice(&fs::read(&path).ok()?).unwrap();
+        if left > 0 {
+            self.write_call_fault(&(left - 1, fault));
+            return None;
+        }
+        let _ = fs::remove_file(path);
+        Some(fault)
+    }
+
+    /// How many calls are left before the fault, which does not come any more; none where it has
+    /// come.
+    pub fn forget_call_fault(&self) -> Option<usize> {
+        let path = self.folder.join("call_fault");
+        let (left, _): (usize, CallFault) = serde_json::from_slice(&fs::read(&path).ok()?).unwrap();
+        fs::remove_file(path).unwrap();
+        Some(left)
     }
 
     pub fn say_launcher(&self) {

@@ -18,8 +18,9 @@ use island::{
 };
 use tokio::runtime::Runtime;
 
-use crate::host::{Host, Mounted, Pool, System};
+use crate::host::{Host, Pool, System};
 use crate::jail_model::{Jail, JailModel};
+use crate::tables::{KernelModel, Mounted};
 
 /// The program of the model's islands: a script that performs its arguments.
 const PROGRAM: &str = r#"
@@ -111,7 +112,8 @@ impl Lab {
             fs::write(root.join("bin/tool"), PROGRAM).unwrap();
             pool.snapshot(&format!("zroot/jails/{name}@p1"));
         }
-        let mut system = System::new(pool, jail_model.clone(), at("jails/run"));
+        let tables = KernelModel::of(&jail_model, folder.path());
+        let mut system = System::new(pool, jail_model.clone(), tables, at("jails/run"));
         others(&mut system, &at("others"));
         symlink(LAUNCHER.get().unwrap(), at("launcher")).unwrap();
         let program = script(PROGRAM);
@@ -210,10 +212,10 @@ impl Lab {
         let mut lines: Vec<String> = self.host.system(|system| {
             let run = "zroot/jails/run";
             let datasets = system.pool.datasets.keys().filter(|name| name.starts_with(run));
-            let mounts = system.mounts.iter().map(|mount| format!("{mount:?}"));
             let aliases = system.addresses.iter().map(|it| format!("{it:?}"));
-            let datasets = datasets.cloned().chain(mounts).chain(aliases);
-            datasets.chain(system.rules.iter().cloned()).collect()
+            let (mounts, rules) = system.tables.with(|it| (it.mounts.clone(), it.rules.clone()));
+            let mounts = mounts.into_iter().map(|mount| format!("{mount:?}"));
+            datasets.cloned().chain(aliases).chain(mounts).chain(rules).collect()
         });
         let jails = self.jail_model.list().into_iter();
         lines.extend(jails.map(|(name, jail, dying)| format!("{name} {jail:?} dying {dying}")));
@@ -319,7 +321,8 @@ fn others(system: &mut System, folder: &Path) {
     let at = system.run.join("www/dev");
     fs::create_dir(&at).unwrap();
     let (kind, source) = ("devfs".to_owned(), "devfs".to_owned());
-    system.mounts.push(Mounted { kind, source, at, options: "ruleset=4".into() });
+    let options = "ruleset=4".to_owned();
+    let devices = Mounted { kind, source, at, options, covered: None };
     fs::create_dir_all(folder).unwrap();
     let jail = |path: PathBuf, address: &str| Jail {
         path,
@@ -330,7 +333,10 @@ fn others(system: &mut System, folder: &Path) {
     system.jail_model.make("www", &jail(system.run.join("www"), "10.9.0.3")).unwrap();
     // It has the name of an island, but of one of another server.
     system.jail_model.make("si_0123abcd_9", &jail(folder.to_owned(), "10.0.2.16")).unwrap();
-    system.rules.push("jail:www:maxproc:deny=5".into());
+    system.tables.with(|tables| {
+        tables.mounts.push(devices);
+        tables.rules.push("jail:www:maxproc:deny=5".into());
+    });
     system.addresses.insert("em0".into(), vec!["10.0.2.15".into(), "10.0.2.16".into()]);
     system.addresses.insert("em1".into(), vec!["10.9.0.2".into(), "10.9.0.3".into()]);
     system.say_addresses();

@@ -15,13 +15,17 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use common::causes::chain;
 use island::Exit;
+use island::freebsd::mounts::Mount;
 use island::freebsd::params::{Param, Value};
+use island::freebsd::parts::Kernel;
 use island::freebsd::protocol::JailRequest;
 use island::wire::{self, Event, ExecRequest, Incoming, Request};
 use nix::sys::signal::{Signal, raise};
 
-use crate::jail_model::{Jail, JailModel, LauncherFault, jid};
+use crate::jail_model::{CallFault, Jail, JailModel, LauncherFault, jid};
+use crate::tables::{KernelModel, Mounted, Refusal};
 
 /// How often an island that waits for its program checks that its jail is there.
 const LOOK: Duration = Duration::from_millis(1);
@@ -37,6 +41,9 @@ pub const HALF_CLOSES: &str = "half-closes";
 struct Launcher {
     server: Mutex<OwnedFd>,
     jail_model: JailModel,
+    tables: KernelModel,
+    /// Held during each system call.
+    calls: Mutex<()>,
 }
 
 /// Runs until the server goes away.
@@ -44,8 +51,10 @@ pub fn main(jail_model: &Path) -> ExitCode {
     // Closed on exec, or a program would keep it open when this process has ended.
     let server = io::stdin().as_fd().try_clone_to_owned().unwrap();
     let socket = server.as_raw_fd();
-    let launcher =
-        Arc::new(Launcher { server: Mutex::new(server), jail_model: JailModel::at(jail_model) });
+    let model = JailModel::at(jail_model);
+    let tables = KernelModel::of(&model, jail_model.parent().unwrap());
+    let (server, calls) = (Mutex::new(server), Mutex::default());
+    let launcher = Arc::new(Launcher { server, jail_model: model, tables, calls });
     let mut incoming = Incoming::default();
     incoming.next::<serde_json::Value>(socket).unwrap();
     launcher.jail_model.say_launcher();
@@ -104,7 +113,12 @@ impl Launcher {
             return Err("jail_set: vnet jails cannot have IP address restrictions".into());
         }
         self.jail_model.look_at(&prepare.id, &jail);
-        self.jail_model.make(&prepare.id, &jail)?;
+        let mut kernel = ModelKernel(self.clone());
+        let mut made = prepare.parts.make(&mut kernel).map_err(|error| chain(&error))?;
+        if let Err(error) = self.jail_model.make(&prepare.id, &jail) {
+            let _ = made.undo(&mut kernel);
+            return Err(error);
+        }
         self.jail_model.note(&prepare.id, &jail);
         match fault {
             Some(LauncherFault::EndAfter) => die(),
@@ -116,6 +130,8 @@ impl Launcher {
             let exit = me.live(&id, &jail.path, control, fault);
             me.jail_model.end_processes(&id);
             me.jail_model.remove(&id);
+            // The server finds the folder of what is left.
+            let _ = made.undo(&mut kernel);
             me.send(&Event::Exited { id, exit });
         }))
     }
@@ -167,6 +183,82 @@ impl Launcher {
         }
         let status = child.wait().unwrap();
         Exit { code: status.code(), signal: status.signal(), oom: false }
+    }
+}
+
+/// The kernel that the launcher makes the parts of jails on.
+struct ModelKernel(Arc<Launcher>);
+
+impl ModelKernel {
+    fn call(&self, act: impl FnOnce(&Launcher) -> Result<(), Refusal>) -> io::Result<()> {
+        let _one = self.0.calls.lock().unwrap();
+        let fault = self.0.jail_model.take_call_fault();
+        match fault {
+            Some(CallFault::Fails) => return Err(io::ErrorKind::ResourceBusy.into()),
+            Some(CallFault::EndBefore) => die(),
+            Some(CallFault::EndAfter) | None => {}
+        }
+        let result = act(&self.0);
+        if fault.is_some() {
+            die();
+        }
+        result.map_err(|refusal| match refusal {
+            Refusal::Missing(_) => io::ErrorKind::NotFound.into(),
+            Refusal::NotDistinct | Refusal::NotMounted => io::ErrorKind::InvalidInput.into(),
+            Refusal::Busy => io::ErrorKind::ResourceBusy.into(),
+        })
+    }
+}
+
+impl Kernel for ModelKernel {
+    fn mount(&mut self, what: &Mount, at: &Path) -> io::Result<()> {
+        let given = what.parameters(at);
+        let value = |wanted: &str| {
+            let found = given.iter().find(|(name, _)| *name == wanted).unwrap();
+            found.1.as_ref().unwrap().to_str().unwrap().to_owned()
+        };
+        let option = |(name, value): &(&str, Option<std::ffi::OsString>)| match value {
+            Some(value) => format!("{name}={}", value.display()),
+            None => (*name).to_owned(),
+        };
+        let options: Vec<_> = given[3..].iter().map(option).collect();
+        let what = Mounted {
+            kind: value("fstype"),
+            source: value("from"),
+            at: value("fspath").into(),
+            options: options.join(","),
+            covered: None,
+        };
+        self.call(|launcher| launcher.tables.mount(what))
+    }
+
+    fn unmount(&mut self, at: &Path) -> io::Result<()> {
+        self.call(|launcher| match launcher.tables.unmount(at) {
+            Err(Refusal::NotMounted | Refusal::Missing(_)) => Ok(()),
+            unmounted => unmounted,
+        })
+    }
+
+    fn add_rule(&mut self, rule: &str) -> io::Result<()> {
+        self.call(|launcher| {
+            launcher.tables.add_rule(rule);
+            Ok(())
+        })
+    }
+
+    fn remove_rules(&mut self, subject: &str) -> io::Result<()> {
+        self.call(|launcher| {
+            launcher.tables.remove_rules(subject);
+            Ok(())
+        })
+    }
+
+    fn remove_folder(&mut self, folder: &Path) -> io::Result<()> {
+        self.call(|_| match std::fs::remove_dir(folder) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(_) => Err(Refusal::Busy),
+        })
     }
 }
 

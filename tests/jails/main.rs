@@ -15,7 +15,9 @@ mod jail_model;
 mod lab;
 mod launcher;
 mod operator;
+mod parts;
 mod starts;
+mod tables;
 mod warm;
 
 use std::process::ExitCode;
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         crowd::trials(),
         warm::trials(),
         operator::trials(),
+        parts::trials(),
         starts::trials(),
     ];
     let mut arguments = libtest_mimic::Arguments::from_args();

@@ -13,7 +13,15 @@ use super::{bad, good};
 #[derive(Clone, Debug, Default)]
 pub struct Dataset {
     pub origin: Option<String>,
+    /// Where its contents are while it is not mounted.
+    unmounted: Option<PathBuf>,
     pub properties: BTreeMap<String, String>,
+}
+
+impl Dataset {
+    fn property(&self, name: &str) -> &str {
+        self.properties.get(name).map_or("-", String::as_str)
+    }
 }
 
 /// All datasets and snapshots. Mount points are inherited: `zroot/jails` lies in one folder, all
@@ -82,6 +90,19 @@ impl Pool {
             ["destroy", name] => self.destroy(name, false, busy),
             ["destroy", "-r", name] => self.destroy(name, true, busy),
             ["set", pairs @ .., name] => self.set(pairs, name),
+            ["get", "-H", "-p", "-o", "value", property, name] => match self.datasets.get(*name) {
+                Some(found) => good(&format!("{}\n", found.property(property))),
+                None => bad(1, &format!("cannot open '{name}': dataset does not exist")),
+            },
+            ["get", "-H", "-p", "-r", "-t", "filesystem", "-o", "name,value", property, root] => {
+                let below = self.datasets.iter().filter(|(name, _)| name.starts_with(root));
+                let line = |(name, it): (&String, &Dataset)| {
+                    format!("{name}\t{}\n", it.property(property))
+                };
+                good(&below.map(line).collect::<String>())
+            }
+            ["unmount", name] => self.unmount(name, busy),
+            ["mount", name] => self.mount(name),
             ["list", "-H", "-o", "name", "-t", "snapshot", name] => {
                 match self.snapshots.contains_key(*name) {
                     true => good(&format!("{name}\n")),
@@ -142,6 +163,39 @@ impl Pool {
         good("")
     }
 
+    /// The folder stays, and is empty.
+    fn unmount(&mut self, name: &str, busy: impl Fn(&Path) -> bool) -> Output {
+        let kept = self.kept.join(format!("unmounted-{}", name.replace('/', "-")));
+        let folder = self.folder_of(name);
+        let Some(dataset) = self.datasets.get_mut(name) else {
+            return bad(1, &format!("cannot open '{name}': dataset does not exist"));
+        };
+        if dataset.unmounted.is_some() {
+            return bad(1, &format!("cannot unmount '{name}': not currently mounted"));
+        }
+        if busy(&folder) {
+            let at = folder.display();
+            return bad(1, &format!("cannot unmount '{at}': pool or dataset is busy"));
+        }
+        fs::rename(&folder, &kept).unwrap();
+        fs::create_dir(&folder).unwrap();
+        dataset.unmounted = Some(kept);
+        good("")
+    }
+
+    fn mount(&mut self, name: &str) -> Output {
+        let folder = self.folder_of(name);
+        let Some(dataset) = self.datasets.get_mut(name) else {
+            return bad(1, &format!("cannot open '{name}': dataset does not exist"));
+        };
+        let Some(kept) = dataset.unmounted.take() else {
+            return bad(1, &format!("cannot mount '{name}': filesystem already mounted"));
+        };
+        fs::remove_dir(&folder).unwrap();
+        fs::rename(kept, folder).unwrap();
+        good("")
+    }
+
     fn clones_of(&self, snapshot: &str) -> Vec<String> {
         let of = |dataset: &Dataset| dataset.origin.as_deref() == Some(snapshot);
         self.datasets.iter().filter(|(_, it)| of(it)).map(|(name, _)| name.clone()).collect()
@@ -197,7 +251,9 @@ impl Pool {
             return bad(1, &format!("cannot unmount '{at}': pool or dataset is busy"));
         }
         for gone in below.iter().chain([&name.to_owned()]) {
-            self.datasets.remove(gone);
+            if let Some(kept) = self.datasets.remove(gone).and_then(|it| it.unmounted) {
+                fs::remove_dir_all(kept).unwrap();
+            }
             if let Some(copy) = self.snapshots.remove(gone) {
                 fs::remove_dir_all(copy).unwrap();
             }

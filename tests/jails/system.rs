@@ -1,11 +1,11 @@
 //! The rest of the model: what mount(8), rctl(8), ifconfig(8), devfs(8), jail(8), jls(8), sysctl(8),
-//! tcpdrop(8) and rctl_get_racct(2) do and answer.
+//! tcpdrop(8) and rctl_get_racct(2) do and answer. The mounts and rules themselves are in
+//! `tables.rs`.
 //!
 //! Invariants: the rules are those of a FreeBSD 15 host, or harsher; a command that the model does
 //! not know panics; a broken rule is reported as a violation.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use serde_json::json;
 use super::pool::Pool;
 use super::{bad, good};
 use crate::jail_model::{Jail, JailModel};
+use crate::tables::{KernelModel, Mounted, Refusal};
 
 const PERMISSIONS: &str = "security.jail.param.allow.mount.zfs\nsecurity.jail.param.allow.mount.\n\
     security.jail.param.allow.suser\nsecurity.jail.param.allow.raw_sockets\n";
@@ -27,22 +28,12 @@ pub const MEMORY: u64 = 2_326_528;
 /// How often a new IPv6 address is said to be tentative.
 const CHECKS: u32 = 1;
 
-/// A mount of another file system than ZFS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mounted {
-    pub kind: String,
-    pub source: String,
-    pub at: PathBuf,
-    pub options: String,
-}
-
 pub struct System {
     pub pool: Pool,
     pub jail_model: JailModel,
+    pub tables: KernelModel,
     /// Where the roots of islands lie.
     pub run: PathBuf,
-    pub mounts: Vec<Mounted>,
-    pub rules: Vec<String>,
     /// By interface, in the order of adding.
     pub addresses: BTreeMap<String, Vec<String>>,
     pub racct: bool,
@@ -57,13 +48,12 @@ pub struct System {
 }
 
 impl System {
-    pub fn new(pool: Pool, jail_model: JailModel, run: PathBuf) -> Self {
+    pub fn new(pool: Pool, jail_model: JailModel, tables: KernelModel, run: PathBuf) -> Self {
         Self {
             pool,
             jail_model,
+            tables,
             run,
-            mounts: Vec::new(),
-            rules: Vec::new(),
             addresses: BTreeMap::new(),
             racct: true,
             memory: MEMORY,
@@ -74,12 +64,23 @@ impl System {
         }
     }
 
+    /// Runs a command of the server, which destroys no artifact that islands use.
     pub fn run(&mut self, words: &[&str]) -> Output {
+        if let ["zfs", "destroy" | "unmount", .., name] = words {
+            let dataset = name.split('@').next().unwrap();
+            if let Some(jail) = self.tables.user_of(&self.pool.folder_of(dataset)) {
+                self.jail_model.report_violation(format!("{words:?} while {jail} uses it"));
+            }
+        }
+        self.by_hand(words)
+    }
+
+    /// Runs a command of somebody else.
+    pub fn by_hand(&mut self, words: &[&str]) -> Output {
         match words {
             ["zfs", rest @ ..] => {
-                let (mounts, jail_model) = (&self.mounts, &self.jail_model);
-                let mounted = |root: &Path| mounts.iter().any(|mount| mount.at.starts_with(root));
-                self.pool.run(rest, |root| mounted(root) || jail_model.holds(root))
+                let (tables, jail_model) = (&self.tables, &self.jail_model);
+                self.pool.run(rest, |root| tables.holds(root) || jail_model.holds(root))
             }
             ["mount", "-p"] => self.list_mounts(),
             ["mount", "-t", kind, "-o", options, source, at] => {
@@ -87,7 +88,7 @@ impl System {
             }
             ["umount", "-f", at] => self.unmount(Path::new(at)),
             ["rctl", "-a", rules @ ..] if self.racct => {
-                self.rules.extend(rules.iter().map(|rule| (*rule).to_owned()));
+                rules.iter().for_each(|rule| self.tables.add_rule(rule));
                 good("")
             }
             ["rctl", "-r", filter] if self.racct => self.remove_rules(filter),
@@ -142,89 +143,49 @@ impl System {
         }
     }
 
-    /// The living jail whose root a path lies in.
-    fn living(&self, at: &Path) -> Option<String> {
-        let found = self.jail_model.list().into_iter();
-        found.filter(|(_, jail, dying)| !dying && at.starts_with(&jail.path)).map(|it| it.0).next()
-    }
-
     fn mount(&mut self, kind: &str, options: &str, source: &str, at: &Path) -> Output {
-        let missing =
-            |path: &str| bad(1, &format!("mount_{kind}: {path}: No such file or directory"));
-        if !at.is_dir() {
-            return missing(&at.display().to_string());
-        }
-        let place = at.display();
-        if kind == "nullfs" {
-            if !Path::new(source).is_dir() {
-                return missing(source);
-            }
-            if Path::new(source).starts_with(at) || at.starts_with(source) {
-                let said =
-                    format!("mount_nullfs: {place} ({place}) and {source} are not distinct paths");
-                return bad(64, &said);
-            }
-            let written = |options: &str| options.split(',').any(|option| option == "rw");
-            let twice = |other: &&Mounted| {
-                other.source == source
-                    && written(&other.options)
-                    && self.living(&other.at).is_some()
-            };
-            if written(options)
-                && let Some(other) = self.mounts.iter().find(twice)
-            {
-                self.jail_model
-                    .report_violation(format!("{source} is writable on {place} and {other:?}"));
-            }
-        }
-        if kind == "nullfs" && fs::remove_dir(at).is_ok() {
-            // What lies below is seen by the island's program, which is no further away than a
-            // folder.
-            std::os::unix::fs::symlink(source, at).unwrap();
-        }
-        self.mounts.push(Mounted {
+        let what = Mounted {
             kind: kind.to_owned(),
             source: source.to_owned(),
             at: at.to_owned(),
             options: options.to_owned(),
-        });
-        good("")
+            covered: None,
+        };
+        let place = at.display();
+        match self.tables.mount(what) {
+            Ok(()) => good(""),
+            Err(Refusal::Missing(path)) => {
+                bad(1, &format!("mount_{kind}: {path}: No such file or directory"))
+            }
+            Err(Refusal::NotDistinct) => {
+                let said =
+                    format!("mount_nullfs: {place} ({place}) and {source} are not distinct paths");
+                bad(64, &said)
+            }
+            Err(Refusal::NotMounted | Refusal::Busy) => {
+                bad(1, &format!("mount_{kind}: {place}: Device busy"))
+            }
+        }
     }
 
     fn unmount(&mut self, at: &Path) -> Output {
         let place = at.display();
-        let Some(found) = self.mounts.iter().rposition(|mount| mount.at == at) else {
-            return match at.symlink_metadata() {
-                Ok(_) => bad(1, &format!("umount: {place}: not a file system root directory")),
-                Err(_) => bad(
-                    1,
-                    &format!(
-                        "umount: {place}: statfs: No such file or directory\n\
-                         umount: {place}: unknown file system"
-                    ),
-                ),
-            };
-        };
-        // On the host, force may succeed here. The model is harsher and refuses.
-        if let Some(jail) = self.living(at) {
-            self.jail_model
-                .report_violation(format!("{place} was to be unmounted while {jail} lives"));
-            return bad(1, &format!("umount: unmount of {place} failed: Device busy"));
-        }
-        let above = |mount: &&Mounted| mount.at != at && mount.at.starts_with(at);
-        if self.mounts[found..].iter().any(|mount| above(&mount)) {
-            return bad(1, &format!("umount: unmount of {place} failed: Device busy"));
-        }
-        let gone = self.mounts.remove(found);
-        match gone.kind.as_str() {
-            "nullfs" if fs::remove_file(at).is_ok() => fs::create_dir(at).unwrap(),
-            "tmpfs" => {
-                fs::remove_dir_all(at).unwrap();
-                fs::create_dir(at).unwrap();
+        match self.tables.unmount(at) {
+            Ok(()) => good(""),
+            Err(Refusal::NotMounted) => {
+                bad(1, &format!("umount: {place}: not a file system root directory"))
             }
-            _ => {}
+            Err(Refusal::Missing(_)) => bad(
+                1,
+                &format!(
+                    "umount: {place}: statfs: No such file or directory\n\
+                     umount: {place}: unknown file system"
+                ),
+            ),
+            Err(Refusal::NotDistinct | Refusal::Busy) => {
+                bad(1, &format!("umount: unmount of {place} failed: Device busy"))
+            }
         }
-        good("")
     }
 
     fn list_mounts(&self) -> Output {
@@ -235,9 +196,10 @@ impl System {
             let at = self.pool.folder_of(name);
             text += &format!("{name}\t{}\tzfs\trw,noatime,nfsv4acls \t0 0\n", at.display());
         }
-        for Mounted { kind, source, at, options } in &self.mounts {
-            let access = if options.split(',').any(|option| option == "ro") { "ro" } else { "rw" };
-            text += &format!("{source}\t\t\t{}\t{kind}\t{access}\t\t0 0\n", at.display());
+        for mount in self.tables.mounts() {
+            let (access, at) = (mount.access(), mount.at.display());
+            let Mounted { kind, source, .. } = &mount;
+            text += &format!("{source}\t\t\t{at}\t{kind}\t{access}\t\t0 0\n");
         }
         good(&text)
     }
@@ -254,17 +216,10 @@ impl System {
     }
 
     fn remove_rules(&mut self, filter: &str) -> Output {
-        let of = format!("{filter}:");
-        let name = filter.trim_start_matches("jail:");
-        if self.jail_model.exists(name) {
-            self.jail_model.report_violation(format!("the rules of {name} go while it lives"));
+        match self.tables.remove_rules(filter) {
+            true => good(""),
+            false => bad(1, &format!("rctl: failed to remove rule '{filter}': No such process")),
         }
-        let before = self.rules.len();
-        self.rules.retain(|rule| !rule.starts_with(&of));
-        if self.rules.len() == before {
-            return bad(1, &format!("rctl: failed to remove rule '{filter}': No such process"));
-        }
-        good("")
     }
 
     /// The connections of the host and of dying jails. A command that drops one of the host's is

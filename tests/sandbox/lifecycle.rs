@@ -185,6 +185,9 @@ alone!(
 alone!(
     2,
     fn an_island_made_ahead_serves_one_call(host: &Host) {
+        if let Err(why) = host.backend.capabilities().ahead {
+            return not_given("islands made ahead of their calls", why);
+        }
         for _ in 0..6 {
             let left: std::collections::BTreeMap<String, Vec<String>> = host.ask(&["list", "/tmp"]);
             assert!(left["/tmp"].is_empty());
@@ -234,6 +237,9 @@ alone!(
 alone!(
     2,
     fn a_launchers_death_takes_the_islands_made_ahead_with_it(host: &Host) {
+        if let Err(why) = host.backend.capabilities().ahead {
+            return not_given("islands made ahead of their calls", why);
+        }
         eventually("two islands are made ahead", || host.backend.list().len() == 2);
         a_launchers_death(host, &["sleep", "60000"]);
     }

@@ -91,6 +91,11 @@ impl Bench {
         command(args).await
     }
 
+    /// The same, of any number of words.
+    pub async fn command(&self, args: &[&str]) -> String {
+        command_of(args).await
+    }
+
     /// The folder of the run dataset.
     pub fn folder(&self) -> PathBuf {
         self.layout.folder_of(&self.layout.run()).unwrap()
@@ -109,6 +114,10 @@ fn names(text: &str, root: &DatasetName) -> Vec<String> {
 }
 
 async fn command<const N: usize>(args: [&str; N]) -> String {
+    command_of(&args).await
+}
+
+async fn command_of(args: &[&str]) -> String {
     // An emulated guest on a machine with other work needs long for a whole tree.
     let command = Command::program("zfs").args(args).deadline(Duration::from_secs(300));
     Host.run(&command).await.unwrap().success(&command).unwrap()

@@ -4,8 +4,9 @@
 //! <zfs_dataset>/jails                        mounted at base_jail_dir
 //! ├── releases/<release>      @p1            the base system
 //! ├── build                   @p1            a clone with Go: tools run on its clones
-//! ├── artifacts/<key>         @ready         a clone with one program: calls run on its clones
-//! └── run/<island>                           one island's root
+//! ├── artifacts/<key>                        a clone with one program: calls run on views of it
+//! └── run/<island>                           one island's root: a tool's clone, or the folder that
+//!                                            a function's view is mounted on
 //! ```
 //!
 //! Invariants: init creates the first two, the server creates the others; no other dataset of the
@@ -18,8 +19,6 @@ use crate::zfs::{DatasetName, NameError, SnapshotName};
 
 /// The snapshot of a finished base system, and of a finished build jail.
 const FINISHED: &str = "p1";
-/// The snapshot of a finished artifact.
-const READY: &str = "ready";
 
 /// The datasets and folders of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,11 +147,6 @@ impl Layout {
     /// The dataset of the artifacts.
     pub fn artifacts(&self) -> DatasetName {
         self.below(&self.jails, "artifacts")
-    }
-
-    /// The finished artifact in this dataset.
-    pub fn ready_snapshot(&self, artifact: &DatasetName) -> SnapshotName {
-        self.snapshot(artifact, READY)
     }
 
     /// The dataset of the islands' roots.

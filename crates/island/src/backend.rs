@@ -69,6 +69,9 @@ pub struct Capabilities {
     pub addresses: Result<(), String>,
     /// [`Backend::usage`] knows what an island uses.
     pub usage: bool,
+    /// Islands are made ahead, before it is known which function they will run
+    /// ([`Options::ahead`]), or why not.
+    pub ahead: Result<(), String>,
 }
 
 /// The user of the host that owns a folder which a tool's islands write.

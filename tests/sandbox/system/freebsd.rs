@@ -31,6 +31,8 @@ pub struct Traces {
     /// Including dying ones.
     pub jails: Vec<String>,
     pub datasets: Vec<String>,
+    /// The folders of islands.
+    pub folders: Vec<String>,
     pub mounts: Vec<Mount>,
     pub rules: Vec<Rule>,
     /// Named memory objects, which no process need have open.
@@ -53,7 +55,11 @@ impl Held {
 impl Traces {
     /// What carries this prefix.
     pub fn of(prefix: &str) -> Self {
-        let run = platform::prepared().layout.run();
+        let layout = &platform::prepared().layout;
+        let run = layout.run();
+        let folder = layout.folder_of(&run).expect("a folder of the layout");
+        let folders = std::fs::read_dir(folder).expect("the folder of the islands").flatten();
+        let folders = folders.filter_map(|entry| entry.file_name().into_string().ok());
         let named = |name: &String| name.contains(prefix);
         let datasets = command("zfs", &["list", "-H", "-o", "name", "-r", run.as_str()]);
         let memory = command("posixshmcontrol", &["ls", "-n"]);
@@ -64,6 +70,7 @@ impl Traces {
         Self {
             jails: jails().iter().map(Jail::name).filter(named).collect(),
             datasets: datasets.lines().map(str::to_owned).filter(named).collect(),
+            folders: folders.filter(named).collect(),
             mounts: mounts().into_iter().filter(|mount| mount.on.contains(prefix)).collect(),
             rules: rules().into_iter().filter(|rule| rule.jail.contains(prefix)).collect(),
             memory: tables::paths_with(prefix, &memory),

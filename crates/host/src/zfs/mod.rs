@@ -146,6 +146,11 @@ impl Zfs {
         self.quiet("destroy", name.as_str(), &zfs("destroy").arg(name.as_str())).await
     }
 
+    /// Mounts a dataset.
+    pub async fn mount(&self, name: &DatasetName) -> Result<(), ZfsError> {
+        self.quiet("mount", name.as_str(), &zfs("mount").arg(name.as_str())).await
+    }
+
     /// Sets properties.
     pub async fn set(&self, name: &DatasetName, to: &Properties<'_>) -> Result<(), ZfsError> {
         let pairs = to.iter().map(|(property, value)| format!("{property}={value}"));
@@ -314,6 +319,7 @@ mod tests {
             .quiet("zfs clone -o quota=64M -o readonly=on z/jails@p1 z/run")
             .quiet("zfs rename z/run z/ran")
             .quiet("zfs set readonly=on sky-island:made=yes z/ran")
+            .quiet("zfs mount z/ran")
             .quiet("zfs destroy -r z/jails");
         let zfs = Zfs::new(script.shared());
         let (jails, run) = (dataset("z/jails"), dataset("z/run"));
@@ -324,6 +330,7 @@ mod tests {
         zfs.rename(&run, &dataset("z/ran")).await.unwrap();
         let made = [("readonly", "on"), ("sky-island:made", "yes")];
         zfs.set(&dataset("z/ran"), &made).await.unwrap();
+        zfs.mount(&dataset("z/ran")).await.unwrap();
         zfs.destroy_tree(&jails).await.unwrap();
         assert!(script.left().is_empty());
     }

@@ -90,6 +90,11 @@ impl Host {
         Ok((host, findings))
     }
 
+    /// The folder of an island's root.
+    pub(super) fn folder(&self, id: &IslandId) -> PathBuf {
+        self.run.join(id.as_str())
+    }
+
     /// What an island uses; none where the kernel does not count resources.
     pub(super) fn usage(&self, id: &IslandId) -> Option<Usage> {
         self.counts.then(|| usage::of_island(&self.counters, id))?

@@ -1,5 +1,6 @@
 //! Why the launcher does not start, does not make an island, or does not close a jail.
 
+use crate::freebsd::parts::PartsError;
 use crate::freebsd::settling;
 use crate::freebsd::sys::JailSetError;
 
@@ -25,6 +26,8 @@ pub(super) enum MakeError {
     /// No descriptor came with the request.
     #[error("the request to make an island came without a control socket")]
     NoControl,
+    #[error(transparent)]
+    Parts(#[from] PartsError),
     #[error("the jail cannot be made")]
     Jail(#[source] JailSetError),
     #[error("no socket to the first process can be opened")]

@@ -1,16 +1,18 @@
 //! The process that makes islands: small, single-threaded, and started once.
 //!
 //! The launcher does what jail(8) cannot do right: the program's own status and signal, a clean
-//! stderr, a jail that ends with its first process. The launcher is the parent of its islands: it
+//! stderr, a jail that ends with its first process. It also makes the parts of a function's jail,
+//! its mounts and limits, by one system call each. The launcher is the parent of its islands: it
 //! reports each exit, removes jails on request, and removes all of them when the server goes away.
 //!
-//! Invariants: the launcher reports an island's exit when the jail is removed and has no process
-//! left, or [`ENDING_WAIT`] later; every wait for one island is a deadline in a list, so that no
-//! island waits for another.
+//! Invariants: the launcher reports an island's exit when the jail is removed, has no process left
+//! and its parts are undone, or [`ENDING_WAIT`] later; parts of a jail that still has processes are
+//! left to the server, which finds their folder; every wait for one island is a deadline in a list,
+//! so that no island waits for another.
 //!
-//! What can still take long: a system call on a host that is short of memory, an event that a
-//! server does not read, and the end of the launcher, which waits up to [`ENDING_WAIT`] for its
-//! islands.
+//! What can still take long: a system call on a host that is short of memory or whose pool takes no
+//! writes, an event that a server does not read, and the end of the launcher, which waits up to
+//! [`ENDING_WAIT`] for its islands.
 
 use std::collections::HashMap;
 use std::ffi::c_int;
@@ -24,8 +26,10 @@ use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::backend::Exit;
 use crate::freebsd::child::Child;
+use crate::freebsd::kernel::HostKernel;
 use crate::freebsd::launch_error::{CloseError, LauncherError, MakeError};
 use crate::freebsd::params::Param;
+use crate::freebsd::parts::MadeParts;
 use crate::freebsd::protocol::JailRequest;
 use crate::freebsd::settling::Settling;
 use crate::freebsd::sys;
@@ -48,6 +52,8 @@ struct Launcher {
     settling: Settling<OpenJail>,
     /// Islands whose first process has ended and whose others are being killed.
     ending: Vec<EndingIsland>,
+    /// The parts of all jails, by the names of their islands.
+    parts: HashMap<String, MadeParts>,
 }
 
 struct Island {
@@ -88,7 +94,8 @@ fn run(server: OwnedFd) -> Result<(), LauncherError> {
     process::ignore_stops().map_err(system("ignore the signals that stop a service"))?;
     let queue = Kqueue::new().map_err(system("open a kqueue(2)"))?;
     let (islands, settling, ending) = (HashMap::new(), Settling::new(), Vec::new());
-    let mut launcher = Launcher { server, queue, islands, settling, ending };
+    let parts = HashMap::new();
+    let mut launcher = Launcher { server, queue, islands, settling, ending, parts };
     let watched = launcher.watch(launcher.server_number(), EventFilter::EVFILT_READ);
     watched.map_err(system("watch the server's socket"))?;
     launcher.send(&Event::Ready);
@@ -178,13 +185,30 @@ impl Launcher {
     }
 
     fn make(&mut self, prepare: &JailRequest, control: OwnedFd) -> Result<(), MakeError> {
+        let made = prepare.parts.make(&mut HostKernel)?;
+        self.parts.insert(prepare.id.clone(), made);
+        let result = self.make_jail(prepare, control);
+        if result.is_err() {
+            self.undo_parts(&prepare.id);
+        }
+        result
+    }
+
+    fn make_jail(&mut self, prepare: &JailRequest, control: OwnedFd) -> Result<(), MakeError> {
         let jid = sys::create_jail(&prepare.jail).map_err(MakeError::Jail)?;
-        match self.start(prepare, jid, control) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                sys::remove_jail(jid);
-                Err(error)
-            }
+        let started = self.start(prepare, jid, control);
+        if started.is_err() {
+            sys::remove_jail(jid);
+        }
+        started
+    }
+
+    /// Undoes the parts of a jail that is gone. Whatever cannot be undone now is undone by the
+    /// server, which finds the island's folder.
+    fn undo_parts(&mut self, id: &str) {
+        let Some(mut parts) = self.parts.remove(id) else { return };
+        if let Err(error) = parts.undo(&mut HostKernel) {
+            eprintln!("sky-island launcher: {id}: {}", chain(&error));
         }
     }
 
@@ -307,14 +331,19 @@ impl Launcher {
     }
 
     fn report_ended(&mut self) {
-        let (done, left): (Vec<EndingIsland>, _) =
-            std::mem::take(&mut self.ending).into_iter().partition(|ending| {
-                sys::is_gone(ending.jid)
-                    || sys::has_processes(ending.jid).is_ok_and(|some| !some)
-                    || ending.since.elapsed() > ENDING_WAIT
-            });
-        self.ending = left;
-        for EndingIsland { id, exit, .. } in done {
+        for ending in std::mem::take(&mut self.ending) {
+            let is_empty =
+                sys::is_gone(ending.jid) || sys::has_processes(ending.jid).is_ok_and(|some| !some);
+            if !is_empty && ending.since.elapsed() <= ENDING_WAIT {
+                self.ending.push(ending);
+                continue;
+            }
+            let EndingIsland { id, exit, .. } = ending;
+            match is_empty {
+                true => self.undo_parts(&id),
+                // A process that does not end could hold up the unmounting, and the launcher.
+                false => drop(self.parts.remove(&id)),
+            }
             self.send(&Event::Exited { id, exit });
         }
     }
@@ -329,9 +358,10 @@ impl Launcher {
         let ids: Vec<String> = self.islands.keys().cloned().collect();
         ids.iter().for_each(|id| self.kill(id));
         let until = Instant::now() + ENDING_WAIT;
-        while !self.islands.is_empty() && Instant::now() < until {
+        while !(self.islands.is_empty() && self.ending.is_empty()) && Instant::now() < until {
             let pids: Vec<_> = self.islands.values().map(|island| island.pid).collect();
             pids.into_iter().for_each(|pid| self.reap(pid));
+            self.report_ended();
             std::thread::sleep(ENDING_POLL);
         }
     }

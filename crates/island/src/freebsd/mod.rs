@@ -1,25 +1,31 @@
-//! Islands as jails: the root of each is a ZFS clone, and a janitor removes what each one had.
+//! Islands as jails: a function's root is a view of its artifact, a tool's root is a ZFS clone, and
+//! a janitor removes what is left of each.
 //!
 //! ```text
-//! server ──zfs, mount, rctl, ifconfig──▶ root, devices, limits, address
-//!   │ ────Prepare──▶ launcher ──jail_set, fork, jail_attach──▶ first process of the island
-//!   │ ◀───Event─────     │ (parent of all islands; removes each jail at its end)
+//! server ──zfs, mount, rctl, ifconfig──▶ artifacts, the roots of tools, addresses
+//!   │ ────Prepare──▶ launcher ──nmount, rctl_add_rule──▶ a function's root, devices, limits
+//!   │                    ├─────jail_set, fork, jail_attach──▶ first process of the island
+//!   │ ◀───Event─────     │ (parent of all islands; removes each jail and its parts at its end)
 //!   └──ExecRequest, descriptors (control socket)──────▶ exec
 //! ```
 //!
-//! Invariants: code that builds argument vectors and reads text has no `cfg` and is tested
-//! everywhere; only code that needs FreeBSD's own system calls (launcher, child, sys) is compiled
-//! for FreeBSD alone. A step of making an island is noted in its resources before it is taken, and
-//! the resources go to the janitor however the island ends.
+//! Invariants: no command of the host runs for a call of a known function without an address; code
+//! that builds argument vectors and reads text has no `cfg` and is tested everywhere; only code
+//! that needs FreeBSD's own system calls (launcher, child, kernel, sys) is compiled for FreeBSD
+//! alone. A step of making an island is noted in its resources before it is taken, and the
+//! resources go to the janitor however the island ends.
 
 #[cfg(target_os = "freebsd")]
 mod child;
 pub mod connections;
 pub mod devices;
 mod environment;
+mod folders;
 mod host;
 pub mod jails;
 pub mod janitor;
+#[cfg(target_os = "freebsd")]
+mod kernel;
 #[cfg(target_os = "freebsd")]
 mod launch_error;
 #[cfg(target_os = "freebsd")]
@@ -29,6 +35,7 @@ mod measure;
 pub mod mounts;
 mod owned;
 pub mod params;
+pub mod parts;
 pub mod plan;
 mod probe;
 pub mod protocol;
@@ -44,6 +51,7 @@ mod sweep;
 mod sys;
 pub mod teardown;
 pub mod usage;
+mod view;
 
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -241,7 +249,7 @@ impl Backend for FreeBsd {
             let mut all = Vec::new();
             for ListedIsland { id, number, since, killed } in self.host.launcher.islands().await? {
                 let usage = self.host.usage(&id);
-                let (path, hostname) = (self.host.run.join(id.as_str()), params::HOSTNAME.into());
+                let (path, hostname) = (self.host.folder(&id), params::HOSTNAME.into());
                 all.push(LiveIsland { id, number, since, killed, path, hostname, usage });
             }
             Ok(all)
@@ -254,7 +262,8 @@ impl Backend for FreeBsd {
 
     fn capabilities(&self) -> Capabilities {
         let addresses = self.network.as_ref().map(|_| ()).map_err(|error| chain(error));
-        Capabilities { overlays: false, addresses, usage: self.host.counts }
+        let ahead = Err(probe::AHEAD.to_owned());
+        Capabilities { overlays: false, addresses, usage: self.host.counts, ahead }
     }
 
     fn owner(&self, purpose: Purpose) -> Option<FolderOwner> {

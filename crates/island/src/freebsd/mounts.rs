@@ -1,14 +1,17 @@
-//! mount(8) and umount(8): the mounts in an island's root.
+//! The mounts in an island's root, by mount(8), umount(8) and nmount(2).
 //!
 //! Invariants: each mount is in the resources of its island, because it outlives the jail; a folder
-//! that a living island may write is writable in no other island (see [`Writers`]).
+//! that a living island may write is writable in no other island (see [`Writers`]); a mount has the
+//! same options whether a command or the launcher makes it.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use host::exec::{Command, ExecError, Executor};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use crate::freebsd::devices;
 
@@ -16,7 +19,7 @@ use crate::freebsd::devices;
 const TMP_FILES: u64 = 4096;
 
 /// One mount.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mount {
     /// The devices of [`devices`].
     Devices,
@@ -38,19 +41,58 @@ pub async fn mount(exec: &dyn Executor, what: &Mount, at: &Path) -> Result<(), E
 }
 
 fn command(what: &Mount) -> Command {
-    let mount = |kind: &str, options: String| {
-        Command::program("mount").args(["-t", kind, "-o"]).arg(options)
+    let option = |(name, value): (&str, Option<String>)| match value {
+        Some(value) => format!("{name}={value}"),
+        None => name.to_owned(),
     };
-    match what {
-        Mount::Devices => mount("devfs", format!("ruleset={}", devices::RULESET)).arg("devfs"),
-        Mount::Tmp(bytes) => {
-            let size = format!("size={bytes},inodes={TMP_FILES},mode=1777,nosuid,noexec");
-            mount("tmpfs", size).arg("tmpfs")
+    let options: Vec<String> = what.options().into_iter().map(option).collect();
+    let (kind, source) = what.kind();
+    Command::program("mount").args(["-t", kind, "-o", &options.join(",")]).arg(source)
+}
+
+impl Mount {
+    /// The kind of file system, for messages.
+    pub(super) fn name(&self) -> &'static str {
+        self.kind().0
+    }
+
+    /// The kind of file system, and what is mounted.
+    fn kind(&self) -> (&'static str, PathBuf) {
+        match self {
+            Self::Devices => ("devfs", "devfs".into()),
+            Self::Tmp(_) => ("tmpfs", "tmpfs".into()),
+            Self::Folder { source, .. } => ("nullfs", source.clone()),
         }
-        Mount::Folder { source, writable } => {
-            let access = if *writable { "rw" } else { "ro" };
-            mount("nullfs", format!("{access},nosuid")).arg(source)
+    }
+
+    fn options(&self) -> Vec<(&'static str, Option<String>)> {
+        match self {
+            Self::Devices => vec![("ruleset", Some(devices::RULESET.to_string()))],
+            // A size of 0 would be all the memory of the host.
+            Self::Tmp(bytes) => vec![
+                ("size", Some(bytes.max(&1).to_string())),
+                ("inodes", Some(TMP_FILES.to_string())),
+                ("mode", Some("1777".to_owned())),
+                ("nosuid", None),
+                ("noexec", None),
+            ],
+            Self::Folder { writable, .. } => {
+                vec![(if *writable { "rw" } else { "ro" }, None), ("nosuid", None)]
+            }
         }
+    }
+
+    /// The parameters of nmount(2) for this mount at a folder of the host.
+    pub fn parameters(&self, at: &Path) -> Vec<(&'static str, Option<OsString>)> {
+        let (kind, source) = self.kind();
+        let mut all = vec![
+            ("fstype", Some(kind.into())),
+            ("fspath", Some(at.into())),
+            ("from", Some(source.into())),
+        ];
+        let options = self.options().into_iter();
+        all.extend(options.map(|(name, value)| (name, value.map(OsString::from))));
+        all
     }
 }
 
@@ -136,6 +178,28 @@ mod tests {
         mount(&script, &folder(false), Path::new("/j/run/a/src")).await.unwrap();
         mount(&script, &folder(true), Path::new("/j/run/a/out")).await.unwrap();
         unmount(&script, Path::new("/j/run/a/out")).await.unwrap();
+    }
+
+    #[test]
+    fn the_launcher_mounts_with_the_options_of_the_commands() {
+        let given = |mount: Mount| {
+            let all = mount.parameters(Path::new("/j/run/a"));
+            let text = |(name, value): (&str, Option<OsString>)| match value {
+                Some(value) => format!("{name}={}", value.display()),
+                None => name.to_owned(),
+            };
+            all.into_iter().map(text).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(given(Mount::Devices), "fstype=devfs fspath=/j/run/a from=devfs ruleset=3281");
+        assert_eq!(
+            given(Mount::Tmp(8 << 20)),
+            "fstype=tmpfs fspath=/j/run/a from=tmpfs size=8388608 inodes=4096 mode=1777 nosuid noexec"
+        );
+        assert_eq!(
+            given(Mount::Folder { source: "/j/artifacts/a b".into(), writable: false }),
+            "fstype=nullfs fspath=/j/run/a from=/j/artifacts/a b ro nosuid"
+        );
+        assert!(given(Mount::Tmp(0)).contains("size=1 "), "0 would be no limit");
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! The plan of an island: its mounts, the pieces of a tool's root, its network and its limits.
 //!
 //! Invariants: planning changes nothing, and only looks whether a bind is a file or a folder. A
-//! function's root has the devices and a private /tmp over its clone. A tool's root has the build
-//! jail and its binds, each writable folder as a mount of its own.
+//! function's root has the devices and a private /tmp over a view of its artifact. A tool's root
+//! has the build jail and its binds, each writable folder as a mount of its own.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -44,12 +44,12 @@ pub struct IslandPlan {
     pub background: bool,
 }
 
-/// What a root is cloned from.
+/// What a root is made of.
 #[derive(Debug)]
 pub enum RootPlan {
-    /// The artifact of this program.
+    /// A view of the artifact of this program.
     Function(Arc<File>),
-    /// The build jail, with these pieces added.
+    /// A clone of the build jail, with these pieces added.
     Tool(Vec<Piece>),
 }
 
@@ -163,6 +163,12 @@ impl IslandPlan {
             _ => None,
         };
         self.mounts.iter().filter_map(writable).collect()
+    }
+
+    /// The mounts with their paths on the host.
+    pub fn mounts_in(&self, root: &Path) -> Vec<(PathBuf, Mount)> {
+        let at = |at: &Path| root.join(at.strip_prefix("/").unwrap_or(at));
+        self.mounts.iter().map(|(path, mount)| (at(path), mount.clone())).collect()
     }
 }
 

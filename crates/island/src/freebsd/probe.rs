@@ -15,6 +15,10 @@ const ENABLE: &str = "put kern.racct.enable=1 into /boot/loader.conf and restart
 const INIT: &str = "run `sky-island init`";
 /// The name of the finding of a pool that is not there.
 const POOL: &str = "pool";
+/// Why islands are not made ahead: all that an island has lies in the root that is its function's.
+pub(super) const AHEAD: &str = "limits.islands_ahead has no effect: the root of a jail is a view \
+    of its function, and all else of the jail lies in it; islands are kept warm for functions that \
+    were called";
 
 /// What `check` reports of a FreeBSD host.
 pub(super) async fn findings(environment: &HostEnvironment, options: &Options) -> Vec<Finding> {
@@ -34,6 +38,12 @@ pub(super) async fn findings(environment: &HostEnvironment, options: &Options) -
     findings.extend(limits(rules::enabled(exec).await, required));
     let asked = options.jails.as_ref().is_some_and(|jails| jails.vnet);
     findings.push(sight(asked, asked && params::makes_stacks(exec).await));
+    findings.push(Finding {
+        name: "islands ahead",
+        detail: AHEAD.to_owned(),
+        remedy: None,
+        required: false,
+    });
     findings
 }
 

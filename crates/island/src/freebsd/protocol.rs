@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::freebsd::params::Param;
+use crate::freebsd::parts::JailParts;
 
 /// One island to make. The island's control socket comes with the message. On that socket the
 /// server sends the program to execute, as on Linux, and the island answers only when it fails.
@@ -10,6 +11,8 @@ use crate::freebsd::params::Param;
 pub struct JailRequest {
     /// The name of the island and of its jail.
     pub id: String,
+    /// What is made before the jail, and undone after it.
+    pub parts: JailParts,
     /// The parameters of the jail.
     pub jail: Vec<Param>,
     /// The parameters that the jail gets when the island has changed its user.

@@ -19,8 +19,9 @@ use crate::backend::{BoxFuture, Exit, StartError};
 use crate::freebsd::host::Host;
 use crate::freebsd::mounts::Writing;
 use crate::freebsd::reason::refused;
+use crate::freebsd::storage::ArtifactLease;
 use crate::freebsd::teardown::{StepFailed, TeardownStep};
-use crate::freebsd::{connections, jails, mounts, rules};
+use crate::freebsd::{connections, folders, jails, mounts, rules};
 use crate::id::IslandId;
 use crate::launcher::uids::Uid;
 
@@ -44,6 +45,14 @@ pub enum TeardownError {
     /// rctl(8) failed.
     #[error("the limits of the jail cannot be removed")]
     Rules(#[source] ExecError),
+    /// The folder of the island is busy, or cannot be looked at.
+    #[error("the folder {} cannot be removed", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
     /// The root's dataset is busy, or ZFS failed.
     #[error("the root cannot be destroyed")]
     Root(#[source] ZfsError),
@@ -73,11 +82,15 @@ pub struct JailResources {
     pub(super) exit: Option<oneshot::Receiver<Result<Exit, String>>>,
     /// There may be a jail.
     pub(super) jail: bool,
-    /// What may be mounted, in the order of mounting.
+    /// What commands may have mounted, in the order of mounting.
     pub(super) mounts: Vec<PathBuf>,
-    /// There may be rules.
+    /// Commands may have set rules.
     pub(super) rules: bool,
-    /// There may be a root.
+    /// There may be a folder with the parts that the launcher makes.
+    pub(super) folder: bool,
+    /// The artifact that the launcher may have mounted.
+    pub(super) artifact: Option<ArtifactLease>,
+    /// There may be a dataset for the root.
     pub(super) root: bool,
     /// The address; its alias may be on the interface.
     pub(super) lease: Option<Arc<Lease>>,
@@ -98,6 +111,8 @@ impl JailResources {
             jail: false,
             mounts: Vec::new(),
             rules: false,
+            folder: false,
+            artifact: None,
             root: false,
             lease: None,
             empty: None,
@@ -109,7 +124,8 @@ impl JailResources {
     /// An island of an earlier start, of which anything may be left.
     pub(super) fn leftover(id: IslandId, mounts: Vec<PathBuf>, lease: Option<Lease>) -> Self {
         let lease = lease.map(Arc::new);
-        Self { jail: true, rules: true, root: true, mounts, lease, ..Self::new(id) }
+        let resources = Self::new(id);
+        Self { jail: true, rules: true, folder: true, root: true, mounts, lease, ..resources }
     }
 
     /// Undoes the steps, the last one first. After a failure the caller tries again.
@@ -124,6 +140,9 @@ impl JailResources {
         }
         let dropped = self.drop_connections(exec).await;
         self.writing = None;
+        if self.folder {
+            self.look_for_parts(host).await?;
+        }
         while let Some(at) = self.mounts.last() {
             let failed = |cause| TeardownError::Mount { at: at.clone(), cause };
             mounts::unmount(exec, at).await.map_err(failed)?;
@@ -137,14 +156,18 @@ impl JailResources {
             if let Err(error) = host.storage.destroy(&self.id).await {
                 // A mount(8) that was killed may have mounted something after the look at its
                 // mounts.
-                let root = host.storage.root_of(&self.id).folder;
-                let mut found = mounts::below(exec, &root).await.map_err(TeardownError::Look)?;
-                found.reverse();
-                self.mounts = found;
+                self.mounts = self.mounted(host).await?;
                 return Err(TeardownError::Root(error));
             }
             self.root = false;
         }
+        if self.folder {
+            let folder = host.folder(&self.id);
+            let failed = |cause| TeardownError::Folder { folder: folder.clone(), cause };
+            folders::remove(&folder).await.map_err(failed)?;
+            self.folder = false;
+        }
+        self.artifact = None;
         if let Some(lease) = &self.lease {
             let removed = alias::take(exec, &host.ledger, &Alias::of(lease)).await;
             removed.map_err(TeardownError::Address)?;
@@ -169,6 +192,29 @@ impl JailResources {
             return Ok(());
         };
         connections::drop_from(exec, lease.address(), empty.elapsed()).await
+    }
+
+    /// Finds the parts that the launcher made and did not undo. The launcher removes the folder
+    /// last, so that most islands end here without a command of the host.
+    async fn look_for_parts(&mut self, host: &Host) -> Result<(), TeardownError> {
+        let folder = host.folder(&self.id);
+        let there = folders::exists(&folder).await;
+        if !there.map_err(|cause| TeardownError::Folder { folder, cause })? {
+            self.folder = false;
+            return Ok(());
+        }
+        self.mounts = self.mounted(host).await?;
+        self.rules |= host.counts;
+        Ok(())
+    }
+
+    /// What is mounted at the island's folder and below it, without ZFS, in the order of mounting.
+    async fn mounted(&self, host: &Host) -> Result<Vec<PathBuf>, TeardownError> {
+        let folder = host.folder(&self.id);
+        let mut found = mounts::below(&*host.exec, &host.run).await.map_err(TeardownError::Look)?;
+        found.retain(|at| at.starts_with(&folder));
+        found.reverse();
+        Ok(found)
     }
 
     /// Waits for the exit of the island.

@@ -1,4 +1,5 @@
-//! rctl(8): the limits of a whole jail, by its name.
+//! rctl(8): the limits of a whole jail, by its name. The launcher sets the same rules for
+//! functions.
 //!
 //! Invariants: the rules are added before the jail is made, and removed after it is gone, because
 //! the kernel keeps the rules of a jail that is gone. They work only where `kern.racct.enable` is
@@ -39,8 +40,14 @@ pub fn rules(id: &IslandId, plan: &IslandPlan, limits: &Resources, processors: u
         // Memory that no process maps is in no address space, but it is reserved like all other.
         rules.push(("swapuse", "deny", plan.bounds.address_space));
     }
-    let rule = |(resource, action, amount)| format!("jail:{id}:{resource}:{action}={amount}");
+    let subject = subject(id);
+    let rule = |(resource, action, amount)| format!("{subject}:{resource}:{action}={amount}");
     rules.into_iter().map(rule).collect()
+}
+
+/// What the rules of an island limit: its jail.
+pub fn subject(id: &IslandId) -> String {
+    format!("jail:{id}")
 }
 
 /// Adds rules.
@@ -51,7 +58,7 @@ pub async fn add(exec: &dyn Executor, rules: &[String]) -> Result<(), ExecError>
 
 /// Removes all rules of an island. An island without rules is no error.
 pub async fn remove(exec: &dyn Executor, id: &IslandId) -> Result<(), ExecError> {
-    let command = Command::program("rctl").args(["-r".to_owned(), format!("jail:{id}")]);
+    let command = Command::program("rctl").args(["-r".to_owned(), subject(id)]);
     let output = exec.run(&command).await?;
     let nothing = output.stderr.contains("No such process") || output.stderr.contains(OFF);
     if nothing { Ok(()) } else { output.success(&command).map(|_| ()) }

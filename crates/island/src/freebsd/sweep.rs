@@ -1,7 +1,8 @@
 //! Removes the islands that an earlier start left, found by their names and folders.
 //!
-//! Invariants: only a jail, a mount or a dataset with an island's name in the folder of the islands
-//! is touched.
+//! Invariants: only a jail, a mount, a folder or a dataset with an island's name in the folder of
+//! the islands is touched. Rules are found by the folder of their island, which is removed after
+//! them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,7 +19,7 @@ use crate::freebsd::host::Host;
 use crate::freebsd::janitor::Janitor;
 use crate::freebsd::reason::refused;
 use crate::freebsd::resources::JailResources;
-use crate::freebsd::{jails, mounts};
+use crate::freebsd::{folders, jails, mounts};
 use crate::id::IslandId;
 
 /// How long a sweep waits for islands that are busy.
@@ -75,6 +76,7 @@ pub(super) async fn reconcile(
     let left = host.storage.leftovers().await.map_err(refused)?;
     let jails = jails::list(exec, &host.run).await.map_err(refused)?;
     let mounted = mounts::below(exec, &host.run).await.map_err(refused)?;
+    let folders = folders::list(&host.run).await.map_err(refused)?;
     let island_of = |at: &Path| {
         let below = at.strip_prefix(&host.run).ok()?;
         IslandId::parse(below.components().next()?.as_os_str().to_str()?)
@@ -83,6 +85,7 @@ pub(super) async fn reconcile(
     let mut islands: BTreeSet<IslandId> = left.islands.iter().cloned().collect();
     islands.extend(jails.into_iter().map(|jail| jail.id));
     islands.extend(mounted.iter().filter_map(|at| island_of(at)));
+    islands.extend(folders);
     if !islands.is_empty() {
         tracing::info!(count = islands.len(), "removing the islands that an earlier start left");
     }

@@ -1,5 +1,8 @@
 //! FreeBSD's own system calls, each in a small wrapper.
 
+pub(super) mod mount;
+pub(super) mod rctl;
+
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::io;
 use std::net::IpAddr;
@@ -32,9 +35,6 @@ const _: () = {
 const LOGIN: &CStr = c"island";
 /// Room for the kernel's message about a parameter.
 const MESSAGE: usize = 256;
-
-/// Room for the counters of a subject: 25 lines of at most 40 bytes on FreeBSD 15.
-const COUNTERS: usize = 8192;
 
 /// Why jail_set(2) did not make or change a jail.
 #[derive(Debug, thiserror::Error)]
@@ -210,31 +210,6 @@ pub(super) fn free_memory() -> Option<f64> {
     };
     let free = pages(c"vm.stats.vm.v_free_count")? + pages(c"vm.stats.vm.v_inactive_count")?;
     Some(free / pages(c"vm.stats.vm.v_page_count")?)
-}
-
-/// The counters of a subject such as `jail:NAME`, as rctl_get_racct(2) writes them. A jail that is
-/// gone has zeros.
-pub(super) fn counters(subject: &str) -> io::Result<String> {
-    let subject = CString::new(subject)?;
-    let mut text = vec![0_u8; COUNTERS];
-    let given = subject.as_bytes_with_nul().len();
-    // SAFETY: the kernel reads at most `given` bytes, which end with a NUL, and writes at most as
-    // many bytes as `text` has.
-    check(unsafe {
-        rctl_get_racct(subject.as_ptr(), given, text.as_mut_ptr().cast(), text.len())
-    })?;
-    let text = CStr::from_bytes_until_nul(&text).map_err(io::Error::other)?;
-    Ok(text.to_string_lossy().into_owned())
-}
-
-unsafe extern "C" {
-    /// Declared in sys/rctl.h; the libc crate lacks it.
-    fn rctl_get_racct(
-        subject: *const libc::c_char,
-        subject_length: libc::size_t,
-        text: *mut libc::c_char,
-        text_length: libc::size_t,
-    ) -> c_int;
 }
 
 /// Takes the limits of an island's processes.

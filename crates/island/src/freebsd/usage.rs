@@ -18,7 +18,7 @@ pub type Counters = Arc<dyn Fn(&str) -> io::Result<String> + Send + Sync>;
 /// The counters of this host's kernel.
 pub(super) fn of_kernel() -> Counters {
     #[cfg(target_os = "freebsd")]
-    return Arc::new(crate::freebsd::sys::counters);
+    return Arc::new(crate::freebsd::sys::rctl::counters);
     #[cfg(not(target_os = "freebsd"))]
     Arc::new(|_| Err(io::ErrorKind::Unsupported.into()))
 }

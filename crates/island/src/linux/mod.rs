@@ -329,7 +329,7 @@ impl Backend for Linux {
 
     fn capabilities(&self) -> Capabilities {
         let addresses = self.network.as_ref().map(|_| ()).map_err(|error| causes::chain(error));
-        Capabilities { overlays: true, addresses, usage: true }
+        Capabilities { overlays: true, addresses, usage: true, ahead: Ok(()) }
     }
 
     fn owner(&self, purpose: Purpose) -> Option<FolderOwner> {

@@ -125,7 +125,7 @@ impl Backend for FakeBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { overlays: false, addresses: Ok(()), usage: true }
+        Capabilities { overlays: false, addresses: Ok(()), usage: true, ahead: Ok(()) }
     }
 
     fn owner(&self, _: Purpose) -> Option<FolderOwner> {

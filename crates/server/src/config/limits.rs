@@ -64,6 +64,7 @@ pub struct Limits {
     /// deleted.
     pub artifact_cache: Bytes,
     /// How many islands are made ahead of calls, so that a call need not wait for one; 0 for none.
+    /// No effect on FreeBSD.
     #[schemars(extend("x-default" = "2 per core"))]
     pub islands_ahead: usize,
 }

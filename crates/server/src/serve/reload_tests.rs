@@ -49,7 +49,7 @@ impl Backend for NoIslands {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { overlays: true, addresses: Ok(()), usage: false }
+        Capabilities { overlays: true, addresses: Ok(()), usage: false, ahead: Ok(()) }
     }
 
     fn owner(&self, _: Purpose) -> Option<FolderOwner> {

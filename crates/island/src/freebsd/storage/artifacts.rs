@@ -1,9 +1,12 @@
-//! Artifacts: for each program a clone of the base system with the program in it, and a snapshot
-//! that says that the clone is whole.
+//! Artifacts: for each program a clone of the base system with the program in it, read-only and
+//! mounted, with a property that says that the clone is whole. The islands of a function have views
+//! of one artifact.
 //!
-//! Invariants: the snapshot is made last and destroyed first, so an artifact with a snapshot is
-//! whole, and one that a crash left without a snapshot is made again; one key has one task at a
-//! time; an artifact that islands are clones of is never destroyed.
+//! Invariants: the property is set last, so an artifact with the property is whole, and one that a
+//! crash left without it is made again; an artifact has no snapshot of its own, because an island
+//! could reach it through `.zfs` and have the kernel mount it; one key has one task at a time; an
+//! artifact that islands use is never destroyed, because its user has a reference to it, and
+//! because the kernel does not unmount a file system that has views.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -20,10 +23,18 @@ use crate::freebsd::storage::key::Key;
 use crate::freebsd::storage::keys::Keys;
 use crate::freebsd::storage::pool::{CLONE, Pool};
 
-/// How many artifacts are kept. There are more only while islands are clones of all of them.
+/// How many artifacts are kept. There are more only while islands use all of them.
 pub(super) const LIMIT: usize = 256;
-/// How many artifacts one pass tries to destroy; ZFS refuses an artifact with clones.
+/// How many artifacts one pass tries to destroy.
 const TRIES: usize = 32;
+/// How often an artifact is looked for that another program destroys or unmounts.
+const LOOKS: usize = 2;
+/// The properties that an artifact adds while it is filled, and the ones that it gets then.
+const FILLING: [(&str, &str); 1] = [("exec", "on")];
+const FILLED: [(&str, &str); 2] = [("readonly", "on"), (WHOLE, YES)];
+/// The property of a whole artifact.
+pub(super) const WHOLE: &str = "sky-island:whole";
+pub(super) const YES: &str = "yes";
 
 pub(super) struct Artifacts {
     pool: Arc<Pool>,
@@ -51,8 +62,25 @@ impl Artifacts {
         }
     }
 
-    /// The artifact of a program, made if there is none. It is not destroyed while the reference
-    /// lives.
+    /// The artifact of a program, mounted, made if there is none. It is not destroyed while the
+    /// reference lives.
+    pub(super) async fn usable(
+        self: &Arc<Self>,
+        program: &Arc<File>,
+    ) -> Result<Arc<Artifact>, StorageError> {
+        for _ in 0..LOOKS {
+            let artifact = self.ready(program).await?;
+            if self.is_there(&artifact).await? {
+                return Ok(artifact);
+            }
+            // Another program destroyed or unmounted the artifact.
+            self.cache.lock().forget(&artifact.key);
+        }
+        let artifact = self.artifact(self.keys.of(program).await?);
+        Err(StorageError::Gone { folder: self.pool.folder(&artifact.dataset) })
+    }
+
+    /// The artifact of a program, made if there is none, as far as this server knows.
     pub(super) async fn ready(
         self: &Arc<Self>,
         program: &Arc<File>,
@@ -83,9 +111,11 @@ impl Artifacts {
         self.cache.lock().leave(key);
     }
 
-    /// Notes that another program destroyed an artifact.
-    pub(super) fn forget(&self, key: &Key) {
-        self.cache.lock().forget(key);
+    /// Whether an artifact's clone is mounted, with the program in it.
+    async fn is_there(&self, artifact: &Artifact) -> Result<bool, StorageError> {
+        let (open, folder) = (self.open, self.pool.folder(&artifact.dataset));
+        let look = move || open(&folder).is_ok_and(|root| folder::has_program(&root));
+        tokio::task::spawn_blocking(look).await.map_err(|_| StorageError::Lost)
     }
 
     /// Destroys the remains of artifacts, and the least recently used artifacts above the limit.
@@ -125,15 +155,23 @@ impl Artifacts {
         Ok(Some(artifact))
     }
 
-    /// Makes an empty clone, in place of the remains that a crash left. False when a whole artifact
-    /// is there already.
+    /// Makes an empty clone, in place of the remains that a crash or another program left. False
+    /// when a whole artifact is there already.
     async fn clone_base(&self, artifact: &Artifact) -> Result<bool, StorageError> {
         match self.try_clone(&artifact.dataset).await {
             Err(error) if error.why == Why::Exists => {}
             other => return Ok(other.map(|()| true)?),
         }
-        if self.pool.zfs().await.has_snapshot(&artifact.ready).await? {
-            return Ok(false);
+        let is_whole = self.pool.zfs().await.get(&artifact.dataset, WHOLE).await?;
+        if is_whole.as_deref() == Some(YES) {
+            if self.is_there(artifact).await? {
+                return Ok(false);
+            }
+            // An artifact that cannot be mounted is made again.
+            let _ = self.pool.zfs().await.mount(&artifact.dataset).await;
+            if self.is_there(artifact).await? {
+                return Ok(false);
+            }
         }
         self.pool.remove(&artifact.dataset).await?;
         self.try_clone(&artifact.dataset).await?;
@@ -142,11 +180,11 @@ impl Artifacts {
 
     async fn try_clone(&self, dataset: &DatasetName) -> Result<(), ZfsError> {
         let base = self.pool.layout.base_snapshot();
-        self.pool.zfs().await.clone(&base, dataset, &CLONE).await
+        self.pool.zfs().await.clone(&base, dataset, &[&CLONE[..], &FILLING].concat()).await
     }
 
-    /// Copies the program in, and makes the snapshot. A snapshot has all that was written before
-    /// it, also after a crash.
+    /// Copies the program in, and makes the clone read-only and whole. A transaction group has a
+    /// property only together with all that was written before, also after a crash.
     async fn fill(&self, artifact: &Artifact, program: Arc<File>) -> Result<(), StorageError> {
         let folder = self.pool.folder(&artifact.dataset);
         let (open, base, at) = (self.open, self.pool.layout.base_snapshot(), folder.clone());
@@ -156,7 +194,7 @@ impl Artifacts {
         if copied.map_err(|cause| StorageError::folder(&folder, cause))? != artifact.key {
             return Err(StorageError::Changed);
         }
-        Ok(self.pool.zfs().await.snapshot(&artifact.ready).await?)
+        Ok(self.pool.zfs().await.set(&artifact.dataset, &FILLED).await?)
     }
 
     async fn discard(&self, artifact: &Artifact) {
@@ -166,21 +204,21 @@ impl Artifacts {
         }
     }
 
-    /// Destroys an artifact, whole or not, unless islands are clones of it.
+    /// Destroys an artifact, whole or not, unless islands have views of it.
     async fn destroy(self: Arc<Self>, key: Key) -> Published {
         let artifact = self.artifact(key);
-        let snapshot = self.pool.zfs().await.destroy_snapshot(&artifact.ready).await;
-        match snapshot {
-            Err(error) if error.why != Why::Missing => {
-                if error.why != Why::Depended {
+        let is_whole = !self.cache.lock().remains().contains(&artifact.key);
+        match self.pool.remove(&artifact.dataset).await {
+            Ok(()) => self.cache.lock().forget(&artifact.key),
+            Err(error) if is_whole => {
+                if error.why != Why::Busy {
                     tracing::warn!(error = %chain(&error), "an artifact above the limit cannot be destroyed and is kept");
                 }
-                // The artifact is whole, and in use.
+                // The artifact is in use.
                 self.cache.lock().put(artifact);
             }
-            _ => {
-                self.cache.lock().forget(&artifact.key);
-                self.discard(&artifact).await;
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "the remains of an artifact cannot be destroyed yet");
             }
         }
         Ok(None)
@@ -188,6 +226,6 @@ impl Artifacts {
 
     fn artifact(&self, key: Key) -> Arc<Artifact> {
         let dataset = self.pool.child(&self.pool.layout.artifacts(), key.as_str());
-        Arc::new(Artifact { ready: self.pool.layout.ready_snapshot(&dataset), dataset, key })
+        Arc::new(Artifact { dataset, key })
     }
 }

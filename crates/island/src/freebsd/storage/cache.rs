@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use host::zfs::{DatasetName, SnapshotName};
+use host::zfs::DatasetName;
 
 use crate::freebsd::storage::key::Key;
 
@@ -14,7 +14,6 @@ use crate::freebsd::storage::key::Key;
 pub(super) struct Artifact {
     pub(super) key: Key,
     pub(super) dataset: DatasetName,
-    pub(super) ready: SnapshotName,
 }
 
 /// The finished artifacts, and the remains of others.
@@ -88,7 +87,7 @@ mod tests {
     fn artifact(number: usize) -> Arc<Artifact> {
         let key = Key::parse(&format!("{number:064x}")).unwrap();
         let dataset = DatasetName::parse(&format!("z/{key}")).unwrap();
-        Arc::new(Artifact { ready: dataset.at("ready").unwrap(), dataset, key })
+        Arc::new(Artifact { dataset, key })
     }
 
     #[test]

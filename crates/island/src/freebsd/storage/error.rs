@@ -25,6 +25,12 @@ pub enum StorageError {
         #[source]
         cause: Arc<io::Error>,
     },
+    /// The artifact has no program in it, although it was made just now.
+    #[error("{} has no program; another program changes the datasets of Sky Island", folder.display())]
+    Gone {
+        /// The artifact's folder.
+        folder: PathBuf,
+    },
     /// The program was written while it was copied.
     #[error("the program changed while it was copied")]
     Changed,

@@ -9,8 +9,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use host::zfs::SnapshotName;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, fstatat};
 
 use crate::freebsd::storage::key::Key;
 
@@ -53,6 +53,13 @@ pub(super) fn install(root: &File, program: &File, base: &SnapshotName) -> io::R
     Ok(key)
 }
 
+/// Whether a root has a program.
+pub(super) fn has_program(root: &File) -> bool {
+    let found = fstatat(root, PROGRAM, AtFlags::AT_SYMLINK_NOFOLLOW);
+    found
+        .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,7 +75,9 @@ mod tests {
         let mut program = tempfile::tempfile().unwrap();
         program.write_all(b"a program").unwrap();
         let root = open(folder.path()).unwrap();
+        assert!(!has_program(&root));
         let key = install(&root, &program, &base()).unwrap();
+        assert!(has_program(&root));
         assert_eq!(key, Key::of(&program, &base(), io::sink()).unwrap());
         let copy = folder.path().join(PROGRAM);
         assert_eq!(std::fs::read(&copy).unwrap(), b"a program");
@@ -86,7 +95,7 @@ mod tests {
         std::os::unix::fs::symlink(&outside, root.join(PROGRAM)).unwrap();
         let program = tempfile::tempfile().unwrap();
         assert!(install(&open(&root).unwrap(), &program, &base()).is_err());
-        assert!(!outside.exists());
+        assert!(!outside.exists() && !has_program(&open(&root).unwrap()));
         std::os::unix::fs::symlink(&root, folder.path().join("link")).unwrap();
         assert!(open(&folder.path().join("link")).is_err());
     }

@@ -7,9 +7,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use common::causes::chain;
-use host::zfs::{Dataset, DatasetName, SnapshotName, ZfsError};
+use host::zfs::{Dataset, DatasetName, ZfsError};
 use tokio::task::JoinSet;
 
+use crate::freebsd::storage::artifacts::{WHOLE, YES};
 use crate::freebsd::storage::key::Key;
 use crate::freebsd::storage::roots::Storage;
 use crate::id::IslandId;
@@ -19,7 +20,7 @@ use crate::id::IslandId;
 pub struct Leftovers {
     /// Islands whose roots are still there.
     pub islands: Vec<IslandId>,
-    /// Artifacts without a snapshot, and those of another base system.
+    /// Artifacts that are not whole, and the artifacts of another base system.
     pub artifacts: Vec<DatasetName>,
     /// Datasets of other programs, where only islands and artifacts should be.
     pub foreign: Vec<String>,
@@ -35,13 +36,14 @@ impl Storage {
         let (islands, run_others) = directly_below(&run, &layout.run(), IslandId::parse);
         let (keys, kept_others) = directly_below(&kept, &layout.artifacts(), Key::parse);
 
-        let ready: HashSet<&SnapshotName> = kept.iter().filter_map(Dataset::snapshot).collect();
+        let marked = self.pool.zfs().await.get_all(&layout.artifacts(), WHOLE).await?;
+        let marked = marked.into_iter().filter(|(_, value)| value == YES);
+        let whole: HashSet<DatasetName> = marked.map(|(dataset, _)| dataset).collect();
         let base = layout.base_snapshot();
         let mut artifacts = Vec::new();
         for (dataset, key) in keys {
             let name = self.pool.child(&layout.artifacts(), key.as_str());
-            let whole = ready.contains(&layout.ready_snapshot(&name));
-            if whole && dataset.origin.as_ref() == Some(&base) {
+            if whole.contains(&name) && dataset.origin.as_ref() == Some(&base) {
                 self.artifacts.adopt(key);
             } else {
                 self.artifacts.leave(key);

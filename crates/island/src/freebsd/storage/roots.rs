@@ -1,4 +1,5 @@
-//! The roots of islands: each made as a clone under its island's name, and destroyed by that name.
+//! The roots of islands: for a function the artifact that its islands have views of, for a tool a
+//! clone under its island's name, which is destroyed by that name.
 
 use std::fs::File;
 use std::io;
@@ -7,17 +8,15 @@ use std::sync::Arc;
 
 use common::single_flight::SingleFlight;
 use host::layout::Layout;
-use host::zfs::{DatasetName, Properties, SnapshotName, Why, Zfs, ZfsError};
+use host::zfs::{DatasetName, Properties, SnapshotName, Zfs, ZfsError};
 
 use crate::freebsd::storage::artifacts::{self, Artifacts};
+use crate::freebsd::storage::cache::Artifact;
 use crate::freebsd::storage::error::StorageError;
 use crate::freebsd::storage::folder::{Open, open_mounted};
 use crate::freebsd::storage::pool::{CLONE, Pool};
 use crate::id::IslandId;
 
-/// The properties that a function's root adds. The root is read-only, and the quota is a second
-/// bound.
-const FUNCTION: [(&str, &str); 3] = [("readonly", "on"), ("exec", "on"), ("quota", "1M")];
 /// The properties that a tool's root adds. The quota bounds what is written before the root is
 /// read-only.
 const TOOL: [(&str, &str); 2] = [("exec", "on"), ("quota", "1G")];
@@ -30,7 +29,27 @@ pub struct Storage {
     open: Open,
 }
 
-/// One island's root.
+/// An artifact in use. It is not destroyed while the value lives.
+#[derive(Clone, Debug)]
+pub struct ArtifactLease {
+    artifact: Arc<Artifact>,
+    folder: PathBuf,
+}
+
+impl ArtifactLease {
+    /// Where the artifact is mounted: the base system, read-only, with the program at
+    /// [`PROGRAM_PATH`](super::PROGRAM_PATH).
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The artifact's dataset.
+    pub fn dataset(&self) -> &DatasetName {
+        &self.artifact.dataset
+    }
+}
+
+/// One tool's root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
     /// Its dataset.
@@ -63,19 +82,12 @@ impl Storage {
         Root { folder: self.pool.folder(&dataset), dataset }
     }
 
-    /// Makes the root of a function's island: read-only, with the program at
-    /// [`PROGRAM_PATH`](super::PROGRAM_PATH).
+    /// The artifact of a function, made if there is none.
     ///
-    /// The work goes on when the future is dropped. The caller destroys the root with
-    /// [`Storage::destroy`] in every case.
-    pub async fn function_root(
-        self: &Arc<Self>,
-        island: &IslandId,
-        program: &Arc<File>,
-    ) -> Result<Root, StorageError> {
-        let (me, root, program) = (self.clone(), self.root_of(island), program.clone());
-        let work = || async move { me.make_function_root(root, &program).await };
-        self.roots.join(island.clone(), work).await?
+    /// The work goes on when the future is dropped.
+    pub async fn artifact(&self, program: &Arc<File>) -> Result<ArtifactLease, StorageError> {
+        let artifact = self.artifacts.usable(program).await?;
+        Ok(ArtifactLease { folder: self.pool.folder(&artifact.dataset), artifact })
     }
 
     /// Makes the root of a tool's island: the build jail, changed by `prepare`, and then read-only.
@@ -98,23 +110,6 @@ impl Storage {
     pub async fn destroy(&self, island: &IslandId) -> Result<(), ZfsError> {
         self.roots.wait(island).await;
         self.pool.remove(&self.root_of(island).dataset).await
-    }
-
-    async fn make_function_root(
-        &self,
-        root: Root,
-        program: &Arc<File>,
-    ) -> Result<Root, StorageError> {
-        let artifact = self.artifacts.ready(program).await?;
-        match self.clone(&artifact.ready, &root, &FUNCTION).await {
-            Err(error) if error.why == Why::Missing => {}
-            other => return Ok(other.map(|()| root)?),
-        }
-        // Another program destroyed the artifact; make it again.
-        self.artifacts.forget(&artifact.key);
-        let artifact = self.artifacts.ready(program).await?;
-        self.clone(&artifact.ready, &root, &FUNCTION).await?;
-        Ok(root)
     }
 
     async fn make_tool_root(

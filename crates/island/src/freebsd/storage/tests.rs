@@ -27,8 +27,6 @@ use crate::id::IslandId;
 
 const BUSY: &str = "cannot unmount '/z/jails/run/x': pool or dataset is busy\n";
 const MISSING: &str = "cannot open 'x': dataset does not exist\n";
-const NO_SNAPSHOT: &str = "could not find any snapshots to destroy; check snapshot names.\n";
-const CLONES: &str = "cannot destroy 'x@ready': snapshot has dependent clones\nuse '-R' to destroy the following datasets:\nz/jails/run/x\n";
 const CHILDREN: &str = "cannot destroy 'x': filesystem has children\nuse '-r' to destroy the following datasets:\nx@auto\n";
 const EXISTS: &str = "cannot create 'x': dataset already exists\n";
 const FULL: &str = "cannot create 'x': out of space\n";
@@ -57,8 +55,9 @@ struct Sample {
     program: Arc<File>,
     dataset: String,
     clone: String,
-    snapshot: String,
-    ready: String,
+    set: String,
+    get: String,
+    destroy: String,
 }
 
 fn sample(text: &str) -> Sample {
@@ -69,14 +68,27 @@ fn sample(text: &str) -> Sample {
     let dataset = format!("z/jails/artifacts/{key}");
     Sample {
         program: Arc::new(file),
-        clone: format!("zfs clone {OPTIONS} z/jails/releases/15.1-RELEASE@p1 {dataset}"),
-        snapshot: format!("zfs snapshot {dataset}@ready"),
-        ready: format!("{dataset}@ready"),
+        clone: format!("zfs clone {OPTIONS} -o exec=on z/jails/releases/15.1-RELEASE@p1 {dataset}"),
+        set: format!("zfs set readonly=on sky-island:whole=yes {dataset}"),
+        get: format!("zfs get -H -p -o value sky-island:whole {dataset}"),
+        destroy: format!("zfs destroy {dataset}"),
         dataset,
     }
 }
 
+/// Adds the commands that make an artifact.
+fn making(script: Script, sample: &Sample) -> Script {
+    script.quiet(&sample.clone).quiet(&sample.set)
+}
+
 impl World {
+    /// Makes the folder that an artifact is mounted at, with its program in it.
+    fn whole(&self, sample: &Sample) -> PathBuf {
+        let folder = self.mounted(&sample.dataset);
+        std::fs::write(folder.join(folder::PROGRAM), "").unwrap();
+        folder
+    }
+
     /// Makes the folder that a clone would be mounted at.
     fn mounted(&self, dataset: &str) -> PathBuf {
         let folder = self.folder.path().join(dataset.strip_prefix("z/jails/").unwrap());
@@ -96,13 +108,6 @@ impl World {
     }
 }
 
-fn function_clone(sample: &Sample, island: &IslandId) -> String {
-    format!(
-        "zfs clone {OPTIONS} -o readonly=on -o exec=on -o quota=1M {} z/jails/run/{island}",
-        sample.ready
-    )
-}
-
 fn why(error: &StorageError) -> Why {
     match error {
         StorageError::Zfs(error) => error.why,
@@ -111,22 +116,15 @@ fn why(error: &StorageError) -> Why {
 }
 
 #[tokio::test]
-async fn the_first_call_makes_an_artifact_and_the_next_only_a_clone() {
-    let (one, two, sample) = (IslandId::mint(), IslandId::mint(), sample("a program"));
-    let script = Script::new()
-        .quiet(&sample.clone)
-        .quiet(&sample.snapshot)
-        .quiet(&function_clone(&sample, &one))
-        .quiet(&function_clone(&sample, &two));
-    let world = world(9, script);
+async fn the_first_call_makes_an_artifact_and_the_next_needs_no_command() {
+    let sample = sample("a program");
+    let world = world(9, making(Script::new(), &sample));
     let folder = world.mounted(&sample.dataset);
-    let root = world.storage.function_root(&one, &sample.program).await.unwrap();
-    assert_eq!(root, world.storage.root_of(&one));
-    assert_eq!(root.dataset.as_str(), format!("z/jails/run/{one}"));
-    assert_eq!(root.folder, world.folder.path().join("run").join(one.as_str()));
+    let artifact = world.storage.artifact(&sample.program).await.unwrap();
+    assert_eq!((artifact.folder(), artifact.dataset().as_str()), (&*folder, &*sample.dataset));
     let program = folder.join(PROGRAM_PATH.trim_start_matches('/'));
     assert_eq!(std::fs::read(program).unwrap(), b"a program");
-    world.storage.function_root(&two, &sample.program).await.unwrap();
+    world.storage.artifact(&sample.program).await.unwrap();
     world.done().await;
 }
 
@@ -211,12 +209,12 @@ async fn a_root_whose_caller_left_is_destroyed_after_it_was_made() {
     let (slow, folder) = (Slow::default(), tempfile::tempdir().unwrap());
     let zfs = Zfs::new(Arc::new(slow.clone()));
     let storage = Storage::opening(zfs, layout(folder.path()), folder::open, 9);
-    let (island, sample) = (IslandId::mint(), sample("a program"));
-    create_dir_all(folder.path().join(sample.dataset.strip_prefix("z/jails/").unwrap())).unwrap();
-    let making = storage.function_root(&island, &sample.program);
+    let island = IslandId::mint();
+    create_dir_all(folder.path().join("run").join(island.as_str())).unwrap();
+    let making = storage.tool_root(&island, |_| Ok(()));
     assert!(tokio::time::timeout(Duration::from_millis(1), making).await.is_err());
     storage.destroy(&island).await.unwrap();
-    assert_eq!(*slow.0.lock(), ["clone", "snapshot", "clone", "destroy"]);
+    assert_eq!(*slow.0.lock(), ["clone", "set", "destroy"]);
 }
 
 #[test]

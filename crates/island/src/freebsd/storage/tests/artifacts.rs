@@ -4,144 +4,166 @@ use super::*;
 
 #[tokio::test]
 async fn an_artifact_of_an_earlier_start_is_used_as_it_is() {
-    let (island, sample) = (IslandId::mint(), sample("a program"));
-    let list = format!("zfs list -H -o name -t snapshot {}", sample.ready);
-    let script = Script::new()
-        .expect(&sample.clone, 1, "", EXISTS)
-        .expect(&list, 0, &sample.ready, "")
-        .quiet(&function_clone(&sample, &island));
+    let sample = sample("a program");
+    let script =
+        Script::new().expect(&sample.clone, 1, "", EXISTS).expect(&sample.get, 0, "yes\n", "");
     let world = world(9, script);
-    world.storage.function_root(&island, &sample.program).await.unwrap();
+    world.whole(&sample);
+    world.storage.artifact(&sample.program).await.unwrap();
     world.done().await;
 }
 
 #[tokio::test]
-async fn an_artifact_without_its_snapshot_is_made_again() {
-    let (island, sample) = (IslandId::mint(), sample("a program"));
+async fn an_artifact_that_is_not_whole_is_made_again() {
+    let sample = sample("a program");
     let script = Script::new()
         .expect(&sample.clone, 1, "", EXISTS)
-        .expect(&format!("zfs list -H -o name -t snapshot {}", sample.ready), 1, "", MISSING)
-        .quiet(&format!("zfs destroy {}", sample.dataset))
-        .quiet(&sample.clone)
-        .quiet(&sample.snapshot)
-        .quiet(&function_clone(&sample, &island));
-    let world = world(9, script);
+        .expect(&sample.get, 0, "-\n", "")
+        .quiet(&sample.destroy);
+    let world = world(9, making(script, &sample));
     world.mounted(&sample.dataset);
-    world.storage.function_root(&island, &sample.program).await.unwrap();
+    world.storage.artifact(&sample.program).await.unwrap();
     world.done().await;
 }
 
 #[tokio::test]
-async fn an_artifact_that_another_program_destroyed_is_made_again_once() {
-    let (one, two, sample) = (IslandId::mint(), IslandId::mint(), sample("a program"));
-    let script = Script::new()
-        .quiet(&sample.clone)
-        .quiet(&sample.snapshot)
-        .quiet(&function_clone(&sample, &one))
-        .expect(&function_clone(&sample, &two), 1, "", MISSING)
-        .quiet(&sample.clone)
-        .quiet(&sample.snapshot)
-        .expect(&function_clone(&sample, &two), 1, "", MISSING);
+async fn an_artifact_that_another_program_destroyed_is_made_again() {
+    let sample = sample("a program");
+    let script = making(making(Script::new(), &sample), &sample);
     let world = world(9, script);
     let folder = world.mounted(&sample.dataset);
-    world.storage.function_root(&one, &sample.program).await.unwrap();
+    let first = world.storage.artifact(&sample.program).await.unwrap();
+    // Of a destroyed clone the folder is gone as well; here the next one is mounted there already.
     std::fs::remove_file(folder.join(folder::PROGRAM)).unwrap();
-    let error = world.storage.function_root(&two, &sample.program).await.unwrap_err();
-    assert_eq!(why(&error), Why::Missing);
+    let second = world.storage.artifact(&sample.program).await.unwrap();
+    assert_eq!(first.folder(), second.folder());
     world.done().await;
+}
+
+#[tokio::test]
+async fn an_artifact_that_another_program_unmounted_is_mounted_or_made_again() {
+    let (mounts, refuses) = (sample("it mounts"), sample("it does not mount"));
+    let script = Script::new()
+        .expect(&mounts.clone, 1, "", EXISTS)
+        .expect(&mounts.get, 0, "yes\n", "")
+        .quiet(&format!("zfs mount {}", mounts.dataset))
+        // The folder has no program after that, so that the artifact is made again.
+        .quiet(&mounts.destroy)
+        .expect(&mounts.clone, 1, "", FULL)
+        .expect(&refuses.clone, 1, "", EXISTS)
+        .expect(&refuses.get, 0, "yes\n", "")
+        .expect(&format!("zfs mount {}", refuses.dataset), 1, "", "cannot mount 'x'\n")
+        .expect(&refuses.destroy, 1, "", CHILDREN)
+        .quiet(&format!("zfs destroy -r {}", refuses.dataset));
+    let world = world(9, making(script, &refuses));
+    world.mounted(&mounts.dataset);
+    let error = world.storage.artifact(&mounts.program).await.unwrap_err();
+    assert_eq!(why(&error), Why::Full);
+    world.mounted(&refuses.dataset);
+    world.storage.artifact(&refuses.program).await.unwrap();
+    world.done().await;
+}
+
+#[tokio::test]
+async fn an_artifact_that_goes_again_and_again_is_an_error() {
+    let sample = sample("a program");
+    let script = making(making(Script::new(), &sample), &sample);
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join(sample.dataset.strip_prefix("z/jails/").unwrap());
+    create_dir_all(&at).unwrap();
+    // A look at the folder finds no program, although each making puts one there.
+    fn forgetful(folder: &Path) -> io::Result<File> {
+        let _ = std::fs::remove_file(folder.join(folder::PROGRAM));
+        folder::open(folder)
+    }
+    let zfs = Zfs::new(script.shared());
+    let storage = Storage::opening(zfs, layout(folder.path()), forgetful, 9);
+    let error = storage.artifact(&sample.program).await.unwrap_err();
+    assert!(matches!(&error, StorageError::Gone { folder } if *folder == at), "{error:?}");
+    assert_eq!(script.left(), [""; 0]);
 }
 
 #[tokio::test]
 async fn an_artifact_that_cannot_be_finished_is_destroyed_and_not_used() {
-    let (one, two, sample) = (IslandId::mint(), IslandId::mint(), sample("a program"));
-    let destroy = format!("zfs destroy {}", sample.dataset);
+    let sample = sample("a program");
     let script = Script::new()
         // The pool is full.
         .expect(&sample.clone, 1, "", FULL)
         // The folder is missing, and the clone cannot be destroyed at first.
         .quiet(&sample.clone)
-        .expect(&destroy, 1, "", BUSY)
-        // The snapshot is refused.
+        .expect(&sample.destroy, 1, "", BUSY)
+        // The clone cannot become whole.
         .expect(&sample.clone, 1, "", EXISTS)
-        .expect(&format!("zfs list -H -o name -t snapshot {}", sample.ready), 1, "", MISSING)
-        .quiet(&destroy)
+        .expect(&sample.get, 0, "-\n", "")
+        .quiet(&sample.destroy)
         .quiet(&sample.clone)
-        .expect(&sample.snapshot, 1, "", FULL)
-        .quiet(&destroy);
+        .expect(&sample.set, 1, "", FULL)
+        .quiet(&sample.destroy)
+        .expect(&sample.clone, 1, "", FULL);
     let world = world(9, script);
-    let error = world.storage.function_root(&one, &sample.program).await.unwrap_err();
+    let error = world.storage.artifact(&sample.program).await.unwrap_err();
     assert_eq!(why(&error), Why::Full);
-    let error = world.storage.function_root(&one, &sample.program).await.unwrap_err();
+    let error = world.storage.artifact(&sample.program).await.unwrap_err();
     assert!(matches!(error, StorageError::Folder { .. }), "{error:?}");
     world.mounted(&sample.dataset);
-    let error = world.storage.function_root(&two, &sample.program).await.unwrap_err();
-    assert_eq!(why(&error), Why::Full);
+    for _ in 0..2 {
+        let error = world.storage.artifact(&sample.program).await.unwrap_err();
+        assert_eq!(why(&error), Why::Full);
+    }
     world.done().await;
 }
 
 #[tokio::test]
 async fn twenty_calls_at_once_make_one_artifact() {
     let sample = Arc::new(sample("a program"));
-    let script = Script::new().quiet(&sample.clone).quiet(&sample.snapshot);
-    let world = world(9, script);
+    let world = world(9, making(Script::new(), &sample));
     world.mounted(&sample.dataset);
     let mut all = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let (artifacts, sample) = (world.storage.artifacts.clone(), sample.clone());
         all.spawn(async move {
-            artifacts.ready(&sample.program).await.map(|artifact| artifact.ready.clone())
+            artifacts.ready(&sample.program).await.map(|artifact| artifact.dataset.clone())
         });
     }
     let found = all.join_all().await;
-    assert!(found.iter().all(|ready| ready.as_ref().unwrap().as_str() == sample.ready));
+    assert!(found.iter().all(|found| found.as_ref().unwrap().as_str() == sample.dataset));
     world.done().await;
 }
 
 #[tokio::test]
-async fn the_least_recently_used_artifact_without_clones_is_destroyed_when_there_are_too_many() {
-    let [first, second, third] = ["first", "second", "third"].map(sample);
-    let script = Script::new()
-        .quiet(&first.clone)
-        .quiet(&first.snapshot)
-        .quiet(&second.clone)
-        .quiet(&second.snapshot)
-        .quiet(&third.clone)
-        .quiet(&third.snapshot)
-        .expect(&format!("zfs destroy {}", first.ready), 1, "", CLONES)
-        .quiet(&format!("zfs destroy {}", second.ready))
-        .expect(&format!("zfs destroy {}", second.dataset), 1, "", BUSY);
+async fn the_least_recently_used_artifact_without_views_is_destroyed_when_there_are_too_many() {
+    let [first, second, third, fourth] = ["first", "second", "third", "fourth"].map(sample);
+    let script = [&first, &second, &third].into_iter().fold(Script::new(), making);
+    let script = script
+        // It has the view of an island that this server does not know.
+        .expect(&first.destroy, 1, "", BUSY)
+        .quiet(&second.destroy);
     let world = world(2, script.clone());
     for sample in [&first, &second, &third] {
         world.mounted(&sample.dataset);
         world.storage.artifacts.ready(&sample.program).await.unwrap();
     }
     world.done().await;
-    // The next pass destroys the remains of the second one, which no lookup finds.
-    let _ = script
-        .quiet(&format!("zfs destroy {}", second.ready))
-        .quiet(&format!("zfs destroy {}", second.dataset));
-    assert_eq!(world.storage.artifacts.shrink().await, []);
+    // The first one was kept whole, and is the one used last.
+    let _ = making(script, &fourth).quiet(&third.destroy);
+    world.mounted(&fourth.dataset);
+    world.storage.artifacts.ready(&first.program).await.unwrap();
+    world.storage.artifacts.ready(&fourth.program).await.unwrap();
     world.done().await;
 }
 
 #[tokio::test]
 async fn an_artifact_in_use_is_not_destroyed() {
     let [first, second] = ["first", "second"].map(sample);
-    let script = Script::new()
-        .quiet(&first.clone)
-        .quiet(&first.snapshot)
-        .quiet(&second.clone)
-        .quiet(&second.snapshot)
-        .quiet(&format!("zfs destroy {}", second.ready))
-        .quiet(&format!("zfs destroy {}", second.dataset));
-    let world = world(1, script);
+    let script = [&first, &second].into_iter().fold(Script::new(), making);
+    let world = world(1, script.quiet(&second.destroy));
     world.mounted(&first.dataset);
     world.mounted(&second.dataset);
-    let held = world.storage.artifacts.ready(&first.program).await.unwrap();
+    let held = world.storage.artifact(&first.program).await.unwrap();
     world.storage.artifacts.ready(&second.program).await.unwrap();
     world.storage.artifacts.shrink().await;
     world.done().await;
-    assert_eq!(held.ready.as_str(), first.ready);
+    assert_eq!(held.dataset().as_str(), first.dataset);
 }
 
 #[tokio::test]
@@ -159,7 +181,7 @@ async fn only_datasets_with_names_of_islands_and_artifacts_are_swept() {
     );
     let run = [
         line("z/jails/run", "-"),
-        line("z/jails/run/si_0123abcd_1", &sample.ready),
+        line("z/jails/run/si_0123abcd_1", "z/jails/build@p1"),
         line("z/jails/run/si_0123abcd_1/below", "-"),
         line("z/jails/run/si_0123abcd_1@auto", "-"),
         line("z/jails/run/theirs", "-"),
@@ -168,19 +190,20 @@ async fn only_datasets_with_names_of_islands_and_artifacts_are_swept() {
     let kept = [
         line("z/jails/artifacts", "-"),
         line(&sample.dataset, base),
-        line(&sample.ready, "-"),
         line(&old, "z/jails/releases/14.3-RELEASE@p1"),
-        line(&format!("{old}@ready"), "-"),
+        line(&format!("{old}@auto"), "-"),
         line(&half, base),
         line("z/jails/artifacts/notes", "-"),
     ];
+    let marks = "zfs get -H -p -r -t filesystem -o name,value sky-island:whole";
+    let marked = format!("z/jails/artifacts\t-\n{}\tyes\n{old}\tyes\n{half}\t-\n", sample.dataset);
     let script = Script::new()
         .expect(&format!("{list} z/jails/run"), 0, &run.concat(), "")
         .expect(&format!("{list} z/jails/artifacts"), 0, &kept.concat(), "")
+        .expect(&format!("{marks} z/jails/artifacts"), 0, &marked, "")
         .expect("zfs destroy z/jails/run/si_0123abcd_1", 1, "", BUSY)
-        .quiet(&format!("zfs destroy {old}@ready"))
-        .quiet(&format!("zfs destroy {old}"))
-        .expect(&format!("zfs destroy {half}@ready"), 1, "", NO_SNAPSHOT)
+        .expect(&format!("zfs destroy {old}"), 1, "", CHILDREN)
+        .quiet(&format!("zfs destroy -r {old}"))
         .expect(&format!("zfs destroy {half}"), 1, "", BUSY);
     let world = world(9, script);
     let found = world.storage.leftovers().await.unwrap();
@@ -197,8 +220,6 @@ async fn only_datasets_with_names_of_islands_and_artifacts_are_swept() {
     assert_eq!(stay, [name("z/jails/run/si_0123abcd_1"), name(&half)]);
     world.done().await;
     // The whole artifact was adopted: no command is needed to use it.
-    assert_eq!(
-        world.storage.artifacts.ready(&sample.program).await.unwrap().ready.as_str(),
-        sample.ready
-    );
+    let adopted = world.storage.artifacts.ready(&sample.program).await.unwrap();
+    assert_eq!(adopted.dataset.as_str(), sample.dataset);
 }
