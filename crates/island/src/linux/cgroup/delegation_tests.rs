@@ -5,9 +5,7 @@ use std::process::{Child, Command};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::*;
-
-#[path = "../../../../../tests/support/skip.rs"]
-mod skip;
+use crate::linux::cgroup::skip;
 
 const OWN: u32 = 77;
 
@@ -162,7 +160,7 @@ fn a_server_alone_moves_aside_and_back() {
     in_lab("alone", 1, |lab| {
         let mut made = lab.make().unwrap();
         assert_eq!((lab.members(""), lab.members(&LEAF[1..])), (vec![], lab.pids()));
-        assert_eq!(enabled(&lab.folder), [lab.controller.clone()]);
+        assert_eq!(enabled(&lab.folder), std::slice::from_ref(&lab.controller));
         made.undo();
         assert!(lab.is_untouched());
     });

@@ -2,10 +2,8 @@
 
 use super::*;
 use crate::linux::cgroup::share::Share;
+use crate::linux::cgroup::skip;
 use crate::linux::protocol::ProcessBounds;
-
-#[path = "../../../../../tests/support/skip.rs"]
-mod skip;
 
 #[test]
 fn a_home_is_removed_if_its_server_is_gone_or_had_the_pid_of_this_process() {

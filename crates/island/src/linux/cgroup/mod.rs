@@ -16,3 +16,6 @@ pub(crate) mod group;
 pub(crate) mod home;
 pub(crate) mod layout;
 pub(crate) mod share;
+#[cfg(test)]
+#[path = "../../../../../tests/support/skip.rs"]
+mod skip;
