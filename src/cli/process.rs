@@ -13,6 +13,17 @@ pub(super) fn complain(error: &dyn std::error::Error) {
     say(format_args!("sky-island: {}", common::causes::chain(error)));
 }
 
+/// Has the ends of children waited for, also under a parent that ignores SIGCHLD: the system would
+/// take their exit status away.
+pub(super) fn keep_children() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: restoring the default disposition installs no handler.
+    let restored = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+    if let Err(error) = restored {
+        complain(&std::io::Error::from(error));
+    }
+}
+
 /// Raises the soft limit of open files to the hard limit: every call takes some descriptors. Only
 /// programs that use select(2) need the soft limit.
 pub(super) fn raise_descriptors() {

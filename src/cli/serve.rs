@@ -69,6 +69,9 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
     match served {
         Some(Ended::Stopped) => ExitCode::SUCCESS,
         Some(Ended::HandedOver(sockets)) => {
+            if let Err(error) = Signals::block() {
+                complain(&error);
+            }
             // Returns only with an error.
             let Err(error) = sockets.exec(&successor.program);
             complain(&error);

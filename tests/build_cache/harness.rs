@@ -220,17 +220,6 @@ impl Site {
         let builder = Arc::new(Builder::new(compiler, cache, options));
         Harness { site: self, folder: None, state, watched, islands, sources, builder }
     }
-
-    /// This toolchain, as far as anybody can see one of a release whose go command asks no program.
-    pub fn old_toolchain(&self) -> Toolchain {
-        let goroot = self.folder.path().join("old");
-        fs::create_dir(&goroot).expect("a folder");
-        for name in ["bin", "pkg", "src", "lib", "go.env"] {
-            copy(&self.toolchain.goroot().join(name), &goroot);
-        }
-        fs::write(goroot.join("VERSION"), "go1.23.9\n").expect("a version");
-        Toolchain::find(Some(&goroot.join("bin/go"))).expect("a toolchain")
-    }
 }
 
 /// A state directory and what works in it.

@@ -18,7 +18,6 @@ use std::time::SystemTime;
 
 use libtest_mimic::{Arguments, Trial};
 use server::compile::BuildError;
-use server::compile::cacheprog::SINCE_MINOR;
 use sha2::{Digest, Sha256};
 
 use harness::{Setup, Site, Way};
@@ -31,9 +30,7 @@ const THROWAWAY: u32 = 61_358;
 const LITTLE: u64 = 1 << 20;
 const ONCE: &str = "what an earlier call compiled is not compiled again";
 const REPLAY: &str = "functions of a known module are compiled without the go command";
-/// What a toolchain that is old itself can be tried for.
-const OLD: &str = "an old go command builds in the checkout's own cache";
-const TESTS: [(&str, fn(&Site)); 17] = [
+const TESTS: [(&str, fn(&Site)); 16] = [
     ("the same calls are the same programs both ways", same),
     (ONCE, once),
     (REPLAY, replay),
@@ -49,7 +46,6 @@ const TESTS: [(&str, fn(&Site)); 17] = [
     ("replayed programs of the last three Go releases are the go command's", releases::replayed),
     ("without go.replay the go command makes every program", releases::not_replayed),
     ("a look-up that waits for the disk holds up no other task", slow_disk::look_up),
-    (OLD, old),
     ("an ordinary user's second build finds the first one's work as well", as_another),
 ];
 
@@ -60,7 +56,7 @@ fn main() -> ExitCode {
     let trial = |(name, test): (&'static str, fn(&Site))| {
         let site = site.clone();
         Trial::test(name, move || {
-            match able(site.get_or_init(Site::prepare), name) {
+            match able(site.get_or_init(Site::prepare)) {
                 Ok(site) => test(site),
                 Err(why) => skip(name, &why),
             }
@@ -74,13 +70,9 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// The site, or why it cannot be used for a test.
-fn able<'a>(site: &'a Result<Site, String>, name: &str) -> Result<&'a Site, Reason> {
-    let site = site.as_ref().map_err(skip::islands)?;
-    if site.toolchain().minor() < SINCE_MINOR && name != OLD {
-        return Err(Reason::fixable(format_args!("it needs Go 1.{SINCE_MINOR} or later")));
-    }
-    Ok(site)
+/// The site, or why it cannot be used.
+fn able(site: &Result<Site, String>) -> Result<&Site, Reason> {
+    site.as_ref().map_err(skip::islands)
 }
 
 /// A call that has to be compiled after `Add(1, 1)`, for its arguments are no literals.
@@ -291,17 +283,6 @@ fn broken(site: &Site) {
         let error = harness.try_build("Add(1, 1)").err().expect("there is no cache");
         assert!(matches!(*error, BuildError::Broke(_)), "{program}: {error:?}");
     }
-}
-
-fn old(site: &Site) {
-    let toolchain = site.old_toolchain();
-    let harness = site.furnish(Setup { toolchain, ..site.setup(Way::Program) });
-    let artifact = harness.build("Add(1, 1)");
-    assert_eq!(harness.run(&artifact), "2");
-    assert!(harness.compiled().iter().any(|name| name == "fmt"), "there is no layer below");
-    let artifact = harness.build(OTHER);
-    assert_eq!(harness.run(&artifact), "3");
-    assert_eq!(harness.compiled(), ["main"]);
 }
 
 fn as_another(site: &Site) {

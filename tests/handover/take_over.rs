@@ -1,6 +1,7 @@
 //! Another program takes over under load: no request fails.
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -51,6 +52,26 @@ fn managed(host: &Host, state: &str, socket: &TcpListener) -> Server {
     let server = host.start_on(&json!({"state_dir": host.path(state)}), socket);
     warm(socket.local_addr().unwrap(), &[QUICK, SLOW]);
     server
+}
+
+/// Until the new program catches signals, they wait for it.
+#[test]
+fn signals_during_a_take_over_do_not_end_the_new_program() {
+    let host = Host::new();
+    let address = free();
+    let server = host.start(&json!({"listen": address}));
+    warm(address, &[QUICK]);
+    server.signal(Signal::SIGUSR2);
+    server.wait_for("the server ends", 1);
+    let until = Instant::now() + Duration::from_secs(30);
+    while server.log().matches("sky-island serves").count() < 2 && Instant::now() < until {
+        server.signal(Signal::SIGHUP);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    server.wait_for("sky-island serves", 2);
+    warm(address, &[QUICK]);
+    server.signal(Signal::SIGTERM);
+    server.ended_well();
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub(super) enum Verdict {
     Other,
 }
 
-const UNREACHABLE: [&str; 21] = [
+const UNREACHABLE: [&str; 23] = [
     "dial tcp",
     "no such host",
     "server misbehaving",
@@ -37,6 +37,9 @@ const UNREACHABLE: [&str; 21] = [
     "429 Too Many",
     "module lookup disabled by GOPROXY=off",
     "408 Request Timeout",
+    // The proxy, or the way to it, cut the archive short.
+    "zip: not a valid zip file",
+    "zip: checksum error",
 ];
 
 const NOT_KNOWN: [&str; 13] = [
@@ -117,6 +120,7 @@ mod tests {
                 "go: a.b/c@v1.0.0 requires go >= 1.30rc1 (running go 1.26; GOTOOLCHAIN=local)",
                 newer("1.30rc1", "1.26"),
             ),
+            ("a.b/c@v1.0.0: zip: not a valid zip file", Verdict::Unreachable),
             ("module a.b/c: reading https://p/a.b/c/@v/list: 404 Not Found", Verdict::NotKnown),
             (
                 "a.b/c@v9: reading https://p/a.b/c/@v/v9.info: 403 Forbidden\n\tserver response: no",

@@ -168,10 +168,11 @@ pub(super) fn of_run(outcome: &Outcome, policy: &CallPolicy) -> Failure {
             let text = format!("the function's files exceed their limit of {limit} (limits.tmp)");
             (Code::Output, text)
         }
-        // `Execution::run` runs such a call again in its exact form.
-        Ending::Unrepresentable => {
-            (Code::Internal, "the function's parameters cannot hold the arguments".into())
-        }
+        // `Execution::run` runs such a call again in its exact form, whose program never says so.
+        Ending::Unrepresentable => (
+            Code::Exited,
+            "the function wrote to the call channel (descriptor 3), which ends its call".into(),
+        ),
         Ending::Stopped => return stopped(Stage::Run),
         Ending::Deadline => {
             let limit = Span(bounds.deadline);
@@ -222,6 +223,9 @@ mod tests {
         assert_eq!(of(Ending::Signaled(9), "").code, Code::Signaled);
         assert_eq!(of(Ending::Stopped, "").code, Code::Killed);
         assert_eq!(of(Ending::Deadline, "").code, Code::Deadline);
+        let own = of(Ending::Unrepresentable, "");
+        assert_eq!(own.code, Code::Exited);
+        assert!(own.detail.contains("descriptor 3"), "{}", own.detail);
     }
 
     #[test]

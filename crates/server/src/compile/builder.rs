@@ -12,10 +12,8 @@ use tokio::time::timeout;
 
 use super::artifact::About;
 use super::artifacts::Artifacts;
-use super::cacheprog::SINCE_MINOR;
 use super::compiler::Compiler;
 use super::error::BuildError;
-use super::layering::Layering;
 use super::output::BuildOutput;
 use super::program::Programs;
 use super::request::ProgramPlan;
@@ -85,13 +83,6 @@ pub struct Built {
 impl Builder {
     /// A builder whose artifacts lie in a store.
     pub fn new(compiler: Compiler, cache: GoCache, options: BuilderOptions) -> Self {
-        if compiler.layering() == Layering::None {
-            tracing::warn!(
-                go = compiler.toolchain.version(),
-                "this Go cannot share compiled packages on this host, so each package compiles the standard library \
-                 anew; set go.command to Go 1.{SINCE_MINOR} or later"
-            );
-        }
         Self {
             programs: Programs::new(compiler),
             cache,
@@ -271,39 +262,31 @@ impl Builder {
         let layers = self.cache.layers(&compiler).await?;
         let mut layers: Vec<_> = layers.iter().map(|entry| entry.path().join("upper")).collect();
         // The first build of a checkout fills the checkout's own layer, which one build at a time
-        // may write; later builds only read it. Where layers cannot be laid over each other, all
-        // builds write it, one after the other.
-        let layered = compiler.layering() != Layering::None;
-        let sealed = || layered && checkout.is_sealed();
+        // may write; later builds only read it.
         let wait = *self.wait.lock();
-        let busy = || BuildError::Busy(wait);
-        let alone = match sealed() {
+        let busy = |_| BuildError::Busy(wait);
+        let alone = match checkout.is_sealed() {
             true => None,
-            false => Some(timeout(wait, checkout.building.lock()).await.map_err(|_| busy())?),
+            false => Some(timeout(wait, checkout.building.lock()).await.map_err(busy)?),
         };
         let slot = timeout(wait, self.slots.acquire(&client, checkout.import_path())).await;
         let Ok(_slot) = slot else { return Err(self.busy(client, wait)) };
         let own = checkout.build_cache();
-        if sealed() {
+        if checkout.is_sealed() {
             drop(alone);
             layers.insert(0, own.join("upper"));
             let output = self.compile(request, plan, &layers, None).await?;
             return self.publish(key, request, plan, output).await;
         }
-        if layered && checkout.take_unsealed() {
+        if checkout.take_unsealed() {
             self.empty_cache(&compiler, request).await?;
         }
-        let mut output = self.compile(request, plan, &layers, Some(&own)).await;
+        let output = self.compile(request, plan, &layers, Some(&own)).await;
         if matches!(output, Err(BuildError::Size(_))) {
             self.empty_cache(&compiler, request).await?;
-            // Where all builds of a checkout write one layer, earlier builds may have filled the
-            // disk.
-            if !layered {
-                output = self.compile(request, plan, &layers, Some(&own)).await;
-            }
         }
         let output = output?;
-        if layered && output.is_some() {
+        if output.is_some() {
             gocache::seal(own.join("upper")).await?;
             checkout.seal();
         }

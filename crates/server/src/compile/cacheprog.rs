@@ -24,8 +24,6 @@ use std::io::{BufReader, Read, Write};
 pub use disk::{Layers, NotAbsolute};
 use request::{CacheRequest, Response};
 
-/// The first release whose go command uses such a program without an experiment flag.
-pub const SINCE_MINOR: u32 = 24;
 /// Bytes of requests that are read at once: what a pipe holds.
 pub const BUFFER: usize = 64 << 10;
 

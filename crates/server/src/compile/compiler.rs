@@ -54,7 +54,7 @@ impl Compiler {
 
     /// How layers of the build cache are laid over each other on this host.
     pub(super) fn layering(&self) -> Layering {
-        Layering::choose(self.islands.backend().capabilities().overlays, self.toolchain.minor())
+        Layering::choose(self.islands.backend().capabilities().overlays)
     }
 
     /// Runs the compiler. `layers` of the build cache lie below the folder `upper` in `cache`,

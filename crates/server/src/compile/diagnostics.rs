@@ -37,6 +37,33 @@ pub(super) fn is_of_the_cache(stderr: &str) -> bool {
     lines.any(|line| BEGINNINGS.iter().any(|beginning| line.starts_with(beginning)))
 }
 
+/// Whether a tool failed because of this host: there was no room, no memory or no descriptor, the
+/// disk failed, or a signal ended a tool. Another build may succeed.
+pub(super) fn is_of_the_host(stderr: &str) -> bool {
+    const ENDINGS: [&str; 11] = [
+        ": no space left on device",
+        ": disk quota exceeded",
+        ": read-only file system",
+        ": input/output error",
+        ": too many open files",
+        ": too many open files in system",
+        ": cannot allocate memory",
+        ": resource temporarily unavailable",
+        ": signal: killed",
+        ": signal: terminated",
+        ": signal: bus error",
+    ];
+    // A compiler quotes source in lines that begin with a position.
+    let is_position = |line: &str| {
+        let mut parts = line.splitn(3, ':');
+        let file = parts.next().unwrap_or_default();
+        let is_number = |part: Option<&str>| part.is_some_and(|it| it.parse::<u32>().is_ok());
+        (file.ends_with(".go") || file.ends_with("call")) && is_number(parts.next())
+    };
+    let failed = |line: &str| ENDINGS.iter().any(|ending| line.ends_with(ending));
+    stderr.lines().any(|line| !is_position(line) && failed(line.trim_end()))
+}
+
 /// Whether the diagnostics are about the call or the main.go around it, and not about the called
 /// package.
 pub(super) fn is_of_the_call(stderr: &str) -> bool {
@@ -108,6 +135,29 @@ fn shorten(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failures_of_the_host_are_told_from_refusals_of_the_compiler() {
+        for text in [
+            "# a.b/c\nopen $WORK/b001/_pkg_.a: no space left on device",
+            "go: writing stat cache: open /cache/x: disk quota exceeded",
+            "a.b/c: /usr/local/go/pkg/tool/linux_amd64/compile: signal: killed",
+            "a.b/c: fork/exec /usr/local/go/pkg/tool/linux_amd64/compile: cannot allocate memory",
+            "link: mapping output file failed: input/output error",
+            "go: creating work dir: mkdir /tmp/go-build1: read-only file system",
+        ] {
+            assert!(is_of_the_host(text), "{text}");
+        }
+        for text in [
+            "",
+            "./call:1:1: undefined: Encode",
+            "a/b.go:3:5: undefined: x: no space left on device",
+            "/checkout/src/a.go:3:5: invalid character in: signal: killed",
+            "no space left on device is only quoted here",
+        ] {
+            assert!(!is_of_the_host(text), "{text}");
+        }
+    }
 
     #[test]
     fn diagnostics_are_classified() {

@@ -16,7 +16,6 @@ use tokio::sync::OnceCell;
 use super::compiler::Compiler;
 use super::error::BuildError;
 use super::job::{self, CompileJob};
-use super::layering::Layering;
 use super::receiver;
 use super::toolchain::Toolchain;
 use crate::blocking::blocking;
@@ -54,15 +53,11 @@ impl GoCache {
         Self { store: Arc::new(store), key, base: OnceCell::new() }
     }
 
-    /// The finished layers, the topmost first; none where they cannot be laid over each other.
-    /// Makes the base layer when there is none yet.
+    /// The finished layers, the topmost first. Makes the base layer when there is none yet.
     pub(super) async fn layers(
         &self,
         compiler: &Arc<Compiler>,
     ) -> Result<Vec<Arc<Entry>>, BuildError> {
-        if compiler.layering() == Layering::None {
-            return Ok(Vec::new());
-        }
         let base = self.base.get_or_try_init(|| self.find_or_make(compiler, "base")).await?;
         let std = self.find(self.name("std")).await;
         Ok(std.into_iter().chain([base.clone()]).collect())
@@ -70,9 +65,7 @@ impl GoCache {
 
     /// Makes the layer of all other packages of the standard library, when there is none yet.
     pub async fn warm(&self, compiler: &Arc<Compiler>) -> Result<(), BuildError> {
-        if self.layers(compiler).await?.is_empty() {
-            return Ok(());
-        }
+        self.layers(compiler).await?;
         self.find_or_make(compiler, "std").await.map(|_| ())
     }
 

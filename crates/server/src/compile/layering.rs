@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use island::{Bind, Overlay};
 
-use super::cacheprog::SINCE_MINOR;
 use super::job::PROGRAM;
 
 /// The path on the island of the upper folder, or of all layers in one.
@@ -22,19 +21,12 @@ pub(super) enum Layering {
     Mount,
     /// The go command asks a program of this server on the island.
     Program,
-    /// Not at all: there is one layer, which builds write.
-    None,
 }
 
 impl Layering {
-    /// The choice for a host whose kernel can mount overlays or not, with a go command of Go
-    /// 1.`minor`.
-    pub(super) fn choose(overlays: bool, minor: u32) -> Self {
-        match overlays {
-            true => Self::Mount,
-            false if minor >= SINCE_MINOR => Self::Program,
-            false => Self::None,
-        }
+    /// The choice for a host whose kernel can mount overlays or not.
+    pub(super) fn choose(overlays: bool) -> Self {
+        if overlays { Self::Mount } else { Self::Program }
     }
 }
 
@@ -85,9 +77,7 @@ pub(super) fn lay(layering: Layering, folders: &Folders<'_>, program: &Path) -> 
             let own = format!("GOCACHE={}", target(lower.len() - 1));
             IslandFolders { binds, overlay: None, env: vec![own, command] }
         }
-        (Layering::None, _) | (_, []) => {
-            IslandFolders { binds: vec![writable(upper)], overlay: None, env: native }
-        }
+        (_, []) => IslandFolders { binds: vec![writable(upper)], overlay: None, env: native },
     }
 }
 
@@ -112,27 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_preferred_to_the_program_and_an_old_go_command_has_neither() {
-        for (overlays, minor, expected) in [
-            (true, 26, Layering::Mount),
-            (true, 21, Layering::Mount),
-            (false, 26, Layering::Program),
-            (false, 24, Layering::Program),
-            (false, 23, Layering::None),
-        ] {
-            assert_eq!(Layering::choose(overlays, minor), expected, "{overlays} {minor}");
-        }
-    }
-
-    #[test]
     fn a_single_layer_is_the_go_commands_own_cache() {
-        for (layering, lower) in [
-            (Layering::Mount, &[][..]),
-            (Layering::Program, &[]),
-            (Layering::None, &[]),
-            (Layering::None, &["/state/base"]),
-        ] {
-            let seen = seen(layering, lower);
+        for layering in [Layering::choose(true), Layering::choose(false)] {
+            let seen = seen(layering, &[]);
             assert_eq!(seen.binds, [writable(Path::new(UPPER))]);
             assert_eq!((seen.overlay, seen.env), (None, vec!["GOCACHE=/gocache".into()]));
         }

@@ -30,7 +30,9 @@ impl BuildOutput {
                 let stderr = self.stderr();
                 let stderr =
                     if self.printed { build_trace::without_commands(&stderr) } else { stderr };
-                (!diagnostics::is_of_the_cache(&stderr)).then_some(stderr)
+                let of_us =
+                    diagnostics::is_of_the_cache(&stderr) || diagnostics::is_of_the_host(&stderr);
+                (!of_us).then_some(stderr)
             }
             _ => None,
         }

@@ -1,8 +1,12 @@
 //! Signals to the server. From the moment that [`Signals`] is made, none of them ends the program
 //! by itself.
+//!
+//! A server that hands over blocks them before it becomes the new program. They wait until that
+//! program catches them, so that none ends it while it starts.
 
 use std::io;
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal as Number, sigprocmask};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal makes the server do.
@@ -26,14 +30,24 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches the signals from now on.
+    /// Catches the signals from now on, including signals that wait because the program before this
+    /// one, or the parent, has blocked them.
     pub fn catch() -> io::Result<Self> {
-        Ok(Self {
+        let signals = Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             hand_over: signal(SignalKind::user_defined2())?,
-        })
+        };
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+        Ok(signals)
+    }
+
+    /// Blocks the signals in this thread, which is about to become another program.
+    pub fn block() -> io::Result<()> {
+        let all = [Number::SIGTERM, Number::SIGINT, Number::SIGHUP, Number::SIGUSR2];
+        let all = SigSet::from_iter(all);
+        Ok(sigprocmask(SigmaskHow::SIG_BLOCK, Some(&all), None)?)
     }
 
     /// Waits for the next signal.

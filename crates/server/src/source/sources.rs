@@ -240,8 +240,14 @@ impl Sources {
         bust: bool,
         error: SourceError,
     ) -> Result<Arc<Checkout>, SourceError> {
+        let is_exact = request.version.as_ref().is_some_and(|version| version.is_exact());
         let out_of_reach = match &error {
-            SourceError::Failed(failure) => failure.code == FailureCode::Unreachable,
+            SourceError::Failed(failure) => match failure.code {
+                FailureCode::Unreachable => true,
+                // A host that hides an exact version cannot have changed it.
+                FailureCode::Repository | FailureCode::Version => is_exact,
+                _ => false,
+            },
             SourceError::Deadline(_) => true,
             _ => false,
         };

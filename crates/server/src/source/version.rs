@@ -45,6 +45,19 @@ impl Version {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether the text means the same source for ever: a release, a pseudo-version or a whole
+    /// commit. A branch, a tag of another form or an abbreviation can mean another one later.
+    pub fn is_exact(&self) -> bool {
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let is_release = |text: &str| {
+            let core = text.split(['-', '+']).next().unwrap_or_default();
+            let parts: Vec<&str> = core.split('.').collect();
+            parts.len() == 3 && parts.into_iter().all(is_number)
+        };
+        let is_commit = self.0.len() == 40 && self.0.bytes().all(|b| b.is_ascii_hexdigit());
+        is_commit || self.0.strip_prefix('v').is_some_and(is_release)
+    }
 }
 
 impl Revision {
@@ -74,6 +87,18 @@ impl fmt::Display for Revision {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn releases_and_whole_commits_mean_one_source_for_ever() {
+        let exact = |text: &str| Version::parse(text).unwrap().is_exact();
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        for text in ["v1.2.3", "v0.1.0-rc.1", "v2.0.0+incompatible", commit] {
+            assert!(exact(text), "{text}");
+        }
+        for text in ["v1", "v1.2", "main", "1.2.3", "v1.2.x", "0123456789ab", "release-v1.2.3"] {
+            assert!(!exact(text), "{text}");
+        }
+    }
 
     #[test]
     fn tags_branches_commits_and_pseudo_versions_are_read() {
