@@ -1,6 +1,6 @@
 #!/bin/sh
 # What only a real Debian can show: cgroup v2 with controllers, systemd as process 1, AppArmor, another kernel. Builds a
-# small guest (debootstrap), installs the release program in it as `make install` does, and runs scripts/vm/guest.sh
+# small guest (debootstrap), installs the release program in it as `make install` does, and runs scripts/test-vm-guest.sh
 # there: the service's life, and the sandbox suite. Needs root, an x86-64 Debian and a mirror of Debian's packages; with
 # /dev/kvm it takes some minutes, without it up to 40. Arguments go to the suite, as parts of its tests' names.
 #   VM_SUITE     the release of Debian (trixie)
@@ -84,7 +84,7 @@ strip -o "$root/job/kit/suite" "$test"
 strip -o "$root/job/kit/sky-island" target/debug/sky-island
 cp "$goroot/lib/time/zoneinfo.zip" "$root/job/kit/"
 chmod -R a+rX "$root/job"
-cp scripts/vm/guest.sh "$root/job/guest.sh"
+cp scripts/test-vm-guest.sh "$root/job/guest.sh"
 echo "$*" >"$root/job/tests"
 # A module for calls, in the folder that the server knows as a mirror.
 git init -q --initial-branch=main "$work/hello"

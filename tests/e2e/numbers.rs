@@ -317,7 +317,8 @@ impl Started {
 fn addresses() -> Result<(), String> {
     let (ears, list) = (Ears::open()?, List::read()?);
     let pool = json!({"interface": "lend0", "network": "10.83.0.0/30", "gateway": "10.83.0.1"});
-    let sections = [("network", json!({"pools": [pool]})), ("limits", json!({"concurrency": 2}))];
+    let limits = json!({"concurrency": 2, "per_client": {"concurrency": 2}});
+    let sections = [("network", json!({"pools": [pool]})), ("limits", limits)];
     let server = Started::new(&ears.address(), &["faulty"], &sections)?;
     let client = &server.server.client;
     let call = json!({"url": FAULTY, "call": HELD, "ip4": true}).to_string();
