@@ -26,7 +26,7 @@ clippy_for() {
 cargo fmt --all --check
 sh scripts/test-tools.sh shellcheck >/dev/null
 if command -v shellcheck >/dev/null 2>&1; then
-    shellcheck scripts/*.sh scripts/vm/*.sh .ci/run rc.d/sky_island tests/service/rc.subr
+    shellcheck scripts/*.sh .ci/run rc.d/sky_island tests/service/rc.subr
 else
     not_checked "the shell scripts" "shellcheck is not here and cannot be installed"
 fi

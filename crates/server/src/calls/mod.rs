@@ -1,7 +1,7 @@
 //! Calls: one service that runs the calls of all callers, and reports each call.
 //!
 //! [`CallService`] is the entry point. HTTP and the command line translate a request into a
-//! [`CallRequest`] and a [`Principal`], and the result into an answer.
+//! [`CallRequest`] and a [`Principal`](crate::principal::Principal), and the result into an answer.
 
 mod admission;
 mod code;

@@ -106,7 +106,8 @@ impl Storage {
     }
 
     /// Destroys an island's root, after the making of it has ended. A missing root is no error. A
-    /// root that something still uses is an error with [`Why::Busy`]; the caller tries again.
+    /// root that something still uses is an error with [`Why::Busy`](host::zfs::Why::Busy); the
+    /// caller tries again.
     pub async fn destroy(&self, island: &IslandId) -> Result<(), ZfsError> {
         self.roots.wait(island).await;
         self.pool.remove(&self.root_of(island).dataset).await
