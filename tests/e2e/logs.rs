@@ -1,7 +1,8 @@
 //! The log of a real run: one line a call, nothing of what is secret, and a file that is opened
 //! anew.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -30,6 +31,9 @@ pub(crate) fn trials() -> Vec<Trial> {
             one_line_a_call().map_err(Failed::from)
         }),
         Trial::test("log: its file is opened anew at SIGHUP", || reopened().map_err(Failed::from)),
+        Trial::test("log: a destination that is full, closed or not read harms no call", || {
+            hindered().map_err(Failed::from)
+        }),
         Trial::test("log: a file that cannot be written is said at the start", || {
             unwritable().map_err(Failed::from)
         }),
@@ -51,14 +55,41 @@ pub(crate) fn line(log: impl Fn() -> String, what: &str) -> Result<Value, String
     }
 }
 
+/// A log on a full disk, on a closed pipe, and on a pipe that nothing reads.
+fn hindered() -> Result<(), String> {
+    let full = File::options().write(true).open("/dev/full").map_err(|e| e.to_string())?;
+    let (reader, closed) = std::io::pipe().map_err(|e| e.to_string())?;
+    drop(reader);
+    let (_reader, unread) = std::io::pipe().map_err(|e| e.to_string())?;
+    let logs: [(&str, OwnedFd); 3] =
+        [("full", full.into()), ("closed", closed.into()), ("not read", unread.into())];
+    for (what, log) in logs {
+        let folder = folder()?;
+        let server = Server::start_with_log(folder.path(), &setup(folder.path())?, log)?;
+        // Several times what a pipe holds.
+        for _ in 0..1000 {
+            let answer = server.client.post(b"[").map_err(|e| format!("{what}: {e}"))?;
+            same((what, answer.status), (what, 400))?;
+        }
+        same((what, ask(&server, HELLO, "Which()")?.status), (what, 200))?;
+        same((what, server.client.get("/healthcheck")?.status), (what, 200))?;
+        stop_without_a_trace(&server).map_err(|e| format!("{what}: {e}"))?;
+    }
+    Ok(())
+}
+
 /// A server whose log is a file.
 fn start(folder: &Path) -> Result<Server, String> {
+    let setup = setup(folder)?.section("log", json!({"file": folder.join("own.log")}));
+    Server::start(folder, &setup)
+}
+
+fn setup(folder: &Path) -> Result<Setup, String> {
     let repositories = folder.join("repositories");
     for name in ["hello", "faulty"] {
         fixture(&repositories, name)?;
     }
-    let setup = Setup::new(&["git"]).mirror("example.test", repositories.to_string_lossy());
-    Server::start(folder, &setup.section("log", json!({"file": folder.join("own.log")})))
+    Ok(Setup::new(&["git"]).mirror("example.test", repositories.to_string_lossy()))
 }
 
 fn ask(server: &Server, url: &str, call: &str) -> Result<Answer, String> {

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -154,6 +155,9 @@ impl Setup {
     }
 }
 
+/// The file of its output.
+const LOG: &str = "server.log";
+
 /// A running server. It is killed with this value where no one called [`Server::stop`].
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -168,12 +172,20 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server whose state lies below `folder`, and waits until it is healthy.
     pub(crate) fn start(folder: &Path, setup: &Setup) -> Result<Self, String> {
+        let output = File::options().create(true).append(true).open(folder.join(LOG));
+        let output = output.map_err(|e| format!("the log cannot be opened: {e}"))?;
+        Self::start_with_log(folder, setup, output.into())
+    }
+
+    /// The same, with this for its stdout and stderr.
+    pub(crate) fn start_with_log(
+        folder: &Path,
+        setup: &Setup,
+        output: OwnedFd,
+    ) -> Result<Self, String> {
         let port = free_port().map_err(|e| format!("there is no free port: {e}"))?;
         let config = setup.write(folder, port).map_err(|e| format!("no configuration: {e}"))?;
-        let state = folder.join("state");
-        let log = folder.join("server.log");
-        let output = File::options().create(true).append(true).open(&log);
-        let output = output.map_err(|e| format!("the log cannot be opened: {e}"))?;
+        let (state, log) = (folder.join("state"), folder.join(LOG));
         let program = binary()?;
         let child = Command::new(&program)
             .arg("serve")
