@@ -195,7 +195,7 @@ impl<C: Key, Q: Key> State<C, Q> {
         let at = self.rotation.iter().position(|client| self.held(client) < most)?;
         let client = self.rotation.remove(at)?;
         let waits = self.waits.get_mut(&client)?;
-        let (_, wait) = waits.pop(|_| true)?;
+        let wait = waits.pop()?;
         match waits.is_empty() {
             true => drop(self.waits.remove(&client)),
             false => self.rotation.push_back(client.clone()),

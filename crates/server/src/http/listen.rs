@@ -37,8 +37,7 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The answer to a connection of a client that has its whole share of connections.
 const OVER_SHARE: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
-    content-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n\
-    content-length: 191\r\n\r\n\
+    content-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
     {\"type\":\"urn:sky-island:over_share\",\"title\":\"Over its share\",\"status\":429,\
     \"detail\":\"this client has too many open connections (limits.per_client.connections); close some\",\
     \"code\":\"over_share\"}";
