@@ -132,11 +132,11 @@ fn is_key(source: &Source, text: &str, word: &Word) -> bool {
     GENERATED.contains(&source.path.as_str()) || whole && (quoted || key || field || section)
 }
 
-/// `nobody` is also the name of a user: as a constant, quoted, or in a line of passwd(5).
+/// `nobody` is also the name of a user: quoted, or in a line of passwd(5).
 fn is_user(text: &str, word: &Word) -> bool {
     let before = text[..word.start].ends_with(['`', '"', ':']);
     let after = text[word.end..].starts_with(['`', '"', ':']);
-    &text[word.start..word.end] == "NOBODY" || before && after
+    before && after
 }
 
 /// The part of the list of changes that belongs to the coming release.
@@ -194,7 +194,6 @@ mod tests {
             "config.standby.limits()",
             "standby: Lookups,",
             "warehouse",
-            "confine::NOBODY",
             "become_nobody()",
             "\"nobody:x:65534:65534:nobody:/tmp\"",
             "the user `nobody`",

@@ -19,7 +19,7 @@ use crate::linux::seccomp::FilterToken;
 use crate::linux::sys;
 
 /// The user and group inside every island.
-pub(crate) const NOBODY: u32 = 65_534;
+pub(crate) const UNPRIVILEGED: u32 = 65_534;
 /// The most queued signals and timers of an island. The kernel counts them for the launcher's user
 /// as well, up to the host's limit.
 const QUEUED_SIGNALS: u64 = 512;
@@ -60,7 +60,7 @@ fn during(step: &'static str) -> impl FnOnce(io::Error) -> ConfineError {
 
 /// Becomes the island's only user. The launcher has written the mapping behind the user.
 pub(crate) fn become_nobody(token: FilterToken) -> Result<(), ConfineError> {
-    sys::set_user(NOBODY, token).map_err(during("the change of user"))
+    sys::set_user(UNPRIVILEGED, token).map_err(during("the change of user"))
 }
 
 /// Becomes the user and group 0 of this user namespace.

@@ -20,7 +20,7 @@ use crate::launcher::wire;
 use crate::linux::cgroup::error::CgroupError;
 use crate::linux::cgroup::group::{Cgroup, CgroupSet};
 use crate::linux::child::Child;
-use crate::linux::confine::NOBODY;
+use crate::linux::confine::UNPRIVILEGED;
 use crate::linux::fork::{self, Forked, SharedNumber};
 use crate::linux::protocol::{IslandRequest, MADE, Network};
 use crate::linux::seccomp::{self, FilterToken};
@@ -140,8 +140,11 @@ impl Maker {
             }
             (Forked::Parent { pid, pidfd }, _, go_ahead) => {
                 let id = request.host_id;
-                let own =
-                    [(NOBODY, id.unwrap_or(self.own_id), id.unwrap_or_else(|| self.own_group()))];
+                let own = [(
+                    UNPRIVILEGED,
+                    id.unwrap_or(self.own_id),
+                    id.unwrap_or_else(|| self.own_group()),
+                )];
                 let hand_out = |folder: &OwnedFd| self.hand_network_out(request, folder, &control);
                 self.release((pid, pidfd), &own, go_ahead, hand_out)
             }
@@ -182,8 +185,9 @@ impl Maker {
                 zygote.run()
             }
             (Forked::Parent { pid, pidfd }, _, go_ahead) => {
-                let islands = request.host_id.map(|id| [(0, ZYGOTES, ZYGOTES), (NOBODY, id, id)]);
-                let own = [(NOBODY, self.own_id, self.own_group())];
+                let islands =
+                    request.host_id.map(|id| [(0, ZYGOTES, ZYGOTES), (UNPRIVILEGED, id, id)]);
+                let own = [(UNPRIVILEGED, self.own_id, self.own_group())];
                 let ids = islands.as_ref().map_or(&own[..], |both| &both[..]);
                 self.release((pid, pidfd), ids, go_ahead, |_| Ok(()))
             }

@@ -13,7 +13,7 @@ use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::statfs::statfs;
 use nix::sys::time::TimeSpec;
 
-use crate::linux::confine::NOBODY;
+use crate::linux::confine::UNPRIVILEGED;
 use crate::linux::protocol::ProcessBounds;
 use crate::linux::root::{RootError, during, mount_tmp};
 use crate::linux::seccomp::FilterToken;
@@ -51,7 +51,7 @@ impl Tmp {
         utimensat(nix::fcntl::AT_FDCWD, FOLDER, &epoch, &epoch, follow)
             .map_err(during("dating /tmp"))?;
         let mounted = TmpState::now().map_err(during("stat of /tmp"))?;
-        if mounted.folder[3] == u64::from(NOBODY) {
+        if mounted.folder[3] == u64::from(UNPRIVILEGED) {
             // The island owns the folder and could set back the modification date. The change date
             // gives the island away if its changes get a later date than the mount.
             wait_past(mounted.dates[2]).map_err(during("reading the clock"))?;
