@@ -9,23 +9,17 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::fair::Shares;
 use goexpr::Call;
-use island::{Backend, Bounds, Ending, Islands, Limits, Options, Resources, Spec, choose};
-use server::compile::{
-    BuildError, BuildRequest, Builder, BuilderOptions, Built, Compiler, GoCache, Toolchain,
-};
-use server::principal::{Client, Principal};
-use server::source::{
-    Checkout, Fetcher, ImportPath, Mirror, Origin, PackageRequest, Sources, SourcesOptions,
-};
-use server::store::{Store, Trash};
+use island::{Backend, Ending, Islands, Options, Spec, choose};
+use server::compile::{BuildError, BuildRequest, Builder, Built, Toolchain};
+use server::source::{Checkout, ImportPath, Mirror, PackageRequest, Sources};
 use tokio::runtime::Runtime;
 
 #[path = "watched.rs"]
 mod watched;
 
 use crate::support::git_repo::BareRepo;
+use crate::support::parts::{PartsOptions, ROOM, client, limits, sources_and_builder};
 use watched::Watched;
 
 const PATH: &str = "example.com/m";
@@ -54,10 +48,6 @@ func Encoded(text string) string {
 	return string(data)
 }
 "#;
-/// Bytes that a build or a fetch may leave, where that is not what is tried.
-const ROOM: u64 = 1 << 30;
-/// No wait in these tests comes near this.
-const LONG: Duration = Duration::from_secs(600);
 
 /// What lays the layers over each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,47 +167,20 @@ impl Site {
         let overlays = way == Way::Mount && self.backend.capabilities().overlays;
         let watched = Arc::new(Watched::new(self.backend.clone(), overlays, self.overheard));
         let islands = Islands::new(watched.clone());
-        let trash = Arc::new(Trash::open(&state).expect("scratch and trash"));
-        let store =
-            |name| Store::open(state.join(name), trash.clone(), u64::MAX, LONG).expect(name);
         let mirror = Mirror {
             prefix: "example.com".into(),
             target: self.folder.path().join("git").to_str().expect("a path").into(),
         };
-        let fetcher = Fetcher {
-            islands: islands.clone(),
-            trash: trash.clone(),
-            program: self.program(),
-            goroot: self.toolchain.goroot().into(),
-            env: vec!["GOPROXY=off".into(), "GOSUMDB=off".into()],
-            certificates: Vec::new(),
-            origins: vec![Origin::Git],
-            mirrors: vec![mirror],
-            private_hosts: Vec::new(),
-            limits: limits(),
-            size: ROOM,
-        };
-        let options = SourcesOptions {
+        let (sources, builder) = sources_and_builder(PartsOptions {
+            islands: &islands,
             state: &state,
-            size: u64::MAX,
-            expiration: LONG,
-            keep: LONG,
-            fetches: ALL,
-            wait: LONG,
-        };
-        let sources = Arc::new(Sources::open(fetcher, &options).expect("the sources"));
-        let compiler = Compiler {
-            islands: islands.clone(),
-            trash: trash.clone(),
-            program,
-            toolchain: toolchain.clone(),
-            limits: limits(),
+            program: &self.program(),
+            build_program: &program,
+            toolchain: &toolchain,
+            mirrors: vec![mirror],
             size,
             replay,
-        };
-        let cache = GoCache::new(store("gocache"), &toolchain);
-        let options = BuilderOptions { store: store("artifacts"), builds: ALL, wait: LONG };
-        let builder = Arc::new(Builder::new(compiler, cache, options));
+        });
         Harness { site: self, folder: None, state, watched, islands, sources, builder }
     }
 }
@@ -369,19 +332,6 @@ pub fn bytes(built: &Built) -> Vec<u8> {
     bytes
 }
 
-/// Limits under which an honest build, fetch or function has room.
-fn limits() -> Limits {
-    let resources = Resources {
-        memory: 1 << 30,
-        processes: 256,
-        processor_time: None,
-        tmp: 8 << 20,
-        disk: None,
-    };
-    let bounds = Bounds { deadline: Duration::from_secs(300), output: 1 << 20 };
-    Limits { resources, bounds }
-}
-
 /// A folder that islands of another user can read, and that goes with this value.
 struct Folder(tempfile::TempDir);
 
@@ -411,10 +361,3 @@ fn copy(from: &Path, into: &Path) {
     let copied = Command::new("cp").arg("-a").arg(from).arg(into).status();
     assert!(copied.is_ok_and(|status| status.success()), "{}", from.display());
 }
-
-/// The client of all fetches and builds, which may use every slot.
-fn client() -> Client {
-    Principal::Admin.client()
-}
-
-const ALL: Shares = Shares { slots: 2, per_client: 2 };

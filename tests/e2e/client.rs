@@ -19,6 +19,15 @@ const BUSY_RETRIES: usize = 10;
 const BUSY_PAUSE: u64 = 5;
 /// Where functions are called.
 pub(crate) const FUNCTION: &str = "/api/v1/function";
+/// A call as it goes over a connection that is closed after the answer.
+pub(crate) fn written(url: &str, call: &str) -> String {
+    let body = json!({"url": url, "call": call}).to_string();
+    let length = body.len();
+    format!(
+        "POST {FUNCTION} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
 /// The parts of a call's way, as `Server-Timing` names them.
 pub(crate) const STAGES: [&str; 5] = ["queue", "fetch", "build", "start", "run"];
 

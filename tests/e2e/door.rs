@@ -9,6 +9,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::json;
 
 use crate::answers::same;
+use crate::client::written;
 use crate::leftovers::stop_without_a_trace;
 use crate::server::{Server, Setup};
 use crate::world::{fixture, folder};
@@ -97,13 +98,9 @@ fn unread() -> Result<(), String> {
         .limits(json!({"output": "128MiB", "memory": "1GiB", "per_client": {"connections": 2}}))
         .top("answer_wait", json!("1s"));
     let server = Server::start(folder.path(), &setup)?;
-    let body = json!({"url": FAULTY, "call": format!("Long({LONG})")}).to_string();
-    let head = format!(
-        "POST /api/v1/function HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let call = written(FAULTY, &format!("Long({LONG})"));
     let (mut one, mut other) = (connect(&server)?, connect(&server)?);
-    one.write_all(head.as_bytes()).map_err(|e| e.to_string())?;
+    one.write_all(call.as_bytes()).map_err(|e| e.to_string())?;
     other
         .write_all(b"GET /healthcheck HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .map_err(|e| e.to_string())?;

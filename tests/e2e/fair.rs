@@ -14,6 +14,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::json;
 
 use crate::answers::same;
+use crate::client::written;
 use crate::leftovers::stop_without_a_trace;
 use crate::server::{Server, Setup};
 use crate::world::{fixture, folder};
@@ -47,17 +48,9 @@ fn start(folder: &Path, limits: serde_json::Value) -> Result<(Server, std::path:
     Ok((Server::start(folder, &setup)?, socket))
 }
 
-fn head(url: &str, call: &str) -> String {
-    let body = json!({"url": url, "call": call}).to_string();
-    let length = body.len();
-    format!(
-        "POST /api/v1/function HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-}
-
 /// Sends a call over a connection; the status of the answer.
 fn status(mut stream: impl Read + Write, url: &str, call: &str) -> Result<String, String> {
-    stream.write_all(head(url, call).as_bytes()).map_err(|e| e.to_string())?;
+    stream.write_all(written(url, call).as_bytes()).map_err(|e| e.to_string())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(|e| e.to_string())?;
     Ok(answer.split(' ').nth(1).unwrap_or_default().to_owned())
@@ -131,7 +124,7 @@ fn left() -> Result<(), String> {
         sleep(Duration::from_millis(500));
         for _ in 0..LEAVERS {
             let mut stream = TcpStream::connect(server.address()).map_err(|e| e.to_string())?;
-            stream.write_all(head(FAULTY, "Fine()").as_bytes()).map_err(|e| e.to_string())?;
+            stream.write_all(written(FAULTY, "Fine()").as_bytes()).map_err(|e| e.to_string())?;
             sleep(Duration::from_millis(50));
             drop(stream);
         }

@@ -11,6 +11,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
 use crate::answers::same;
+use crate::client::written;
 use crate::leftovers::stop_without_a_trace;
 use crate::logs::line;
 use crate::problem::Problem;
@@ -69,12 +70,8 @@ fn named() -> Result<(), String> {
 
 /// Calls a function over a unix socket; the id of the call.
 fn over_socket(socket: &Path) -> Result<String, String> {
-    let body = json!({"url": HELLO, "call": "Which()"}).to_string();
     let mut stream = UnixStream::connect(socket).map_err(|e| e.to_string())?;
-    let request = format!(
-        "POST /api/v1/function HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let request = written(HELLO, "Which()");
     stream.write_all(request.as_bytes()).map_err(|e| e.to_string())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(|e| e.to_string())?;

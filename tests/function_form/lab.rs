@@ -5,30 +5,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use common::fair::Shares;
 use goexpr::Call;
-use island::{Backend, Bounds, Ending, Islands, Limits, Options, Outcome, Resources, Spec, choose};
-use server::compile::{
-    BuildError, BuildRequest, Builder, BuilderOptions, Compiler, GoCache, Toolchain,
-};
-use server::principal::{Client, Principal};
-use server::source::{
-    Fetcher, ImportPath, Mirror, Origin, PackageRequest, Sources, SourcesOptions,
-};
-use server::store::{Store, Trash};
+use island::{Backend, Ending, Islands, Options, Outcome, Spec, choose};
+use server::compile::{BuildError, BuildRequest, Builder, Toolchain};
+use server::source::{ImportPath, Mirror, PackageRequest, Sources};
 use tokio::runtime::Runtime;
 
 use crate::support::git_repo::BareRepo;
+use crate::support::parts::{PartsOptions, ROOM, client, limits, sources_and_builder};
 use crate::{Answer, Module};
 
 /// How many calls are made at a time.
 const AT_A_TIME: usize = 3;
-/// Bytes that a build or a fetch may leave.
-const ROOM: u64 = 1 << 30;
-/// No wait in these tests comes near this.
-const LONG: Duration = Duration::from_secs(600);
 
 /// What became of a call in the function form.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,46 +149,20 @@ fn parts(
     state: &Path,
     program: &Path,
 ) -> (Arc<Sources>, Arc<Builder>) {
-    let trash = Arc::new(Trash::open(state).expect("scratch and trash"));
-    let store = |name| Store::open(state.join(name), trash.clone(), u64::MAX, LONG).expect(name);
     let mirror = |host: &str| Mirror {
         prefix: host.into(),
         target: root.join("git").join(host).to_str().expect("a path").into(),
     };
-    let fetcher = Fetcher {
-        islands: islands.clone(),
-        trash: trash.clone(),
-        program: program.into(),
-        goroot: toolchain.goroot().into(),
-        env: vec!["GOPROXY=off".into(), "GOSUMDB=off".into()],
-        certificates: Vec::new(),
-        origins: vec![Origin::Git],
-        mirrors: vec![mirror("example.com"), mirror("github.com")],
-        private_hosts: Vec::new(),
-        limits: limits(),
-        size: ROOM,
-    };
-    let options = SourcesOptions {
+    sources_and_builder(PartsOptions {
+        islands,
         state,
-        size: u64::MAX,
-        expiration: LONG,
-        keep: LONG,
-        fetches: ALL,
-        wait: LONG,
-    };
-    let sources = Arc::new(Sources::open(fetcher, &options).expect("the sources"));
-    let compiler = Compiler {
-        islands: islands.clone(),
-        trash: trash.clone(),
-        program: program.into(),
-        toolchain: toolchain.clone(),
-        limits: limits(),
+        program,
+        build_program: program,
+        toolchain,
+        mirrors: vec![mirror("example.com"), mirror("github.com")],
         size: ROOM,
         replay: true,
-    };
-    let cache = GoCache::new(store("gocache"), toolchain);
-    let options = BuilderOptions { store: store("artifacts"), builds: ALL, wait: LONG };
-    (sources, Arc::new(Builder::new(compiler, cache, options)))
+    })
 }
 
 fn refused(error: &BuildError) -> Fast {
@@ -213,23 +176,3 @@ fn answer(outcome: Outcome) -> Answer {
     let Ending::Exited(status) = outcome.ending else { panic!("{outcome:?}") };
     Answer { stdout: outcome.stdout, status }
 }
-
-/// Limits under which an honest build, fetch or function has room.
-fn limits() -> Limits {
-    let resources = Resources {
-        memory: 1 << 30,
-        processes: 256,
-        processor_time: None,
-        tmp: 8 << 20,
-        disk: None,
-    };
-    let bounds = Bounds { deadline: Duration::from_secs(60), output: 1 << 20 };
-    Limits { resources, bounds }
-}
-
-/// The client of all fetches and builds, which may use every slot.
-fn client() -> Client {
-    Principal::Admin.client()
-}
-
-const ALL: Shares = Shares { slots: 2, per_client: 2 };

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod git_http;
 pub mod git_repo;
 pub mod offline;
+pub mod parts;
 pub mod skip;
 
 use std::path::{Path, PathBuf};
