@@ -187,7 +187,7 @@ async fn one(
         let spent = || began.elapsed();
         match answered.await {
             Ok(Ok(head)) if head.status == 200 => tally.borrow_mut().times.push(spent()),
-            Ok(Ok(head)) if head.status == 503 && head.retry_after.is_some() => {
+            Ok(Ok(head)) if matches!(head.status, 429 | 503) && head.retry_after.is_some() => {
                 tally.borrow_mut().sent_away += 1;
                 tokio::time::sleep(head.retry_after.unwrap_or(PAUSE)).await;
             }

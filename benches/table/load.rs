@@ -36,7 +36,7 @@ pub(crate) fn many_clients(world: &World) -> Result<Vec<Row>, Absent> {
     let who = format!("{clients} clients for {} s", time.as_secs());
     let mut wrong = Row::values(
         7,
-        format!("{who}: answers that are neither 200 nor 503 with Retry-After"),
+        format!("{who}: answers that are neither 200 nor 429 or 503 with Retry-After"),
         Unit::Count,
         vec![tally.failures as f64],
         Goal::Below(1.0),

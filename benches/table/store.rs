@@ -71,7 +71,8 @@ fn fill(folder: &Path, count: usize) -> Result<(), String> {
         Ok(fs::read_dir(folder).map_err(told)?.flatten().map(|found| found.path()).collect())
     };
     let mut have = Vec::new();
-    for part in within(folder)? {
+    // Beside the parts, the store has files about itself.
+    for part in within(folder)?.into_iter().filter(|part| part.is_dir()) {
         have.extend(within(&part)?);
     }
     let one = have.first().ok_or("the server has left no artifact")?;
