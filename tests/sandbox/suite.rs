@@ -16,6 +16,8 @@ mod linux;
 mod pool;
 mod rights;
 #[cfg(target_os = "linux")]
+mod shared;
+#[cfg(target_os = "linux")]
 mod shares;
 mod surroundings;
 #[cfg(not(target_os = "freebsd"))]

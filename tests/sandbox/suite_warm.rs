@@ -13,5 +13,7 @@ mod limits;
 #[cfg(not(target_os = "freebsd"))]
 mod linux;
 mod rights;
+#[cfg(target_os = "linux")]
+mod shared;
 mod surroundings;
 mod tools;

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
+use nix::sys::stat::{SFlag, fstat};
 
 use crate::launcher::wire::ExecRequest;
 
@@ -88,7 +89,24 @@ pub(crate) unsafe fn place_stdio(fds: &[OwnedFd]) -> Result<(), String> {
         let duplicated = unsafe { duplicate(fd, number, 0) };
         duplicated.map_err(|error| format!("dup3: {error}"))?;
     }
-    Ok(())
+    // SAFETY: as above.
+    unsafe { own_input() }.map_err(|error| format!("/dev/null as stdin: {error}"))
+}
+
+/// Replaces a stdin that is a device of the host, for an input without bytes, by the island's own:
+/// the island could lock the host's.
+///
+/// # Safety
+///
+/// As for [`place_stdio`].
+unsafe fn own_input() -> io::Result<()> {
+    let kind = SFlag::from_bits_truncate(fstat(io::stdin())?.st_mode) & SFlag::S_IFMT;
+    if kind != SFlag::S_IFCHR {
+        return Ok(());
+    }
+    let null = std::fs::File::open("/dev/null")?;
+    // SAFETY: only the standard library uses stdin's number, and never closes it.
+    unsafe { duplicate(&null, 0, 0) }
 }
 
 /// The same file under a number above [`LINE`].

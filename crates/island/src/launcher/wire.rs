@@ -140,10 +140,16 @@ impl Outgoing {
 
     fn advance_with(&mut self, socket: RawFd, flags: MsgFlags) -> io::Result<()> {
         while self.sent < self.bytes.len() {
-            let iov = [io::IoSlice::new(&self.bytes[self.sent..])];
-            let rights = [ControlMessage::ScmRights(&self.fds)];
-            let rights = if self.fds.is_empty() { &rights[..0] } else { &rights[..] };
-            match sendmsg::<()>(socket, &iov, rights, flags | MsgFlags::MSG_NOSIGNAL, None) {
+            let (bytes, flags) = (&self.bytes[self.sent..], flags | MsgFlags::MSG_NOSIGNAL);
+            // A zygote sends no descriptors, and its filter has no call that could.
+            let sent = match self.fds.is_empty() {
+                true => nix::sys::socket::send(socket, bytes, flags),
+                false => {
+                    let rights = [ControlMessage::ScmRights(&self.fds)];
+                    sendmsg::<()>(socket, &[io::IoSlice::new(bytes)], &rights, flags, None)
+                }
+            };
+            match sent {
                 Ok(length) => {
                     self.sent += length;
                     // The descriptors went with the first byte.

@@ -18,17 +18,18 @@ use std::path::PathBuf;
 
 use common::causes;
 use landlock::RulesetCreated;
-use seccompiler::BpfProgramRef;
 
 use crate::launcher::process;
 use crate::launcher::wire;
 use crate::linux::cgroup::group::Cgroup;
+use crate::linux::devices::Devices;
 use crate::linux::execution::{
     Execution, FirstProcessError, HOSTNAME, during, leave_launchers_signals,
 };
+use crate::linux::function_root::{enter_own_root, mount_names};
 use crate::linux::protocol::{IslandRequest, Network};
-use crate::linux::root::{RootSources, mount_names, mount_tmp};
-use crate::linux::seccomp::FilterToken;
+use crate::linux::root::{RootSources, mount_tmp};
+use crate::linux::seccomp::{Filter, FilterToken};
 use crate::linux::{confine, sys};
 
 /// What a new first process is given.
@@ -39,7 +40,9 @@ pub(crate) struct Child<'a> {
     pub(crate) group: Option<&'a Cgroup>,
     /// One byte arrives here once the launcher has written the user mapping.
     pub(crate) mapped: std::io::PipeReader,
-    pub(crate) filter: BpfProgramRef<'a>,
+    pub(crate) filter: &'a Filter,
+    /// The device files of a function.
+    pub(crate) devices: Option<Devices>,
 }
 
 impl Child<'_> {
@@ -89,6 +92,7 @@ impl Child<'_> {
     fn build_root(&self) -> Result<Vec<PathBuf>, FirstProcessError> {
         let Some(root) = &self.request.root else {
             confine::become_nobody(FilterToken::NONE)?;
+            self.devices.as_ref().map_or(Ok(()), enter_own_root)?;
             mount_tmp(&self.request.bounds, FilterToken::NONE)?;
             if let Network::Address { dns } = &self.request.network {
                 mount_names(dns)?;

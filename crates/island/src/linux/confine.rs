@@ -8,21 +8,25 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use crate::linux::protocol::ProcessBounds;
+use crate::linux::seccomp::{Filter, FilterToken};
+use crate::linux::sys;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, PathFdError,
     Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
 };
-use seccompiler::BpfProgramRef;
-
-use crate::linux::protocol::ProcessBounds;
-use crate::linux::seccomp::FilterToken;
-use crate::linux::sys;
 
 /// The user and group inside every island.
 pub(crate) const UNPRIVILEGED: u32 = 65_534;
 /// The most queued signals and timers of an island. The kernel counts them for the launcher's user
 /// as well, up to the host's limit.
 const QUEUED_SIGNALS: u64 = 512;
+/// The most bytes of a stack, which RLIMIT_DATA does not count; the usual limit.
+const STACK: u64 = 8 << 20;
+/// The address space of a process beyond its memory, in bytes, where no group counts the kernel's
+/// tables of it: 128 MiB of tables at most. Go's runtime and WebAssembly's reserve much and use
+/// little.
+const ADDRESSES: u64 = 64 << 30;
 /// The newest landlock rules that this program knows; an older kernel applies the part it has.
 const LANDLOCK: ABI = ABI::V6;
 
@@ -74,8 +78,11 @@ pub(crate) fn become_mapped_root() -> Result<(), ConfineError> {
 /// whereas Go's runtime, refused a page, may crash without a word.
 pub(crate) fn limit(bounds: &ProcessBounds, has_group: bool) -> Result<(), ConfineError> {
     let data = if has_group { bounds.memory.saturating_mul(2) } else { bounds.memory };
+    let room = data.saturating_mul(2).saturating_add(ADDRESSES);
     [
         (libc::RLIMIT_DATA, data),
+        (libc::RLIMIT_AS, if has_group { libc::RLIM_INFINITY } else { room }),
+        (libc::RLIMIT_STACK, STACK),
         (libc::RLIMIT_NPROC, bounds.processes),
         (libc::RLIMIT_NOFILE, bounds.files),
         (libc::RLIMIT_FSIZE, bounds.file_size),
@@ -171,6 +178,6 @@ pub(crate) fn seal_files(rules: RulesetCreated) -> Result<(), ConfineError> {
 }
 
 /// Puts the system-call filter into effect.
-pub(crate) fn filter_calls(filter: BpfProgramRef<'_>) -> Result<(), ConfineError> {
-    Ok(seccompiler::apply_filter(filter)?)
+pub(crate) fn filter_calls(filter: &Filter) -> Result<(), ConfineError> {
+    Ok(filter.apply()?)
 }

@@ -29,10 +29,12 @@ use crate::launcher::process;
 use crate::launcher::wire::{self, Event, Incoming, LISTED};
 use crate::linux::cgroup::group::Cgroup;
 use crate::linux::cgroup::home::CgroupFolders;
+use crate::linux::devices::DeviceSource;
 use crate::linux::execution::end_of;
-use crate::linux::maker::{self, Island, MakeError, Maker, NotMade};
+use crate::linux::function_root;
+use crate::linux::maker::{self, FunctionSetup, Island, MakeError, Maker, NotMade};
 use crate::linux::protocol::{ForkRequest, IslandRequest};
-use crate::linux::root::{self, RootError};
+use crate::linux::root::RootError;
 use crate::linux::sys;
 use crate::linux::watch::{Ready, Watch};
 use crate::linux::zygote::pool::{Key, Zygote, ZygotePool, ZygoteRemains};
@@ -124,42 +126,44 @@ pub(crate) fn run(server: OwnedFd) -> Result<(), LauncherError> {
     let watch = Watch::new().map_err(during("epoll_create"))?;
     watch.add(&server, Ready::Server).map_err(during("epoll_ctl"))?;
     let (zygotes, islands, ended) = (ZygotePool::default(), HashMap::new(), Vec::new());
-    let reuse = matches!(setup.root, RootKind::Functions { reuse: true, .. });
-    let maker = Maker::new(groups, reuse)?;
+    // The functions' root has none.
+    let proc = std::fs::File::open("/proc").map_err(during("opening /proc"))?;
+    let functions = match setup.root {
+        RootKind::Host => None,
+        RootKind::Functions { zones, addresses, reuse } => {
+            nix::sys::prctl::set_timerslack(TIMER_SLACK).map_err(during("PR_SET_TIMERSLACK"))?;
+            let devices = enter_functions_root(zones.as_deref(), addresses)?;
+            Some(FunctionSetup { devices, reuse })
+        }
+    };
+    let maker = Maker::new(proc.into(), groups, functions)?;
     let mut launcher = Launcher { server, maker, watch, zygotes, islands, ended };
-    if let RootKind::Functions { zones, addresses, .. } = setup.root {
-        nix::sys::prctl::set_timerslack(TIMER_SLACK).map_err(during("PR_SET_TIMERSLACK"))?;
-        launcher.enter_functions_root(zones.as_deref(), addresses)?;
-    }
     launcher.send(&Event::Ready);
     launcher.serve(&mut incoming);
     launcher.end();
     Ok(())
 }
 
-impl Launcher {
-    /// Takes a mount namespace of its own and, as an ordinary user, the user namespace that owns
-    /// it.
-    fn enter_functions_root(
-        &mut self,
-        zones: Option<&Path>,
-        addresses: bool,
-    ) -> Result<(), LauncherError> {
-        let root = self.maker.own_id == 0;
-        let user = if root { CloneFlags::empty() } else { CloneFlags::CLONE_NEWUSER };
-        let group = nix::unistd::getgid().as_raw();
-        nix::sched::unshare(user | CloneFlags::CLONE_NEWNS).map_err(during("unshare"))?;
-        if !root {
-            let write = |name, text: String| std::fs::write(format!("/proc/self/{name}"), text);
-            write("setgroups", "deny".into())
-                .and_then(|()| write("uid_map", format!("0 {} 1", self.maker.own_id)))
-                .and_then(|()| write("gid_map", format!("0 {group} 1")))
-                .map_err(during("mapping the user"))?;
-            self.maker.own_id = 0;
-        }
-        Ok(root::enter_function_root(zones, addresses)?)
+/// Takes a mount namespace of its own and, as an ordinary user, the user namespace that owns it, in
+/// which this process is root.
+fn enter_functions_root(
+    zones: Option<&Path>,
+    addresses: bool,
+) -> Result<DeviceSource, LauncherError> {
+    let (user, group) = (nix::unistd::getuid(), nix::unistd::getgid());
+    let own = if user.is_root() { CloneFlags::empty() } else { CloneFlags::CLONE_NEWUSER };
+    nix::sched::unshare(own | CloneFlags::CLONE_NEWNS).map_err(during("unshare"))?;
+    if !user.is_root() {
+        let write = |name, text: String| std::fs::write(format!("/proc/self/{name}"), text);
+        write("setgroups", "deny".into())
+            .and_then(|()| write("uid_map", format!("0 {user} 1")))
+            .and_then(|()| write("gid_map", format!("0 {group} 1")))
+            .map_err(during("mapping the user"))?;
     }
+    Ok(function_root::enter_launchers_root(zones, addresses)?)
+}
 
+impl Launcher {
     fn serve(&mut self, incoming: &mut Incoming) {
         // Requests may have arrived together with the set-up.
         if !self.take_requests(incoming) {

@@ -13,7 +13,6 @@ use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
-use seccompiler::BpfProgram;
 
 use crate::launcher::uids;
 use crate::launcher::wire;
@@ -21,9 +20,11 @@ use crate::linux::cgroup::error::CgroupError;
 use crate::linux::cgroup::group::{Cgroup, CgroupSet};
 use crate::linux::child::Child;
 use crate::linux::confine::UNPRIVILEGED;
+use crate::linux::devices::DeviceSource;
 use crate::linux::fork::{self, Forked, SharedNumber};
 use crate::linux::protocol::{IslandRequest, MADE, Network};
-use crate::linux::seccomp::{self, FilterToken};
+use crate::linux::seccomp::caller::{Caller, FunctionCaller};
+use crate::linux::seccomp::{Filter, FilterToken};
 use crate::linux::sys;
 use crate::linux::zygote::pool::Zygote;
 use crate::linux::zygote::process;
@@ -48,6 +49,9 @@ pub(crate) enum MakeError {
     /// The system-call filter does not compile.
     #[error("the system-call filter does not compile")]
     Filter(#[from] seccompiler::BackendError),
+    /// The launcher makes islands of tools.
+    #[error("a launcher of tools' islands has no zygotes")]
+    NoZygotes,
     /// The request came without descriptors.
     #[error("the request came without descriptors")]
     NoDescriptors,
@@ -69,13 +73,34 @@ pub(crate) struct Maker {
     /// The host's /proc, held because the functions' root has none.
     proc: OwnedFd,
     groups: Option<CgroupSet>,
-    filter: BpfProgram,
-    zygote_filter: BpfProgram,
-    token: FilterToken,
-    /// A zygote may serve another island after a clean one.
-    reuse: bool,
+    /// The filter of islands without a zygote.
+    filter: Filter,
+    /// None in a launcher of tools' islands.
+    functions: Option<Functions>,
     /// The id of this launcher's user in the launcher's user namespace.
     pub(crate) own_id: u32,
+}
+
+/// How the islands of functions are made.
+#[derive(Clone, Copy)]
+pub(crate) struct FunctionSetup {
+    pub(crate) devices: DeviceSource,
+    /// A zygote may serve another island after a clean one.
+    pub(crate) reuse: bool,
+}
+
+/// What a launcher of functions' islands needs besides.
+struct Functions {
+    setup: FunctionSetup,
+    filter: Filter,
+    token: FilterToken,
+}
+
+impl Functions {
+    fn new(setup: FunctionSetup, caller: FunctionCaller) -> Result<Self, MakeError> {
+        let token = FilterToken::draw().map_err(during("getrandom"))?;
+        Ok(Self { setup, filter: Filter::of_zygotes(token, caller)?, token })
+    }
 }
 
 /// An island whose first process is the launcher's child.
@@ -99,15 +124,28 @@ impl<E: Into<MakeError>> From<E> for NotMade {
 }
 
 impl Maker {
-    pub(crate) fn new(groups: Option<CgroupSet>, reuse: bool) -> Result<Self, MakeError> {
-        let token = FilterToken::draw().map_err(during("getrandom"))?;
+    /// `proc` is the host's /proc. `functions` says how islands of functions are made, in a
+    /// launcher that makes such.
+    pub(crate) fn new(
+        proc: OwnedFd,
+        groups: Option<CgroupSet>,
+        functions: Option<FunctionSetup>,
+    ) -> Result<Self, MakeError> {
+        let of_functions = |setup: FunctionSetup| FunctionCaller {
+            has_network: false,
+            has_own_devices: setup.devices == DeviceSource::Made,
+            is_counted: groups.is_some(),
+        };
+        let caller = functions.map_or(Caller::Tool, |setup| {
+            // A function that reaches no network has a zygote.
+            Caller::Function(FunctionCaller { has_network: true, ..of_functions(setup) })
+        });
+        let functions = functions.map(|setup| Functions::new(setup, of_functions(setup)));
         Ok(Self {
-            proc: std::fs::File::open("/proc").map_err(during("opening /proc"))?.into(),
+            proc,
+            filter: Filter::new(caller)?,
+            functions: functions.transpose()?,
             groups,
-            filter: seccomp::compile()?,
-            zygote_filter: seccomp::compile_for_zygotes(token)?,
-            token,
-            reuse,
             own_id: nix::unistd::getuid().as_raw(),
         })
     }
@@ -132,11 +170,15 @@ impl Maker {
             .map(|groups| groups.create(&request.id, &request.bounds, request.share()))
             .transpose()?;
         let into = group.as_ref().and_then(Cgroup::for_fork);
-        let forked = self.fork(namespaces(request), into).and_then(|forked| match forked {
+        let devices = self.functions.as_ref().map(|functions| functions.setup.devices.devices());
+        let devices = devices.transpose().map_err(during("making the device files"));
+        let forked =
+            devices.and_then(|devices| Ok((devices, self.fork(namespaces(request), into)?)));
+        let forked = forked.and_then(|(devices, forked)| match forked {
             (Forked::Child, mapped, go_ahead) => {
                 drop(go_ahead);
                 let (group, filter) = (group.as_ref(), &self.filter);
-                Child { request, control, group, mapped, filter }.run()
+                Child { request, control, group, mapped, filter, devices }.run()
             }
             (Forked::Parent { pid, pidfd }, _, go_ahead) => {
                 let id = request.host_id;
@@ -157,6 +199,7 @@ impl Maker {
 
     /// Forks a zygote for islands like this one.
     pub(crate) fn zygote(&self, request: &IslandRequest) -> Result<Zygote, NotMade> {
+        let functions = self.functions.as_ref().ok_or(MakeError::NoZygotes)?;
         let (near, far) = wire::pair().map_err(during("socketpair"))?;
         let island = SharedNumber::new().map_err(during("mapping shared memory"))?;
         let groups = self.groups.as_ref();
@@ -167,19 +210,22 @@ impl Maker {
             | CloneFlags::CLONE_NEWNS
             | CloneFlags::CLONE_NEWIPC
             | CloneFlags::CLONE_NEWUTS;
-        let forked = self.fork(flags, None).and_then(|forked| match forked {
+        let devices = functions.setup.devices.devices().map_err(during("making the device files"));
+        let forked = devices.and_then(|devices| Ok((devices, self.fork(flags, None)?)));
+        let forked = forked.and_then(|(devices, forked)| match forked {
             (Forked::Child, mapped, go_ahead) => {
                 drop(go_ahead);
                 let zygote = process::Zygote {
+                    devices,
                     launcher: far,
                     proc: &self.proc,
                     group: group.as_ref(),
                     bounds: request.bounds,
                     is_other_user: request.host_id.is_some(),
-                    reuse: self.reuse,
+                    reuse: functions.setup.reuse,
                     mapped,
-                    filter: &self.zygote_filter,
-                    token: self.token,
+                    filter: &functions.filter,
+                    token: functions.token,
                     island: &island,
                 };
                 zygote.run()

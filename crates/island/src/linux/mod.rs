@@ -15,8 +15,10 @@
 mod cgroup;
 mod child;
 mod confine;
+mod devices;
 mod execution;
 mod fork;
+mod function_root;
 pub(crate) mod launcher;
 mod maker;
 mod meter;

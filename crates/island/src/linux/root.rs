@@ -1,4 +1,4 @@
-//! The file systems that an island sees: the empty root of a function, and the roots of tools.
+//! The roots of tools, and what the roots of all islands are made with.
 //!
 //! Invariants: a root is a tmpfs of its own in a mount namespace of its own, sealed read-only
 //! before a stranger's code starts; the host's tree is not part of the namespace any more
@@ -9,36 +9,22 @@ use std::ffi::CString;
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::linux::protocol::{BindMount, OverlayMount, ProcessBounds, ToolRoot};
+use crate::linux::protocol::{OverlayMount, ProcessBounds, ToolRoot};
 use crate::linux::seccomp::FilterToken;
 use crate::linux::sys::{self, Seal};
 
 /// The folder in which a new root is assembled. Every Linux has it; the process reaches host files
 /// below it by descriptors that it opened before.
-const SITE: &str = "/tmp";
+pub(crate) const SITE: &str = "/tmp";
 /// The devices of an island, each a bind mount of the host's node: a user namespace may not make
 /// nodes.
 const DEVICES: [&str; 4] = ["null", "zero", "urandom", "random"];
-/// The archive of time zones for Go programs, in a function's root.
-pub(crate) const ZONES: &str = "/zoneinfo.zip";
-/// The folder with the name servers of an island that has an address.
-const NAMES: &str = "/etc/island";
-const RESOLV: &str = "/etc/island/resolv.conf";
-/// The paths at which distributions keep the trusted certificates as one file.
-const CERTIFICATES: [&str; 5] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 /// The most files in a private /tmp.
 const TMP_FILES: u64 = 4096;
 
@@ -50,49 +36,14 @@ pub(crate) struct RootError {
     source: io::Error,
 }
 
-type Step<T = ()> = Result<T, RootError>;
+pub(crate) type Step<T = ()> = Result<T, RootError>;
 
 /// Names the step that a failed call belongs to.
 pub(crate) fn during<E: Into<io::Error>>(step: impl Display) -> impl FnOnce(E) -> RootError {
     move |error| RootError { step: step.to_string(), source: error.into() }
 }
 
-/// Moves this process into the root that all its functions share. The root is empty except for the
-/// devices, an empty /tmp, the time zones and, where functions may have addresses, the certificates
-/// that the host trusts and the files for name resolution. The caller has a mount namespace of its
-/// own.
-pub(crate) fn enter_function_root(zones: Option<&Path>, addresses: bool) -> Step {
-    let show = |source: &Path, target: &str| BindMount {
-        source: source.to_owned(),
-        target: target.into(),
-        writable: false,
-    };
-    let mut root =
-        ToolRoot { binds: Vec::new(), links: Vec::new(), files: Vec::new(), overlay: None };
-    root.binds.extend(zones.map(|source| show(source, ZONES)));
-    if addresses {
-        let found = CERTIFICATES.iter().map(Path::new).find(|path| path.is_file());
-        root.binds.extend(found.map(|source| show(source, CERTIFICATES[0])));
-        root.files.push(("/etc/hosts".into(), "127.0.0.1 localhost\n::1 localhost\n".into()));
-        root.files.push((RESOLV.into(), String::new()));
-        root.links.push(("/etc/resolv.conf".into(), RESOLV.into()));
-    }
-    RootSources::open(&root)?.enter(&root)
-}
-
-/// Mounts a folder with the island's name servers over the empty one of the shared root.
-pub(crate) fn mount_names(dns: &[IpAddr]) -> Step {
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    let options = "size=64k,nr_inodes=8,mode=755";
-    mount(Some("names"), NAMES, Some("tmpfs"), flags, Some(options))
-        .map_err(during(format_args!("mounting {NAMES}")))?;
-    let servers: String = dns.iter().map(|server| format!("nameserver {server}\n")).collect();
-    fs::write(RESOLV, servers).map_err(during(format_args!("writing {RESOLV}")))?;
-    let seal = Seal { read_only: true, no_devices: true, no_exec: true, recursive: false };
-    sys::seal_mount(c"/etc/island", seal).map_err(during(format_args!("sealing {NAMES}")))
-}
-
-/// Mounts a private /tmp over the empty one of the shared root.
+/// Mounts a private /tmp over the empty one of a function's root.
 pub(crate) fn mount_tmp(bounds: &ProcessBounds, token: FilterToken) -> Step {
     let options = format!("size={},nr_inodes={TMP_FILES},mode=1777", bounds.tmp);
     let mounted = CString::new(options)
@@ -206,16 +157,22 @@ impl OverlaySources {
 }
 
 /// Replaces the host's tree by the one at [`SITE`].
-fn pivot() -> Step {
-    std::env::set_current_dir(SITE).map_err(during("chdir to the new root"))?;
-    nix::unistd::pivot_root(".", ".").map_err(during("pivot_root"))?;
-    umount2(".", MntFlags::MNT_DETACH).map_err(during("unmounting the old root"))?;
-    std::env::set_current_dir("/").map_err(during("chdir to /"))?;
+pub(crate) fn pivot() -> Step {
+    leave_for(Path::new(SITE))?;
     let seal = Seal { read_only: true, no_devices: true, ..Seal::default() };
     sys::seal_mount(c"/", seal).map_err(during("sealing the root"))
 }
 
-fn bind(fd: &OwnedFd, target: &Path, folder: bool, seal: Seal) -> Step {
+/// Makes the file system that is mounted at `root` this process's root, and takes the old one out
+/// of the mount namespace.
+pub(crate) fn leave_for(root: &Path) -> Step {
+    std::env::set_current_dir(root).map_err(during("chdir to the new root"))?;
+    nix::unistd::pivot_root(".", ".").map_err(during("pivot_root"))?;
+    umount2(".", MntFlags::MNT_DETACH).map_err(during("unmounting the old root"))?;
+    std::env::set_current_dir("/").map_err(during("chdir to /"))
+}
+
+pub(crate) fn bind(fd: &OwnedFd, target: &Path, folder: bool, seal: Seal) -> Step {
     if folder {
         make_folder(target)?;
     } else {
@@ -232,7 +189,7 @@ fn bind(fd: &OwnedFd, target: &Path, folder: bool, seal: Seal) -> Step {
     sealed.map_err(during(format_args!("sealing {}", target.display())))
 }
 
-fn open_path(path: &Path) -> Step<OwnedFd> {
+pub(crate) fn open_path(path: &Path) -> Step<OwnedFd> {
     let mut options = fs::OpenOptions::new();
     options.read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC);
     let opened = options.open(path).map_err(during(format_args!("opening {}", path.display())))?;
@@ -244,16 +201,16 @@ fn by_descriptor(fd: &OwnedFd) -> String {
 }
 
 /// The path of an island's absolute path while its root is being assembled.
-fn site(path: impl AsRef<Path>) -> PathBuf {
+pub(crate) fn site(path: impl AsRef<Path>) -> PathBuf {
     let path = path.as_ref();
     Path::new(SITE).join(path.strip_prefix("/").unwrap_or(path))
 }
 
-fn make_folder(path: impl AsRef<Path>) -> Step {
+pub(crate) fn make_folder(path: impl AsRef<Path>) -> Step {
     fs::create_dir_all(site(&path))
         .map_err(during(format_args!("making the folder {}", path.as_ref().display())))
 }
 
-fn parent_folder(path: &Path) -> Step {
+pub(crate) fn parent_folder(path: &Path) -> Step {
     path.parent().map_or(Ok(()), make_folder)
 }

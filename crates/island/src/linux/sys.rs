@@ -220,6 +220,21 @@ pub(crate) struct Seal {
 
 /// Adds restrictions to a mount, always with nosuid among them.
 pub(crate) fn seal_mount(path: &CStr, seal: Seal) -> io::Result<()> {
+    let flags = if seal.recursive { libc::AT_RECURSIVE } else { 0 };
+    set_mount_attributes(libc::AT_FDCWD, path, flags, seal)
+}
+
+/// Adds the same restrictions to the mount that a descriptor stands for.
+pub(crate) fn seal_mounted(mount: BorrowedFd<'_>, seal: Seal) -> io::Result<()> {
+    set_mount_attributes(mount.as_raw_fd(), c"", libc::AT_EMPTY_PATH, seal)
+}
+
+fn set_mount_attributes(
+    folder: RawFd,
+    path: &CStr,
+    flags: libc::c_int,
+    seal: Seal,
+) -> io::Result<()> {
     #[repr(C)]
     #[derive(Default)]
     struct Attributes {
@@ -240,19 +255,17 @@ pub(crate) fn seal_mount(path: &CStr, seal: Seal) -> io::Result<()> {
             | when(seal.no_exec, NOEXEC),
         ..Attributes::default()
     };
-    let flags = if seal.recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the structure is mount_attr of the first version, whose size is passed.
-    let result = unsafe {
+    done(unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
-            libc::AT_FDCWD,
+            folder,
             path.as_ptr(),
             flags,
             &raw const attributes,
             size_of::<Attributes>(),
         )
-    };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    })
 }
 
 /// Ends this process without running destructors or exit handlers.

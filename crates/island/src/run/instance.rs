@@ -9,6 +9,8 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use tokio::time::{sleep_until, timeout};
 
 use crate::backend::{Backend, BoxFuture, Exit, StartError, Started, Stdio};
@@ -290,9 +292,11 @@ fn input(bytes: &[u8]) -> io::Result<OwnedFd> {
         return Ok(std::fs::File::open("/dev/null")?.into());
     }
     // A file in memory holds any length at once, where a pipe would need a writer.
-    let file = nix::sys::memfd::memfd_create("stdin", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
-    let mut file = std::fs::File::from(file);
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let mut file = std::fs::File::from(memfd_create("stdin", flags)?);
     file.write_all(bytes)?;
     io::Seek::rewind(&mut file)?;
+    // The program could use it for memory that it is not to have.
+    fcntl(&file, FcntlArg::F_ADD_SEALS(SealFlag::all()))?;
     Ok(file.into())
 }

@@ -28,21 +28,22 @@ use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
-use seccompiler::BpfProgramRef;
 
 use crate::backend::Exit;
 use crate::launcher::process;
 use crate::launcher::wire::{self, Incoming};
 use crate::linux::cgroup::group::Cgroup;
 use crate::linux::confine::{self, ConfineError};
+use crate::linux::devices::Devices;
 use crate::linux::execution::{
     Execution, FirstProcessError, HOSTNAME, end_of, leave_launchers_signals,
 };
 use crate::linux::fork::{self, SharedNumber, Stack};
+use crate::linux::function_root::enter_own_root;
 use crate::linux::meter::first_of;
 use crate::linux::protocol::{ForkReport, ForkRequest, ProcessBounds};
 use crate::linux::root::RootError;
-use crate::linux::seccomp::FilterToken;
+use crate::linux::seccomp::{Filter, FilterToken};
 use crate::linux::sys;
 use crate::linux::zygote::rules::Rules;
 use crate::linux::zygote::tmp::Tmp;
@@ -69,9 +70,9 @@ pub(crate) enum ZygoteError {
     /// The zygote could not be restricted.
     #[error("the zygote could not be restricted")]
     Confine(#[from] ConfineError),
-    /// The zygote's /tmp could not be mounted.
-    #[error("the zygote's /tmp could not be made")]
-    Tmp(#[from] RootError),
+    /// A file system of the zygote could not be mounted.
+    #[error("the zygote's file systems could not be made")]
+    Root(#[from] RootError),
     /// The request cannot be executed.
     #[error("the request cannot be executed")]
     Request(#[from] FirstProcessError),
@@ -99,7 +100,8 @@ pub(crate) struct Zygote<'a> {
     pub(crate) reuse: bool,
     /// One byte arrives here once the launcher has written the user mapping.
     pub(crate) mapped: std::io::PipeReader,
-    pub(crate) filter: BpfProgramRef<'a>,
+    pub(crate) filter: &'a Filter,
+    pub(crate) devices: Devices,
     pub(crate) token: FilterToken,
     /// The pid of its island's first process, for the launcher that kills it: negative while the
     /// zygote waits for the process, zero afterwards.
@@ -199,6 +201,7 @@ impl Zygote<'_> {
         }
         confine::keep_privileges_from_programs()?;
         confine::die_with_parent()?;
+        enter_own_root(&self.devices)?;
         let tmp = Tmp::mount(self.bounds, self.token)?;
         let mut bounds = self.bounds;
         // Where the islands have the zygote's user, the zygote counts as one process of that user.
@@ -216,7 +219,11 @@ impl Zygote<'_> {
     fn close_launchers_files(&self) {
         let groups = self.group.into_iter().flat_map(Cgroup::descriptors);
         let own = [self.launcher.as_raw_fd(), self.proc.as_raw_fd(), self.mapped.as_raw_fd()];
-        let keep: Vec<_> = groups.chain(own).collect();
+        let devices = match &self.devices {
+            Devices::Made(mounted) => Some(mounted.as_raw_fd()),
+            Devices::Host => None,
+        };
+        let keep: Vec<_> = groups.chain(own).chain(devices).collect();
         // SAFETY: this process is a copy of its launcher that leaves only by `exit_now`, so it
         // drops no owner of a descriptor that is closed, and uses only descriptors that it keeps.
         unsafe { sys::close_all_from(process::LINE + 1, &keep) };
