@@ -263,17 +263,45 @@ alone!(
 
 alone!(
     fn one_that_works_while_it_waits_is_given_up(host: &Host) {
-        if let Some(why) = platform::USAGE_UNKNOWN {
-            return super::host::not_given("a warm island stands still", why);
+        is_given_up(host, "HOSTILE_SPINS=1");
+    }
+);
+
+#[cfg(not(target_os = "freebsd"))]
+alone!(
+    fn one_whose_children_work_while_it_waits_is_given_up(host: &Host) {
+        is_given_up(host, "HOSTILE_SPINS_IN_CHILDREN=1");
+    }
+);
+
+fn is_given_up(host: &Host, setting: &str) {
+    if let Some(why) = platform::USAGE_UNKNOWN {
+        return super::host::not_given("a warm island stands still", why);
+    }
+    let yard = Yard::new(host, warm_limits());
+    let (function, mut spec) = yard.deed(&["exit", "0"]);
+    spec.env.push(setting.into());
+    yard.call(&function, &spec);
+    yard.is_warm(&function);
+    eventually("none is warm any more", || yard.warm_pool.count() == 0);
+    assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(0));
+    assert_eq!(yard.warm_pool.count(), 0, "it would only work again");
+    yard.close();
+}
+
+#[cfg(not(target_os = "freebsd"))]
+alone!(
+    fn memory_that_processes_of_a_warm_island_share_counts_as_the_islands(host: &Host) {
+        if let Some(why) = host.lacks("memory limit") {
+            return super::host::not_given("memory that the processes of an island share", why);
         }
-        let yard = Yard::new(host, warm_limits());
+        let yard = Yard::new(host, PoolLimits { memory: 512 << 20, ..warm_limits() });
         let (function, mut spec) = yard.deed(&["exit", "0"]);
-        spec.env.push("HOSTILE_SPINS=1".into());
+        spec.setup.resources.memory = 1 << 30;
+        spec.env.push("HOSTILE_SHARES_MEMORY=1".into());
         yard.call(&function, &spec);
         yard.is_warm(&function);
         eventually("none is warm any more", || yard.warm_pool.count() == 0);
-        assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(0));
-        assert_eq!(yard.warm_pool.count(), 0, "it would only spin again");
         yard.close();
     }
 );

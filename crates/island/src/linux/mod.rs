@@ -35,7 +35,7 @@ mod usage;
 mod watch;
 mod zygote;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -54,6 +54,7 @@ use self::network::{Cable, Network, NetworkError};
 use self::prefork::Prefork;
 use self::prepared::{Prepared, end_of};
 use self::protocol::{IslandRequest, ProcessBounds};
+use self::usage::FirstProcesses;
 use crate::backend::{
     Backend, BoxFuture, Capabilities, Finding, FolderOwner, LiveIsland, Options, StartError,
     Started, Stdio, Usage, ZygoteReuse,
@@ -80,6 +81,8 @@ pub(crate) struct Linux {
     ahead: Prefork<Prepared>,
     options: Options,
     closing: AtomicBool,
+    /// Those of the islands whose usage was asked last.
+    firsts: FirstProcesses,
     /// A task will make islands ahead in a moment.
     refilling: AtomicBool,
     /// This backend, for tasks that outlive the call that started them.
@@ -116,6 +119,7 @@ impl Linux {
             ahead: Prefork::new(bounds, options.ahead),
             options,
             closing: AtomicBool::new(false),
+            firsts: FirstProcesses::default(),
             refilling: AtomicBool::new(false),
             me: me.clone(),
         });
@@ -227,6 +231,13 @@ impl Linux {
         Ok((prepared, cable?))
     }
 
+    /// What the islands use that have these first processes.
+    async fn usage_of(&self, firsts: Vec<i32>) -> HashMap<i32, Usage> {
+        let home = self.home.as_ref().ok().map(|home| home.folders().clone());
+        let read = move || usage::of_groups(home.as_ref(), &firsts);
+        tokio::task::spawn_blocking(read).await.unwrap_or_default()
+    }
+
     async fn start_now(&self, spec: &Spec, stdio: Stdio) -> Result<Started, StartError> {
         let Setup { rights, resources, address } = &spec.setup;
         let (prepared, cable) = match (rights, address) {
@@ -310,8 +321,7 @@ impl Backend for Linux {
             let (functions, tools) = tokio::join!(self.functions.islands(), self.host.islands());
             let all: Vec<_> = functions?.into_iter().chain(tools?).collect();
             let numbers: Vec<_> = all.iter().map(|island| island.number).collect();
-            let used = tokio::task::spawn_blocking(move || usage::of_islands(&numbers)).await;
-            let used = used.unwrap_or_default();
+            let used = self.usage_of(numbers).await;
             let seen = |ListedIsland { id, number, since, killed }| LiveIsland {
                 id,
                 number,
@@ -340,13 +350,9 @@ impl Backend for Linux {
 
     fn usage<'a>(&'a self, islands: &'a [IslandId]) -> BoxFuture<'a, HashMap<IslandId, Usage>> {
         Box::pin(async move {
-            let (functions, tools) = tokio::join!(self.functions.islands(), self.host.islands());
-            let all = functions.unwrap_or_default().into_iter().chain(tools.unwrap_or_default());
-            let asked: HashSet<_> = islands.iter().collect();
-            let firsts: Vec<_> = all.filter(|island| asked.contains(&island.id)).collect();
-            let used = |ListedIsland { id, number, .. }| Some((id, usage::of_process(number)?));
-            let read = move || firsts.into_iter().filter_map(used).collect();
-            tokio::task::spawn_blocking(read).await.unwrap_or_default()
+            let firsts = self.firsts.of(&self.functions, islands).await;
+            let used = self.usage_of(firsts.values().copied().collect()).await;
+            firsts.into_iter().filter_map(|(id, first)| Some((id, *used.get(&first)?))).collect()
         })
     }
 

@@ -1,4 +1,5 @@
-//! The memory and processor time of processes, and the free memory of the host, from proc(5).
+//! The memory and processor time of islands, from their control groups where there are any and
+//! from proc(5) otherwise, and the free memory of the host.
 
 use std::collections::HashMap;
 use std::fs;
@@ -6,16 +7,44 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::unistd::{SysconfVar, sysconf};
+use parking_lot::Mutex;
 
 use crate::backend::Usage;
+use crate::id::IslandId;
+use crate::launcher::client::LauncherClient;
+use crate::linux::cgroup::home::CgroupFolders;
+use crate::linux::cgroup::usage::GroupUsage;
 
 /// The numbers of the fields of /proc/PID/stat at which a process's own times begin (utime and
 /// stime), and those of its children (cutime and cstime).
 const OWN: usize = 14;
 const CHILDREN: usize = 16;
 
+/// The first processes of functions' islands. The launcher is asked only where one is not known
+/// from the last time, because a question wakes both processes.
+#[derive(Default)]
+pub(super) struct FirstProcesses(Mutex<HashMap<IslandId, i32>>);
+
+impl FirstProcesses {
+    /// Those of these islands, as far as they run.
+    pub(super) async fn of(
+        &self,
+        launcher: &LauncherClient,
+        islands: &[IslandId],
+    ) -> HashMap<IslandId, i32> {
+        let mut known = std::mem::take(&mut *self.0.lock());
+        if islands.iter().any(|id| !known.contains_key(id)) {
+            let listed = launcher.islands().await.unwrap_or_default();
+            known = listed.into_iter().map(|island| (island.id, island.number)).collect();
+        }
+        known.retain(|id, _| islands.contains(id));
+        self.0.lock().clone_from(&known);
+        known
+    }
+}
+
 /// The present usage of a process; none if the process is gone.
-pub(super) fn of_process(process: i32) -> Option<Usage> {
+fn of_process(process: i32) -> Option<Usage> {
     let read = |name: &str| fs::read_to_string(format!("/proc/{process}/{name}")).ok();
     let memory = private_pages(&read("statm")?)? * unit(SysconfVar::PAGE_SIZE)?;
     let ticks = ticks(&read("stat")?)?;
@@ -23,10 +52,26 @@ pub(super) fn of_process(process: i32) -> Option<Usage> {
     Some(Usage { memory, processor })
 }
 
+/// The usage of islands, by the pids of their first processes. `home` has their groups, which count
+/// memory and time of every process and of every kind; without one, the processes are counted.
+pub(super) fn of_groups(home: Option<&CgroupFolders>, firsts: &[i32]) -> HashMap<i32, Usage> {
+    let in_group = |first: &i32| home.map(|home| home.usage_of(*first)).unwrap_or_default();
+    let groups: Vec<_> = firsts.iter().map(|first| (*first, in_group(first))).collect();
+    let is_counted = groups.iter().all(|(_, it)| it.memory.is_some() && it.processor.is_some());
+    let counted = if is_counted { HashMap::new() } else { of_islands(firsts) };
+    let usage = |(first, group): (i32, GroupUsage)| {
+        let processes = counted.get(&first);
+        let memory = group.memory.or(processes.map(|usage| usage.memory))?;
+        let processor = group.processor.or(processes.map(|usage| usage.processor))?;
+        Some((first, Usage { memory, processor }))
+    };
+    groups.into_iter().filter_map(usage).collect()
+}
+
 /// The usage of islands by the pids of their first processes: of all processes in the same pid
 /// namespace, with the processor time of processes that have ended. Where this process may not read
 /// the namespace, the first process counts alone.
-pub(super) fn of_islands(firsts: &[i32]) -> HashMap<i32, Usage> {
+fn of_islands(firsts: &[i32]) -> HashMap<i32, Usage> {
     let mut used = HashMap::new();
     let mut islands = HashMap::new();
     for first in firsts {

@@ -161,6 +161,11 @@ impl CgroupFolders {
         self.version
     }
 
+    /// The folders, in the order of the hierarchies.
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
     /// Which resources islands share fairly.
     pub(crate) fn sharing(&self) -> Sharing {
         self.sharing

@@ -19,3 +19,4 @@ pub(crate) mod share;
 #[cfg(test)]
 #[path = "../../../../../tests/support/skip.rs"]
 mod skip;
+pub(crate) mod usage;
