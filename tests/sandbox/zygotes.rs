@@ -17,8 +17,20 @@ use super::system;
 type Found = BTreeMap<String, String>;
 
 /// What one island may try to leave for the next.
-const LEFT: [&str; 8] =
-    ["nothing", "files", "dates", "marks", "sockets", "settings", "locks", "signals"];
+const LEFT: [&str; 12] = [
+    "nothing",
+    "files",
+    "dates",
+    "marks",
+    "sockets",
+    "settings",
+    "locks",
+    "labels",
+    "nameless files",
+    "nameless sockets",
+    "groups",
+    "signals",
+];
 
 macro_rules! alone {
     ($name:ident, |$host:ident| $body:block) => {

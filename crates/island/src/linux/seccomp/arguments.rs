@@ -73,7 +73,8 @@ const LARGE_FILE: i32 = 0o100_000;
 #[cfg(target_arch = "aarch64")]
 const LARGE_FILE: i32 = 0o400_000;
 
-/// The flags of open(2). Without O_ASYNC, O_DIRECT and O_NOATIME.
+/// The flags of open(2). Without O_ASYNC, O_DIRECT and O_NOATIME. Functions lack O_TMPFILE as well:
+/// such a file leaves no mark on its folder, but the next file gets another inode number.
 const OPEN: i32 = libc::O_ACCMODE
     | libc::O_CREAT
     | libc::O_EXCL
@@ -86,7 +87,6 @@ const OPEN: i32 = libc::O_ACCMODE
     | libc::O_NOFOLLOW
     | libc::O_CLOEXEC
     | libc::O_PATH
-    | libc::O_TMPFILE
     | LARGE_FILE;
 
 /// The flags that F_SETFL may not set.
@@ -140,6 +140,15 @@ const PIPE: i32 = libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_DIRECT;
 /// The commands of membarrier(2) that interrupt the processors of this process's threads alone:
 /// MEMBARRIER_CMD_QUERY, _PRIVATE_EXPEDITED and _REGISTER_PRIVATE_EXPEDITED.
 const MEMBARRIER: &[i32] = &[0, 1 << 3, 1 << 4];
+
+/// The registers of a thread: ARCH_SET_GS, _SET_FS, _GET_FS and _GET_GS of arch_prctl(2). Without
+/// the commands for larger register files and for the behaviour of the processor.
+#[cfg(target_arch = "x86_64")]
+const ARCH_PRCTL: &[i32] = &[0x1001, 0x1002, 0x1003, 0x1004];
+
+/// The length of an address that is a family and no more: with it bind(2) draws a name for a unix
+/// socket, on some kernels from a counter of the whole host.
+const FAMILY: i32 = size_of::<libc::sa_family_t>() as i32;
 
 /// The options of sockets of all kinds that may be set and read.
 const SOCKET: &[i32] = &[
@@ -238,15 +247,19 @@ pub(super) fn allowed(caller: Caller) -> Result<Rules> {
     fcntl.push(SeccompRule::new(vec![is(1, libc::F_SETFL)?, without(2, NOT_SETFL)?])?);
     // A function's are answered before they get here.
     fcntl.extend(one_of(1, RECORD_LOCKS)?);
+    let open = if caller == Caller::Tool { OPEN | libc::O_TMPFILE } else { OPEN };
     let mut rules = Rules::from([
         (libc::SYS_clone, vec![SeccompRule::new(vec![without(0, NAMESPACES)?])?]),
         (libc::SYS_socket, sockets()?),
         (libc::SYS_socketpair, one_of(0, &[libc::AF_UNIX])?),
         (libc::SYS_prctl, prctl),
         (libc::SYS_ioctl, one_of(1, IOCTL)?),
-        (libc::SYS_openat, vec![SeccompRule::new(vec![only(2, OPEN)?])?]),
+        (libc::SYS_openat, vec![SeccompRule::new(vec![only(2, open)?])?]),
         #[cfg(target_arch = "x86_64")]
-        (libc::SYS_open, vec![SeccompRule::new(vec![only(1, OPEN)?])?]),
+        (libc::SYS_open, vec![SeccompRule::new(vec![only(1, open)?])?]),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_arch_prctl, one_of(0, ARCH_PRCTL)?),
+        (libc::SYS_bind, vec![SeccompRule::new(vec![is_not(2, FAMILY)?])?]),
         (libc::SYS_pipe2, vec![SeccompRule::new(vec![only(1, PIPE)?])?]),
         (libc::SYS_madvise, one_of(2, MADVISE)?),
         (libc::SYS_membarrier, one_of(0, MEMBARRIER)?),
@@ -349,6 +362,11 @@ fn one_of(argument: u8, values: &[i32]) -> Result<Vec<SeccompRule>> {
 fn is(argument: u8, value: i32) -> Result<SeccompCondition> {
     let (length, value) = (SeccompCmpArgLen::Dword, u64::from(value as u32));
     SeccompCondition::new(argument, length, SeccompCmpOp::Eq, value)
+}
+
+fn is_not(argument: u8, value: i32) -> Result<SeccompCondition> {
+    let (length, value) = (SeccompCmpArgLen::Dword, u64::from(value as u32));
+    SeccompCondition::new(argument, length, SeccompCmpOp::Ne, value)
 }
 
 /// The argument has no other bits than these.

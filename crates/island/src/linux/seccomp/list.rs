@@ -46,7 +46,7 @@ pub(super) const PLAIN: &[i64] = &[
     libc::SYS_epoll_create1, libc::SYS_epoll_ctl, libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2, libc::SYS_ppoll,
     libc::SYS_pselect6,
     // sockets, whose families and options are limited by arguments
-    libc::SYS_bind, libc::SYS_connect, libc::SYS_listen, libc::SYS_accept, libc::SYS_accept4, libc::SYS_shutdown,
+    libc::SYS_connect, libc::SYS_listen, libc::SYS_accept, libc::SYS_accept4, libc::SYS_shutdown,
     libc::SYS_getsockname, libc::SYS_getpeername, libc::SYS_sendto,
     libc::SYS_recvfrom, libc::SYS_recvmsg, libc::SYS_recvmmsg,
     // can only take away
@@ -62,7 +62,7 @@ pub(super) const OLD: &[i64] = &[
     libc::SYS_chmod, libc::SYS_chown, libc::SYS_lchown, libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat,
     libc::SYS_getdents, libc::SYS_pipe, libc::SYS_dup2, libc::SYS_select, libc::SYS_poll, libc::SYS_epoll_create,
     libc::SYS_epoll_wait, libc::SYS_eventfd, libc::SYS_signalfd, libc::SYS_alarm,
-    libc::SYS_pause, libc::SYS_time, libc::SYS_getpgrp, libc::SYS_fork, libc::SYS_vfork, libc::SYS_arch_prctl,
+    libc::SYS_pause, libc::SYS_time, libc::SYS_getpgrp, libc::SYS_fork, libc::SYS_vfork,
 ];
 
 #[cfg(not(target_arch = "x86_64"))]
