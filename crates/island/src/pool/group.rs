@@ -17,6 +17,8 @@ use crate::pool::rate::CallRate;
 use crate::run::instance::Running;
 use crate::spec::{Label, Spec};
 
+/// How long after the last call of a function its islands are looked at as often as before.
+const QUIET: Duration = Duration::from_secs(5);
 /// How long a function has no new warm island after a fault of its islands.
 pub(super) const REST: Duration = Duration::from_secs(60);
 /// How many islands in a row may exit while idle.
@@ -129,6 +131,14 @@ impl Group {
             tracing::warn!(module = self.module, "warm pool disabled for {seconds} s: {why}");
             self.rest = Some(now + REST);
         }
+    }
+
+    /// Whether no call has come lately, and the islands do nothing but wait.
+    pub(super) fn is_quiet(&self, now: Instant) -> bool {
+        let since = now.saturating_duration_since(self.rate.last());
+        since >= QUIET
+            && self.asked == 0
+            && self.waiting.iter().all(|one| one.idle_check.is_settled())
     }
 
     /// Removes islands that have exited; moves the others to `ended` where one of them is at fault.

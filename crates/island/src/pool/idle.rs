@@ -36,6 +36,11 @@ impl IdleCheck {
         }
         self.above < PATIENCE
     }
+
+    /// Whether the last look found that the island did nothing.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.last.is_some() && self.above == 0
+    }
 }
 
 #[cfg(test)]

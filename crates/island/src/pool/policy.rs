@@ -238,6 +238,11 @@ impl PoolPolicy {
         ended
     }
 
+    /// Whether no function was called lately, and all warm islands do nothing but wait.
+    pub(crate) fn is_quiet(&self, now: Instant) -> bool {
+        self.groups.values().all(|group| group.is_quiet(now))
+    }
+
     /// Bytes of memory that all warm islands use together.
     fn memory(&self) -> u64 {
         let of = |group: &Group| {

@@ -43,6 +43,8 @@ struct FakeBackend {
     started: AtomicUsize,
     alive: Arc<Mutex<HashMap<IslandId, oneshot::Sender<()>>>>,
     usage: Usage,
+    /// How often the pool has asked for it.
+    looks: AtomicUsize,
 }
 
 const EXIT: Exit = Exit { code: Some(0), signal: None, oom: false };
@@ -134,6 +136,7 @@ impl Backend for FakeBackend {
 
     fn usage<'a>(&'a self, islands: &'a [IslandId]) -> BoxFuture<'a, HashMap<IslandId, Usage>> {
         Box::pin(async move {
+            self.looks.fetch_add(1, Ordering::Relaxed);
             sleep(USAGE_TIME).await;
             islands.iter().map(|id| (id.clone(), self.usage)).collect()
         })
@@ -154,8 +157,8 @@ impl Backend for FakeBackend {
 
 fn pool(behavior: Behavior, memory: u64) -> (Arc<FakeBackend>, WarmPool) {
     let usage = Usage { memory: 600 << 10, processor: Duration::ZERO };
-    let (started, alive) = (AtomicUsize::new(0), Arc::default());
-    let backend = Arc::new(FakeBackend { behavior, started, alive, usage });
+    let (started, looks) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let backend = Arc::new(FakeBackend { behavior, started, alive: Arc::default(), usage, looks });
     let limits = PoolLimits { per_function: 1, total: 64, memory, idle: 600 * SECOND };
     (backend.clone(), WarmPool::new(Islands::new(backend), limits))
 }
@@ -204,6 +207,19 @@ async fn an_island_counts_with_the_memory_that_it_uses_from_its_start_on() {
     sleep(5 * SECOND).await;
     // Neither had to make room for the other.
     assert_eq!((backend.started.load(Ordering::Relaxed), pool.count()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn islands_that_only_wait_are_looked_at_less_often() {
+    let (backend, pool) = pool(Behavior::ReadyAfter(SECOND), u64::MAX);
+    ask(&pool, "f");
+    let looks = || backend.looks.load(Ordering::Relaxed);
+    sleep(6 * SECOND).await;
+    let first = looks();
+    assert!(first >= 4, "{first}");
+    sleep(60 * SECOND).await;
+    let later = looks() - first;
+    assert!((10..20).contains(&later), "{later} looks in a minute");
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,8 +32,10 @@ const REPLACE_WAIT: Duration = Duration::from_millis(2);
 /// How many islands a processor may end behind their answers without keeping the execution slots of
 /// their calls.
 const ENDING: usize = 4;
-/// How often the pool looks at its islands.
+/// How often the pool looks at its islands, and how often while nothing happens: each look wakes
+/// the server a few times.
 const LOOK: Duration = Duration::from_secs(1);
+const QUIET_LOOK: Duration = Duration::from_secs(4);
 /// How often [`WarmPool::warm`] looks whether an island is ready.
 const WARM_LOOK: Duration = Duration::from_millis(10);
 /// How long [`WarmPool::warm`] waits.
@@ -306,19 +308,19 @@ impl Drop for Shared {
 async fn look_after(shared: Weak<Shared>, wake: Arc<Notify>) {
     loop {
         wake.notified().await;
-        loop {
-            tokio::time::sleep(LOOK).await;
+        let mut next = Some(LOOK);
+        while let Some(pause) = next {
+            tokio::time::sleep(pause).await;
             let Some(shared) = shared.upgrade() else { return };
-            if shared.look().await {
-                break;
-            }
+            next = shared.look().await;
         }
     }
 }
 
 impl Shared {
-    /// Ends the warm islands that have to go; true where there is no group left to look at.
-    async fn look(&self) -> bool {
+    /// Ends the warm islands that have to go. Returns when to look again; none where there is no
+    /// group left to look at.
+    async fn look(&self) -> Option<Duration> {
         let backend = self.islands.backend();
         let free = backend.free_memory();
         let islands = self.policy.lock().ask_usage();
@@ -327,10 +329,12 @@ impl Shared {
             false => HashMap::new(),
         };
         let mut policy = self.policy.lock();
-        let ended = policy.look(Instant::now(), free, &usage);
-        let nothing_left = policy.groups.is_empty();
+        let now = Instant::now();
+        let ended = policy.look(now, free, &usage);
+        let next = if policy.is_quiet(now) { QUIET_LOOK } else { LOOK };
+        let next = (!policy.groups.is_empty()).then_some(next);
         drop(policy);
         drop(ended);
-        nothing_left
+        next
     }
 }
