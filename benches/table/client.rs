@@ -29,7 +29,7 @@ pub(crate) fn request(url: &str, call: &str) -> Vec<u8> {
 }
 
 /// The head of an answer, and where it ends.
-struct Head {
+pub(crate) struct Head {
     status: u16,
     length: usize,
     retry_after: Option<Duration>,
@@ -200,7 +200,7 @@ async fn one(
     }
 }
 
-async fn exchange(
+pub(crate) async fn exchange(
     stream: &mut tokio::net::TcpStream,
     request: &[u8],
     buffer: &mut Vec<u8>,

@@ -52,13 +52,13 @@ pub(crate) fn of_a_function(world: &World) -> Result<Vec<Row>, Absent> {
 }
 
 /// What a module that nobody has seen depends on.
-struct Kind {
+pub(crate) struct Kind {
     name: &'static str,
     go_mod: &'static str,
     source: &'static str,
 }
 
-const ALONE: Kind = Kind { name: "alone", go_mod: "", source: "" };
+pub(crate) const ALONE: Kind = Kind { name: "alone", go_mod: "", source: "" };
 const DEPENDENT: Kind = Kind {
     name: "dependent",
     go_mod: "\nrequire (\n\tgithub.com/mattn/go-runewidth v0.0.16\n\tgithub.com/mmcloughlin/geohash v0.10.0\n)\n\nrequire github.com/rivo/uniseg v0.2.0 // indirect\n",
@@ -127,7 +127,7 @@ fn rounds(world: &World, kind: &Kind, call: &str) -> Result<Row, String> {
 
 /// Publishes a module that differs from all others, so that nothing which was compiled for one is
 /// of use to the next.
-fn fresh(world: &World, kind: &Kind, folder: &Path, number: usize) -> Result<String, String> {
+pub(crate) fn fresh(world: &World, kind: &Kind, folder: &Path, number: usize) -> Result<String, String> {
     let name = format!("{}{number}", kind.name);
     let module = format!("{}/{name}.git", crate::world::HOST);
     let told = |e: std::io::Error| e.to_string();

@@ -9,6 +9,7 @@ mod blocks;
 mod cached;
 mod client;
 mod first;
+mod greedy;
 mod hand;
 mod interrupt;
 mod load;
@@ -35,7 +36,7 @@ use world::{Absent, World};
 type Measure = fn(&World) -> Result<Vec<Row>, Absent>;
 
 /// The figures, by their numbers.
-const FIGURES: [(u8, Measure); 8] = [
+const FIGURES: [(u8, Measure); 9] = [
     (1, blocks::beside_a_spawn),
     (2, cached::new_arguments),
     (3, saturated::saturated),
@@ -44,6 +45,7 @@ const FIGURES: [(u8, Measure); 8] = [
     (6, store::many_artifacts),
     (7, load::many_clients),
     (8, load::idle),
+    (9, greedy::beside_a_greedy_client),
 ];
 
 fn main() -> ExitCode {

@@ -84,8 +84,8 @@ fn number(name: &str, usual: usize) -> Result<usize, String> {
 
 fn figures(text: &str) -> Result<Vec<u8>, String> {
     let one = |part: &str| match part.trim().parse() {
-        Ok(figure @ 1..=8) => Ok(figure),
-        _ => Err(format!("BENCH_ONLY: {part:?} is no figure from 1 to 8, such as in 1,3")),
+        Ok(figure @ 1..=9) => Ok(figure),
+        _ => Err(format!("BENCH_ONLY: {part:?} is no figure from 1 to 9, such as in 1,3")),
     };
     text.split(',').map(one).collect()
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Radius is Earth's mean radius in kilometres.
@@ -151,3 +152,9 @@ func Horizon(height float64) float64 { return math.Sqrt(2*Radius*height/1000 + h
 
 // Zone answers the number of the UTM zone of a longitude.
 func Zone(lon float64) int { return int(math.Floor((Wrap(lon)+180)/6)) + 1 }
+
+// Nap does nothing for so many milliseconds, and answers their number.
+func Nap(milliseconds int) int {
+	time.Sleep(time.Duration(milliseconds) * time.Millisecond)
+	return milliseconds
+}
