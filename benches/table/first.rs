@@ -127,7 +127,12 @@ fn rounds(world: &World, kind: &Kind, call: &str) -> Result<Row, String> {
 
 /// Publishes a module that differs from all others, so that nothing which was compiled for one is
 /// of use to the next.
-pub(crate) fn fresh(world: &World, kind: &Kind, folder: &Path, number: usize) -> Result<String, String> {
+pub(crate) fn fresh(
+    world: &World,
+    kind: &Kind,
+    folder: &Path,
+    number: usize,
+) -> Result<String, String> {
     let name = format!("{}{number}", kind.name);
     let module = format!("{}/{name}.git", crate::world::HOST);
     let told = |e: std::io::Error| e.to_string();

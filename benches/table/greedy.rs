@@ -33,6 +33,8 @@ const BUILDS: usize = 4;
 
 /// An ordinary client beside a greedy one, and alone.
 pub(crate) fn beside_a_greedy_client(world: &World) -> Result<Vec<Row>, Absent> {
+    std::net::TcpListener::bind((ADDRESS, 0))
+        .map_err(|e| Absent::Skipped(format!("{ADDRESS} cannot be used here: {e}")))?;
     let folder = world.folder("greedy")?;
     let told = |e: std::io::Error| e.to_string();
     std::fs::copy(crate::world::track().join("track.go"), folder.join("track.go")).map_err(told)?;
