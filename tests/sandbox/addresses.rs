@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::skip;
 
-use super::host::{Host, alone_without_backend, eventually, not_given, not_installed, read};
+use super::host::{Host, alone_without_backend, eventually, here, not_given, not_installed, read};
 
 const BRIDGE: &str = "si-suite0";
 /// Where the stranger listens.
@@ -196,9 +196,10 @@ fn two_functions_with_addresses_do_not_reach_each_other() {
 
 /// Connects to a function as soon as it listens.
 fn visit(address: SocketAddr) {
-    let until = Instant::now() + START;
+    let start = here(START);
+    let until = Instant::now() + start;
     while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
-        assert!(Instant::now() < until, "{address} was not there within {START:?}");
+        assert!(Instant::now() < until, "{address} was not there within {start:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
     let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };

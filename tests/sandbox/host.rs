@@ -19,6 +19,16 @@ use super::kit::{LAUNCHER, PROGRAM, ZONES, kit};
 use super::platform;
 use crate::skip::{self, Reason, skip};
 
+/// How many times slower than a processor of today this one is: an emulated one. Waits, and the
+/// deadlines of deeds that have none to meet, are as many times longer.
+const SLOWNESS: &str = "SKY_ISLAND_TEST_SLOWNESS";
+
+/// A time, as long as it has to be on this machine.
+pub fn here(time: Duration) -> Duration {
+    let factor = std::env::var(SLOWNESS).map(|text| text.parse::<u32>().expect("a whole number"));
+    time * factor.unwrap_or(1)
+}
+
 /// Everything that a test needs to run islands.
 pub struct Host {
     pub islands: Islands,
@@ -307,7 +317,7 @@ async fn call(warm_pool: &WarmPool, spec: &Spec) -> Result<Outcome, StartError> 
     let hold = || async { ended.clone().acquire_owned().await.expect("it stays open") };
     let first = Spec { arguments: Some(b"exit\x000".to_vec()), ..spec.clone() };
     warm_pool.call(Some(&function), &first, hold().await).await?;
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + here(Duration::from_secs(10));
     while warm_pool.ready(&function) == 0 {
         assert!(Instant::now() < until, "none is warm");
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -335,20 +345,21 @@ pub fn limits() -> Limits {
     let resources = Resources {
         memory: 192 << 20,
         processes: 32,
-        processor_time: Some(platform::DEADLINE),
+        processor_time: Some(here(platform::DEADLINE)),
         tmp: 8 << 20,
         disk: None,
     };
-    let bounds = Bounds { deadline: platform::DEADLINE, output: 1 << 20 };
+    let bounds = Bounds { deadline: here(platform::DEADLINE), output: 1 << 20 };
     Limits { resources, bounds }
 }
 
 /// Waits until something becomes true; what a host does in its own time has no moment to be
 /// asserted at.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + platform::PATIENCE;
+    let patience = here(platform::PATIENCE);
+    let until = Instant::now() + patience;
     while !holds() {
-        assert!(Instant::now() < until, "not within {:?}: {what}", platform::PATIENCE);
+        assert!(Instant::now() < until, "not within {patience:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use island::{Ending, StartError};
 
-use super::host::{Host, alone, eventually, not_given};
+use super::host::{Host, alone, eventually, here, not_given};
 use super::platform;
 use super::system::{self, Held};
 
@@ -92,7 +92,7 @@ alone!(
         let outcome = host.run(&host.function(&["leave-a-daemon"]));
         assert_eq!(outcome.ending, Ending::Exited(0));
         assert_eq!(outcome.stdout, b"gone ahead");
-        assert!(outcome.run < platform::DEADLINE / 4, "{:?}", outcome.run);
+        assert!(outcome.run < here(platform::DEADLINE) / 4, "{:?}", outcome.run);
         assert_eq!(system::islands(), [0; 0]);
     }
 );
@@ -148,7 +148,7 @@ alone!(
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             };
-            let second = tokio::time::timeout(Duration::from_secs(5), look);
+            let second = tokio::time::timeout(here(Duration::from_secs(5)), look);
             let second = tokio::select! { _ = run => panic!("it ended"), user = second => user };
             (first, second.ok().flatten())
         });
@@ -220,7 +220,7 @@ fn a_launchers_death(host: &Host, deed: &[&str]) {
         eventually("the function has ended with its launcher", || !system::is_alive(island));
     }
     let mut spec = host.function(&["exit", "0"]);
-    spec.bounds.deadline = Duration::from_secs(5);
+    spec.bounds.deadline = here(Duration::from_secs(5));
     assert_eq!(host.run(&spec).ending, Ending::Exited(0), "the next call");
     assert_eq!(host.run(&spec).ending, Ending::Exited(0), "and the one after it");
     host.close();

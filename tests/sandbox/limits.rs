@@ -5,7 +5,7 @@ use std::time::Duration;
 use island::{Ending, Outcome, Spec};
 use serde::Deserialize;
 
-use super::host::{Host, not_given, promise};
+use super::host::{Host, here, not_given, promise};
 use super::platform;
 
 /// A deadline for what is to meet it.
@@ -65,7 +65,7 @@ fn the_processes_of_a_function_share_one_limit_of_memory() {
             if let Err(why) = platform::is_want_of_memory(outcome.ending) {
                 not_given("the reason for each end by want of memory", why);
             }
-            assert!(outcome.run < platform::DEADLINE / 2, "{deed:?}: {:?}", outcome.run);
+            assert!(outcome.run < here(platform::DEADLINE) / 2, "{deed:?}: {:?}", outcome.run);
         }
     });
 }

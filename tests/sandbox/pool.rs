@@ -9,7 +9,7 @@ use std::time::Duration;
 use island::{Ending, Function, KillReason, Kind, Observer, Outcome, PoolLimits, Spec, WarmPool};
 use tokio::sync::Semaphore;
 
-use super::host::{Host, alone, called, eventually, read, warm_limits};
+use super::host::{Host, alone, called, eventually, here, read, warm_limits};
 use super::{platform, system};
 
 /// A warm pool of one host, and a turn for each call.
@@ -156,14 +156,15 @@ alone!(
 
 alone!(
     fn what_ends_at_its_start_is_not_made_again_and_again(host: &Host) {
-        let yard = Yard::new(host, warm_limits());
+        // Of more, as many are made as calls come while one starts: not equally many everywhere.
+        let yard = Yard::new(host, PoolLimits { per_function: 1, ..warm_limits() });
         let (function, mut spec) = yard.deed(&["exit", "7"]);
         spec.env.push("HOSTILE_EXITS=1".into());
         const CALLS: usize = 6;
         for _ in 0..CALLS {
             assert_eq!(yard.call(&function, &spec).ending, Ending::Exited(9));
             // The time in which another one would be made.
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(here(Duration::from_millis(100)));
         }
         eventually("none is warm", || yard.warm_pool.count() == 0);
         // One for each call, and the three that ended before the function rests.
@@ -190,7 +191,7 @@ alone!(
         for _ in 0..3 {
             let outcome = yard.call(&function, &spec);
             assert_eq!((outcome.ending, &outcome.stdout[..]), (Ending::Exited(0), &b"said"[..]));
-            assert!(outcome.run < platform::DEADLINE / 2, "{:?}", outcome.run);
+            assert!(outcome.run < here(platform::DEADLINE) / 2, "{:?}", outcome.run);
         }
         eventually("every turn has come back", || yard.turns.available_permits() == TURNS);
         yard.close();

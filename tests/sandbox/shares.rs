@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::thread::available_parallelism;
 
-use super::host::{alone, eventually, not_given};
+use super::host::{alone, eventually, here, not_given};
 use super::platform;
 use super::system;
 
@@ -29,7 +29,7 @@ fn a_function_with_many_processes_leaves_its_neighbour_a_fair_part_of_the_proces
         let spinners = SPINNERS * available_parallelism().map_or(1, |count| count.get() as u64);
         let mut greedy = host.function(&["spin-in-children", &spinners.to_string()]);
         greedy.setup.resources.processes = spinners + 16;
-        greedy.bounds.deadline = platform::DEADLINE * 10;
+        greedy.bounds.deadline = here(platform::DEADLINE) * 10;
         let islands = host.islands.clone();
         let run = host.runtime.spawn(async move { islands.run(&greedy).await });
         eventually("all of them spin", || system::processes_of_functions() as u64 > spinners);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use island::{Ending, Program, StartError};
 
-use super::host::{Host, alone, alone_without_backend, eventually, read};
+use super::host::{Host, alone, alone_without_backend, eventually, here, read};
 use super::system;
 
 type Found = BTreeMap<String, String>;
@@ -281,10 +281,11 @@ alone!(an_island_is_killed_whatever_its_zygote_does, |host| {
 
 alone!(many_islands_at_once_have_zygotes_that_end_when_they_are_idle, |host| {
     const MANY: usize = 32;
+    let asleep = here(Duration::from_secs(5)).as_millis().to_string();
     host.runtime.block_on(async {
         let runs: Vec<_> = (0..MANY)
             .map(|_| {
-                let (islands, spec) = (host.islands.clone(), host.function(&["sleep", "5000"]));
+                let (islands, spec) = (host.islands.clone(), host.function(&["sleep", &asleep]));
                 tokio::spawn(async move { islands.run(&spec).await })
             })
             .collect();
@@ -295,7 +296,7 @@ alone!(many_islands_at_once_have_zygotes_that_end_when_they_are_idle, |host| {
                 most = most.max(system::functions().len());
             }
         };
-        let all = tokio::time::timeout(Duration::from_secs(20), most).await;
+        let all = tokio::time::timeout(here(Duration::from_secs(20)), most).await;
         assert!(all.is_ok(), "not all of them ran at one time");
         for run in runs {
             assert_eq!(run.await.unwrap().unwrap().ending, Ending::Exited(0));

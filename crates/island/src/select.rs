@@ -34,7 +34,7 @@ async fn namespaces(_: Options) -> Result<Arc<dyn Backend>, StartError> {
 pub async fn findings(options: &Options) -> Vec<Finding> {
     match options.jails {
         #[cfg(target_os = "linux")]
-        None => linux::findings(),
+        None => linux::findings().await,
         _ => freebsd::findings(options).await,
     }
 }

@@ -49,6 +49,7 @@ use tokio::sync::oneshot;
 
 use self::cgroup::error::CgroupError;
 use self::cgroup::home::CgroupHome;
+use self::cgroup::manager;
 use self::launcher::{LauncherSetup, RootKind};
 use self::network::{Cable, Network, NetworkError};
 use self::prefork::Prefork;
@@ -91,7 +92,7 @@ pub(crate) struct Linux {
 
 impl Linux {
     pub(crate) async fn start(options: Options) -> Result<Arc<Self>, StartError> {
-        let home = CgroupHome::create();
+        let home = CgroupHome::create(manager::has_handed_over(&exec::Host).await);
         let launch = |root| {
             let setup =
                 LauncherSetup { root, home: home.as_ref().ok().map(|home| home.folders().clone()) };
@@ -287,9 +288,9 @@ impl Linux {
 }
 
 /// The findings about a host on which the backend does not start.
-pub(crate) fn findings() -> Vec<Finding> {
+pub(crate) async fn findings() -> Vec<Finding> {
     // Its drop removes it.
-    let home = CgroupHome::create();
+    let home = CgroupHome::create(manager::has_handed_over(&exec::Host).await);
     probe::findings(home.as_ref())
 }
 

@@ -121,7 +121,7 @@ fn memory(groups: Option<&CgroupError>, root: bool) -> Finding {
 fn groups_remedy(error: &CgroupError, root: bool) -> &'static str {
     match (error, root) {
         (CgroupError::Occupied { .. }, false) => {
-            "run as root, or have systemd hand the group over: systemd-run --user --scope -p Delegate=yes sky-island serve; with a systemd older than 251, without a shell around the server"
+            "run as root, or have systemd hand the group over: systemd-run --user --scope -p Delegate=yes sky-island serve"
         }
         (CgroupError::Occupied { .. }, true) => {
             "have systemd hand the group over: systemd-run --scope -p Delegate=yes sky-island serve"

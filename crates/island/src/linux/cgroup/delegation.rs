@@ -17,7 +17,8 @@ use crate::linux::sys;
 /// The file of a version 2 group that names the controllers which its children obey.
 const SUBTREE: &str = "cgroup.subtree_control";
 const PROCESSES: &str = "cgroup.procs";
-/// By which systemd marks the groups that it has handed over: readable by all, or by root.
+/// By which the system's systemd marks the groups that it has handed over: readable by all, or by
+/// root.
 const MARKS: [&std::ffi::CStr; 2] = [c"user.delegate", c"trusted.delegate"];
 /// How often the processes of a group are moved, for they may start others meanwhile.
 const ROUNDS: usize = 16;
@@ -46,7 +47,7 @@ impl GroupState {
         Self {
             available: words("cgroup.controllers"),
             enabled: words(SUBTREE),
-            members: words(PROCESSES).iter().filter_map(|pid| pid.parse().ok()).collect(),
+            members: members(folder),
             is_top: !folder.join("cgroup.type").exists(),
             is_delegated: MARKS.iter().any(is_marked),
         }
@@ -83,14 +84,17 @@ pub(crate) struct Delegation {
 
 impl Delegation {
     /// Has the children of a group obey the `required` controllers, and the `wished` ones where
-    /// that is possible. `own` is the pid of the server.
+    /// that is possible. `own` is the pid of the server; `handed_over` says that a systemd has
+    /// handed the group over that does not mark it.
     pub(crate) fn make(
         folder: &Path,
         own: u32,
+        handed_over: bool,
         required: &[&str],
         wished: &[&str],
     ) -> Result<Self, CgroupError> {
-        let state = GroupState::read(folder);
+        let mut state = GroupState::read(folder);
+        state.is_delegated |= handed_over;
         let lacking = state.lacking(required);
         if !lacking.is_empty() {
             let controllers = lacking.join(" and no ");
@@ -120,7 +124,7 @@ impl Delegation {
         let leaf = self.leaf();
         fs::create_dir_all(&leaf)?;
         for _ in 0..if all { ROUNDS } else { 1 } {
-            let members = GroupState::read(&self.folder).members;
+            let members = members(&self.folder);
             if members.is_empty() {
                 break;
             }
@@ -143,7 +147,7 @@ impl Delegation {
         }
         let leaf = self.leaf();
         for _ in 0..ROUNDS {
-            for pid in GroupState::read(&leaf).members {
+            for pid in members(&leaf) {
                 let _ = fs::write(self.folder.join(PROCESSES), pid.to_string());
             }
             if fs::remove_dir(&leaf).is_ok() {
@@ -155,6 +159,12 @@ impl Delegation {
     fn leaf(&self) -> PathBuf {
         self.folder.join(LEAF.trim_start_matches('/'))
     }
+}
+
+/// The processes of a group; 0 for one that this process cannot name.
+fn members(group: &Path) -> Vec<u32> {
+    let text = fs::read_to_string(group.join(PROCESSES)).unwrap_or_default();
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Has the children of a group obey controllers.

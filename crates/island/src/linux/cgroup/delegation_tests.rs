@@ -69,7 +69,7 @@ fn only_the_server_leaves_a_group_that_was_not_handed_over() {
 #[test]
 fn a_group_without_a_controller_is_named_with_it() {
     let folder = group(&[("cgroup.type", "domain"), ("cgroup.controllers", "memory")]);
-    let error = Delegation::make(folder.path(), OWN, &["memory", "pids"], &[]).unwrap_err();
+    let error = Delegation::make(folder.path(), OWN, false, &["memory", "pids"], &[]).unwrap_err();
     let text = format!("{} has no pids controller", folder.path().display());
     assert_eq!(error.to_string(), text);
 }
@@ -113,7 +113,12 @@ impl Lab {
     }
 
     fn make(&self) -> Result<Delegation, CgroupError> {
-        Delegation::make(&self.folder, self.pids()[0], &[self.controller.as_str()], &["no-such"])
+        self.make_where(false)
+    }
+
+    fn make_where(&self, handed_over: bool) -> Result<Delegation, CgroupError> {
+        let (own, required) = (self.pids()[0], [self.controller.as_str()]);
+        Delegation::make(&self.folder, own, handed_over, &required, &["no-such"])
     }
 
     fn pids(&self) -> Vec<u32> {
@@ -202,11 +207,22 @@ fn all_processes_of_a_group_that_was_handed_over_move_aside_and_back() {
             let why = io::Error::last_os_error();
             return skip::skip("a mark on a group", &skip::Reason::impossible(why));
         }
-        let mut made = lab.make().unwrap();
-        let mut moved = lab.members(&LEAF[1..]);
-        moved.sort_unstable();
-        assert_eq!((lab.members(""), moved), (vec![], lab.pids()));
-        made.undo();
-        assert!(lab.is_untouched());
+        all_move_aside_and_back(lab, lab.make());
     });
+}
+
+#[test]
+fn a_users_systemd_hands_a_group_over_without_a_mark() {
+    in_lab("handed-over-by-a-user", 3, |lab| {
+        assert!(matches!(lab.make(), Err(CgroupError::Occupied { .. })));
+        all_move_aside_and_back(lab, lab.make_where(true));
+    });
+}
+
+fn all_move_aside_and_back(lab: &Lab, made: Result<Delegation, CgroupError>) {
+    let mut moved = lab.members(&LEAF[1..]);
+    moved.sort_unstable();
+    assert_eq!((lab.members(""), moved), (vec![], lab.pids()));
+    made.unwrap().undo();
+    assert!(lab.is_untouched());
 }

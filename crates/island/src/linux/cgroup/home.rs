@@ -40,7 +40,8 @@ pub(crate) struct CgroupFolders {
 
 impl CgroupHome {
     /// Makes the server's groups, and removes those of servers that are gone.
-    pub(crate) fn create() -> Result<Self, CgroupError> {
+    /// `handed_over` says that a user's systemd has handed the group of this process over.
+    pub(crate) fn create(handed_over: bool) -> Result<Self, CgroupError> {
         let read = |path: &'static str| {
             fs::read_to_string(path).map_err(|source| CgroupError::Read { path, source })
         };
@@ -52,7 +53,7 @@ impl CgroupHome {
         .ok_or(CgroupError::NoHierarchy)?;
         // Held while leftover homes are removed, so that none of this process's is taken for one.
         let mut made = MADE.lock();
-        let home = Self::create_in(&layout, *made)?;
+        let home = Self::create_in(&layout, *made, handed_over)?;
         *made += 1;
         Ok(home)
     }
@@ -60,17 +61,23 @@ impl CgroupHome {
     /// Makes a home beside the `before` homes that this process has made before: in the group of
     /// this process, or at the top of the hierarchy if that cannot be. A server that is gone may
     /// have had its home at either place.
-    fn create_in(layout: &CgroupLayout, before: u32) -> Result<Self, CgroupError> {
+    fn create_in(
+        layout: &CgroupLayout,
+        before: u32,
+        handed_over: bool,
+    ) -> Result<Self, CgroupError> {
         for parent in layout.parents() {
             sweep(parent, before > 0);
         }
         let name = name(before);
-        let own = || Self::create_below(layout, &layout.own, &name);
+        let own = || Self::create_below(layout, &layout.own, handed_over, &name);
         // Another server of this group that ends just now may undo what both need.
         let mut home = match own().or_else(|_| own()) {
             Ok(home) => home,
             Err(first) if layout.own == layout.top => return Err(first),
-            Err(first) => Self::create_below(layout, &layout.top, &name).map_err(|_| first)?,
+            Err(first) => {
+                Self::create_below(layout, &layout.top, false, &name).map_err(|_| first)?
+            }
         };
         home.share_processors(layout.cpu.as_ref(), &name);
         Ok(home)
@@ -79,6 +86,7 @@ impl CgroupHome {
     fn create_below(
         layout: &CgroupLayout,
         parents: &[PathBuf],
+        handed_over: bool,
         name: &str,
     ) -> Result<Self, CgroupError> {
         let (version, sharing) = (layout.version, Sharing::default());
@@ -91,7 +99,7 @@ impl CgroupHome {
             let failed = |source| CgroupError::Home { parent: parent.clone(), source };
             if version == Version::Two {
                 let own = std::process::id();
-                let above = Delegation::make(parent, own, &CONTROLLERS, &WISHED)?;
+                let above = Delegation::make(parent, own, handed_over, &CONTROLLERS, &WISHED)?;
                 *home.above.get_mut() = Some(above);
             }
             let folder = parent.join(name);
@@ -99,7 +107,7 @@ impl CgroupHome {
             home.folders.folders.push(folder.clone());
             if version == Version::Two {
                 // It goes with the folder, and no process is in it to move.
-                Delegation::make(&folder, 0, &CONTROLLERS, &WISHED)?;
+                Delegation::make(&folder, 0, false, &CONTROLLERS, &WISHED)?;
             }
         }
         Ok(home)

@@ -21,21 +21,21 @@ fn a_home_is_removed_if_its_server_is_gone_or_had_the_pid_of_this_process() {
 
 #[test]
 fn a_second_home_of_a_process_leaves_the_groups_of_the_first() {
-    let first = match CgroupHome::create() {
+    let first = match CgroupHome::create(false) {
         Ok(home) => home,
         Err(why) => return skip::skip("control groups", &skip::Reason::impossible(why)),
     };
     let bounds = ProcessBounds { memory: 1 << 28, processes: 8, tmp: 0, files: 0, file_size: 0 };
     let groups = first.folders().open().unwrap();
     let group = groups.create("si_two_homes", &bounds, Share::Function).unwrap();
-    let second = CgroupHome::create().unwrap();
+    let second = CgroupHome::create(false).unwrap();
     assert!(first.folders.folders.iter().all(|folder| folder.join("si_two_homes").exists()));
     assert!(groups.remove(&group) && first.remove() && second.remove());
 }
 
 #[test]
 fn a_group_has_the_weight_of_what_its_island_is_for() {
-    let home = match CgroupHome::create() {
+    let home = match CgroupHome::create(false) {
         Ok(home) if home.folders().sharing().cpu => home,
         Ok(home) => {
             assert!(home.remove());
@@ -89,7 +89,7 @@ fn a_home_is_in_the_own_group_or_at_the_top_and_leaves_nothing() {
             fs::create_dir_all(top.path().join(name).join(own)).unwrap();
         }
         let layout = layout(top.path(), "session");
-        let home = CgroupHome::create_in(&layout, 0).unwrap();
+        let home = CgroupHome::create_in(&layout, 0, false).unwrap();
         let expected = if at_top { &layout.top } else { &layout.own };
         let parents = |home: &CgroupHome| -> Vec<PathBuf> {
             home.folders.folders.iter().map(|it| it.parent().unwrap().to_owned()).collect()
@@ -113,7 +113,7 @@ fn each_start_removes_leftover_homes_from_every_place() {
         fs::create_dir_all(parent.join(&gone).join("si_0123abcd_1")).unwrap();
         fs::create_dir_all(parent.join(&alive)).unwrap();
     }
-    let home = CgroupHome::create_in(&layout, 0).unwrap();
+    let home = CgroupHome::create_in(&layout, 0, false).unwrap();
     for parent in layout.parents() {
         assert!(!parent.join(&gone).exists(), "{}", parent.display());
         assert!(parent.join(&alive).exists(), "{}", parent.display());
