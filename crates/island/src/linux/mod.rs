@@ -46,7 +46,7 @@ use host::net::Lease;
 use tokio::sync::oneshot;
 
 use self::cgroup::error::CgroupError;
-use self::cgroup::home::CgroupHome;
+use self::cgroup::home::{CgroupFolders, CgroupHome};
 use self::launcher::{LauncherSetup, RootKind};
 use self::network::{Cable, Network, NetworkError};
 use self::prefork::Prefork;
@@ -57,7 +57,8 @@ use crate::backend::{
     Started, Stdio, Usage, ZygoteReuse,
 };
 use crate::id::IslandId;
-use crate::launcher::client::{LauncherClient, LauncherConfig, ListedIsland};
+use crate::launcher::client::{LauncherClient, ListedIsland};
+use crate::launcher::config::LauncherConfig;
 use crate::launcher::uids::{Uid, UidPool};
 use crate::registry::table::IslandState;
 use crate::spec::{Program, Purpose, Resources, Rights, Setup, Spec, ToolRights};
@@ -65,6 +66,11 @@ use crate::spec::{Program, Purpose, Resources, Rights, Setup, Spec, ToolRights};
 /// How often the removal of the server's groups is tried, and the pause in between.
 const HOME_RETRIES: usize = 200;
 const HOME_RETRY: Duration = Duration::from_millis(5);
+/// How often, and for how long, the groups of a launcher that died are removed; and the age from
+/// which on a group without a process is one.
+const LEFT_RETRIES: usize = 10;
+const LEFT_RETRY: Duration = Duration::from_millis(300);
+const LEFT_AGE: Duration = Duration::from_secs(1);
 /// The pause before islands that were taken are replaced.
 const REFILL_WAIT: Duration = Duration::from_millis(20);
 
@@ -90,7 +96,9 @@ impl Linux {
         let launch = |root| {
             let setup =
                 LauncherSetup { root, home: home.as_ref().ok().map(|home| home.folders().clone()) };
-            LauncherConfig::new(options.launcher.clone(), &setup)
+            let left = setup.home.clone();
+            let config = LauncherConfig::new(options.launcher.clone(), &setup)?;
+            Ok::<_, StartError>(config.on_replacement(move || remove_left(left.clone())))
         };
         let host = LauncherClient::start(launch(RootKind::Host)?).await?;
         let network = Network::open(Arc::new(exec::Host), &options.pools).await;
@@ -271,6 +279,18 @@ impl Linux {
         });
         Ok(Started { id, exit })
     }
+}
+
+/// Removes the control groups of a launcher that died, as its processes end.
+fn remove_left(home: Option<CgroupFolders>) {
+    let Some(home) = home else { return };
+    tokio::spawn(async move {
+        for _ in 0..LEFT_RETRIES {
+            tokio::time::sleep(LEFT_RETRY).await;
+            let home = home.clone();
+            let _ = tokio::task::spawn_blocking(move || home.remove_left(LEFT_AGE)).await;
+        }
+    });
 }
 
 /// The findings about a host on which the backend does not start.
