@@ -185,7 +185,9 @@ fn process_limits(config: &Config) -> Vec<Finding> {
     let found = wanted.into_iter().filter(|(limit, ..)| !root || *limit != Limit::RLIMIT_NPROC);
     let read = found.filter_map(|(limit, name, flag, wanted)| {
         let (_, hard) = getrlimit(limit).ok()?;
-        low_limit(name, flag, hard, wanted)
+        // FreeBSD's numbers of limits are signed.
+        #[allow(clippy::unnecessary_cast)]
+        low_limit(name, flag, hard as u64, wanted)
     });
     read.collect()
 }
