@@ -83,8 +83,13 @@ fn mark(finding: &Finding) -> &'static str {
     }
 }
 
+/// Open files that a program on an island may have, and processes of a build.
+const FILES: u64 = 1024;
+const PROCESSES: u64 = 512;
+
 async fn find(config: &Config) -> Vec<Finding> {
     let mut findings = vec![toolchain(config), state(config)];
+    findings.extend(process_limits(config));
     let options = match config.island_options(None, 0) {
         Ok(options) => unswept(options),
         Err(error) => {
@@ -97,7 +102,7 @@ async fn find(config: &Config) -> Vec<Finding> {
     match choose(options.clone()).await {
         Ok(backend) => {
             findings.extend(backend.findings());
-            findings.push(trial(backend.clone()).await);
+            findings.push(trial(backend.clone(), config.limits.build_memory.get()).await);
             backend.close().await;
         }
         Err(error) => {
@@ -135,12 +140,12 @@ fn no_islands(error: &dyn std::error::Error, remedy: &str) -> Finding {
     Finding { name: "islands", detail, remedy, required: true }
 }
 
-/// Makes one island and runs a program of the host on it.
-async fn trial(backend: std::sync::Arc<dyn Backend>) -> Finding {
+/// Makes one island with the limits of a build and runs a program of the host on it.
+async fn trial(backend: std::sync::Arc<dyn Backend>, memory: u64) -> Finding {
     let rights =
         ToolRights { purpose: Purpose::Build, binds: Vec::new(), overlay: None, background: false };
     let resources =
-        Resources { memory: 64 << 20, processes: 16, processor_time: None, tmp: 0, disk: None };
+        Resources { memory, processes: PROCESSES, processor_time: None, tmp: 0, disk: None };
     let bounds = Bounds { deadline: Duration::from_secs(10), output: 4096 };
     let spec = Spec {
         setup: Setup { rights: Rights::Tool(rights), resources, address: None },
@@ -166,6 +171,36 @@ async fn trial(backend: std::sync::Arc<dyn Backend>) -> Finding {
     };
     let remedy = (!good).then(|| "see the findings above, or run as root".to_owned());
     Finding { name: "islands", detail, remedy, required: true }
+}
+
+/// The limits of this process that are below what islands may have by the configuration.
+fn process_limits(config: &Config) -> Vec<Finding> {
+    use nix::sys::resource::{Resource as Limit, getrlimit};
+    let root = nix::unistd::getuid().is_root();
+    let wanted = [
+        (Limit::RLIMIT_NOFILE, "open files", "-n", FILES),
+        (Limit::RLIMIT_FSIZE, "size of a file", "-f", config.limits.build_size.get()),
+        (Limit::RLIMIT_NPROC, "processes of this user", "-u", config.limits.processes + PROCESSES),
+    ];
+    let found = wanted.into_iter().filter(|(limit, ..)| !root || *limit != Limit::RLIMIT_NPROC);
+    let read = found.filter_map(|(limit, name, flag, wanted)| {
+        let (_, hard) = getrlimit(limit).ok()?;
+        // FreeBSD's numbers of limits are signed.
+        #[allow(clippy::unnecessary_cast)]
+        low_limit(name, flag, hard as u64, wanted)
+    });
+    read.collect()
+}
+
+fn low_limit(name: &'static str, flag: &str, hard: u64, wanted: u64) -> Option<Finding> {
+    (hard < wanted).then(|| Finding {
+        name: "process limits",
+        detail: format!(
+            "{name}: this process may have {hard}, islands may want {wanted}; they get {hard}"
+        ),
+        remedy: Some(format!("raise the hard limit (ulimit -H {flag}, LimitNOFILE= and the like of systemd) to {wanted}")),
+        required: false,
+    })
 }
 
 fn toolchain(config: &Config) -> Finding {
@@ -206,6 +241,14 @@ mod tests {
         let mut well = [finding("toolchain", None, true), finding("pool", Some("import"), true)];
         import_first(&mut well);
         assert_eq!(well[0].remedy, None);
+    }
+
+    #[test]
+    fn a_limit_of_this_process_that_islands_want_more_than_is_named() {
+        assert_eq!(low_limit("open files", "-n", 1024, 1024), None);
+        let low = low_limit("open files", "-n", 256, 1024).unwrap();
+        assert!(low.detail.contains("256") && low.detail.contains("1024"), "{}", low.detail);
+        assert!(low.remedy.unwrap().contains("-H -n"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::process::{keep_children, raise_descriptors};
+use self::process::{keep_children, keep_running_at_file_limit, raise_descriptors};
 use self::settings::{ConfigArgs, with_config};
 
 /// Any exported function of any public Go repository, one HTTP request away, each call in a sandbox
@@ -105,6 +105,7 @@ pub fn main() -> ExitCode {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     raise_descriptors();
     keep_children();
+    keep_running_at_file_limit();
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Launcher) => island::run_launcher(),

@@ -24,6 +24,18 @@ pub(super) fn keep_children() {
     }
 }
 
+/// Has a write beyond RLIMIT_FSIZE fail, and not end this process. Programs that this one executes
+/// have the system's default again.
+pub(super) fn keep_running_at_file_limit() {
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+    extern "C" fn nothing(_: nix::libc::c_int) {}
+    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler does nothing.
+    if let Err(error) = unsafe { sigaction(Signal::SIGXFSZ, &action) } {
+        complain(&std::io::Error::from(error));
+    }
+}
+
 /// Raises the soft limit of open files to the hard limit: every call takes some descriptors. Only
 /// programs that use select(2) need the soft limit.
 pub(super) fn raise_descriptors() {

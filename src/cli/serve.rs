@@ -10,6 +10,7 @@ use server::config::Inputs;
 use server::log;
 use server::serve::{Ended, Signals, Successor, serve};
 
+use crate::cli::check::check;
 use crate::cli::overrides::Overrides;
 use crate::cli::process::complain;
 use crate::cli::process::runtime;
@@ -26,12 +27,15 @@ pub(super) struct ServeArgs {
     config: ConfigArgs,
     #[command(flatten)]
     overrides: Overrides,
+    /// Serve nothing: say on stdout why this program could not serve here.
+    #[arg(long, hide = true)]
+    prove: bool,
 }
 
 impl ServeArgs {
     /// The arguments of `sky-island -c`.
     pub(super) fn with_file(config: Option<PathBuf>) -> Self {
-        Self { config: ConfigArgs { config }, overrides: Overrides::default() }
+        Self { config: ConfigArgs { config }, overrides: Overrides::default(), prove: false }
     }
 }
 
@@ -41,6 +45,9 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return config_status(&error),
     };
+    if args.prove {
+        return check(settings.config(), true);
+    }
     let config = &settings.config().log;
     if let Err(error) = log::start(config.level.as_str(), config.file.as_deref()) {
         complain(&error);

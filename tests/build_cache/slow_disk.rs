@@ -17,7 +17,7 @@ const TURNS: u32 = 10;
 /// After a restart a call's checkout and artifact are read from the disk; a pipe stands for a file
 /// that comes slowly.
 pub fn look_up(site: &Site) {
-    for (store, name) in [("checkouts", "meta.json"), ("artifacts", "length")] {
+    for (store, name) in [("checkouts", "meta.json"), ("artifacts", "complete")] {
         let harness = site.harness(Way::Mount);
         harness.build("Add(1, 1)");
         let harness = harness.reopened(Way::Mount);

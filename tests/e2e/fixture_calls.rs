@@ -4,6 +4,7 @@
 use crate::case::{Case, bytes, case, text};
 
 const HELLO: &str = "example.test/hello";
+const EMBEDDED: &str = "embedder.go go.mod sub/_hidden.txt";
 
 pub(crate) const CALLS: &[Case] = &[
     case(HELLO, r#"Greet("Ada")"#, text("Hello, Ada!")),
@@ -34,4 +35,7 @@ pub(crate) const CALLS: &[Case] = &[
     case(HELLO, "Greet(`*/ // \\n`)", text("Hello, */ // \\n!")),
     // A repository without go.mod, whose package has another name than the repository.
     case("example.test/nomod", "plain.Answer()", text("42")),
+    // A module that embeds all that lies in it finds nothing of the server, in either form of the call.
+    case("example.test/embedder", "Names()", text(EMBEDDED)),
+    case("example.test/embedder", "Names() + \"\"", text(EMBEDDED)),
 ];

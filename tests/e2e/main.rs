@@ -14,6 +14,7 @@ mod calls;
 mod case;
 mod cli;
 mod client;
+mod damage;
 mod door;
 mod failure;
 mod failures;
@@ -137,6 +138,7 @@ fn suite() -> Result<Vec<Phase>, String> {
         Phase { tests: numbers::trials(), ending: Vec::new() },
         Phase { tests: logs::trials(), ending: Vec::new() },
         Phase { tests: principals::trials(), ending: Vec::new() },
+        Phase { tests: damage::trials(), ending: Vec::new() },
         Phase { tests: door::trials(), ending: Vec::new() },
         Phase { tests: fair::trials(), ending: Vec::new() },
         Phase { tests: reload::trials(), ending: Vec::new() },

@@ -65,7 +65,7 @@ impl World {
     }
 
     fn start(&self) -> Result<(Server, Traces), String> {
-        for name in ["hello", "faulty", "newer", "badmod", "nomod"] {
+        for name in ["hello", "faulty", "newer", "badmod", "nomod", "embedder"] {
             fixture(&self.repositories(), name)?;
         }
         let repositories = self.repositories();

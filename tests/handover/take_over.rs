@@ -138,3 +138,23 @@ fn a_server_whose_successor_could_not_start_goes_on() {
     server.signal(Signal::SIGTERM);
     server.ended_well();
 }
+
+/// Its configuration can be used, but it would find no Go.
+#[test]
+fn a_server_whose_successor_would_end_while_it_starts_goes_on() {
+    let host = Host::new();
+    let address = free();
+    let server = host.start(&json!({"listen": address}));
+    warm(address, &[QUICK]);
+    let state = host.path("state");
+    let well = json!({"listen": address, "state_dir": state});
+    let bad = json!({"listen": address, "state_dir": state, "go": {"command": "/nowhere/bin/go"}});
+    server.configure(&bad.to_string());
+    server.signal(Signal::SIGUSR2);
+    server.wait_for("no hand-over", 1);
+    assert!(server.log().contains("/nowhere/bin/go"), "{}", server.log());
+    warm(address, &[QUICK]);
+    server.configure(&well.to_string());
+    server.signal(Signal::SIGTERM);
+    server.ended_well();
+}

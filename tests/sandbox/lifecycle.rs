@@ -223,6 +223,9 @@ fn a_launchers_death(host: &Host, deed: &[&str]) {
     spec.bounds.deadline = here(Duration::from_secs(5));
     assert_eq!(host.run(&spec).ending, Ending::Exited(0), "the next call");
     assert_eq!(host.run(&spec).ending, Ending::Exited(0), "and the one after it");
+    eventually("the groups of the dead launchers are removed", || {
+        system::has_groups_of(host.backend.list().len())
+    });
     host.close();
     eventually("nothing is left", || system::is_rid_of_backend() && !system::is_alive(island));
 }

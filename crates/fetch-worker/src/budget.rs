@@ -8,8 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a file or folder costs beside its content, so that a million empty ones are not free.
-pub(super) const ENTRY_COST: u64 = 512;
+/// What a file or folder costs beside its content: about what it takes on a disk, so that a million
+/// empty ones exceed the limit long before the fetch exceeds its time.
+pub(super) const ENTRY_COST: u64 = 4096;
 
 /// The fetch exceeded its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

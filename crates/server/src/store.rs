@@ -3,11 +3,11 @@
 //!
 //! Invariants: an entry is written in a scratch folder and renamed into place, so a crash leaves
 //! the whole entry or none; after a power cut only entries are found whose bytes are on the disk,
-//! because an entry gets its marker after it was flushed; the index can be rebuilt from the folders
-//! alone.
+//! because an entry gets its marker after it was flushed; the marker has the sum of the entry, by
+//! which a later process knows damage; the index can be rebuilt from the folders alone.
 //!
-//! A publication does not wait for the disk: measuring, flushing and making room follow on a thread
-//! of their own.
+//! A publication does not wait for the disk: measuring, summing, flushing and making room follow on
+//! a thread of their own.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 mod entry;
 mod flush;
 mod index;
+pub(crate) mod sum;
 mod trash;
 mod upkeep;
 
@@ -73,13 +74,25 @@ impl Store {
         limit: u64,
         keep: Duration,
     ) -> Result<Self, StoreError> {
-        Self::with(folder, trash, Bounds { bytes: limit, keep }, flush::flush)
+        Self::with(folder, trash, Bounds { bytes: limit, keep }, None, flush::flush)
+    }
+
+    /// [`Store::open`] for entries in which the part `growing` is written after their publication.
+    pub fn open_growing(
+        folder: PathBuf,
+        trash: Arc<Trash>,
+        limit: u64,
+        keep: Duration,
+        growing: &'static str,
+    ) -> Result<Self, StoreError> {
+        Self::with(folder, trash, Bounds { bytes: limit, keep }, Some(growing), flush::flush)
     }
 
     fn with(
         folder: PathBuf,
         trash: Arc<Trash>,
         bounds: Bounds,
+        growing: Option<&'static str>,
         flush: fn(&Path, &[&Path]) -> std::io::Result<()>,
     ) -> Result<Self, StoreError> {
         let fail = |cause| StoreError { path: folder.clone(), cause };
@@ -92,7 +105,8 @@ impl Store {
                     contents.settle(&jobs);
                 }
             });
-            let shared = Shared { trash, total: AtomicU64::new(0), marked_since, upkeep };
+            let total = AtomicU64::new(0);
+            let shared = Shared { trash, total, marked_since, growing, upkeep };
             let index = Index::new(folder, Arc::new(shared));
             Contents { index, bounds: Mutex::new(bounds), flush, shrunk: AtomicU64::new(0) }
         });
@@ -223,27 +237,31 @@ impl Contents {
         if self.index.shared().total.load(Ordering::Relaxed) > limit {
             self.shrink(limit / 100 * SHRINK_PERCENT);
         }
-        let marks = jobs.iter().map(|job| match job {
-            Job::Published(entry) => (entry, entry.marker()),
-            Job::Mark(entry, file) => (entry, file.clone()),
-        });
-        let marks: Vec<_> = marks.filter(|(entry, _)| !entry.is_removed()).collect();
-        if marks.is_empty() {
+        let jobs: Vec<_> = jobs.iter().filter(|job| !job.entry().is_removed()).collect();
+        if jobs.is_empty() {
             return;
         }
-        let mut folders: Vec<_> = marks.iter().map(|(entry, _)| entry.path()).collect();
-        folders.dedup();
-        let flushed = (self.flush)(self.index.root(), &folders);
-        let mark = |file: &PathBuf| match std::fs::File::create(file) {
-            // The entry was removed meanwhile.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            other => other.map(drop),
-        };
-        if let Err(error) = flushed.and_then(|()| marks.iter().try_for_each(|(_, file)| mark(file)))
-        {
+        if let Err(error) = self.mark(&jobs) {
             let path = self.index.root().display();
             tracing::warn!(%path, %error, "new cache entries cannot be flushed to disk; the next start removes them");
         }
+    }
+
+    /// Sums and flushes what was written, and then says in files that it is complete.
+    fn mark(&self, jobs: &[&Job]) -> std::io::Result<()> {
+        let marks: Vec<_> = jobs.iter().map(|job| job.mark()).collect();
+        let mut folders: Vec<_> = jobs.iter().map(|job| job.entry().path()).collect();
+        folders.dedup();
+        (self.flush)(self.index.root(), &folders)?;
+        let mut result = Ok(());
+        for (job, mark) in jobs.iter().zip(marks) {
+            let written = mark.and_then(|(file, sum)| std::fs::write(file, sum));
+            // An entry may have been removed meanwhile.
+            if !job.entry().is_removed() {
+                result = result.and(written);
+            }
+        }
+        result
     }
 
     /// Removes what is too old, and the least recently used entries that exceed `limit`, by the

@@ -98,6 +98,11 @@ pub fn is_rid_of_islands() -> bool {
     Traces::of(own()).is_empty()
 }
 
+/// Whether only this many islands have groups, which FreeBSD does not know.
+pub fn has_groups_of(_islands: usize) -> bool {
+    true
+}
+
 /// Whether nothing is left of this process's backend at all.
 pub fn is_rid_of_backend() -> bool {
     launchers().is_empty() && is_rid_of_islands()

@@ -137,6 +137,11 @@ fn groups() -> Vec<PathBuf> {
     found
 }
 
+/// Whether only zygotes and this many islands have groups.
+pub fn has_groups_of(islands: usize) -> bool {
+    groups_of_islands() <= islands * groups().len()
+}
+
 /// How many groups there are that are not a living zygote's.
 fn groups_of_islands() -> usize {
     let homes = groups();

@@ -20,7 +20,8 @@ use crate::freebsd::storage::Storage;
 use crate::freebsd::usage::{self, Counters};
 use crate::freebsd::{devices, measure, params, probe, rules};
 use crate::id::IslandId;
-use crate::launcher::client::{LauncherClient, LauncherConfig};
+use crate::launcher::client::LauncherClient;
+use crate::launcher::config::LauncherConfig;
 use crate::launcher::uids::UidPool;
 
 /// A prepared host.

@@ -10,7 +10,6 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::backend::{Exit, StartError};
 use crate::id::IslandId;
+use crate::launcher::config::LauncherConfig;
 use crate::launcher::stop::{END_WAIT, end, has_ended};
 use crate::launcher::uids::Uid;
 use crate::launcher::wire::{self, Event, Incoming, Outgoing, Request};
@@ -36,22 +36,6 @@ const SEND_WAIT: Duration = Duration::from_secs(10);
 /// How many times, and how often, a request is sent again that the system does not take for now.
 const SEND_RETRIES: usize = 1000;
 const SEND_RETRY: Duration = Duration::from_millis(1);
-
-/// How a launcher is started.
-pub(crate) struct LauncherConfig {
-    /// This program, which is a launcher when its first argument says so.
-    program: PathBuf,
-    /// The first message that the launcher reads.
-    setup: serde_json::Value,
-}
-
-impl LauncherConfig {
-    /// A launcher with this setup.
-    pub(crate) fn new(program: PathBuf, setup: &impl Serialize) -> Result<Self, StartError> {
-        let setup = serde_json::to_value(setup).map_err(|e| StartError::Launcher(e.to_string()));
-        Ok(Self { program, setup: setup? })
-    }
-}
 
 /// An island that runs.
 pub(crate) struct ListedIsland {
@@ -189,6 +173,9 @@ impl LauncherClient {
         };
         if !usable {
             self.launch(wire::pair().map_err(failed)?)?;
+            if let Some(replaced) = &self.config.replaced {
+                replaced();
+            }
         }
         Ok(())
     }

@@ -21,9 +21,11 @@ impl MemoryMeter {
         first_of(&self.used)?.trim().parse().map_err(io::Error::other)
     }
 
-    /// Whether the kernel has ever killed a process of the group for want of memory.
+    /// Whether the kernel has ever killed a process of the group because the group met its own
+    /// limit, and not because a group above or the whole host ran out of memory. Version 1 does not
+    /// tell the two apart.
     pub(crate) fn has_killed(&self) -> bool {
-        first_of(&self.events).is_ok_and(|text| oom_kills(&text) > 0)
+        first_of(&self.events).is_ok_and(|text| has_killed(&text))
     }
 }
 
@@ -34,9 +36,14 @@ pub(crate) fn first_of(file: &File) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
 }
 
-fn oom_kills(text: &str) -> u64 {
-    let count = |line: &str| line.strip_prefix("oom_kill ")?.trim().parse().ok();
-    text.lines().find_map(count).unwrap_or(0)
+fn has_killed(events: &str) -> bool {
+    let count = |name: &str| {
+        let of =
+            |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse::<u64>().ok();
+        events.lines().find_map(of)
+    };
+    // The groups above have met their limits without an event in this one.
+    count("oom_kill").is_some_and(|kills| kills > 0) && count("oom").is_none_or(|met| met > 0)
 }
 
 #[cfg(test)]
@@ -45,8 +52,11 @@ mod tests {
 
     #[test]
     fn kills_for_want_of_memory_are_read_from_both_versions_files() {
-        assert_eq!(oom_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"), 2);
-        assert_eq!(oom_kills("low 0\nhigh 0\nmax 9\noom 1\noom_kill 1\noom_group_kill 1\n"), 1);
-        assert_eq!(oom_kills(""), 0);
+        assert!(has_killed("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"));
+        assert!(!has_killed("oom_kill_disable 0\nunder_oom 0\noom_kill 0\n"));
+        assert!(has_killed("low 0\nhigh 0\nmax 9\noom 1\noom_kill 1\noom_group_kill 1\n"));
+        // A group above was full.
+        assert!(!has_killed("low 0\nhigh 0\nmax 0\noom 0\noom_kill 1\noom_group_kill 0\n"));
+        assert!(!has_killed(""));
     }
 }

@@ -49,7 +49,7 @@ use tokio::sync::oneshot;
 
 use self::cgroup::error::CgroupError;
 use self::cgroup::home::CgroupHome;
-use self::cgroup::manager;
+use self::cgroup::{left, manager};
 use self::launcher::{LauncherSetup, RootKind};
 use self::network::{Cable, Network, NetworkError};
 use self::prefork::Prefork;
@@ -61,7 +61,8 @@ use crate::backend::{
     Started, Stdio, Usage, ZygoteReuse,
 };
 use crate::id::IslandId;
-use crate::launcher::client::{LauncherClient, LauncherConfig, ListedIsland};
+use crate::launcher::client::{LauncherClient, ListedIsland};
+use crate::launcher::config::LauncherConfig;
 use crate::launcher::uids::{Uid, UidPool};
 use crate::registry::table::IslandState;
 use crate::spec::{Program, Purpose, Resources, Rights, Setup, Spec, ToolRights};
@@ -96,7 +97,9 @@ impl Linux {
         let launch = |root| {
             let setup =
                 LauncherSetup { root, home: home.as_ref().ok().map(|home| home.folders().clone()) };
-            LauncherConfig::new(options.launcher.clone(), &setup)
+            let left = setup.home.clone();
+            let config = LauncherConfig::new(options.launcher.clone(), &setup)?;
+            Ok::<_, StartError>(config.on_replacement(move || left::remove(left.clone())))
         };
         let host = LauncherClient::start(launch(RootKind::Host)?).await?;
         let network = Network::open(Arc::new(exec::Host), &options.pools).await;

@@ -200,12 +200,29 @@ pub(crate) fn open_process(pid: libc::pid_t) -> io::Result<OwnedFd> {
     }
 }
 
-/// Sets a soft and hard limit of this process.
+/// Sets a soft and hard limit of this process. A process that may not raise its limit keeps the
+/// lower one that it has.
 pub(crate) fn set_limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-    // SAFETY: setrlimit reads one rlimit.
-    let result = unsafe { libc::setrlimit(resource, &limit) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let set = |value| {
+        let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+        // SAFETY: setrlimit reads one rlimit.
+        let result = unsafe { libc::setrlimit(resource, &limit) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    match set(value) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            set(value.min(hard_limit(resource)?))
+        }
+        done => done,
+    }
+}
+
+/// The highest limit that this process may set without a privilege.
+pub(crate) fn hard_limit(resource: libc::__rlimit_resource_t) -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: getrlimit writes one rlimit.
+    let result = unsafe { libc::getrlimit(resource, &mut limit) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(limit.rlim_max) }
 }
 
 /// The restrictions of a mount; see mount_setattr(2).

@@ -133,10 +133,27 @@ impl WarmPool {
         if function.is_some() {
             self.shared.islands.observer().warm_lookup(false);
         }
-        let mut running = self.shared.islands.start(spec).await?;
+        let (running, started, ending) = match self.on_new_island(spec).await {
+            Err(NotServed { begun: false, error }) => {
+                let error = common::causes::chain(&error);
+                tracing::warn!(%error, "an island failed before its call began; another one takes the call");
+                self.on_new_island(spec).await.map_err(|again| again.error)?
+            }
+            served => served.map_err(|failed| failed.error)?,
+        };
+        Ok(self.finish(running, ending, [began, started], turn))
+    }
+
+    /// Serves a call on a new island.
+    async fn on_new_island(&self, spec: &Spec) -> Result<(Running, Instant, Ending), NotServed> {
+        let not_started = |error| NotServed { begun: false, error };
+        let mut running = self.shared.islands.start(spec).await.map_err(not_started)?;
         let started = Instant::now();
         let served = running.serve(spec).await;
-        Ok(self.finish(running, served.ending?, [began, started], turn))
+        match served.ending {
+            Ok(ending) => Ok((running, started, ending)),
+            Err(error) => Err(NotServed { begun: served.begun, error }),
+        }
     }
 
     /// The outcome of a call. A task ends the island behind the answer.
@@ -184,6 +201,13 @@ impl WarmPool {
         let all = self.shared.policy.lock().close();
         drop(all);
     }
+}
+
+/// Why a new island did not serve its call.
+struct NotServed {
+    /// The program had read its arguments, so it may have called the function.
+    begun: bool,
+    error: StartError,
 }
 
 /// Makes other islands when it is dropped with the answer of a call, or after [`REPLACE_WAIT`].

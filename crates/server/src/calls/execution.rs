@@ -87,9 +87,8 @@ impl<'a> Execution<'a> {
             let backend = self.parts.warm_pool.islands().backend();
             backend.capabilities().addresses.map_err(failure::of_network)?;
         }
-        let request = self.fetch().await?;
+        let (request, built) = self.program().await?;
         let revision = request.checkout.revision().clone();
-        let built = self.build(&request).await?;
         let mut outcome = self.execute(built).await?;
         if outcome.ending == Ending::Unrepresentable {
             // The function's parameters cannot hold the arguments, so the call is compiled in its
@@ -101,6 +100,23 @@ impl<'a> Execution<'a> {
             Ending::Exited(0) => Ok(CallOutput { revision, data: outcome.stdout }),
             _ => Err(failure::of_run(&outcome, &self.policy)),
         }
+    }
+
+    /// Finds the source and a program for the call. Source that the disk has damaged is fetched
+    /// again, once.
+    pub(super) async fn program(&mut self) -> Result<(BuildRequest, Built), Failure> {
+        let request = self.fetch().await?;
+        let built = self.build(&request).await;
+        let Err(failure) = &built else { return Ok((request, built?)) };
+        if !failure::is_of_damage(failure) {
+            return Err(failure.clone());
+        }
+        let key = request.checkout.key();
+        tracing::error!(key, "the source is damaged on disk and is fetched again");
+        self.parts.sources.forget(key);
+        let request = self.fetch().await?;
+        let built = self.build(&request).await?;
+        Ok((request, built))
     }
 
     /// Finds the source.

@@ -106,6 +106,12 @@ pub(super) fn of_build(error: Arc<BuildError>) -> Failure {
     }
 }
 
+/// Whether a call failed because its checkout is damaged on disk.
+pub(super) fn is_of_damage(failure: &Failure) -> bool {
+    let cause = failure.cause.as_ref().and_then(|cause| cause.downcast_ref::<BuildError>());
+    matches!(cause, Some(BuildError::Damaged))
+}
+
 /// The failure of a call whose client hung up before the call began.
 pub(super) fn abandoned(stage: Stage) -> Failure {
     Failure::new(Code::Abandoned, stage, "the client hung up before the call began")

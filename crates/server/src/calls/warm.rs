@@ -26,9 +26,8 @@ pub(super) async fn prepare(
     mut execution: Execution<'_>,
     warm_pool: &WarmPool,
 ) -> Result<(Warmed, Times), Failure> {
-    let request = execution.fetch().await?;
+    let (request, mut built) = execution.program().await?;
     let revision = request.checkout.revision().clone();
-    let mut built = execution.build(&request).await?;
     if built.name.is_none() {
         // No islands are kept warm for the first call in an exact form. A warmed call is expected
         // to come, so this counts as its second one.

@@ -2,6 +2,7 @@
 //! disk.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use parking_lot::Mutex;
 use super::artifact::{self, About};
 use super::error::BuildError;
 use crate::compile::artifact::Artifact;
-use crate::store::{Entry, Facts, Scratch, Store};
+use crate::store::{Entry, Facts, Scratch, Store, sum};
 
 /// Artifacts that are kept open; each costs a descriptor.
 const MOST_OPEN: usize = 256;
@@ -53,27 +54,38 @@ impl Artifacts {
         self.store.bounds()
     }
 
-    /// The artifact of a key, if it is open.
+    /// The artifact of a key, if it is open and its program was not written to.
     pub(super) fn get_in_memory(&self, key: &str) -> Option<Arc<Artifact>> {
         let artifact = self.open.lock().get(key)?.clone();
-        self.store.get_in_memory(key)?;
-        Some(artifact)
+        let entry = self.store.get_in_memory(key)?;
+        if artifact.is_untouched() {
+            return Some(artifact);
+        }
+        tracing::error!(path = %entry.path().display(), "a program was changed on disk and is built anew");
+        self.remove(key);
+        None
     }
 
-    /// The artifact of a key. Reads the disk.
-    pub(super) fn get(&self, key: &str) -> Option<Arc<Artifact>> {
-        let entry = self.store.get(key)?;
+    /// The artifact of a key. Reads the disk, and the first time in this process the whole program.
+    /// Fails where no file can be opened just now.
+    pub(super) fn get(&self, key: &str) -> io::Result<Option<Arc<Artifact>>> {
+        let Some(entry) = self.store.get(key) else { return Ok(None) };
         if let Some(artifact) = self.open.lock().get(key) {
-            return Some(artifact.clone());
+            return Ok(Some(artifact.clone()));
         }
-        match Artifact::open(entry) {
-            Ok(artifact) => Some(self.keep_open(key, Arc::new(artifact))),
-            Err(error) => {
-                tracing::warn!(%key, %error, "an artifact cannot be opened and is removed");
-                self.store.remove(key);
-                None
-            }
-        }
+        // Opened first, so that whatever is written behind the check is seen with the next call.
+        let intact = Artifact::open(entry.clone())
+            .and_then(|artifact| Ok(entry.is_intact()?.then_some(artifact)));
+        let reason = match intact {
+            Ok(Some(artifact)) => return Ok(Some(self.keep_open(key, Arc::new(artifact)))),
+            Ok(None) => "its files are not as they were built".to_owned(),
+            Err(error) if sum::is_of_the_moment(&error) => return Err(error),
+            Err(error) => error.to_string(),
+        };
+        let path = entry.path().display();
+        tracing::error!(%path, reason, "a program is damaged on disk and is built anew");
+        self.store.remove(key);
+        Ok(None)
     }
 
     /// Puts a program that a build island left into the store. Writes to the disk.

@@ -1,20 +1,16 @@
 //! The artifacts of this server: compiled once for all calls that need them, and kept.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::fair::{FairSlots, Shares};
 use common::single_flight::SingleFlight;
 use goexpr::FunctionForm;
 use parking_lot::Mutex;
-use tokio::time::timeout;
 
-use super::artifact::About;
 use super::artifacts::Artifacts;
 use super::compiler::Compiler;
 use super::error::BuildError;
-use super::output::BuildOutput;
 use super::program::Programs;
 use super::request::ProgramPlan;
 use super::ttl_cache::TtlCache;
@@ -22,12 +18,14 @@ use crate::blocking::blocking;
 use crate::compile::artifact::Artifact;
 use crate::compile::artifacts::CachedProgram;
 use crate::compile::gocache::GoCache;
+use crate::compile::key;
 use crate::compile::request::BuildRequest;
-use crate::compile::{gocache, key};
 use crate::metrics::{Cache, Metrics};
 use crate::principal::Client;
 use crate::source::ImportPath;
 use crate::store::Store;
+
+mod build;
 
 /// Refusals that are kept, so that a broken call in a loop does not compile in a loop; and for how
 /// long.
@@ -220,10 +218,14 @@ impl Builder {
             return Some(outcome);
         }
         let (artifacts, key) = (self.artifacts.clone(), key.to_owned());
-        blocking(move || artifacts.get(&key)).await.map(|artifact| Ok(Some(artifact)))
+        match blocking(move || artifacts.get(&key)).await {
+            Ok(artifact) => artifact.map(|artifact| Ok(Some(artifact))),
+            Err(error) => Some(Err(Arc::new(error.into()))),
+        }
     }
 
-    /// Keeps what another build would end with as well, unlike errors of the host or its load.
+    /// Keeps what another build would end with as well, unlike errors of the host or its load. What
+    /// takes a build to its limits is kept too, so that it does not take a slot each time.
     fn note(&self, key: &str, built: &Outcome) {
         self.refusals.forget(key);
         self.formless.forget(key);
@@ -231,7 +233,7 @@ impl Builder {
             Ok(Some(_)) => {}
             Ok(None) => self.formless.put(key, ()),
             Err(error) => {
-                if matches!(**error, BuildError::Refused(..) | BuildError::Qualifier { .. }) {
+                if error.is_of_the_source() {
                     self.refusals.put(key, error.clone());
                 }
             }
@@ -243,112 +245,14 @@ impl Builder {
         key::of(request, plan, self.programs.compiler().toolchain.version())
     }
 
-    /// Compiles a plan; none if there is no such function form.
-    async fn build(
-        &self,
-        client: Client,
-        key: &str,
-        request: &BuildRequest,
-        plan: &ProgramPlan,
-    ) -> Result<Option<Arc<Artifact>>, BuildError> {
-        let BuildRequest { checkout, call, .. } = request;
-        if let Some(found) = call.qualifier()
-            && found != checkout.package_name()
-        {
-            let name = checkout.package_name().to_owned();
-            return Err(BuildError::Qualifier { found: found.to_owned(), name });
-        }
-        let compiler = self.programs.compiler();
-        let layers = self.cache.layers(&compiler).await?;
-        let mut layers: Vec<_> = layers.iter().map(|entry| entry.path().join("upper")).collect();
-        // The first build of a checkout fills the checkout's own layer, which one build at a time
-        // may write; later builds only read it.
-        let wait = *self.wait.lock();
-        let busy = |_| BuildError::Busy(wait);
-        let alone = match checkout.is_sealed() {
-            true => None,
-            false => Some(timeout(wait, checkout.building.lock()).await.map_err(busy)?),
-        };
-        let slot = timeout(wait, self.slots.acquire(&client, checkout.import_path())).await;
-        let Ok(_slot) = slot else { return Err(self.busy(client, wait)) };
-        let own = checkout.build_cache();
-        if checkout.is_sealed() {
-            drop(alone);
-            layers.insert(0, own.join("upper"));
-            let output = self.compile(request, plan, &layers, None).await?;
-            return self.publish(key, request, plan, output).await;
-        }
-        if checkout.take_unsealed() {
-            self.empty_cache(&compiler, request).await?;
-        }
-        let output = self.compile(request, plan, &layers, Some(&own)).await;
-        if matches!(output, Err(BuildError::Size(_))) {
-            self.empty_cache(&compiler, request).await?;
-        }
-        let output = output?;
-        if output.is_some() {
-            gocache::seal(own.join("upper")).await?;
-            checkout.seal();
-        }
-        self.publish(key, request, plan, output).await
-    }
-
-    /// Why a client got no slot in time.
-    fn busy(&self, client: Client, wait: Duration) -> BuildError {
-        match self.slots.has_share(&client) {
-            true => BuildError::OverShare { share: self.slots.shares().per_client, wait },
-            false => BuildError::Busy(wait),
-        }
-    }
-
-    async fn compile(
-        &self,
-        request: &BuildRequest,
-        plan: &ProgramPlan,
-        layers: &[PathBuf],
-        cache: Option<&Path>,
-    ) -> Result<Option<BuildOutput>, BuildError> {
-        let began = Instant::now();
-        let compiled = self.programs.compile(request, plan, layers, cache).await;
-        self.metrics.built(began.elapsed());
-        compiled
-    }
-
-    async fn empty_cache(
-        &self,
-        compiler: &Arc<Compiler>,
-        request: &BuildRequest,
-    ) -> Result<(), BuildError> {
-        let (compiler, checkout) = (compiler.clone(), request.checkout.clone());
-        Ok(blocking(move || compiler.empty_cache(&checkout)).await?)
-    }
-
-    /// Puts a program into the store, if one was made.
-    async fn publish(
-        &self,
-        key: &str,
-        request: &BuildRequest,
-        plan: &ProgramPlan,
-        output: Option<BuildOutput>,
-    ) -> Result<Option<Arc<Artifact>>, BuildError> {
-        let Some(output) = output else { return Ok(None) };
-        let about = About {
-            package: request.checkout.import_path().to_string(),
-            revision: request.checkout.revision().to_string(),
-            call: plan.text(&request.call).to_owned(),
-        };
-        let (key, artifacts) = (key.to_owned(), self.artifacts.clone());
-        let compiler = self.programs.compiler();
-        let published = blocking(move || {
-            let scratch = compiler.trash.scratch()?;
-            artifacts.publish(&key, scratch, &output.program, &about)
-        });
-        published.await.map(Some)
-    }
-
     /// All artifacts. Reads the disk.
     pub fn cached(&self) -> Vec<CachedProgram> {
         self.artifacts.list()
+    }
+
+    /// Has calls whose builds failed be built again.
+    pub fn forget_failures(&self) {
+        self.refusals.forget_all();
     }
 
     /// Removes an artifact, which stays on disk as long as it is in use. Whether there was one.

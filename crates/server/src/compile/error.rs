@@ -53,6 +53,9 @@ pub enum BuildError {
     /// An operator stopped the build.
     #[error("an operator stopped the build")]
     Stopped,
+    /// The checkout is not as it was written, and must be fetched again.
+    #[error("the checkout is damaged on disk")]
+    Damaged,
     /// No island could be started.
     #[error("the build island could not be started")]
     Start(#[from] StartError),
@@ -65,4 +68,29 @@ pub enum BuildError {
     /// The artifact cache failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl BuildError {
+    /// Whether another build of the same source would fail likewise.
+    pub(super) fn is_of_the_source(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused(..)
+                | Self::Qualifier { .. }
+                | Self::Deadline(_)
+                | Self::Memory(_)
+                | Self::Size(_)
+                | Self::Output(_)
+        )
+    }
+
+    /// Whether damaged files of a build cache or a checkout would explain the failure. What the
+    /// compiler says of the call alone is about the call.
+    pub(super) fn may_be_of_damage(&self) -> bool {
+        match self {
+            Self::Refused(_, text) => !text.contains("call:") || text.contains("could not import "),
+            Self::Broke(_) => true,
+            _ => false,
+        }
+    }
 }

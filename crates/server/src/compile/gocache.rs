@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use super::compiler::Compiler;
 use super::error::BuildError;
@@ -32,7 +32,8 @@ const FUTURE: Duration = Duration::from_secs(50 * 365 * 24 * 3600);
 pub struct GoCache {
     store: Arc<Store>,
     key: String,
-    base: OnceCell<Arc<Entry>>,
+    /// Locked while the layer is looked for or made.
+    base: Mutex<Option<Arc<Entry>>>,
 }
 
 impl GoCache {
@@ -50,23 +51,46 @@ impl GoCache {
         for (name, _) in store.all().iter().filter(|(name, _)| !name.starts_with(&key)) {
             store.remove(name);
         }
-        Self { store: Arc::new(store), key, base: OnceCell::new() }
+        Self { store: Arc::new(store), key, base: Mutex::default() }
     }
 
-    /// The finished layers, the topmost first. Makes the base layer when there is none yet.
+    /// The finished layers, the topmost first, without damage as far as can be seen. Makes the base
+    /// layer when there is none yet.
     pub(super) async fn layers(
         &self,
         compiler: &Arc<Compiler>,
     ) -> Result<Vec<Arc<Entry>>, BuildError> {
-        let base = self.base.get_or_try_init(|| self.find_or_make(compiler, "base")).await?;
-        let std = self.find(self.name("std")).await;
-        Ok(std.into_iter().chain([base.clone()]).collect())
+        let base = self.base(compiler).await?;
+        let std = self.find(self.name("std")).await?;
+        Ok(std.into_iter().chain([base]).collect())
+    }
+
+    async fn base(&self, compiler: &Arc<Compiler>) -> Result<Arc<Entry>, BuildError> {
+        let mut known = self.base.lock().await;
+        if known.is_some() {
+            *known = self.find(self.name("base")).await?;
+        }
+        if let Some(base) = &*known {
+            return Ok(base.clone());
+        }
+        let base = self.find_or_make(compiler, "base", &[]).await?;
+        Ok(known.insert(base).clone())
+    }
+
+    /// Has the layers read again before the next build, for a build has failed in a way that damage
+    /// would explain.
+    pub(super) async fn doubt(&self) {
+        let (store, names) = (self.store.clone(), ["base", "std"].map(|layer| self.name(layer)));
+        blocking(move || {
+            names.iter().filter_map(|name| store.get(name)).for_each(|entry| entry.doubt());
+        })
+        .await;
     }
 
     /// Makes the layer of all other packages of the standard library, when there is none yet.
     pub async fn warm(&self, compiler: &Arc<Compiler>) -> Result<(), BuildError> {
-        self.layers(compiler).await?;
-        self.find_or_make(compiler, "std").await.map(|_| ())
+        let base = self.base(compiler).await?;
+        self.find_or_make(compiler, "std", &[base]).await.map(|_| ())
     }
 
     /// Returns when the layers are on the disk.
@@ -78,24 +102,35 @@ impl GoCache {
         format!("{}-{layer}", self.key)
     }
 
-    async fn find(&self, name: String) -> Option<Arc<Entry>> {
+    /// A layer, if there is one. One that was damaged is removed.
+    async fn find(&self, name: String) -> Result<Option<Arc<Entry>>, BuildError> {
         let store = self.store.clone();
-        blocking(move || store.get(&name)).await
+        let found = blocking(move || {
+            let Some(entry) = store.get(&name) else { return Ok(None) };
+            // No build writes to a finished layer.
+            if entry.is_untouched()? && entry.is_intact()? {
+                return Ok(Some(entry));
+            }
+            tracing::error!(path = %entry.path().display(), "the compiled standard library is damaged on disk and is compiled anew");
+            store.remove(&name);
+            std::io::Result::Ok(None)
+        });
+        Ok(found.await?)
     }
 
     async fn find_or_make(
         &self,
         compiler: &Arc<Compiler>,
         layer: &str,
+        below: &[Arc<Entry>],
     ) -> Result<Arc<Entry>, BuildError> {
         let name = self.name(layer);
-        if let Some(entry) = self.find(name.clone()).await {
+        if let Some(entry) = self.find(name.clone()).await? {
             return Ok(entry);
         }
         let began = std::time::Instant::now();
         let packages = if layer == "base" { &BASE[..] } else { &["std"] };
-        let base = self.base.get().cloned();
-        let layers: Vec<PathBuf> = base.iter().map(|entry| entry.path().join("upper")).collect();
+        let layers: Vec<PathBuf> = below.iter().map(|entry| entry.path().join("upper")).collect();
         let (trash, owner) = (compiler.trash.clone(), compiler.owner());
         let scratch = blocking(move || {
             let scratch = trash.scratch()?;
@@ -113,7 +148,9 @@ impl GoCache {
         let store = self.store.clone();
         let published = blocking(move || {
             scratch.discard("work");
-            store.publish(&name, scratch)
+            let entry = store.publish(&name, scratch)?;
+            entry.is_untouched()?;
+            Ok::<_, BuildError>(entry)
         });
         let entry = published.await?;
         tracing::info!(

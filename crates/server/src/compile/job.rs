@@ -18,6 +18,8 @@ pub(super) const MADE: &str = "/out/main";
 /// The folder, in the module, that main.go appears to lie in; a module that has one gets a longer
 /// name.
 const MAIN_DIR: &str = "sky_island_call";
+/// What a Go file that embeds others has in it.
+const EMBED: &[u8] = b"//go:embed";
 
 /// What to compile.
 pub(super) enum CompileJob {
@@ -95,13 +97,17 @@ impl CompileJob {
                 (goroot.join("src"), Vec::new())
             }
             Self::Program { checkout, main_go, mode } => {
-                let main_dir = main_dir(checkout);
                 std::fs::write(job.join("main.go"), main_go)?;
-                replace.extend(replaced_files(checkout, &main_dir));
+                let main = main_place(checkout)?;
+                replace.extend(replaced_files(checkout, &main));
                 let modules = if checkout.is_vendored() { "-mod=vendor" } else { "-mod=readonly" };
                 args.extend(matches!(mode, CompileMode::Printed).then(|| "-x".to_owned()));
                 args.extend([modules, "-o", MADE].map(str::to_owned));
-                args.push(format!("./{main_dir}"));
+                args.extend(modfile(checkout, &main, job)?);
+                args.push(match &main {
+                    MainPlace::InModule(folder) => format!("./{folder}"),
+                    MainPlace::Outside => "/job/main.go".to_owned(),
+                });
                 (module_folder(checkout), checkout_binds(checkout))
             }
         };
@@ -115,25 +121,83 @@ fn module_folder(checkout: &Checkout) -> PathBuf {
     Path::new("/checkout/src").join(checkout.module_dir())
 }
 
-/// A folder that the module does not have, so that main.go is alone in it.
-fn main_dir(checkout: &Checkout) -> String {
+/// Where the go command sees main.go.
+#[derive(Debug, PartialEq, Eq)]
+enum MainPlace {
+    /// In a folder that the module does not have, so that main.go is alone in it.
+    InModule(String),
+    /// Outside the module, whose root package embeds files, and would embed ours too.
+    Outside,
+}
+
+fn main_place(checkout: &Checkout) -> std::io::Result<MainPlace> {
     let module = checkout.source().join(checkout.module_dir());
-    let mut name = MAIN_DIR.to_owned();
+    // Only a program inside the module may import its internal packages.
+    let path = checkout.import_path().as_str();
+    let is_internal = path.split('/').any(|element| element == "internal");
+    if !is_internal && embeds(&module)? {
+        return Ok(MainPlace::Outside);
+    }
+    // Where a pattern names the folder above, it leaves out a folder of such a name.
+    let mut name = if is_internal { format!("_{MAIN_DIR}") } else { MAIN_DIR.to_owned() };
     while module.join(&name).symlink_metadata().is_ok() {
         name.push('_');
     }
-    name
+    Ok(MainPlace::InModule(name))
+}
+
+/// Whether a Go file in a folder has an embed directive.
+fn embeds(folder: &Path) -> std::io::Result<bool> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_go = Path::new(&entry.file_name()).extension().is_some_and(|it| it == "go");
+        if is_go && entry.file_type()?.is_file() {
+            let text = std::fs::read(entry.path())?;
+            if text.windows(EMBED.len()).any(|window| window == EMBED) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the completed go.mod and go.sum are laid over the module's own. A module that embeds
+/// files sees its own ones, where it has a go.mod.
+fn lays_over(checkout: &Checkout, main: &MainPlace) -> bool {
+    let own = checkout.source().join(checkout.module_dir()).join("go.mod");
+    *main != MainPlace::Outside || checkout.is_vendored() || !own.exists()
+}
+
+/// The completed go.mod and go.sum in the job's folder, for a module whose own are not hidden. The
+/// go command finds go.sum beside go.mod.
+fn modfile(checkout: &Checkout, main: &MainPlace, job: &Path) -> std::io::Result<Option<String>> {
+    if lays_over(checkout, main) {
+        return Ok(None);
+    }
+    let own = checkout.source().join(checkout.module_dir());
+    for name in ["go.mod", "go.sum"] {
+        let completed = checkout.replacements().join(name);
+        let from = if completed.exists() { completed } else { own.join(name) };
+        if from.symlink_metadata().is_ok_and(|found| found.is_file()) {
+            std::fs::write(job.join(name), std::fs::read(from)?)?;
+        }
+    }
+    Ok(Some("-modfile=/job/go.mod".to_owned()))
 }
 
 /// Where the go command sees main.go and the completed go.mod and go.sum.
-fn replaced_files(checkout: &Checkout, main_dir: &str) -> Vec<Replacement> {
+fn replaced_files(checkout: &Checkout, main: &MainPlace) -> Vec<Replacement> {
     let module = module_folder(checkout);
-    let completed = ["go.mod", "go.sum"].into_iter();
+    let completed = ["go.mod", "go.sum"].into_iter().filter(|_| lays_over(checkout, main));
     let completed = completed.filter(|name| checkout.replacements().join(name).exists());
     let completed = completed
         .map(|name| receiver::replace(&module.join(name), format!("/checkout/overlay/{name}")));
-    let main = receiver::replace(&module.join(main_dir).join("main.go"), "/job/main.go".to_owned());
-    std::iter::once(main).chain(completed).collect()
+    let main = match main {
+        MainPlace::InModule(folder) => Some(module.join(folder).join("main.go")),
+        MainPlace::Outside => None,
+    };
+    let main = main.map(|seen| receiver::replace(&seen, "/job/main.go".to_owned()));
+    main.into_iter().chain(completed).collect()
 }
 
 fn checkout_binds(checkout: &Checkout) -> Vec<Bind> {

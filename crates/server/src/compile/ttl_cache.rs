@@ -38,6 +38,11 @@ impl<V: Clone> TtlCache<V> {
         entries.insert(key.to_owned(), (Instant::now(), value));
     }
 
+    /// Removes all values.
+    pub fn forget_all(&self) {
+        self.entries.lock().clear();
+    }
+
     /// Removes a value.
     pub fn forget(&self, key: &str) {
         self.entries.lock().remove(key);
@@ -72,6 +77,10 @@ mod tests {
         }
         let known = ["a", "b", "c"].map(|key| cache.get(key).is_some());
         assert_eq!(known, [true, false, true]);
+        cache.forget_all();
+        assert_eq!(["a", "c"].map(|key| cache.get(key)), [None; 2]);
+        cache.put("a", ());
+        cache.put("c", ());
         assert_eq!(cache.entries.lock().len(), 2);
     }
 }

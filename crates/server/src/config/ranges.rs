@@ -235,6 +235,39 @@ mod tests {
     }
 
     #[test]
+    fn the_ends_of_each_range_are_in_it_and_the_next_values_are_not() {
+        let config = |key: &str, value: &serde_json::Value| -> Config {
+            let wrap = |inner, name: &str| serde_json::json!({ name: inner });
+            serde_json::from_value(key.rsplit('.').fold(value.clone(), wrap)).unwrap()
+        };
+        for range in RANGES {
+            let [below, least, most, above] = match (range.least, range.most) {
+                (Amount::Count(least), Amount::Count(most)) => {
+                    [least.wrapping_sub(1), least, most, most + 1].map(serde_json::Value::from)
+                }
+                (Amount::Size(least), Amount::Size(most)) => {
+                    let (least, most) = (least.get(), most.get());
+                    [least - 1, least, most, most + 1].map(|bytes| format!("{bytes}B").into())
+                }
+                (Amount::Time(_), Amount::Time(_)) => {
+                    ["999us", "1ms", "31557600s", "31557601s"].map(serde_json::Value::from)
+                }
+                _ => panic!("{} has two kinds of amounts", range.key),
+            };
+            for inside in [least, most] {
+                assert_eq!(range.problem(&config(range.key, &inside)), None, "{}", range.key);
+            }
+            for outside in [below, above] {
+                // No count is below 0.
+                if outside != u64::MAX {
+                    let problem = range.problem(&config(range.key, &outside));
+                    assert!(problem.is_some_and(|it| it.contains(range.key)), "{}", range.key);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn values_beyond_their_ranges_are_refused_with_both_numbers() {
         let problem = |text: &str| {
             let config: Config = serde_json::from_str(text).unwrap();

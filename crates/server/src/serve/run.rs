@@ -5,6 +5,8 @@
 //! everything that the server made is removed before [`serve`] returns; a client in the queue of a
 //! socket that another process has, or will have, is not lost.
 
+use std::pin::pin;
+
 use super::admin_auth::AdminAuth;
 use super::background::BackgroundTasks;
 use super::error::StartupError;
@@ -73,8 +75,13 @@ pub async fn serve(
     let action = loop {
         match signals.next().await {
             Action::Reload => read_again(&reload, tls.as_ref()).await,
-            Action::HandOver if !successor.could_start() => {}
-            action => break action,
+            Action::HandOver => {
+                let proven = proven(successor, &mut signals, &reload, tls.as_ref()).await;
+                if let Some(action) = proven {
+                    break action;
+                }
+            }
+            Action::Stop => break Action::Stop,
         }
     };
     let hand_over = action == Action::HandOver;
@@ -97,6 +104,29 @@ pub async fn serve(
         }
         None => Ended::Stopped,
     })
+}
+
+/// What a signal to hand over leads to: a hand-over if the successor could start, nothing if it
+/// could not, and a stop if that was asked for meanwhile. The server serves on until then.
+async fn proven(
+    successor: &Successor,
+    signals: &mut Signals,
+    reload: &Reload,
+    tls: Option<&Tls>,
+) -> Option<Action> {
+    let mut proof = pin!(successor.could_start());
+    loop {
+        let action = tokio::select! {
+            proven = &mut proof => return proven.then_some(Action::HandOver),
+            action = signals.next() => action,
+        };
+        match action {
+            Action::Stop => return Some(Action::Stop),
+            Action::Reload => read_again(reload, tls).await,
+            // The proof is under way.
+            Action::HandOver => {}
+        }
+    }
 }
 
 /// Writes where the server listens into the log, and into the state directory for other processes

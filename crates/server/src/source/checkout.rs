@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fetch_job::Fetched;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::source::path::ImportPath;
 use crate::source::request::PackageRequest;
 use crate::source::version::Revision;
-use crate::store::Entry;
+use crate::store::{Entry, sum};
 
 /// What a checkout's `meta.json` says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,6 +37,10 @@ pub struct Checkout {
     sealed: AtomicBool,
     /// The layer has files of an earlier process, which were neither sealed nor flushed.
     unsealed: AtomicBool,
+    /// The layer is known to be as this or an earlier process has sealed it.
+    layer_intact: AtomicBool,
+    /// The stamp of the sealed layer, once somebody asked for it.
+    layer_stamp: Mutex<Option<u64>>,
     /// Held by the build that fills the checkout's layer of the build cache.
     pub(crate) building: tokio::sync::Mutex<()>,
 }
@@ -57,7 +62,11 @@ const SEALED: &str = "sealed";
 /// The key of a checkout. Packages of one module have separate checkouts, because each has its own
 /// dependencies.
 pub(super) fn key(request: &PackageRequest, revision: &Revision) -> String {
-    format!("{}{}", key_prefix(request), short_hex(&Sha256::digest(revision.as_str())))
+    format!("{}{}", key_prefix(request), revision_digest(revision))
+}
+
+fn revision_digest(revision: &Revision) -> String {
+    short_hex(&Sha256::digest(revision.as_str()))
 }
 
 /// The beginning of the keys of all revisions of a requested package.
@@ -85,6 +94,9 @@ impl Checkout {
         let fetched = meta.fetched;
         let revision = Revision::parse(&fetched.revision)
             .ok_or_else(|| bad(format!("{:?} is no revision", fetched.revision)))?;
+        if !key.ends_with(&revision_digest(&revision)) {
+            return Err(bad(format!("the checkout is not that of the revision {revision}")));
+        }
         // A module's path in go.mod need not begin with a host name.
         let import_path =
             ImportPath::parse_import(&fetched.import_path).map_err(|e| bad(e.to_string()))?;
@@ -112,6 +124,8 @@ impl Checkout {
         Ok(Self {
             has_dependencies: has_entries(&tree.join("deps")),
             sealed: AtomicBool::new(sealed),
+            layer_intact: AtomicBool::new(!sealed),
+            layer_stamp: Mutex::default(),
             unsealed: AtomicBool::new(!sealed && has_entries(&cache.join("upper"))),
             entry,
             key,
@@ -188,8 +202,40 @@ impl Checkout {
     /// Makes the checkout's layer of the build cache read-only. A later process finds the layer
     /// sealed if it was flushed.
     pub(crate) fn seal(&self) {
-        self.entry.mark_when_flushed(self.build_cache().join(SEALED));
+        let cache = self.build_cache();
+        self.entry.mark_when_flushed(cache.join("upper"), cache.join(SEALED));
         self.sealed.store(true, Ordering::Release);
+    }
+
+    /// Whether the source and the checkout's layer of the build cache are as they were written.
+    /// Reads them all, unless this process has written them or read them before.
+    pub(crate) fn is_intact(&self) -> std::io::Result<bool> {
+        if !self.entry.is_intact()? {
+            return Ok(false);
+        }
+        if self.layer_intact.load(Ordering::Acquire) {
+            return Ok(true);
+        }
+        let cache = self.build_cache();
+        let intact = sum::is_intact(&cache.join("upper"), &[], &cache.join(SEALED))?;
+        self.layer_intact.store(intact, Ordering::Release);
+        Ok(intact)
+    }
+
+    /// Has the next [`Checkout::is_intact`] read the files again.
+    pub(crate) fn doubt(&self) {
+        self.entry.doubt();
+        self.layer_intact.store(!self.is_sealed(), Ordering::Release);
+    }
+
+    /// Whether no file of a sealed layer was written since the first time that this was asked.
+    /// Reads no file.
+    pub(crate) fn is_untouched(&self) -> std::io::Result<bool> {
+        if !self.is_sealed() {
+            return Ok(true);
+        }
+        let stamp = sum::stamp(&self.build_cache().join("upper"), &[])?;
+        Ok(*self.layer_stamp.lock().get_or_insert(stamp) == stamp)
     }
 
     /// Whether the layer has files of an earlier process that were never sealed; the caller removes
@@ -259,7 +305,8 @@ mod tests {
             };
             let meta = Meta { asked: "a.b/c".into(), imports: Vec::new(), fetched };
             write_meta(scratch.path(), &meta).unwrap();
-            Checkout::open("k".into(), store.publish("k", scratch).unwrap()).is_ok()
+            let key = format!("k-{}", revision_digest(&Revision::parse("v1.0.0").unwrap()));
+            Checkout::open(key.clone(), store.publish(&key, scratch).unwrap()).is_ok()
         };
         assert!(open(None));
         for name in ["src", "deps", "overlay"] {

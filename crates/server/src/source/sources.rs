@@ -15,7 +15,7 @@ use fetch_job::FailureCode;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use super::checkout::{key, key_prefix, meta};
+use super::checkout::{CACHE, key, key_prefix, meta};
 use super::fetch::{FetchResult, FetchedTree};
 use super::resolution::{Resolutions, VersionMeaning};
 use crate::blocking::blocking;
@@ -84,7 +84,8 @@ impl Sources {
     /// Opens what lies in the state directory. Reads the disk.
     pub fn open(fetcher: Fetcher, options: &SourcesOptions<'_>) -> Result<Self, SourceError> {
         let SourcesOptions { state, size, expiration, keep, fetches, wait } = *options;
-        let store = Store::open(state.join("checkouts"), fetcher.trash.clone(), size, keep)?;
+        let (folder, trash) = (state.join("checkouts"), fetcher.trash.clone());
+        let store = Store::open_growing(folder, trash, size, keep, CACHE)?;
         let resolutions = Resolutions::open(state.join("versions"), expiration)?;
         Ok(Self {
             fetcher: ArcSwap::from_pointee(fetcher),

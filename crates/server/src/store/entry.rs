@@ -2,21 +2,22 @@
 //!
 //! Invariants: a removed entry leaves the disk with its last handle, and not before; the sizes of
 //! all entries that were measured and not removed add up to the store's total; an entry has its
-//! marker only if the rest of it is on the disk.
+//! marker only if the rest of it is on the disk; the marker has the sum of the rest.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
+use crate::store::sum;
 use crate::store::trash::Trash;
 use crate::store::upkeep::Upkeep;
 
-/// An empty file in an entry, written after the entry was flushed. An entry without it may have
-/// been cut short by a power cut.
-const MARKER: &str = "complete";
+/// A file in an entry with the sum of the others, written after the entry was flushed. An entry
+/// without it may have been cut short by a power cut. Earlier versions wrote an empty file.
+pub(super) const MARKER: &str = "complete";
 
 /// The size of an entry that is too large to measure: over any limit, and small enough to add up.
 const MOST_BYTES: u64 = 1 << 50;
@@ -31,6 +32,10 @@ pub struct Entry {
     pub(super) path: PathBuf,
     size: Mutex<Size>,
     state: AtomicU8,
+    /// The files are known to be as they were published.
+    intact: AtomicBool,
+    /// The stamp of the files when they were known to be intact, once somebody asked for it.
+    stamp: Mutex<Option<u64>>,
     /// Seconds since 1970 of the last use; 0 until it is read from the folder.
     used: AtomicU64,
     /// The time of the last use that the folder has.
@@ -47,15 +52,42 @@ pub(super) struct Shared {
     pub(super) total: AtomicU64,
     /// Seconds since 1970 from which on entries have markers. Those of earlier versions have none.
     pub(super) marked_since: u64,
+    /// The name of the part of each entry that is written after the entry was published.
+    pub(super) growing: Option<&'static str>,
     pub(super) upkeep: Upkeep<Job>,
+}
+
+impl Shared {
+    /// The names in an entry that its sum leaves out.
+    fn without(&self) -> Vec<&'static str> {
+        std::iter::once(MARKER).chain(self.growing).collect()
+    }
 }
 
 /// What is done for an entry behind the answer.
 pub(super) enum Job {
     /// Measure and flush an entry that was published.
     Published(Arc<Entry>),
-    /// Write an empty file into an entry once the entry is flushed.
-    Mark(Arc<Entry>, PathBuf),
+    /// Write the sum of a folder of an entry into a file once the entry is flushed.
+    Mark { entry: Arc<Entry>, folder: PathBuf, file: PathBuf },
+}
+
+impl Job {
+    pub(super) fn entry(&self) -> &Arc<Entry> {
+        match self {
+            Self::Published(entry) | Self::Mark { entry, .. } => entry,
+        }
+    }
+
+    /// The file that is written, and the sum that comes into it. Reads every file.
+    pub(super) fn mark(&self) -> std::io::Result<(PathBuf, String)> {
+        match self {
+            Self::Published(entry) => {
+                Ok((entry.marker(), sum::of(&entry.path, &entry.shared.without())?))
+            }
+            Self::Mark { folder, file, .. } => Ok((file.clone(), sum::of(folder, &[])?)),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -85,10 +117,32 @@ impl Entry {
         &self.path
     }
 
-    /// Writes an empty file into the entry after everything that the entry holds now is on the
-    /// disk. Does not wait.
-    pub fn mark_when_flushed(self: &Arc<Self>, file: PathBuf) {
-        self.shared.upkeep.add(Job::Mark(self.clone(), file));
+    /// Writes the sum of a folder of the entry into a file of the entry after everything that the
+    /// entry holds now is on the disk. Does not wait.
+    pub fn mark_when_flushed(self: &Arc<Self>, folder: PathBuf, file: PathBuf) {
+        self.shared.upkeep.add(Job::Mark { entry: self.clone(), folder, file });
+    }
+
+    /// Whether the files are as they were published. Reads all of them, unless this process has
+    /// published them or read them before. Fails where no file can be read just now.
+    pub fn is_intact(&self) -> std::io::Result<bool> {
+        if self.intact.load(Ordering::Acquire) {
+            return Ok(true);
+        }
+        let intact = sum::is_intact(&self.path, &self.shared.without(), &self.marker())?;
+        self.intact.store(intact, Ordering::Release);
+        Ok(intact)
+    }
+
+    /// Has the next [`Entry::is_intact`] read the files again.
+    pub fn doubt(&self) {
+        self.intact.store(false, Ordering::Release);
+    }
+
+    /// Whether no file was written since the first time that this was asked. Reads no file.
+    pub fn is_untouched(&self) -> std::io::Result<bool> {
+        let stamp = sum::stamp(&self.path, &self.shared.without())?;
+        Ok(*self.stamp.lock().get_or_insert(stamp) == stamp)
     }
 
     /// An entry that was found on the disk.
@@ -99,13 +153,15 @@ impl Entry {
     /// An entry that this process has written.
     pub(super) fn published(path: PathBuf, shared: Arc<Shared>) -> Self {
         let entry = Self::new(path, shared, COMPLETE);
+        entry.intact.store(true, Ordering::Relaxed);
         entry.touch();
         entry
     }
 
     fn new(path: PathBuf, shared: Arc<Shared>, state: u8) -> Self {
-        let (size, used, written, hits) = Default::default();
-        Self { path, size, state: AtomicU8::new(state), used, written, hits, shared }
+        let (size, intact, stamp, used, written, hits) = Default::default();
+        let state = AtomicU8::new(state);
+        Self { path, size, state, intact, stamp, used, written, hits, shared }
     }
 
     /// Whether the entry is complete, where that is known without a look at the disk.

@@ -2,14 +2,15 @@
 //! look-up of one key reads the names of few.
 //!
 //! Invariants: an entry is in its key's folder and nowhere else; a folder's names are read once,
-//! before anything is found in the folder or published to it.
+//! before anything is found in the folder or published to it. A folder that this host cannot read
+//! just now is read with the next look.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use crate::store::entry::{Entry, Shared};
 
@@ -20,12 +21,23 @@ pub(super) type Entries = HashMap<String, Arc<Entry>>;
 pub(super) struct Index {
     folder: PathBuf,
     shared: Arc<Shared>,
-    parts: [OnceLock<Mutex<Entries>>; 256],
+    parts: [Mutex<Part>; 256],
 }
+
+/// The entries of one folder.
+struct Part {
+    /// The names in the folder are known.
+    read: bool,
+    entries: Entries,
+}
+
+/// Some entries, locked.
+pub(super) type Locked<'a> = MappedMutexGuard<'a, Entries>;
 
 impl Index {
     pub(super) fn new(folder: PathBuf, shared: Arc<Shared>) -> Self {
-        Self { folder, shared, parts: [const { OnceLock::new() }; 256] }
+        let part = |_| Mutex::new(Part { read: false, entries: Entries::new() });
+        Self { folder, shared, parts: std::array::from_fn(part) }
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -37,13 +49,14 @@ impl Index {
     }
 
     /// The part of the index that has the entry of a key. Reads the disk the first time.
-    pub(super) fn around(&self, key: &str) -> MutexGuard<'_, Entries> {
+    pub(super) fn around(&self, key: &str) -> Locked<'_> {
         self.part(number(key))
     }
 
     /// The part of the index that has the entry of a key, if it was read already.
-    pub(super) fn in_memory(&self, key: &str) -> Option<MutexGuard<'_, Entries>> {
-        Some(self.parts[usize::from(number(key))].get()?.lock())
+    pub(super) fn in_memory(&self, key: &str) -> Option<Locked<'_>> {
+        let part = self.parts[usize::from(number(key))].lock();
+        part.read.then(|| MutexGuard::map(part, |part| &mut part.entries))
     }
 
     /// The folder for entries of a key; makes it where there is none.
@@ -58,7 +71,7 @@ impl Index {
     /// All entries and their keys. Reads the disk the first time.
     pub(super) fn all(&self) -> Vec<(String, Arc<Entry>)> {
         let mut all = Vec::new();
-        for path in self.names(&self.folder) {
+        for path in self.names(&self.folder).unwrap_or_default() {
             match part_of(&path) {
                 Some(number) => {
                     let part = self.part(number);
@@ -72,19 +85,29 @@ impl Index {
         all
     }
 
-    fn part(&self, number: u8) -> MutexGuard<'_, Entries> {
-        self.parts[usize::from(number)].get_or_init(|| Mutex::new(self.read(number))).lock()
+    fn part(&self, number: u8) -> Locked<'_> {
+        let mut part = self.parts[usize::from(number)].lock();
+        if !part.read
+            && let Some(names) = self.names(&self.folder_of(number))
+        {
+            part.read = true;
+            self.add(names, &mut part.entries);
+        }
+        MutexGuard::map(part, |part| &mut part.entries)
     }
 
     fn folder_of(&self, number: u8) -> PathBuf {
         self.folder.join(format!("{number:02x}"))
     }
 
-    /// Reads the names alone, for there may be many: what a folder holds is read when it is needed.
-    fn read(&self, number: u8) -> Entries {
-        let mut entries = Entries::new();
-        for path in self.names(&self.folder_of(number)) {
+    /// Adds what has these names. The names are enough, for there may be many: what a folder holds
+    /// is read when it is needed.
+    fn add(&self, names: Vec<PathBuf>, entries: &mut Entries) {
+        for path in names {
             let Some(key) = key_of(&path) else { continue };
+            if entries.get(&key).is_some_and(|known| known.path == path) {
+                continue;
+            }
             let entry = Arc::new(Entry::found(path, self.shared.clone()));
             // A crash between a replacement and the deletion leaves two entries of one key. The
             // newer one counts, whose name was given later: the unique part of a name begins with
@@ -98,16 +121,16 @@ impl Index {
             };
             older.remove();
         }
-        entries
     }
 
-    fn names(&self, folder: &Path) -> Vec<PathBuf> {
+    /// The names in a folder; none where they cannot be read.
+    fn names(&self, folder: &Path) -> Option<Vec<PathBuf>> {
         match std::fs::read_dir(folder) {
-            Ok(found) => found.flatten().map(|found| found.path()).collect(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Ok(found) => Some(found.flatten().map(|found| found.path()).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Vec::new()),
             Err(error) => {
-                tracing::warn!(path = %folder.display(), %error, "the cache cannot be read");
-                Vec::new()
+                tracing::error!(path = %folder.display(), %error, "the cache cannot be read");
+                None
             }
         }
     }
@@ -161,6 +184,7 @@ mod tests {
             trash: Arc::new(Trash::open(root.path()).unwrap()),
             total: AtomicU64::new(0),
             marked_since: 0,
+            growing: None,
             upkeep: Upkeep::new(|_| {}),
         };
         let folder = root.path().join("things");

@@ -39,7 +39,7 @@ fn an_entry_that_was_not_flushed_is_not_found_after_a_restart() {
     let trash = Arc::new(Trash::open(root.path()).unwrap());
     let folder = root.path().join("things");
     let cut = |_: &Path, _: &[&Path]| Err(std::io::Error::other("the power is cut"));
-    let store = Store::with(folder, trash, bounds(1 << 20), cut).unwrap();
+    let store = Store::with(folder, trash, bounds(1 << 20), None, cut).unwrap();
     let entry = publish(&store, "a", "one");
     assert!(store.get("a").is_some() && store.get_in_memory("a").is_some());
     drop(store);
@@ -61,11 +61,38 @@ fn an_entry_is_marked_after_it_was_flushed_and_whatever_else_is_marked_with_it()
         }
         flush::flush(folders[0], folders)
     };
-    let store = Store::with(folder, trash, bounds(1 << 20), check).unwrap();
+    let store = Store::with(folder, trash, bounds(1 << 20), None, check).unwrap();
     let entry = publish(&store, "a", "one");
-    entry.mark_when_flushed(entry.path().join("sealed"));
+    fs::create_dir(entry.path().join("part")).unwrap();
+    entry.mark_when_flushed(entry.path().join("part"), entry.path().join("sealed"));
     store.settle();
     assert!(entry.marker().exists() && entry.path().join("sealed").exists());
+}
+
+#[test]
+fn a_byte_that_the_disk_has_changed_is_seen_by_the_next_process() {
+    let root = tempfile::tempdir().unwrap();
+    let trash = Arc::new(Trash::open(root.path()).unwrap());
+    let folder = root.path().join("things");
+    let open = || {
+        let keep = Duration::from_secs(100);
+        Store::open_growing(folder.clone(), trash.clone(), 1 << 20, keep, "cache").unwrap()
+    };
+    let store = open();
+    let entry = publish(&store, "a", "one");
+    fs::create_dir(entry.path().join("cache")).unwrap();
+    drop(store);
+    let store = open();
+    let found = store.get("a").unwrap();
+    fs::write(found.path().join("cache/later"), "x").unwrap();
+    assert!(found.is_intact().unwrap() && found.is_untouched().unwrap());
+    fs::write(found.path().join("text"), "onE").unwrap();
+    assert!(found.is_intact().unwrap(), "read once a process");
+    assert!(!found.is_untouched().unwrap());
+    found.doubt();
+    assert!(!found.is_intact().unwrap());
+    drop(store);
+    assert!(!open().get("a").unwrap().is_intact().unwrap());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -177,6 +178,21 @@ impl CgroupFolders {
     /// Which resources islands share fairly.
     pub(crate) fn sharing(&self) -> Sharing {
         self.sharing
+    }
+
+    /// Removes the groups without a process that were made longer than `age` ago, which a launcher
+    /// that died has left. A group that a launcher has just made gets its process sooner.
+    pub(crate) fn remove_left(&self, age: Duration) {
+        let old = |path: &Path| {
+            let made = path.metadata().and_then(|metadata| metadata.modified());
+            made.is_ok_and(|made| made.elapsed().is_ok_and(|since| since > age))
+        };
+        for child in self.folders.iter().flat_map(fs::read_dir).flatten().flatten() {
+            if child.file_type().is_ok_and(|kind| kind.is_dir()) && old(&child.path()) {
+                // A group with a process stays.
+                let _ = fs::remove_dir(child.path());
+            }
+        }
     }
 
     /// Opens the folders for a launcher that is about to leave the host's tree.

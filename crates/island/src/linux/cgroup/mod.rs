@@ -15,6 +15,7 @@ pub(crate) mod error;
 pub(crate) mod group;
 pub(crate) mod home;
 pub(crate) mod layout;
+pub(crate) mod left;
 pub(crate) mod manager;
 pub(crate) mod share;
 #[cfg(test)]

@@ -112,6 +112,7 @@ pub(super) async fn clear(
             gone.deleted += usize::from(found);
             gone.bytes += if found { facts.bytes } else { 0 };
         };
+        builder.forget_failures();
         for facts in builder.cached().into_iter().map(|it| it.facts) {
             count(builder.forget(&facts.key), &facts);
         }
