@@ -38,7 +38,7 @@ const REFUSED: Expect = Fails(400, "call", &["call:1:"]);
 
 const TABLE: &[Text] = &[
     row(
-        "a function behind the end of ours",
+        "a function behind the end of the call",
         "",
         || "Who()}; func init() { println(1)".into(),
         REFUSED,
