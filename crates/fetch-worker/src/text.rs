@@ -59,8 +59,11 @@ fn if_some(word: &str) -> String {
     if word.is_empty() { String::new() } else { format!("{word}/") }
 }
 
-/// Cuts a text to the length that a message may have, at the end of a character.
+/// Cuts a text to the length that a message may have, at the end of a character. Characters that
+/// would steer a terminal are left out.
 pub(super) fn bounded(text: &str) -> String {
+    let plain = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    let text: String = text.chars().filter(plain).collect();
     let text = text.trim();
     if text.len() <= LIMIT {
         return text.to_owned();

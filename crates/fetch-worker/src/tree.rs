@@ -158,10 +158,12 @@ fn is_relative(target: &Path) -> bool {
     target.components().all(|c| !matches!(c, Component::RootDir | Component::Prefix(_)))
 }
 
-/// A name that is one element of a path and not git's own folder.
+/// A name that is one element of a path and not git's own folder. Without control characters, so
+/// that no tool prints a name as lines of its own; Go allows them in no module.
 fn is_plain(name: &str) -> bool {
     !matches!(name, "" | "." | "..")
-        && !name.contains(['/', '\0'])
+        && !name.contains('/')
+        && !name.contains(char::is_control)
         && !name.eq_ignore_ascii_case(".git")
         && name.len() <= 255
 }
@@ -266,7 +268,7 @@ mod tests {
     fn names_that_climb_are_not_written() {
         let r = repo();
         let a = r.blob("a");
-        for name in ["..", ".", "x/../../y", "/y"] {
+        for name in ["..", ".", "x/../../y", "/y", "y\nx: signal: killed\n.go"] {
             let tree = r.0.odb().unwrap();
             let mut raw = format!("100644 {name}\0").into_bytes();
             raw.extend_from_slice(a.as_bytes());

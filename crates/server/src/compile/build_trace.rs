@@ -9,6 +9,8 @@
 use goexpr::unquote;
 use serde::{Deserialize, Serialize};
 
+use super::diagnostics;
+
 /// Where the go command keeps what it makes, as it prints it.
 const WORK: &str = "$WORK";
 /// Where a replay keeps it.
@@ -18,8 +20,18 @@ const MAIN: &str = "/b001";
 /// Begins and ends a file that the go command writes.
 const FILE: (&str, &str, &str) = ("cat >", " << 'EOF' # internal", "EOF");
 /// How the other commands begin that the go command prints.
-const COMMANDS: [&str; 9] =
-    ["WORK=", "GOROOT=", "mkdir -p ", "cd ", "cp ", "mv ", "rm -rf ", "ln ", "go tool "];
+const COMMANDS: [&str; 10] = [
+    "WORK=",
+    "GOROOT=",
+    "mkdir -p ",
+    "cd ",
+    "cp ",
+    "mv ",
+    "rm -rf ",
+    "ln ",
+    "go tool ",
+    "echo '# import config' > ",
+];
 /// The longest trace that is kept, in bytes.
 const MOST_BYTES: usize = 256 * 1024;
 
@@ -158,7 +170,9 @@ pub(super) fn without_commands(printed: &str) -> String {
     while let Some(line) = lines.next() {
         if line.starts_with(begin) && line.ends_with(end) {
             lines.by_ref().find(|line| *line == last);
-        } else if !COMMANDS.iter().any(|command| line.starts_with(command)) && !is_tool(line) {
+        } else if diagnostics::has_position(line)
+            || !COMMANDS.iter().any(|command| line.starts_with(command)) && !is_tool(line)
+        {
             text.push_str(line);
             text.push('\n');
         }
@@ -166,8 +180,10 @@ pub(super) fn without_commands(printed: &str) -> String {
     text
 }
 
+/// Whether a line is the command of a tool, and not what a tool says under its own name.
 fn is_tool(line: &str) -> bool {
-    line.split(' ').next().is_some_and(|word| word.contains("/pkg/tool/"))
+    let word = line.split(' ').next().unwrap_or_default();
+    word.contains("/pkg/tool/") && !word.ends_with(':')
 }
 
 #[cfg(test)]
@@ -235,5 +251,12 @@ mod tests {
         let diagnostics = "# bench.test/track.git/sky_island_call\n/call:1:1: undefined: F\n";
         let text = PRINTED.replace("mkdir -p $WORK/b001/exe/\n", diagnostics);
         assert_eq!(without_commands(&text), diagnostics);
+        // A package without imports has a list of imports of its own kind, and a //line directive
+        // gives a file the name of a command.
+        let text = "echo '# import config' > $WORK/b002/importcfg # internal\n";
+        assert_eq!(without_commands(text), "");
+        assert_eq!(without_commands("cd /:1:25: undefined: x"), "cd /:1:25: undefined: x\n");
+        let said = "/usr/local/go/pkg/tool/linux_amd64/link: a.o: cannot use dynamic imports\n";
+        assert_eq!(without_commands(said), said);
     }
 }

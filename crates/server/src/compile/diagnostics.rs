@@ -33,7 +33,8 @@ pub(super) fn read(stderr: &str, call: &Call) -> (Diagnostic, String) {
 pub(super) fn is_of_the_cache(stderr: &str) -> bool {
     const BEGINNINGS: [&str; 3] =
         ["GOCACHEPROG ", "error starting GOCACHEPROG ", "error reading JSON from GOCACHEPROG"];
-    let mut lines = stderr.lines().map(|line| line.strip_prefix("go: ").unwrap_or(line));
+    let lines = stderr.lines().filter(|line| !has_position(line));
+    let mut lines = lines.map(|line| line.strip_prefix("go: ").unwrap_or(line));
     lines.any(|line| BEGINNINGS.iter().any(|beginning| line.starts_with(beginning)))
 }
 
@@ -53,15 +54,15 @@ pub(super) fn is_of_the_host(stderr: &str) -> bool {
         ": signal: terminated",
         ": signal: bus error",
     ];
-    // A compiler quotes source in lines that begin with a position.
-    let is_position = |line: &str| {
-        let mut parts = line.splitn(3, ':');
-        let file = parts.next().unwrap_or_default();
-        let is_number = |part: Option<&str>| part.is_some_and(|it| it.parse::<u32>().is_ok());
-        (file.ends_with(".go") || file.ends_with("call")) && is_number(parts.next())
-    };
     let failed = |line: &str| ENDINGS.iter().any(|ending| line.ends_with(ending));
-    stderr.lines().any(|line| !is_position(line) && failed(line.trim_end()))
+    stderr.lines().any(|line| !has_position(line) && failed(line.trim_end()))
+}
+
+/// Whether a line has a position in source, as all lines have in which a compiler quotes source or
+/// names a file. A `//line` directive can give the file any name.
+pub(super) fn has_position(line: &str) -> bool {
+    let mut parts = line.split(':').skip(1);
+    parts.any(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Whether the diagnostics are about the call or the main.go around it, and not about the called
@@ -153,6 +154,8 @@ mod tests {
             "./call:1:1: undefined: Encode",
             "a/b.go:3:5: undefined: x: no space left on device",
             "/checkout/src/a.go:3:5: invalid character in: signal: killed",
+            "x:1: undefined: y: signal: killed",
+            "a.b/c: x:7:1: undefined: y: disk quota exceeded",
             "no space left on device is only quoted here",
         ] {
             assert!(!is_of_the_host(text), "{text}");
@@ -197,6 +200,7 @@ mod tests {
             ("go: error starting GOCACHEPROG program \"/sky-island\": permission denied", true),
             ("go: error reading JSON from GOCACHEPROG: invalid character 'x'", true),
             ("call:1:1: undefined: GOCACHEPROG", false),
+            ("GOCACHEPROG exited:1:25: undefined: nothing", false),
             ("go: example.com/GOCACHEPROG@v1.0.0: missing go.sum entry", false),
         ] {
             assert_eq!(is_of_the_cache(stderr), expected, "{stderr}");

@@ -9,8 +9,12 @@ use crate::source::Checkout;
 use island::Bind;
 
 /// The flags of every build; the layers of the build cache depend on them. Programs have no build
-/// id, because a replayed build would have another one than the go command's.
-pub(super) const FLAGS: [&str; 3] = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="];
+/// id, because a replayed build would have another one than the go command's. A package with an
+/// object file of its own is linked without the C compiler of the host, or not at all
+/// (`-linkmode=internal`), and a program that needs a dynamic loader is refused (`-d`), because an
+/// island has none.
+pub(super) const FLAGS: [&str; 3] =
+    ["-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid= -linkmode=internal -d"];
 /// The path of this program on an island.
 pub(super) const PROGRAM: &str = "/sky-island";
 /// The path on an island of the program that is made.
