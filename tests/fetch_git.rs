@@ -213,13 +213,23 @@ fn a_redirect_is_followed_on_the_same_side_and_credentials_stay_secret() {
     let query = "?service=git-upload-pack";
     let answers = HashMap::from([
         ("/old/m.git/info/refs".to_owned(), to(&format!("/a/m.git/info/refs{query}"))),
+        (
+            "/user/m.git/info/refs".to_owned(),
+            to(&format!("http://evil:word@{{host}}/a/m.git/info/refs{query}")),
+        ),
         ("/out/m.git/info/refs".to_owned(), to("https://u:secret@example.org/m.git/info/refs")),
         ("/loop/m.git/info/refs".to_owned(), to("/loop/m.git/info/refs")),
     ]);
     let Some(host) = bench.host(Options { answers, ..Options::default() }) else { return };
+    // What a page puts before a host is no password.
+    assert_eq!(bench.fetch("example.com/user/m", None).module_path, "example.com/a/m");
+    assert!(host.asked().iter().all(|a| !a.headers.contains_key("authorization")));
+    let first = host.asked().len();
     bench.mirrors[0].target = host.url().replace("http://", "http://me:pass%40word@");
+    assert_eq!(bench.fetch("example.com/user/m", None).module_path, "example.com/a/m");
     assert_eq!(bench.fetch("example.com/old/m", None).module_path, "example.com/a/m");
     let asked = host.asked();
+    let asked = &asked[first..];
     assert!(asked.iter().all(|a| a.headers["authorization"] == "Basic bWU6cGFzc0B3b3Jk"));
     for path in ["example.com/out/m", "example.com/loop/m", "example.com/none/m"] {
         let detail = bench.fail(path, None).detail;

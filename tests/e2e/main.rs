@@ -20,6 +20,7 @@ mod failure;
 mod failures;
 mod fair;
 mod fixture_calls;
+mod gate;
 mod git;
 mod git_http;
 #[cfg(target_os = "linux")]
@@ -141,6 +142,7 @@ fn suite() -> Result<Vec<Phase>, String> {
         Phase { tests: damage::trials(), ending: Vec::new() },
         Phase { tests: door::trials(), ending: Vec::new() },
         Phase { tests: fair::trials(), ending: Vec::new() },
+        Phase { tests: gate::trials(), ending: Vec::new() },
         Phase { tests: reload::trials(), ending: Vec::new() },
         #[cfg(target_os = "linux")]
         Phase { tests: addresses::trials()?, ending: Vec::new() },

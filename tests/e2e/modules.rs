@@ -139,6 +139,13 @@ fn download(module: &str, version: &str) -> Result<String, String> {
     answer["Dir"].as_str().map(str::to_owned).ok_or_else(|| format!("no folder in {answer}"))
 }
 
+/// The folder in which the go command keeps its downloads, after it has downloaded this module.
+pub(crate) fn downloaded(module: &str, version: &str) -> Result<String, String> {
+    download(module, version)?;
+    let cache = String::from_utf8(go(&["env", "GOMODCACHE"])?).map_err(|e| e.to_string())?;
+    Ok(format!("{}/cache/download", cache.trim()))
+}
+
 fn go(args: &[&str]) -> Result<Vec<u8>, String> {
     let program = std::env::var_os("SKY_ISLAND_GO").unwrap_or_else(|| "go".into());
     let output = Command::new(program)

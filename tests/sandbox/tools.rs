@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use island::{
@@ -99,25 +100,49 @@ fn a_build_reaches_no_network_at_all() {
 }
 
 #[test]
-fn a_fetch_has_the_hosts_network() {
-    promise(|host| {
-        let offers = Offers::open();
-        let pairs = offers.pairs();
-        let deed = reach(&pairs);
-        let found: BTreeMap<String, String> =
-            read(&host.run(&tool(host, Purpose::Fetch, &deed, Vec::new())));
-        assert!(
-            found.iter().any(|(to, said)| to.starts_with("tcp") && said == "done"),
-            "{found:?}"
-        );
-        // A socket of the host with a name is a door to programs that trust every client.
-        if let Some((to, said)) = found.iter().find(|(to, _)| to.starts_with("unix")) {
-            match said.as_str() {
-                "done" => not_given("sockets of the host closed to a fetch", to),
-                _ => assert!(!said.is_empty()),
-            }
-        }
+fn a_fetch_reaches_its_gate_alone_or_what_the_host_reaches() {
+    promise(|host| match host.backend.capabilities().gates {
+        true => reaches_its_gate_alone(host),
+        false => reaches_what_the_host_reaches(host),
     });
+}
+
+fn reaches_its_gate_alone(host: &Host) {
+    let site = Site::new(host, Purpose::Fetch);
+    let socket = site.path("gate");
+    let gate = UnixListener::bind(&socket).unwrap();
+    site.hand_over(&socket);
+    let offers = Offers::open();
+    let mut pairs = offers.pairs();
+    // Its own loopback, where nothing listens, and the socket in its root.
+    pairs.extend([("tcp", "127.0.0.1:9".to_owned()), ("unix", "/gate".to_owned())]);
+    let deed = reach(&pairs);
+    let binds = vec![bind(&socket, "/gate", false)];
+    let found: BTreeMap<String, String> =
+        read(&host.run(&tool(host, Purpose::Fetch, &deed, binds)));
+    // A datagram to its own loopback is sent, and goes nowhere.
+    let reached = |(to, said): &(&String, &String)| *said == "done" && !to.starts_with("udp 127.");
+    let reached: Vec<_> = found.iter().filter(reached).map(|(to, _)| to.as_str()).collect();
+    assert!(reached == ["unix /gate"] && found.len() == pairs.len(), "{found:?}");
+    assert!(found["tcp 127.0.0.1:9"].contains("refused"), "loopback is not up: {found:?}");
+    offers.were_not_used();
+    drop(gate);
+}
+
+fn reaches_what_the_host_reaches(host: &Host) {
+    let offers = Offers::open();
+    let pairs = offers.pairs();
+    let deed = reach(&pairs);
+    let found: BTreeMap<String, String> =
+        read(&host.run(&tool(host, Purpose::Fetch, &deed, Vec::new())));
+    assert!(found.iter().any(|(to, said)| to.starts_with("tcp") && said == "done"), "{found:?}");
+    // A socket of the host with a name is a door to programs that trust every client.
+    if let Some((to, said)) = found.iter().find(|(to, _)| to.starts_with("unix")) {
+        match said.as_str() {
+            "done" => not_given("sockets of the host closed to a fetch", to),
+            _ => assert!(!said.is_empty()),
+        }
+    }
 }
 
 fn reach<'a>(pairs: &'a [(&'static str, String)]) -> Vec<&'a str> {

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use fetch_job::{FetchAnswer, FetchFailure, FetchJob, Fetched, Mirror, Origin};
+use fetch_job::{FetchAnswer, FetchFailure, FetchJob, Fetched, Mirror, Origin, Place, Reach};
 
 use super::TempDir;
 use super::git_http::{GitHost, Options};
@@ -48,12 +48,19 @@ impl Bench {
             imports: vec![],
             origins: self.origins.clone(),
             mirrors: self.mirrors.clone(),
-            private_hosts: vec![],
+            reach: self.reach(),
+            gate: None,
             have: vec![],
             dest: self.dest(),
             go: super::go(),
             max_bytes: 512 << 20,
         }
+    }
+
+    /// The hosts of the mirrors, and strangers' hosts.
+    pub fn reach(&self) -> Reach {
+        let places = self.mirrors.iter().filter_map(|mirror| Place::of_url(&mirror.target));
+        Reach { places: places.collect(), ..Reach::default() }
     }
 
     pub fn fetch(&self, import_path: &str, version: Option<&str>) -> Fetched {

@@ -39,7 +39,8 @@ impl Asked {
 pub struct Options {
     /// It does not know protocol version 2.
     pub old: bool,
-    /// Whole responses (status line, headers, body) by path without query.
+    /// Whole responses (status line, headers, body) by path without query; `{host}` in one is the
+    /// host itself.
     pub answers: HashMap<String, String>,
 }
 
@@ -135,6 +136,8 @@ fn serve(
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     if let Some(answer) = options.answers.get(path) {
         let answer = answer.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+        let own = headers.get("host").map_or("", String::as_str);
+        let answer = answer.replace("{host}", own);
         return stream.write_all(answer.as_bytes());
     }
     let response = backend(root, options, method, path, query, &headers, &body)?;

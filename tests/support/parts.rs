@@ -9,7 +9,9 @@ use common::fair::Shares;
 use island::{Bounds, Islands, Limits, Resources};
 use server::compile::{Builder, BuilderOptions, Compiler, GoCache, Toolchain};
 use server::principal::{Client, Principal};
-use server::source::{Fetcher, Mirror, Origin, Sources, SourcesOptions};
+use server::source::{
+    Fetcher, GatePolicy, Mirror, Origin, Proxies, Reach, Sources, SourcesOptions,
+};
 use server::store::{Store, Trash};
 
 /// Bytes that a build or a fetch may leave, where that is not what is tried.
@@ -51,7 +53,7 @@ pub fn sources_and_builder(options: PartsOptions<'_>) -> (Arc<Sources>, Arc<Buil
         certificates: Vec::new(),
         origins: vec![Origin::Git],
         mirrors,
-        private_hosts: Vec::new(),
+        gate: Arc::new(GatePolicy::new(Reach::default(), Proxies::of(|_| None))),
         limits: limits(),
         size: ROOM,
     };

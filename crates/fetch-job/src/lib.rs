@@ -3,10 +3,22 @@
 //! The fetch worker runs inside the island, where untrusted bytes are parsed. So the server checks
 //! every field of a [`FetchAnswer`] with the same constructors as a client's request.
 
+mod address;
+mod host;
+mod reach;
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use address::is_public;
+pub use host::{Host, HostError};
+pub use reach::{HostPattern, HostPatternError, Permit, Place, Reach};
+
+/// Why there is no connection to a host: one sentence for every cause, for which ports are open,
+/// which names there are and who they belong to does not concern a caller.
+pub const NO_CONNECTION: &str = "no connection was possible, or none is permitted (sources.allow, sources.deny, sources.private_hosts)";
 
 /// Where source may come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -42,8 +54,11 @@ pub struct FetchJob {
     pub origins: Vec<Origin>,
     /// The first rule whose prefix matches wins.
     pub mirrors: Vec<Mirror>,
-    /// Hosts that may have addresses of a private network.
-    pub private_hosts: Vec<String>,
+    /// The hosts that the fetch may connect to.
+    pub reach: Reach,
+    /// The unix socket of the proxy that makes every connection of the worker; without one the
+    /// worker connects by itself.
+    pub gate: Option<PathBuf>,
     /// Revisions whose checkout the server has: when the version resolves to one of them, nothing
     /// is fetched.
     pub have: Vec<String>,

@@ -18,6 +18,7 @@ use fetch_job::FetchJob;
 use serde::Deserialize;
 
 use super::budget::{Budget, OverBudget, tree_size};
+use super::forward::{Forwarder, asked_directly};
 use super::scratch::Scratch;
 use super::text::{hide_paths, scrub};
 
@@ -26,9 +27,9 @@ const MAX_STDERR: u64 = 1 << 20;
 /// How often the download folder is measured.
 const MEASURE: Duration = Duration::from_millis(200);
 
-/// The variables of the worker's environment that the go command keeps: how to reach the network,
-/// which proxy to ask, and when to collect garbage.
-const INHERITED: [&str; 16] = [
+/// The variables of the worker's environment that the go command keeps: which certificates to
+/// trust, which module proxy to ask, and when to collect garbage.
+const INHERITED: [&str; 12] = [
     "GOROOT",
     "GOGC",
     "GOMEMLIMIT",
@@ -39,19 +40,19 @@ const INHERITED: [&str; 16] = [
     "GOSUMDB",
     "GOINSECURE",
     "GOAUTH",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "ALL_PROXY",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
 ];
+/// How a go command without a gate reaches the network.
+const PROXIES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"];
 
 /// Why a go command gave no result at all.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GoError {
     #[error("the go command cannot be run: {0}")]
     Start(#[source] io::Error),
+    #[error("the go command cannot reach the island's gate: {0}")]
+    Gate(#[source] io::Error),
     #[error("the output of the go command cannot be read: {0}")]
     Read(#[source] io::Error),
     #[error("the go command printed more than {MAX_STDOUT} bytes")]
@@ -101,7 +102,7 @@ impl<'a> JobTools<'a> {
         if let Some(go) = self.go.get() {
             return Ok(go);
         }
-        let go = GoCommand::new(&self.job.go, &self.job.dest, self.scratch, self.budget)?;
+        let go = GoCommand::new(self.job, self.scratch, self.budget)?;
         Ok(self.go.get_or_init(|| go))
     }
 
@@ -133,16 +134,18 @@ pub(super) struct GoCommand<'a> {
 }
 
 impl<'a> GoCommand<'a> {
-    /// Reads the settings of the go command at `program` and closes its environment. Downloads go
-    /// to `deps`.
+    /// Reads the settings of a job's go command and closes its environment. Downloads go to the
+    /// job's `deps`.
     pub(super) fn new(
-        program: &'a Path,
-        dest: &Path,
+        job: &'a FetchJob,
         scratch: &Scratch,
         budget: &'a Budget,
     ) -> Result<Self, GoError> {
+        let FetchJob { go: program, dest, gate, .. } = job;
+        let own = if gate.is_none() { &PROXIES[..] } else { &[] };
         let mut environment: Vec<(OsString, OsString)> = INHERITED
             .iter()
+            .chain(own)
             .flat_map(|name| [(*name).to_owned(), name.to_ascii_lowercase()])
             .filter_map(|name| Some((OsString::from(&name), std::env::var_os(&name)?)))
             .collect();
@@ -204,6 +207,13 @@ impl<'a> GoCommand<'a> {
             ("TMPDIR", "gotmp"),
         ] {
             set(name, scratch.folder(folder).map_err(GoError::Start)?.as_os_str());
+        }
+        if let Some(gate) = gate {
+            let direct = asked_directly(&[&settings.goproxy, &settings.gosumdb]);
+            let forwarder = Forwarder::start(gate, &direct).map_err(GoError::Gate)?;
+            for name in ["HTTP_PROXY", "HTTPS_PROXY"] {
+                set(name, OsStr::new(&forwarder.url));
+            }
         }
         go.environment = environment;
         Ok(go)

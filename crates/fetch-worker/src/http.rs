@@ -1,23 +1,27 @@
 //! HTTP for the fetch worker: one blocking client with short timeouts and counted bodies.
 //!
 //! Invariants: every byte received is charged to the job's budget; `http://` is used for loopback
-//! addresses only; a redirect never leads from https to http nor from elsewhere to loopback; hosts
-//! that the operator has not named are reached at public addresses alone ([`super::reach`]), and
-//! all their failures read the same; credentials in a mirror's URL go to that URL's host and into
-//! no message, and a redirect brings none; an unreachable host is not tried twice.
+//! addresses only; a redirect never leads from https to http nor from elsewhere to loopback; the
+//! gate of the island makes all connections, or [`super::resolver`] says to which addresses; all
+//! failures of hosts that the operator has not named read the same; credentials in a mirror's URL
+//! go to that URL's host and into no message, and a redirect brings none; an unreachable host is
+//! not tried twice.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{self, Read};
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine;
-use ureq::http::Uri;
+use fetch_job::{NO_CONNECTION, Permit, Place, Reach};
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::unversioned::transport::{Connector, DefaultConnector, RustlsConnector};
 
 use super::budget::{Budget, Metered, OverBudget};
-use super::reach::{NamedHosts, PublicResolver, is_loopback};
+use super::gate::{GateConnector, NoResolver};
+use super::resolver::PermittedResolver;
+use super::target::{RequestTarget, TargetError, clip, join};
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a host may take to answer a question.
@@ -28,16 +32,11 @@ const PACKING: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(15);
 const REDIRECTS: usize = 5;
 
-/// Why a host that the operator has not named cannot be reached: the same for every cause.
-const STRANGE: &str = "no connection to it was possible; a host of a private network must be in sources.private_hosts";
-
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HttpError {
-    #[error("{0} is no URL of a web server")]
-    Url(String),
-    #[error("{0} uses http: only https is fetched")]
-    Insecure(String),
+    #[error(transparent)]
+    Target(#[from] TargetError),
     #[error(
         "{from} redirects to {to}: a redirect from https to http, or to another kind of host, is not followed"
     )]
@@ -72,14 +71,14 @@ pub(super) struct Http {
     agent: ureq::Agent,
     /// Without the environment's proxy, which cannot reach this host's loopback addresses.
     direct: ureq::Agent,
-    named: NamedHosts,
+    reach: Reach,
     budget: Budget,
     dead: RefCell<HashMap<String, String>>,
 }
 
 impl Http {
-    /// A client that may also connect to the hosts that the operator has named.
-    pub(super) fn new(budget: Budget, named: NamedHosts) -> Self {
+    /// A client that connects through a gate, or else by itself, to the hosts that it may reach.
+    pub(super) fn new(budget: Budget, mut reach: Reach, gate: Option<&Path>) -> Self {
         let config = || {
             ureq::Agent::config_builder()
                 .http_status_as_error(false)
@@ -90,23 +89,32 @@ impl Http {
                 // command.
                 .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
                 .timeout_resolve(Some(CONNECT))
-                .timeout_connect(Some(CONNECT))
+                // A gate resolves the name in this time too.
+                .timeout_connect(Some(if gate.is_some() { 2 * CONNECT } else { CONNECT }))
                 .timeout_send_request(Some(SILENCE))
                 .timeout_recv_response(Some(ANSWER))
                 .timeout_per_read(Some(SILENCE))
                 .timeout_per_write(Some(SILENCE))
         };
-        let agent = |config| {
-            let resolver = PublicResolver::new(named.clone());
-            ureq::Agent::with_parts(config, DefaultConnector::default(), resolver)
+        let (agent, direct) = match gate {
+            Some(gate) => {
+                let connector = GateConnector(gate.to_owned()).chain(RustlsConnector::default());
+                let agent =
+                    ureq::Agent::with_parts(config().proxy(None).build(), connector, NoResolver);
+                (agent.clone(), agent)
+            }
+            None => {
+                // The operator has named the environment's proxy too.
+                let proxy = ureq::Proxy::try_from_env().map(|proxy| proxy.uri().to_string());
+                reach.places.extend(proxy.as_deref().and_then(Place::of_url));
+                let agent = |config| {
+                    let resolver = PermittedResolver::new(reach.clone());
+                    ureq::Agent::with_parts(config, DefaultConnector::default(), resolver)
+                };
+                (agent(config().build()), agent(config().proxy(None).build()))
+            }
         };
-        Self {
-            agent: agent(config().build()),
-            direct: agent(config().proxy(None).build()),
-            named,
-            budget,
-            dead: RefCell::new(HashMap::new()),
-        }
+        Self { agent, direct, reach, budget, dead: RefCell::new(HashMap::new()) }
     }
 
     /// Sends a request; follows redirects of a GET.
@@ -177,14 +185,9 @@ impl Http {
             other => other,
         };
         result.map_err(|error| {
-            let reason = match at.url.parse().is_ok_and(|uri| self.named.has(&uri)) {
-                true => reason(&error),
-                // Which ports are open, which names there are and who they belong to does not
-                // concern the caller; the log has the error.
-                false => {
-                    eprintln!("{}: {error}", at.host);
-                    STRANGE.to_owned()
-                }
+            let reason = match self.reach.permit(&at.place) {
+                Some(Permit::Anywhere) => reason(&error),
+                _ => NO_CONNECTION.to_owned(),
             };
             self.dead.borrow_mut().insert(at.host.clone(), reason.clone());
             HttpError::Unreachable { host: at.host.clone(), reason }
@@ -206,10 +209,6 @@ fn header<'a>(reply: &'a ureq::http::Response<ureq::Body>, name: &str) -> &'a st
     reply.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-fn clip(text: &str) -> String {
-    text.chars().take(200).collect()
-}
-
 fn reason(error: &ureq::Error) -> String {
     match error {
         ureq::Error::HostNotFound => "the host name cannot be resolved".into(),
@@ -221,152 +220,10 @@ fn reason(error: &ureq::Error) -> String {
         ureq::Error::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
             "the connection was refused".into()
         }
-        other => clip(&other.to_string()),
-    }
-}
-
-/// A URL taken apart, with its credentials out of the way.
-struct RequestTarget {
-    /// Without credentials.
-    url: String,
-    /// The URL for messages: without credentials and query.
-    shown: String,
-    host: String,
-    https: bool,
-    loopback: bool,
-    credentials: Option<Vec<u8>>,
-}
-
-impl RequestTarget {
-    fn parse(url: &str) -> Result<Self, HttpError> {
-        let shown = super::text::scrub(url.split('?').next().unwrap_or_default(), &[]);
-        let bad = || HttpError::Url(clip(&shown));
-        let (scheme, rest) = url.split_once("://").ok_or_else(bad)?;
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        let (user, host) = match authority.rsplit_once('@') {
-            Some((user, host)) => (Some(user), host),
-            None => (None, authority),
-        };
-        let path = path.split('#').next().unwrap_or_default();
-        let bare = format!("{scheme}://{host}{path}");
-        let uri: Uri = bare.parse().map_err(|_| bad())?;
-        let name = uri.host().filter(|h| !h.is_empty()).ok_or_else(bad)?.to_owned();
-        let https = match scheme {
-            "https" => true,
-            "http" => false,
-            _ => return Err(bad()),
-        };
-        let loopback = is_loopback(&name);
-        if !https && !loopback {
-            return Err(HttpError::Insecure(clip(&shown)));
-        }
-        let credentials = user.map(|user| {
-            let user = percent_decode(user);
-            if user.contains(&b':') { user } else { [user, b":".to_vec()].concat() }
-        });
-        Ok(Self { url: bare, shown, host: host.to_owned(), https, loopback, credentials })
-    }
-
-    /// The URL for a further request to the same place.
-    fn with_credentials(&self) -> String {
-        match (&self.credentials, self.url.split_once("://")) {
-            (Some(credentials), Some((scheme, rest))) => {
-                let mut user = String::new();
-                for &byte in credentials {
-                    if byte.is_ascii_alphanumeric() || byte == b':' {
-                        user.push(char::from(byte));
-                    } else {
-                        user.push_str(&format!("%{byte:02X}"));
-                    }
-                }
-                format!("{scheme}://{user}@{rest}")
-            }
-            _ => self.url.clone(),
-        }
-    }
-}
-
-fn percent_decode(text: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let decoded = (byte == b'%')
-            .then(|| tail.get(..2))
-            .flatten()
-            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        match decoded {
-            Some(value) => {
-                out.push(value);
-                rest = &tail[2..];
-            }
-            None => {
-                out.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    out
-}
-
-/// A redirect's target, which may be relative to where it came from.
-fn join(base: &str, location: &str) -> String {
-    if location.contains("://") {
-        return location.to_owned();
-    }
-    let (scheme, rest) = base.split_once("://").unwrap_or(("https", base));
-    if let Some(other) = location.strip_prefix("//") {
-        return format!("{scheme}://{other}");
-    }
-    let rest = rest.split('?').next().unwrap_or_default();
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    if location.starts_with('/') {
-        return format!("{scheme}://{host}{location}");
-    }
-    let folder = &path[..path.rfind('/').map_or(0, |at| at)];
-    format!("{scheme}://{host}{folder}/{location}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_redirect_may_be_relative() {
-        let base = "https://a.b/c/d?x=1";
-        for (location, want) in [
-            ("https://e/f", "https://e/f"),
-            ("//e/f", "https://e/f"),
-            ("/f?y", "https://a.b/f?y"),
-            ("f", "https://a.b/c/f"),
-        ] {
-            assert_eq!(join(base, location), want);
-        }
-        assert_eq!(join("https://a.b", "f"), "https://a.b/f");
-    }
-
-    #[test]
-    fn plain_http_is_for_loopback_and_credentials_are_never_shown() {
-        for (url, ok) in [
-            ("https://a.b/c", true),
-            ("http://127.0.0.1:1/c", true),
-            ("http://[::1]:1/c", true),
-            ("http://localhost/c", true),
-            ("http://127.0.0.1.evil.com/c", false),
-            ("http://a.b/c", false),
-            ("http://127.0.0.1@a.b/c", false),
-            ("file:///etc", false),
-            ("https:///etc", false),
-            ("nothing", false),
-        ] {
-            assert_eq!(RequestTarget::parse(url).is_ok(), ok, "{url}");
-        }
-        let target = RequestTarget::parse("https://me:s%40cret@a.b/c?q").ok().unwrap();
-        assert_eq!(target.url, "https://a.b/c?q");
-        assert_eq!(target.credentials.as_deref(), Some(&b"me:s@cret"[..]));
-        assert!(!target.shown.contains("cret"));
-        assert_eq!(target.with_credentials(), "https://me:s%40cret@a.b/c?q");
-        let refused = RequestTarget::parse("http://me:secret@a.b/c").err().unwrap().to_string();
-        assert!(!refused.contains("secret"), "{refused}");
+        other => match other.to_string() {
+            // The rest names other hosts of the operator's.
+            text if text.contains("certificate") => "its certificate is not trusted".into(),
+            text => clip(&text),
+        },
     }
 }

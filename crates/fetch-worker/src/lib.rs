@@ -15,6 +15,8 @@ mod budget;
 mod complete;
 mod complete_error;
 mod discover;
+mod forward;
+mod gate;
 mod git;
 mod git_error;
 mod gocmd;
@@ -28,11 +30,12 @@ mod outcome;
 mod pkt;
 mod plain;
 mod proxy;
-mod reach;
 mod refs;
+mod resolver;
 mod scratch;
 mod smart;
 mod smart_error;
+mod target;
 mod text;
 mod tree;
 mod vanity;
@@ -50,7 +53,6 @@ use gocmd::JobTools;
 use http::Http;
 use outcome::SourceOutcome;
 use proxy::ProxyError;
-use reach::NamedHosts;
 use scratch::{Scratch, remove_tree};
 
 /// Why one source gave no checkout that can be built.
@@ -98,7 +100,7 @@ pub fn run(job: &FetchJob) -> FetchAnswer {
     };
     let budget = Budget::new(job.max_bytes);
     let tools = JobTools::new(job, &scratch, &budget);
-    let http = Http::new(budget.clone(), NamedHosts::new(&job.mirrors, &job.private_hosts));
+    let http = Http::new(budget.clone(), job.reach.clone(), job.gate.as_deref());
     let mut failures = Vec::new();
     for &origin in &job.origins {
         match fetch_from(origin, job, &tools, &http, &budget, &scratch) {

@@ -5,9 +5,8 @@
 
 use std::path::PathBuf;
 
-use fetch_job::Mirror;
+use fetch_job::{Mirror, Place};
 
-use super::reach::is_loopback;
 use super::vanity::below;
 
 /// The hosts whose repositories are named by their first three elements, and what their URLs end
@@ -141,14 +140,8 @@ fn allowed_url(target: &str) -> bool {
     if target.starts_with("https://") {
         return true;
     }
-    let Some(rest) = target.strip_prefix("http://") else { return false };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let name = match host.rfind(']') {
-        Some(end) => &host[..=end],
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    is_loopback(name)
+    let local = Place::of_url(target).is_some_and(|place| place.host.is_this_machine());
+    target.starts_with("http://") && local
 }
 
 /// Whether the go command accepts the path; such a path is safe as a file name and in a URL.

@@ -6,11 +6,12 @@ use std::path::Path;
 /// The longest text of another program in a message, in bytes.
 const LIMIT: usize = 2_000;
 
-/// Takes out of a message: credentials in URLs, and the given folders (each with the word that
-/// stands for it).
+/// Takes out of a message: credentials in URLs, the names in certificates, and the given folders
+/// (each with the word that stands for it).
 pub(super) fn scrub(text: &str, folders: &[(&Path, &str)]) -> String {
+    let text = hide_names(text);
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
+    let mut rest = text.as_str();
     while let Some(at) = rest.find("://") {
         let (head, tail) = rest.split_at(at + 3);
         out.push_str(head);
@@ -28,6 +29,22 @@ pub(super) fn scrub(text: &str, folders: &[(&Path, &str)]) -> String {
         }
     }
     out
+}
+
+/// Takes out the names that a certificate is for, which may be hosts of a private network. Go
+/// writes `certificate is valid for a.b, c.d, not e.f`.
+fn hide_names(text: &str) -> String {
+    const VALID: &str = "certificate is valid for ";
+    const NOT: &str = ", not ";
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.split('\n') {
+        let named = line.split_once(VALID).and_then(|(before, names)| {
+            let (_, host) = names.rsplit_once(NOT)?;
+            Some(format!("{before}certificate is not valid for {host}"))
+        });
+        lines.push(named.unwrap_or_else(|| line.to_owned()));
+    }
+    lines.join("\n")
 }
 
 /// Shortens the remaining absolute paths, which belong to this host, to their last element.
@@ -83,6 +100,10 @@ mod tests {
             ("get https://me:pw@h.i/j: no", "get https://h.i/j: no"),
             ("https://a@b@c/d and http://e:f@g", "https://c/d and http://g"),
             ("mail me@h.i", "mail me@h.i"),
+            (
+                "go: x509: certificate is valid for a.internal, *.b.internal, not c.d\nmore",
+                "go: x509: certificate is not valid for c.d\nmore",
+            ),
             ("/x/job/src/go.mod:3: bad", "src/go.mod:3: bad"),
             ("in /x/job.", "in ."),
             ("(/opt/go/src/x)", "(GOROOT/src/x)"),

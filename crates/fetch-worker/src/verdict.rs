@@ -15,7 +15,7 @@ pub(super) enum Verdict {
     Other,
 }
 
-const UNREACHABLE: [&str; 23] = [
+const UNREACHABLE: [&str; 24] = [
     "dial tcp",
     "no such host",
     "server misbehaving",
@@ -30,6 +30,7 @@ const UNREACHABLE: [&str; 23] = [
     ": EOF",
     "unexpected EOF",
     "proxyconnect",
+    fetch_job::NO_CONNECTION,
     "Client.Timeout",
     "http2:",
     "401 Unauthorized",
@@ -143,6 +144,10 @@ mod tests {
             ("reading https://p/a.b/c/@v/list: 502 Bad Gateway", Verdict::Unreachable),
             ("reading https://p/a.b/c/@v/list: 503 Service Unavailable", Verdict::Unreachable),
             ("module lookup disabled by GOPROXY=off", Verdict::Unreachable),
+            (
+                "a.b/c@v1: Get \"https://p/x\": no connection was possible, or none is permitted (sources.allow, sources.deny, sources.private_hosts)",
+                Verdict::Unreachable,
+            ),
             ("verifying a.b/c@v1.0.0: checksum mismatch", Verdict::Other),
             ("go: errors parsing go.mod:\ngo.mod:3: unknown directive: x", Verdict::Other),
             ("", Verdict::Other),

@@ -72,6 +72,9 @@ pub struct Capabilities {
     /// Islands are made ahead, before it is known which function they will run
     /// ([`Options::ahead`]), or why not.
     pub ahead: Result<(), String>,
+    /// The island of a fetch has no network but loopback, and reaches a unix socket that is bound
+    /// into its root. Otherwise it has the network of the host.
+    pub gates: bool,
 }
 
 /// The user of the host that owns a folder which a tool's islands write.

@@ -99,7 +99,8 @@ pub struct ToolRights {
 /// What a tool does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Gets source code; has the network of the host.
+    /// Gets source code; has loopback alone, or the network of the host, as
+    /// [`Capabilities::gates`](crate::Capabilities) says.
     Fetch,
     /// Compiles; has no network.
     Build,

@@ -263,7 +263,14 @@ impl Backend for FreeBsd {
     fn capabilities(&self) -> Capabilities {
         let addresses = self.network.as_ref().map(|_| ()).map_err(|error| chain(error));
         let ahead = Err(probe::AHEAD.to_owned());
-        Capabilities { overlays: false, addresses, usage: self.host.counts, ahead }
+        Capabilities {
+            overlays: false,
+            addresses,
+            usage: self.host.counts,
+            ahead,
+            // A jail without addresses has no loopback for the go command.
+            gates: false,
+        }
     }
 
     fn owner(&self, purpose: Purpose) -> Option<FolderOwner> {

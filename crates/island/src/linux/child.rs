@@ -27,6 +27,7 @@ use crate::linux::execution::{
     Execution, FirstProcessError, HOSTNAME, during, leave_launchers_signals,
 };
 use crate::linux::function_root::{enter_own_root, mount_names};
+use crate::linux::loopback;
 use crate::linux::protocol::{IslandRequest, Network};
 use crate::linux::root::{RootSources, mount_tmp};
 use crate::linux::seccomp::{Filter, FilterToken};
@@ -73,6 +74,9 @@ impl Child<'_> {
     fn settle(&self) -> Result<RulesetCreated, FirstProcessError> {
         leave_launchers_signals()?;
         nix::unistd::sethostname(HOSTNAME).map_err(during("sethostname"))?;
+        if self.request.network == Network::Loopback {
+            loopback::raise()?;
+        }
         let writable = self.build_root()?;
         if self.request.background {
             confine::yield_processor()?;

@@ -172,8 +172,7 @@ impl Maker {
         let into = group.as_ref().and_then(Cgroup::for_fork);
         let devices = self.functions.as_ref().map(|functions| functions.setup.devices.devices());
         let devices = devices.transpose().map_err(during("making the device files"));
-        let forked =
-            devices.and_then(|devices| Ok((devices, self.fork(namespaces(request), into)?)));
+        let forked = devices.and_then(|devices| Ok((devices, self.fork(namespaces(), into)?)));
         let forked = forked.and_then(|(devices, forked)| match forked {
             (Forked::Child, mapped, go_ahead) => {
                 drop(go_ahead);
@@ -327,14 +326,15 @@ impl Maker {
     }
 }
 
-fn namespaces(request: &IslandRequest) -> CloneFlags {
-    let all = CloneFlags::CLONE_NEWUSER
+/// The namespaces of an island without a zygote.
+fn namespaces() -> CloneFlags {
+    CloneFlags::CLONE_NEWUSER
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS
-        | CloneFlags::CLONE_NEWCGROUP;
-    if request.network == Network::Host { all } else { all | CloneFlags::CLONE_NEWNET }
+        | CloneFlags::CLONE_NEWCGROUP
+        | CloneFlags::CLONE_NEWNET
 }
 
 fn write(folder: &OwnedFd, name: &str, text: &str) -> nix::Result<()> {

@@ -20,6 +20,7 @@ mod execution;
 mod fork;
 mod function_root;
 pub(crate) mod launcher;
+mod loopback;
 mod maker;
 mod meter;
 pub(crate) mod network;
@@ -345,7 +346,7 @@ impl Backend for Linux {
 
     fn capabilities(&self) -> Capabilities {
         let addresses = self.network.as_ref().map(|_| ()).map_err(|error| causes::chain(error));
-        Capabilities { overlays: true, addresses, usage: true, ahead: Ok(()) }
+        Capabilities { overlays: true, addresses, usage: true, ahead: Ok(()), gates: true }
     }
 
     fn owner(&self, purpose: Purpose) -> Option<FolderOwner> {

@@ -94,8 +94,9 @@ pub(crate) struct ForkReport {
 pub(crate) enum Network {
     /// Nothing: in its network namespace not even loopback is up.
     None,
-    /// What the host reaches.
-    Host,
+    /// Itself: in its network namespace loopback alone is up. A unix socket in its root may lead
+    /// further.
+    Loopback,
     /// An address, which the server assigns in the island's own namespace before the program
     /// starts.
     Address {

@@ -1,5 +1,5 @@
 //! The files of the host on the islands of tools: programs and libraries, read-only, and for
-//! fetching the few files for name resolution, certificates and connections.
+//! fetching the certificates.
 
 use std::path::{Path, PathBuf};
 
@@ -12,17 +12,13 @@ use crate::spec::{Purpose, ToolRights};
 /// Programs and libraries. Where the host has a symbolic link instead of a folder, the island gets
 /// the same link.
 const SYSTEM: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"];
-/// The files that name resolution and the verification of certificates read.
-const NETWORK: [&str; 9] = [
-    "/etc/resolv.conf",
-    "/etc/hosts",
-    "/etc/nsswitch.conf",
-    "/etc/services",
-    "/etc/ssl",
-    "/etc/pki",
-    "/etc/ca-certificates",
-    "/etc/crypto-policies",
-    "/etc/gai.conf",
+/// The files that the verification of certificates reads.
+const CERTIFICATES: [&str; 4] =
+    ["/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/crypto-policies"];
+/// The names that a fetch resolves by itself; its gate resolves all others.
+const NAMES: [(&str, &str); 2] = [
+    ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+    ("/etc/nsswitch.conf", "hosts: files\n"),
 ];
 /// Files that only the island has: its only user, and a setting that turns the go command's
 /// telemetry off.
@@ -40,7 +36,7 @@ pub(super) fn request(
     bounds: ProcessBounds,
 ) -> IslandRequest {
     let network = match tool.purpose {
-        Purpose::Fetch => Network::Host,
+        Purpose::Fetch => Network::Loopback,
         Purpose::Build => Network::None,
     };
     let (id, background, root) = (id.to_string(), tool.background, Some(root(tool)));
@@ -64,7 +60,8 @@ fn root(tool: &ToolRights) -> ToolRoot {
         add_system(&mut root, Path::new(path));
     }
     if tool.purpose == Purpose::Fetch {
-        for path in NETWORK.iter().map(Path::new).filter(|path| path.exists()) {
+        root.files.extend(NAMES.iter().map(|(path, text)| (path.into(), (*text).into())));
+        for path in CERTIFICATES.iter().map(Path::new).filter(|path| path.exists()) {
             root.binds.push(BindMount {
                 source: path.into(),
                 target: path.into(),

@@ -127,7 +127,13 @@ impl Backend for FakeBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { overlays: false, addresses: Ok(()), usage: true, ahead: Ok(()) }
+        Capabilities {
+            overlays: false,
+            addresses: Ok(()),
+            usage: true,
+            ahead: Ok(()),
+            gates: false,
+        }
     }
 
     fn owner(&self, _: Purpose) -> Option<FolderOwner> {

@@ -59,13 +59,14 @@ impl Islands {
     /// All islands of this server, the oldest first.
     pub async fn list(&self) -> Result<Vec<IslandInfo>, StartError> {
         let seen = self.backend.seen().await?;
+        let gates = self.backend.capabilities().gates;
         let aside: HashMap<_, _> = self.backend.aside().into_iter().collect();
         let mut all: Vec<_> = seen
             .into_iter()
             .map(|seen| {
                 let known = self.registry.find(&seen.id);
                 let aside = aside.get(&seen.id).copied();
-                info(seen, known, aside)
+                info(seen, known, aside, gates)
             })
             .collect();
         all.sort_by(|one, other| other.age.cmp(&one.age).then(one.number.cmp(&other.number)));
@@ -108,14 +109,20 @@ impl Islands {
     }
 }
 
-fn info(seen: LiveIsland, known: Option<IslandRecord>, aside: Option<IslandState>) -> IslandInfo {
+/// `gates` says whether fetches have no network of the host's.
+fn info(
+    seen: LiveIsland,
+    known: Option<IslandRecord>,
+    aside: Option<IslandState>,
+    gates: bool,
+) -> IslandInfo {
     let unused = IslandRecord {
         state: aside.unwrap_or(IslandState::Starting),
         label: Label::default(),
         used: Use { tool: None, address: None },
     };
     let IslandRecord { state, label, used } = known.unwrap_or(unused);
-    let (ip4, ip6) = network(used);
+    let (ip4, ip6) = network(used, gates);
     IslandInfo {
         id: seen.id,
         number: seen.number,
@@ -137,9 +144,9 @@ fn info(seen: LiveIsland, known: Option<IslandRecord>, aside: Option<IslandState
     }
 }
 
-fn network(used: Use) -> (&'static str, &'static str) {
+fn network(used: Use, gates: bool) -> (&'static str, &'static str) {
     match (used.tool, used.address) {
-        (Some(Purpose::Fetch), _) => ("inherit", "inherit"),
+        (Some(Purpose::Fetch), _) if !gates => ("inherit", "inherit"),
         (_, Some(IpAddr::V4(_))) => ("new", "disable"),
         (_, Some(IpAddr::V6(_))) => ("disable", "new"),
         _ => ("disable", "disable"),
@@ -172,23 +179,25 @@ mod tests {
             (true, Some(IslandState::Prefork), IslandState::Ending),
         ];
         for (killed, aside, expected) in table {
-            assert_eq!(info(seen(killed), None, aside).state, expected, "{killed} {aside:?}");
+            assert_eq!(info(seen(killed), None, aside, true).state, expected, "{killed} {aside:?}");
         }
     }
 
     #[test]
     fn the_network_is_told_in_the_words_of_jail() {
-        let with = |tool, address: Option<&str>| {
+        let of = |tool, address: Option<&str>, gates| {
             let address = address.map(|text| text.parse().unwrap());
             let used = Use { tool, address };
             let known = IslandRecord { state: IslandState::Running, label: Label::default(), used };
-            let found = info(seen(false), Some(known), None);
+            let found = info(seen(false), Some(known), None, gates);
             (found.purpose, found.ip4, found.ip6)
         };
+        let with = |tool, address| of(tool, address, true);
         assert_eq!(with(None, None), ("function", "disable", "disable"));
         assert_eq!(with(None, Some("10.9.0.1")), ("function", "new", "disable"));
         assert_eq!(with(None, Some("fd00::1")), ("function", "disable", "new"));
-        assert_eq!(with(Some(Purpose::Fetch), None), ("fetch", "inherit", "inherit"));
+        assert_eq!(with(Some(Purpose::Fetch), None), ("fetch", "disable", "disable"));
+        assert_eq!(of(Some(Purpose::Fetch), None, false), ("fetch", "inherit", "inherit"));
         assert_eq!(with(Some(Purpose::Build), None), ("build", "disable", "disable"));
     }
 }

@@ -24,7 +24,7 @@ pub enum Applier {
 use Applier::{AdminAuth, Builder, CallService, Shutdown, Sources, WarmPool};
 
 /// All live keys by their paths.
-pub const LIVE: [(&str, &[Applier]); 30] = [
+pub const LIVE: [(&str, &[Applier]); 32] = [
     ("admin_api_token", &[AdminAuth]),
     ("admin_token_header", &[AdminAuth]),
     ("go.private", &[Sources]),
@@ -48,6 +48,8 @@ pub const LIVE: [(&str, &[Applier]); 30] = [
     ("limits.queue_wait", &[CallService, Sources, Builder]),
     ("limits.tmp", &[CallService]),
     ("shutdown_grace", &[Shutdown]),
+    ("sources.allow", &[Sources]),
+    ("sources.deny", &[Sources]),
     ("sources.mirrors", &[Sources]),
     ("sources.order", &[Sources]),
     ("sources.private_hosts", &[Sources]),

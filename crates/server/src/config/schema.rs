@@ -16,7 +16,7 @@ use crate::config::standby::Standby;
 use crate::config::units::Span;
 use crate::init::{GoVersion, SetName, Sha256};
 use crate::listen::{Origin, ServedHost};
-use crate::source::{Mirror, Origin as Source};
+use crate::source::{HostPattern, Mirror, Origin as Source};
 
 /// The port of the 2017 server.
 pub const PORT: u16 = 3281;
@@ -140,23 +140,31 @@ pub struct Sources {
     /// instead.
     #[schemars(example = mirror_example())]
     pub mirrors: Vec<Mirror>,
-    /// Hosts that may have addresses of a private network or of this host. A fetch connects to all
-    /// others at public addresses alone, except for the targets of `sources.mirrors`.
+    /// The only hosts that fetches connect to, besides those of `sources.mirrors`, `go.proxy` and
+    /// `go.sumdb`: names, `*.` and a name for all hosts below it, either with a port other than
+    /// 443. Where the list is empty, every public host is allowed. A module proxy may redirect to
+    /// other hosts: proxy.golang.org redirects to storage.googleapis.com.
+    #[schemars(with = "Vec<String>", example = ["github.com", "*.example.com", "git.example.org:8443"])]
+    pub allow: Vec<HostPattern>,
+    /// Hosts that no fetch connects to, whatever else names them; with a port, that port alone.
+    #[schemars(with = "Vec<String>", example = ["*.internal.example"])]
+    pub deny: Vec<HostPattern>,
+    /// Hosts that may have addresses of a private network or of this host, and any port unless one
+    /// is named. A fetch connects to all others at public addresses and port 443 alone, except for
+    /// the hosts of `sources.mirrors`, `go.proxy` and `go.sumdb`.
     #[schemars(with = "Vec<String>", example = ["git.intranet.example"])]
-    pub private_hosts: Vec<ServedHost>,
-}
-
-impl Sources {
-    /// The names of the private hosts.
-    pub fn private_hosts(&self) -> Vec<String> {
-        self.private_hosts.iter().map(ToString::to_string).collect()
-    }
+    pub private_hosts: Vec<HostPattern>,
 }
 
 impl Default for Sources {
     fn default() -> Self {
-        let (mirrors, private_hosts) = (Vec::new(), Vec::new());
-        Self { order: vec![Source::Git, Source::Proxy], mirrors, private_hosts }
+        Self {
+            order: vec![Source::Git, Source::Proxy],
+            mirrors: Vec::new(),
+            allow: Vec::new(),
+            deny: Vec::new(),
+            private_hosts: Vec::new(),
+        }
     }
 }
 

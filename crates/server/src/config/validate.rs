@@ -4,7 +4,6 @@
 use super::problem::{ConfigError, Problem, SetBy, redacted};
 use crate::config::ranges::RANGES;
 use crate::config::schema::Config;
-use crate::listen::ServedHost;
 use crate::metrics::Target;
 use crate::source::Mirror;
 
@@ -39,10 +38,6 @@ impl Config {
         );
         let absolute = self.state_dir.as_ref().is_none_or(|path| path.is_absolute());
         check(absolute, "state_dir: must be an absolute path");
-        check(
-            !self.sources.private_hosts.contains(&ServedHost::Any),
-            "sources.private_hosts: must be names of hosts, not *: strangers choose which hosts are asked",
-        );
         for mirror in &self.sources.mirrors {
             if let Err(problem) = mirror_problem(mirror) {
                 problems.push(format!("sources.mirrors: {problem}"));

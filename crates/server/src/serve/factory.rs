@@ -14,8 +14,9 @@ use crate::compile::GoCache;
 use crate::compile::Toolchain;
 use crate::compile::{Builder, BuilderOptions};
 use crate::config::Config;
-use crate::source::Fetcher;
-use crate::source::{Sources, SourcesBounds, SourcesOptions};
+use crate::source::{
+    Fetcher, GatePolicy, Proxies, Reach, Sources, SourcesBounds, SourcesOptions, named_places,
+};
 use crate::store::Store;
 use crate::store::Trash;
 
@@ -52,17 +53,25 @@ pub(super) struct PartsFactory {
 
 impl PartsFactory {
     pub(super) fn fetcher(&self, config: &Config) -> Fetcher {
-        let limits = &config.limits;
+        let (limits, sources) = (&config.limits, &config.sources);
+        let env = fetch_environment(config);
+        let reach = Reach {
+            places: named_places(&sources.mirrors, &env, self.toolchain.goroot()),
+            allow: sources.allow.clone(),
+            deny: sources.deny.clone(),
+            private: sources.private_hosts.clone(),
+        };
+        let proxies = Proxies::of(|name| std::env::var(name).ok());
         Fetcher {
             islands: self.islands.clone(),
             trash: self.trash.clone(),
             program: self.program.clone(),
             goroot: self.toolchain.goroot().to_owned(),
-            env: fetch_environment(config),
+            env,
             certificates: certificates(),
-            origins: config.sources.order.clone(),
-            mirrors: config.sources.mirrors.clone(),
-            private_hosts: config.sources.private_hosts(),
+            origins: sources.order.clone(),
+            mirrors: sources.mirrors.clone(),
+            gate: Arc::new(GatePolicy::new(reach, proxies)),
             limits: tool_limits(limits.fetch_timeout.get(), limits.fetch_memory.get()),
             size: limits.fetch_size.get(),
         }

@@ -49,7 +49,13 @@ impl Backend for NoIslands {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { overlays: true, addresses: Ok(()), usage: false, ahead: Ok(()) }
+        Capabilities {
+            overlays: true,
+            addresses: Ok(()),
+            usage: false,
+            ahead: Ok(()),
+            gates: false,
+        }
     }
 
     fn owner(&self, _: Purpose) -> Option<FolderOwner> {
@@ -122,7 +128,7 @@ impl Assembled {
             fetcher.env,
             fetcher.origins,
             fetcher.mirrors,
-            fetcher.private_hosts,
+            fetcher.gate.reach(),
             fetcher.limits,
             fetcher.size
         );
@@ -193,6 +199,8 @@ fn changes() -> Vec<(&'static str, Value, &'static str)> {
         ("limits.queue_wait", json!("3606s"), "wait: 3606s"),
         ("limits.tmp", json!("1000010B"), "tmp: 1000010"),
         ("shutdown_grace", json!("3607s"), "\n3607s"),
+        ("sources.allow", json!(["allowed.example"]), "allowed.example"),
+        ("sources.deny", json!(["*.denied.example"]), "denied.example"),
         (
             "sources.mirrors",
             json!([{"prefix": "mirrored.example", "target": "https://mirror.example"}]),

@@ -1,6 +1,6 @@
 //! One fetch: a worker on an island with network and one folder that it may write.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use island::{
 };
 
 use super::checkout::{self, BadCheckout, CACHE, Meta, TREE};
+use super::gate::{Gate, GatePolicy, GateSocket};
 use crate::blocking::blocking;
 use crate::source::path::ImportPath;
 use crate::source::request::PackageRequest;
@@ -23,6 +24,13 @@ const PROGRAM: &str = "/sky-island";
 const DEST: &str = "/checkout";
 /// The folder of local mirrors, which are named by their index in the list.
 const MIRRORS: &str = "/mirrors";
+/// The unix socket on a fetch island by which its worker reaches the network.
+const GATE: &str = "/gate";
+/// The folder with that socket, beside the checkout.
+const GATE_FOLDER: &str = "gate";
+/// The variables of the go command that name proxies. On an island with a gate they have no use,
+/// and their credentials stay away from it.
+const PROXIES: [&str; 4] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
 /// The longest answer of a worker, in bytes.
 const ANSWER_BYTES: u64 = 256 * 1024;
 /// Processes and threads of a fetch: a worker, a go command and what it starts.
@@ -50,8 +58,8 @@ pub struct Fetcher {
     pub origins: Vec<Origin>,
     /// Prefixes that are fetched from elsewhere.
     pub mirrors: Vec<Mirror>,
-    /// Hosts that may have addresses of a private network.
-    pub private_hosts: Vec<String>,
+    /// Which hosts fetches connect to, and how.
+    pub gate: Arc<GatePolicy>,
     /// What one fetch may use; `disk` and `output` are set for each.
     pub limits: Limits,
     /// Bytes that a fetch may receive and unpack.
@@ -121,7 +129,7 @@ impl FetchedTree {
     /// Makes the folder a checkout that can be published. Writes to the disk.
     pub(super) fn finish(self) -> std::io::Result<Scratch> {
         let Self { scratch, meta, owner } = self;
-        scratch.discard(TMP);
+        [TMP, GATE_FOLDER].iter().for_each(|name| scratch.discard(name));
         scratch.folder(CACHE, None)?;
         scratch.folder(&format!("{CACHE}/upper"), owner)?;
         scratch.folder(&format!("{CACHE}/work"), owner)?;
@@ -138,9 +146,14 @@ impl Fetcher {
         have: Vec<String>,
     ) -> Result<FetchResult, SourceError> {
         let (me, wanted) = (self.clone(), request.clone());
-        let (scratch, spec) = blocking(move || me.prepare(&wanted, have)).await?;
-        let outcome = self.islands.run(&spec).await?;
-        match self.answer(&outcome)? {
+        let (scratch, spec, socket) = blocking(move || me.prepare(&wanted, have)).await?;
+        let open = |socket| Gate::open(socket, self.gate.clone(), self.size);
+        let gate = socket.map(open).transpose()?;
+        let outcome = self.islands.run(&spec).await;
+        if let Some(gate) = gate {
+            gate.close().await;
+        }
+        match self.answer(&outcome?)? {
             FetchAnswer::Unchanged { revision } => Ok(FetchResult::Unchanged(checked(&revision)?)),
             FetchAnswer::Failed(failure) => Err(SourceError::Failed(failure)),
             FetchAnswer::Fetched(fetched) => {
@@ -159,16 +172,21 @@ impl Fetcher {
         &self,
         request: &PackageRequest,
         have: Vec<String>,
-    ) -> std::io::Result<(Scratch, Spec)> {
+    ) -> std::io::Result<(Scratch, Spec, Option<GateSocket>)> {
         let scratch = self.trash.scratch()?;
         let owner = self.islands.backend().owner(Purpose::Fetch);
         let (tree, tmp) = (scratch.folder(TREE, owner)?, scratch.folder(TMP, owner)?);
-        let input = serde_json::to_vec(&self.job(request, have))?;
-        let spec = self.spec(request, &scratch, [tree, tmp], input);
-        Ok((scratch, spec))
+        let socket = match self.islands.backend().capabilities().gates {
+            true => Some(GateSocket::bind(&scratch.folder(GATE_FOLDER, None)?, owner)?),
+            false => None,
+        };
+        let gate = socket.as_ref().map(GateSocket::path);
+        let input = serde_json::to_vec(&self.job(request, have, gate.map(|_| GATE.into())))?;
+        let spec = self.spec(request, &scratch, [tree, tmp], gate, input);
+        Ok((scratch, spec, socket))
     }
 
-    fn job(&self, request: &PackageRequest, have: Vec<String>) -> FetchJob {
+    fn job(&self, request: &PackageRequest, have: Vec<String>, gate: Option<PathBuf>) -> FetchJob {
         let seen = |(index, mirror): (usize, &Mirror)| match mirror.target.starts_with('/') {
             true => Mirror { prefix: mirror.prefix.clone(), target: format!("{MIRRORS}/{index}") },
             false => mirror.clone(),
@@ -179,7 +197,8 @@ impl Fetcher {
             imports: request.imports.iter().map(ImportPath::to_string).collect(),
             origins: self.origins.clone(),
             mirrors: self.mirrors.iter().enumerate().map(seen).collect(),
-            private_hosts: self.private_hosts.clone(),
+            reach: self.gate.reach().clone(),
+            gate,
             have,
             dest: DEST.into(),
             go: self.goroot.join("bin/go"),
@@ -192,6 +211,7 @@ impl Fetcher {
         request: &PackageRequest,
         scratch: &Scratch,
         [tree, tmp]: [PathBuf; 2],
+        gate: Option<&Path>,
         stdin: Vec<u8>,
     ) -> Spec {
         let read = |source: PathBuf, target: PathBuf| Bind { source, target, writable: false };
@@ -201,6 +221,7 @@ impl Fetcher {
             read(self.program.clone(), PROGRAM.into()),
             read(self.goroot.clone(), self.goroot.clone()),
         ];
+        binds.extend(gate.map(|socket| read(socket.to_owned(), GATE.into())));
         for file in &self.certificates {
             binds.push(read(file.clone(), file.clone()));
         }
@@ -216,7 +237,11 @@ impl Fetcher {
         let memory = format!("GOMEMLIMIT={}", self.limits.resources.memory / 2);
         let mut env = vec![path, goroot, "GOGC=400".to_owned(), memory];
         env.extend(["HOME=/tmp", "TMPDIR=/tmp", "XDG_CONFIG_HOME=/config"].map(str::to_owned));
-        env.extend(self.env.iter().cloned());
+        let names_proxy = |variable: &&String| {
+            let name = variable.split('=').next().unwrap_or_default();
+            PROXIES.iter().any(|proxy| name.eq_ignore_ascii_case(proxy))
+        };
+        env.extend(self.env.iter().filter(|it| gate.is_none() || !names_proxy(it)).cloned());
         let Limits { mut resources, mut bounds } = self.limits.clone();
         resources.processes = PROCESSES;
         bounds.output = ANSWER_BYTES;

@@ -6,7 +6,9 @@
 
 mod checkout;
 mod fetch;
+mod gate;
 mod path;
+mod places;
 mod request;
 mod resolution;
 mod sources;
@@ -15,8 +17,10 @@ mod version;
 pub use checkout::Checkout;
 pub(crate) use checkout::short_hex;
 pub use fetch::{Fetcher, SourceError};
-pub use fetch_job::{Mirror, Origin};
+pub use fetch_job::{HostPattern, Mirror, Origin, Place, Reach};
+pub use gate::{Gate, GatePolicy, GateSocket, Proxies};
 pub use path::{ImportPath, PathError};
+pub use places::named_places;
 pub use request::PackageRequest;
 pub use sources::{CachedSource, Sources, SourcesBounds, SourcesOptions};
 pub use version::{Revision, Version, VersionError};
