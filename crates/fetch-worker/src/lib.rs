@@ -19,6 +19,8 @@ mod git;
 mod git_error;
 mod gocmd;
 mod http;
+#[doc(hidden)]
+pub mod inputs;
 mod local;
 mod locate;
 mod lookup;
