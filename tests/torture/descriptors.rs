@@ -102,10 +102,12 @@ fn limit(process: u32, descriptors: u64) -> Result<(), String> {
     let new = rlimit { rlim_cur: descriptors.min(now.rlim_max), ..now };
     // SAFETY: likewise.
     let set = unsafe { prlimit(process.cast_signed(), RLIMIT_NOFILE, &new, std::ptr::null_mut()) };
-    if got == 0 && set == 0 {
+    let error = std::io::Error::last_os_error();
+    // A launcher that could not go on has ended, and the server has another one.
+    if got == 0 && set == 0 || error.raw_os_error() == Some(nix::libc::ESRCH) {
         return Ok(());
     }
-    Err(format!("no limit for process {process}: {}", std::io::Error::last_os_error()))
+    Err(format!("no limit for process {process}: {error}"))
 }
 
 fn is_launcher(process: u32) -> bool {
