@@ -6,7 +6,7 @@ TOOLS = sh scripts/with-tools.sh
 PREFIX ?= /usr/local
 INSTALL = PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" OS="$(OS)" PROGRAM="$(PROGRAM)" MAKE="$(MAKE)" sh scripts/install.sh
 
-.PHONY: all build demo run docs check test test-freebsd test-zfs test-zfs-long test-vm lint minimum-rust bench freebsd clean install deinstall
+.PHONY: all build demo run docs check test test-freebsd test-zfs test-zfs-long test-vm torture lint minimum-rust bench freebsd clean install deinstall
 
 all: build
 
@@ -51,6 +51,10 @@ test-zfs-long:
 # Islands and the service on a real Debian with systemd and cgroups of version 2, in a guest: up to 40 minutes.
 test-vm:
 	@$(TOOLS) sh scripts/test-vm.sh $(TEST)
+
+# The program at the ends of what a host can do to it: about 25 minutes, and one table. PART= runs some of it.
+torture:
+	@$(TOOLS) sh scripts/torture.sh $(PART)
 
 lint:
 	@$(TOOLS) sh scripts/lint.sh

@@ -10,7 +10,7 @@
 set -eu
 
 # Programs below tests/ that need neither islands nor root nor the network.
-QUICK="call_texts configuration destroy init jails log_panics tidy"
+QUICK="call_texts configuration corpora destroy init jails log_panics tidy"
 
 say() { echo "sky-island: $*" >&2; }
 

@@ -22,9 +22,9 @@ const REST: Duration = Duration::from_secs(7);
 /// Folders below the state folder that are empty while nothing is under way.
 const SCRATCH: [&str; 2] = ["scratch", "tmp"];
 /// Where control groups lie.
-const CGROUPS: &str = "/sys/fs/cgroup";
+pub(crate) const CGROUPS: &str = "/sys/fs/cgroup";
 /// How deep a server's own group may lie below the top.
-const CGROUP_DEPTH: usize = 8;
+pub(crate) const CGROUP_DEPTH: usize = 8;
 
 const PROCESS: &str = "process ";
 const GROUP: &str = "island's group in ";
@@ -142,7 +142,7 @@ pub(crate) fn named(server: u32, name: &str, argument: &str) -> Vec<u32> {
 }
 
 /// All processes whose parent is `top`, and theirs.
-fn processes_below(top: u32) -> Vec<u32> {
+pub(crate) fn processes_below(top: u32) -> Vec<u32> {
     let parents: Vec<(u32, u32)> = names_in(Path::new("/proc"))
         .iter()
         .filter_map(|name| name.parse().ok())
@@ -158,7 +158,7 @@ fn processes_below(top: u32) -> Vec<u32> {
 }
 
 /// A process's parent and when it was born.
-fn stat(process: u32) -> Option<(u32, u64)> {
+pub(crate) fn stat(process: u32) -> Option<(u32, u64)> {
     // The name in parentheses may itself have any character, so the fields count from its end.
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
@@ -166,13 +166,13 @@ fn stat(process: u32) -> Option<(u32, u64)> {
     Some((parent, fields.nth(17)?.parse().ok()?))
 }
 
-fn process_name(process: u32) -> String {
+pub(crate) fn process_name(process: u32) -> String {
     let name = fs::read_to_string(format!("/proc/{process}/comm"));
     name.map_or_else(|_| "that just ended".to_owned(), |name| name.trim().to_owned())
 }
 
 /// The folders of a server's control groups, one in each hierarchy.
-fn groups_of(server: u32, below: &Path, depth: usize) -> Vec<PathBuf> {
+pub(crate) fn groups_of(server: u32, below: &Path, depth: usize) -> Vec<PathBuf> {
     let own = format!("sky-island-{server}");
     let mut found = Vec::new();
     for name in names_in(below) {
@@ -186,7 +186,7 @@ fn groups_of(server: u32, below: &Path, depth: usize) -> Vec<PathBuf> {
     found
 }
 
-fn names_in(folder: &Path) -> Vec<String> {
+pub(crate) fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }

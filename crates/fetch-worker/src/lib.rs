@@ -21,6 +21,8 @@ mod git;
 mod git_error;
 mod gocmd;
 mod http;
+#[doc(hidden)]
+pub mod inputs;
 mod local;
 mod locate;
 mod lookup;

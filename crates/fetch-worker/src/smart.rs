@@ -225,7 +225,10 @@ fn skip_to_nak<R: io::Read>(packets: &mut PacketReader<R>) -> Result<(), SmartEr
 }
 
 /// Writes the pack from its side band into the object store.
-fn receive<R: io::Read>(packets: &mut PacketReader<R>, odb: &Odb<'_>) -> Result<(), SmartError> {
+pub(super) fn receive<R: io::Read>(
+    packets: &mut PacketReader<R>,
+    odb: &Odb<'_>,
+) -> Result<(), SmartError> {
     let mut writer = odb.packwriter().map_err(SmartError::Pack)?;
     let mut empty = true;
     loop {

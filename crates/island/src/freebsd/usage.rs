@@ -29,7 +29,7 @@ pub(super) fn of_island(counters: &Counters, id: &IslandId) -> Option<Usage> {
 }
 
 /// Reads `cputime=3,datasize=0,memoryuse=2326528,...`: seconds and bytes.
-fn parse(text: &str) -> Option<Usage> {
+pub fn parse(text: &str) -> Option<Usage> {
     let amount = |resource: &str| {
         let pairs = text.trim().split(',').filter_map(|pair| pair.split_once('='));
         let mut found = pairs.filter(|(name, _)| *name == resource);

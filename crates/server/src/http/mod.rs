@@ -26,4 +26,6 @@ pub use guard::Guard;
 pub use listen::{ConnectionLimits, Connections};
 pub use openapi::document;
 pub use peer::Peer;
+#[doc(hidden)]
+pub use router::guarded;
 pub use router::router;

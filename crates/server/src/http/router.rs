@@ -10,10 +10,14 @@ use crate::http::{admin, error, numbers, openapi};
 /// All routes, for the requests that the guard takes.
 pub fn router(app: App, guard: Guard) -> Router {
     let (router, _) = openapi::routes().split_for_parts();
-    admin::routes::nest(router, &app)
+    let router = admin::routes::nest(router, &app)
         .fallback(error::no_such_resource)
-        .method_not_allowed_fallback(error::no_such_method)
-        .layer(from_fn_with_state(guard, guard::apply))
-        .layer(from_fn_with_state(app.clone(), numbers::count))
-        .with_state(app)
+        .method_not_allowed_fallback(error::no_such_method);
+    guarded(router, guard).layer(from_fn_with_state(app.clone(), numbers::count)).with_state(app)
+}
+
+/// Routes behind a guard.
+#[doc(hidden)]
+pub fn guarded<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: Guard) -> Router<S> {
+    router.layer(from_fn_with_state(guard, guard::apply))
 }

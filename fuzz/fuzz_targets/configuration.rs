@@ -1,0 +1,4 @@
+//! See `configuration` in `src/`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sky_island_fuzz::configuration::check(bytes));

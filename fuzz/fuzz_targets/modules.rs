@@ -1,0 +1,4 @@
+//! See `modules` in `src/`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sky_island_fuzz::modules::check(bytes));

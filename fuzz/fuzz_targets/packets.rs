@@ -1,0 +1,4 @@
+//! See `packets` in `src/`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sky_island_fuzz::packets::check(bytes));

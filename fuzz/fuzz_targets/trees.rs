@@ -1,0 +1,4 @@
+//! See `trees` in `src/`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sky_island_fuzz::trees::check(bytes));

@@ -1,0 +1,4 @@
+//! See `wire` in `src/`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sky_island_fuzz::wire::check(bytes));
