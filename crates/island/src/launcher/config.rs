@@ -24,6 +24,7 @@ impl LauncherConfig {
     }
 
     /// Has `replaced` called whenever a launcher takes the place of one that died.
+    #[cfg(target_os = "linux")]
     pub(crate) fn on_replacement(self, replaced: impl Fn() + Send + Sync + 'static) -> Self {
         Self { replaced: Some(Box::new(replaced)), ..self }
     }
