@@ -38,7 +38,8 @@ pub fn check(bytes: &[u8]) {
         for it in found {
             if let Some(name) = it.filesystem() {
                 assert_eq!(DatasetName::parse(name.as_str()).ok().as_ref(), Some(name));
-                assert!(!name.as_str().contains("..") && !name.as_str().starts_with('/'));
+                let climbs = name.as_str().split('/').any(|part| matches!(part, "" | "." | ".."));
+                assert!(!climbs, "{name:?}");
             }
             assert!(it.mountpoint.is_none_or(|at| at.is_absolute()));
         }

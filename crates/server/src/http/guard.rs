@@ -132,12 +132,31 @@ fn host(request: &Parts) -> Result<Option<Authority>, Failure> {
     };
     let parse = |value: &HeaderValue| value.to_str().ok()?.parse::<Authority>().ok();
     let named = host.map(|value| {
-        let authority = parse(value).filter(|it| !it.as_str().contains('@'));
+        let authority = parse(value).filter(|it| !it.as_str().contains('@') && has_good_port(it));
         authority.ok_or_else(|| bad("the Host header is neither a name nor an address"))
     });
     let named = named.transpose()?;
     // The host of an absolute URI takes precedence (RFC 9112 section 3.2.2).
-    Ok(request.uri.authority().cloned().or(named))
+    match request.uri.authority() {
+        Some(authority) if !has_good_port(authority) => {
+            Err(bad("the request's URI has a port that is no number from 0 to 65535"))
+        }
+        Some(authority) => Ok(Some(authority.clone())),
+        None => Ok(named),
+    }
+}
+
+/// Whether what follows the name is nothing, or a port; the parser takes other texts too.
+fn has_good_port(authority: &Authority) -> bool {
+    let text = authority.as_str();
+    let text = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
+    match text.strip_prefix(authority.host()) {
+        Some("" | ":") => true,
+        Some(port) => {
+            authority.port_u16().is_some() && port[1..].bytes().all(|b| b.is_ascii_digit())
+        }
+        None => false,
+    }
 }
 
 /// Whether a page of another origin cannot have sent a request that names no origin: pages can send
@@ -241,7 +260,13 @@ mod tests {
             ("x.islands.example.org", Some("host")),
             ("0x7f.1", Some("host")),
             ("2130706433", Some("host")),
+            ("localhost:", None),
             ("[::1", Some("malformed")),
+            ("[::1]:80G", Some("malformed")),
+            ("[::1]x", Some("malformed")),
+            ("localhost:80G", Some("malformed")),
+            ("localhost:99999", Some("malformed")),
+            ("localhost:-1", Some("malformed")),
             ("a@localhost", Some("malformed")),
             ("a b", Some("malformed")),
             ("", Some("malformed")),
@@ -267,6 +292,8 @@ mod tests {
         // The host of an absolute URI is the one that counts.
         let absolute = parts("GET", "http://attacker.example/", &[("host", "localhost")]);
         assert_eq!(code(&guard, &absolute), Some("host"));
+        let odd = parts("GET", "http://localhost:80G/", &[("host", "localhost")]);
+        assert_eq!(code(&guard, &odd), Some("malformed"));
     }
 
     #[test]
