@@ -236,9 +236,9 @@ mod tests {
 
     #[test]
     fn the_ends_of_each_range_are_in_it_and_the_next_values_are_not() {
-        let config = |key: &str, value: &serde_json::Value| -> Config {
+        let config = |key: &str, value: &serde_json::Value| {
             let wrap = |inner, name: &str| serde_json::json!({ name: inner });
-            serde_json::from_value(key.rsplit('.').fold(value.clone(), wrap)).unwrap()
+            serde_json::from_value::<Config>(key.rsplit('.').fold(value.clone(), wrap))
         };
         for range in RANGES {
             let [below, least, most, above] = match (range.least, range.most) {
@@ -255,12 +255,15 @@ mod tests {
                 _ => panic!("{} has two kinds of amounts", range.key),
             };
             for inside in [least, most] {
-                assert_eq!(range.problem(&config(range.key, &inside)), None, "{}", range.key);
+                let config = config(range.key, &inside).unwrap();
+                assert_eq!(range.problem(&config), None, "{}", range.key);
             }
             for outside in [below, above] {
-                // No count is below 0.
-                if outside != u64::MAX {
-                    let problem = range.problem(&config(range.key, &outside));
+                // No count is below 0, and no size is 0.
+                if let Ok(config) = config(range.key, &outside)
+                    && outside != u64::MAX
+                {
+                    let problem = range.problem(&config);
                     assert!(problem.is_some_and(|it| it.contains(range.key)), "{}", range.key);
                 }
             }
