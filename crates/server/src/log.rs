@@ -56,7 +56,7 @@ pub fn start(level: &str, file: Option<&Path>) -> Result<(), LogError> {
     let queue = queue.map_err(LogError::Thread)?;
     let queue = QUEUE.get_or_init(|| queue);
     let is_text = file.is_none() && io::stderr().is_terminal();
-    subscribe(level, is_text, move || queue.clone());
+    subscribe(level, is_text, queue.clone());
     Ok(())
 }
 

@@ -15,13 +15,17 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
+use tracing_subscriber::fmt::MakeWriter;
 
 /// The most lines that wait, and the most bytes of them.
 const LINES: usize = 4096;
 const BYTES: usize = 4 << 20;
-/// How long the thread gathers lines before it writes them. To wake it for each line costs a call
-/// three per cent.
+/// How long the thread gathers lines before it writes them, while others were written lately: to
+/// wake it for each line costs a call three per cent. Warnings, and a line after a pause, do not
+/// wait.
 const GATHER: Duration = Duration::from_millis(20);
+/// How long after a line was written the next one is gathered.
+const LATELY: Duration = Duration::from_millis(100);
 /// How long a flush waits.
 const FLUSH_WAIT: Duration = Duration::from_secs(1);
 
@@ -47,7 +51,7 @@ struct State {
     dropped: u64,
     /// The thread has lines, or is about to take them.
     is_busy: bool,
-    /// Something waits for a flush.
+    /// A line is a warning, or something waits for a flush.
     is_urgent: bool,
 }
 
@@ -77,6 +81,7 @@ impl Shared {
     /// Writes lines for ever.
     fn write(&self, mut sink: impl Write) {
         let mut state = self.state.lock();
+        let mut written = None::<Instant>;
         loop {
             while state.lines.is_empty() {
                 state.is_busy = false;
@@ -84,19 +89,20 @@ impl Shared {
                 self.written.notify_all();
                 self.wake.wait(&mut state);
             }
-            if !state.is_urgent {
+            if !state.is_urgent && written.is_some_and(|at| at.elapsed() < LATELY) {
                 self.wake.wait_for(&mut state, GATHER);
             }
             let (lines, dropped) = (take(&mut state.lines), take(&mut state.dropped));
             state.bytes = 0;
             drop(state);
             let lost = write(&mut sink, &lines, dropped);
+            written = Some(Instant::now());
             state = self.state.lock();
             state.dropped += lost;
         }
     }
 
-    fn push(&self, line: &[u8]) {
+    fn push(&self, line: &[u8], is_urgent: bool) {
         let mut state = self.state.lock();
         if state.lines.len() >= LINES || state.bytes + line.len() > BYTES {
             state.dropped += 1;
@@ -104,7 +110,8 @@ impl Shared {
         }
         state.bytes += line.len();
         state.lines.push(line.to_owned());
-        if !state.is_busy {
+        state.is_urgent |= is_urgent;
+        if !state.is_busy || is_urgent {
             state.is_busy = true;
             drop(state);
             self.wake.notify_one();
@@ -138,10 +145,27 @@ fn notice(lost: u64) -> Vec<u8> {
     format!("{line}\n").into_bytes()
 }
 
-/// Takes whole lines, and never fails.
-impl Write for LogQueue {
+impl<'a> MakeWriter<'a> for LogQueue {
+    type Writer = LineWriter<'a>;
+
+    fn make_writer(&'a self) -> LineWriter<'a> {
+        LineWriter { queue: &self.0, is_urgent: false }
+    }
+
+    fn make_writer_for(&'a self, line: &tracing::Metadata<'_>) -> LineWriter<'a> {
+        LineWriter { queue: &self.0, is_urgent: *line.level() <= tracing::Level::WARN }
+    }
+}
+
+/// Takes whole lines of one level, and never fails.
+pub(super) struct LineWriter<'a> {
+    queue: &'a Shared,
+    is_urgent: bool,
+}
+
+impl Write for LineWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.push(line);
+        self.queue.push(line, self.is_urgent);
         Ok(line.len())
     }
 
@@ -185,7 +209,7 @@ mod tests {
     }
 
     fn say(queue: &LogQueue, line: &str) {
-        queue.clone().write_all(line.as_bytes()).unwrap();
+        queue.make_writer().write_all(line.as_bytes()).unwrap();
     }
 
     #[test]
@@ -196,6 +220,31 @@ mod tests {
         LogQueue::flush(&queue);
         let expected: Vec<_> = (0..100).map(|number| number.to_string()).collect();
         assert_eq!(sink.lines(), expected);
+    }
+
+    #[test]
+    fn a_line_after_a_pause_and_a_warning_do_not_wait() {
+        let sink = Sink::default();
+        let queue = LogQueue::start(sink.clone()).unwrap();
+        let is_there = |count, wait: Duration| {
+            let until = Instant::now() + wait;
+            while sink.lines().len() < count && Instant::now() < until {
+                thread::sleep(Duration::from_millis(1));
+            }
+            sink.lines().len() >= count
+        };
+        // A machine that is busy may take a while for each, so the best of several tries counts.
+        let tried = (0..20).any(|_| {
+            let before = sink.lines().len();
+            thread::sleep(LATELY);
+            say(&queue, "first\n");
+            let first = is_there(before + 1, GATHER / 2);
+            LineWriter { queue: &queue.0, is_urgent: true }.write_all(b"warning\n").unwrap();
+            let warning = is_there(before + 2, GATHER / 2);
+            LogQueue::flush(&queue);
+            first && warning
+        });
+        assert!(tried);
     }
 
     #[test]
