@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 /// The numbers of a run.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) struct Plan {
     pub name: &'static str,
     /// Fuzzing, all targets together; none in the short form, whose corpora are a test of their own.

@@ -54,6 +54,7 @@ impl World {
         self.folder.path()
     }
 
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub(crate) fn state(&self) -> PathBuf {
         self.path().join("state")
     }
