@@ -106,10 +106,9 @@ impl<'a> Execution<'a> {
     /// again, once.
     pub(super) async fn program(&mut self) -> Result<(BuildRequest, Built), Failure> {
         let request = self.fetch().await?;
-        let built = self.build(&request).await;
-        let Err(failure) = &built else { return Ok((request, built?)) };
-        if !failure::is_of_damage(failure) {
-            return Err(failure.clone());
+        match self.build(&request).await {
+            Err(failure) if failure::is_of_damage(&failure) => {}
+            built => return Ok((request, built?)),
         }
         let key = request.checkout.key();
         tracing::error!(key, "the source is damaged on disk and is fetched again");
