@@ -35,6 +35,15 @@ func F() string {
 }
 ";
 
+/// A repository with a submodule of this name in the folder `t`, and what .gitmodules says of it.
+fn submodule(r: &RawRepo, name: &[u8], says: &str) {
+    let kept = r.tree(&[
+        ("100644", b"kept".to_vec(), r.blob(b"kept")),
+        ("160000", name.to_vec(), Oid::from_str(&"1".repeat(40)).expect("an id")),
+    ]);
+    top(r, kept, &[("100644", b".gitmodules".to_vec(), r.blob(says.as_bytes()))]);
+}
+
 /// A repository: what is made of it, the version that is asked for, and what comes of a call.
 pub(crate) struct Repo {
     what: &'static str,
@@ -181,12 +190,11 @@ pub(crate) const TABLE: &[Repo] = &[
         "a submodule whose name climbs",
         "CVE-2018-11235",
         |r| {
-            let text = "[submodule \"../../modules/evil\"]\n\tpath = t/sub\n\turl = ./sub\n";
-            let kept = r.tree(&[
-                ("100644", b"kept".to_vec(), r.blob(b"kept")),
-                ("160000", b"sub".to_vec(), Oid::from_str(&"1".repeat(40)).expect("an id")),
-            ]);
-            top(r, kept, &[("100644", b".gitmodules".to_vec(), r.blob(text.as_bytes()))]);
+            submodule(
+                r,
+                b"sub",
+                "[submodule \"../../modules/evil\"]\n\tpath = t/sub\n\turl = ./sub\n",
+            );
         },
         KEPT,
     ),
@@ -194,12 +202,7 @@ pub(crate) const TABLE: &[Repo] = &[
         "a submodule whose url is an option",
         "CVE-2018-17456",
         |r| {
-            let text = "[submodule \"sub\"]\n\tpath = t/sub\n\turl = -u./payload\n";
-            let kept = r.tree(&[
-                ("100644", b"kept".to_vec(), r.blob(b"kept")),
-                ("160000", b"sub".to_vec(), Oid::from_str(&"1".repeat(40)).expect("an id")),
-            ]);
-            top(r, kept, &[("100644", b".gitmodules".to_vec(), r.blob(text.as_bytes()))]);
+            submodule(r, b"sub", "[submodule \"sub\"]\n\tpath = t/sub\n\turl = -u./payload\n");
         },
         KEPT,
     ),
@@ -207,12 +210,7 @@ pub(crate) const TABLE: &[Repo] = &[
         "a submodule whose path ends with a carriage return",
         "CVE-2025-48384",
         |r| {
-            let text = "[submodule \"sub\"]\n\tpath = \"t/sub\r\"\n\turl = ./sub\n";
-            let kept = r.tree(&[
-                ("100644", b"kept".to_vec(), r.blob(b"kept")),
-                ("160000", b"sub\r".to_vec(), Oid::from_str(&"1".repeat(40)).expect("an id")),
-            ]);
-            top(r, kept, &[("100644", b".gitmodules".to_vec(), r.blob(text.as_bytes()))]);
+            submodule(r, b"sub\r", "[submodule \"sub\"]\n\tpath = \"t/sub\r\"\n\turl = ./sub\n");
         },
         KEPT,
     ),

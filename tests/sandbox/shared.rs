@@ -10,7 +10,7 @@ use island::{Ending, Outcome, Spec};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, setrlimit};
 
-use super::host::{Host, alone_without_backend, eventually, promise, read};
+use super::host::{Host, alone_without_backend, eventually, here, promise, read};
 
 type Found = BTreeMap<String, String>;
 
@@ -21,6 +21,11 @@ const FILES: [&str; 8] =
 fn files(host: &Host) -> Vec<&'static str> {
     let zones = host.has_zones().then_some("/zoneinfo.zip");
     FILES.into_iter().chain(zones).collect()
+}
+
+/// A time for a deed, as long as it has to be on this machine.
+fn milliseconds(count: u64) -> String {
+    here(Duration::from_millis(count)).as_millis().to_string()
 }
 
 /// Whether the server of these islands is an ordinary user's, who may not make device files.
@@ -42,10 +47,11 @@ fn locks_of_one_function_are_no_other_ones_and_not_the_hosts() {
         // Its input is the same file as its /dev/null, and a lock is of one descriptor.
         let files: Vec<_> = files(host).into_iter().filter(|path| *path != "stdin").collect();
         for files in [&files[..], &["stdin"]] {
+            let (time, islands) = (milliseconds(700), host.islands.clone());
             let deed = |time| [&["lock", time], files].concat();
-            let (lock, islands) = (host.function(&deed("700")), host.islands.clone());
+            let lock = host.function(&deed(&time));
             let first = host.runtime.spawn(async move { islands.run(&lock).await });
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(here(Duration::from_millis(300)));
             for device in ["/dev/null", "/dev/zero"] {
                 let file = File::open(device).unwrap();
                 let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
@@ -75,10 +81,10 @@ fn a_lock_of_a_function_means_something_where_its_files_are_its_own() {
 fn locks_on_parts_of_files_succeed_and_take_no_memory_of_the_kernel() {
     promise(|host| {
         for path in ["/dev/null", "/tmp/records"] {
-            let spec = host.function(&["lock-records", path, "16000", "600"]);
+            let spec = host.function(&["lock-records", path, "16000", &milliseconds(600)]);
             let islands = host.islands.clone();
             let run = host.runtime.spawn(async move { islands.run(&spec).await });
-            std::thread::sleep(Duration::from_millis(400));
+            std::thread::sleep(here(Duration::from_millis(400)));
             let held = fs::read_to_string("/proc/locks").unwrap();
             assert!(held.lines().count() < 1000, "{path}: {} locks", held.lines().count());
             let taken: u64 = read(&host.runtime.block_on(run).unwrap().unwrap());
@@ -141,11 +147,11 @@ fn a_functions_descriptors_on_their_way_keep_no_other_function_from_running() {
         const FILES: u64 = 1024;
         setrlimit(Resource::RLIMIT_NOFILE, FILES, FILES).unwrap();
         let Some(host) = Host::start(0) else { return };
-        let spec = host.function(&["hold-descriptors", "3000"]);
+        let spec = host.function(&["hold-descriptors", &milliseconds(3000)]);
         let islands = host.islands.clone();
         let run = host.runtime.spawn(async move { islands.run(&spec).await });
         eventually("the function runs", || !host.backend.list().is_empty());
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(here(Duration::from_millis(500)));
         for _ in 0..5 {
             assert_eq!(host.run(&host.function(&["exit", "0"])).ending, Ending::Exited(0));
         }
