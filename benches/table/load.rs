@@ -64,7 +64,7 @@ pub(crate) fn many_clients(world: &World) -> Result<Vec<Row>, Absent> {
     Ok(vec![
         wrong,
         times,
-        memory("resident memory of the server", resident, Goal::Below(CROWD_MB)),
+        memory("memory of the server (RSS)", resident, Goal::Below(CROWD_MB)),
         memory("memory of its other processes (PSS)", helpers, Goal::None),
     ])
 }
@@ -91,7 +91,7 @@ pub(crate) fn idle(world: &World) -> Result<Vec<Row>, Absent> {
         Row::values(8, format!("idle: {name}"), unit, values, goal)
     };
     Ok(vec![
-        row("resident memory of the server", Unit::Megabytes, vec![resident], Goal::Below(IDLE_MB)),
+        row("memory of the server (RSS)", Unit::Megabytes, vec![resident], Goal::Below(IDLE_MB)),
         row("memory of its other processes (PSS)", Unit::Megabytes, vec![others], Goal::None),
         row(
             "wake-ups of the server",

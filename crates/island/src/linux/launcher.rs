@@ -2,10 +2,11 @@
 //! as long as the server.
 //!
 //! The server starts two launchers. One keeps the host's tree and makes the islands of tools, whose
-//! roots it builds from host files. The other has moved into the root that all functions share, and
-//! has [zygotes](crate::linux::zygote::process) fork the islands of functions without an address. A
-//! launcher is the parent of its zygotes and of the islands that have none: it reports each
-//! island's end, kills on request, and when the server goes away it kills them all and ends.
+//! roots it builds from host files. The other has moved into a small root with the template of the
+//! functions' roots ([`function_root`]), and has [zygotes](crate::linux::zygote::process) fork the
+//! islands of functions without an address. A launcher is the parent of its zygotes and of the
+//! islands that have none: it reports each island's end, kills on request, and when the server goes
+//! away it kills them all and ends.
 //!
 //! Invariants: a launcher never waits long for another process, because every report waits for the
 //! launcher. A control group is removed only after its island or zygote has ended, again and again
@@ -60,7 +61,7 @@ pub(crate) struct LauncherSetup {
 pub(crate) enum RootKind {
     /// The host's, for the islands of tools.
     Host,
-    /// The one that all functions share.
+    /// A small one with the template of the functions' roots.
     Functions {
         zones: Option<PathBuf>,
         /// Functions may have addresses, and need files for names and certificates then.
