@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use host::net::Pools;
 use island::{
-    Backend, Bounds, Ending, Finding, Islands, Label, Options, Program, Purpose, Resources, Rights,
-    Setup, Spec, ToolRights, choose,
+    Backend, Bounds, Ending, Finding, Islands, Label, OPEN_FILES, Options, Program, Purpose,
+    Resources, Rights, Setup, Spec, ToolRights, choose,
 };
-use server::compile::Toolchain;
+use server::compile::{BUILD_PROCESSES, Toolchain};
 use server::config::Config;
 
 use crate::cli::process::complain;
@@ -83,10 +83,6 @@ fn mark(finding: &Finding) -> &'static str {
     }
 }
 
-/// Open files that a program on an island may have, and processes of a build.
-const FILES: u64 = 1024;
-const PROCESSES: u64 = 512;
-
 async fn find(config: &Config) -> Vec<Finding> {
     let mut findings = vec![toolchain(config), state(config)];
     findings.extend(process_limits(config));
@@ -145,7 +141,7 @@ async fn trial(backend: std::sync::Arc<dyn Backend>, memory: u64) -> Finding {
     let rights =
         ToolRights { purpose: Purpose::Build, binds: Vec::new(), overlay: None, background: false };
     let resources =
-        Resources { memory, processes: PROCESSES, processor_time: None, tmp: 0, disk: None };
+        Resources { memory, processes: BUILD_PROCESSES, processor_time: None, tmp: 0, disk: None };
     let bounds = Bounds { deadline: Duration::from_secs(10), output: 4096 };
     let spec = Spec {
         setup: Setup { rights: Rights::Tool(rights), resources, address: None },
@@ -178,9 +174,14 @@ fn process_limits(config: &Config) -> Vec<Finding> {
     use nix::sys::resource::{Resource as Limit, getrlimit};
     let root = nix::unistd::getuid().is_root();
     let wanted = [
-        (Limit::RLIMIT_NOFILE, "open files", "-n", FILES),
+        (Limit::RLIMIT_NOFILE, "open files", "-n", OPEN_FILES),
         (Limit::RLIMIT_FSIZE, "size of a file", "-f", config.limits.build_size.get()),
-        (Limit::RLIMIT_NPROC, "processes of this user", "-u", config.limits.processes + PROCESSES),
+        (
+            Limit::RLIMIT_NPROC,
+            "processes of this user",
+            "-u",
+            config.limits.processes + BUILD_PROCESSES,
+        ),
     ];
     let found = wanted.into_iter().filter(|(limit, ..)| !root || *limit != Limit::RLIMIT_NPROC);
     let read = found.filter_map(|(limit, name, flag, wanted)| {

@@ -39,6 +39,6 @@ pub use run::islands::Islands;
 pub use run::outcome::{Ending, Outcome};
 pub use select::{addresses, choose, findings, run_launcher};
 pub use spec::{
-    Bind, Bounds, Disk, Label, Limits, Overlay, Program, Purpose, Resources, Rights, Setup, Spec,
-    ToolRights,
+    Bind, Bounds, Disk, Label, Limits, OPEN_FILES, Overlay, Program, Purpose, Resources, Rights,
+    Setup, Spec, ToolRights,
 };

@@ -8,6 +8,9 @@ use std::time::Duration;
 use host::net::Lease;
 use uuid::Uuid;
 
+/// The most descriptors that a process of an island may have open.
+pub const OPEN_FILES: u64 = 1024;
+
 /// An island to run.
 #[derive(Clone, Debug)]
 pub struct Spec {

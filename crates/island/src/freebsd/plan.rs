@@ -14,10 +14,8 @@ use crate::backend::StartError;
 use crate::freebsd::mounts::Mount;
 use crate::freebsd::params::Reach;
 use crate::freebsd::protocol::ProcessBounds;
-use crate::spec::{Bind, Program, Purpose, Resources, Rights, Spec, ToolRights};
+use crate::spec::{Bind, OPEN_FILES, Program, Purpose, Resources, Rights, Spec, ToolRights};
 
-/// The most descriptors that a process of an island may have open.
-pub const OPEN_FILES: u64 = 1024;
 /// The files that each tool's root gets: the go command keeps no statistics.
 const FILES: [(&str, &str); 1] = [("/config/go/telemetry/mode", "off\n")];
 

@@ -15,10 +15,7 @@ use crate::backend::Exit;
 use crate::id::IslandId;
 use crate::launcher::wire::ExecRequest;
 use crate::linux::cgroup::share::Share;
-use crate::spec::{Resources, Spec};
-
-/// The most descriptors that a process of an island may have open.
-const OPEN_FILES: u64 = 1024;
+use crate::spec::{OPEN_FILES, Resources, Spec};
 
 /// The message that carries an island's network namespace.
 pub(crate) const MADE: &str = "made";

@@ -21,8 +21,8 @@ use crate::store::{Scratch, Trash};
 
 /// Output of a build, in bytes.
 const OUTPUT_BYTES: u64 = 4 << 20;
-/// Processes and threads of a build.
-const PROCESSES: u64 = 512;
+/// Processes and threads that a build may have.
+pub const BUILD_PROCESSES: u64 = 512;
 /// The deadline of compiling the standard library.
 const LIBRARY_DEADLINE: Duration = Duration::from_secs(900);
 
@@ -105,7 +105,7 @@ impl Compiler {
         let written = writable.chain(seen.overlay.iter().map(|overlay| &overlay.upper));
         let disk = Disk { folders: written.cloned().collect(), bytes: self.size };
         let Limits { mut resources, mut bounds } = self.limits.clone();
-        (resources.processes, resources.disk) = (PROCESSES, Some(disk));
+        (resources.processes, resources.disk) = (BUILD_PROCESSES, Some(disk));
         bounds.output = OUTPUT_BYTES;
         if let CompileJob::Packages { .. } = job {
             bounds.deadline = LIBRARY_DEADLINE;

@@ -31,7 +31,7 @@ mod ttl_cache;
 pub use artifact::Artifact;
 pub use artifacts::CachedProgram;
 pub use builder::{Builder, BuilderOptions, Built};
-pub use compiler::Compiler;
+pub use compiler::{BUILD_PROCESSES, Compiler};
 pub use diagnostics::Diagnostic;
 pub use error::BuildError;
 pub use gocache::GoCache;
