@@ -200,6 +200,15 @@ const TABLE: &[Package] = &[
         Fails(422, "build", &["cannot embed irregular file"]),
     ),
     package(
+        "//go:embed of the file that the server adds",
+        "",
+        &[(
+            "m.go",
+            "package m\n\nimport _ \"embed\"\n\n//go:embed sky_island_call/main.go\nvar s string\n\nfunc F() string { return s }\n",
+        )],
+        Fails(422, "build", &["no matching files found"]),
+    ),
+    package(
         "//go:embed of the folder of another module",
         "",
         &[

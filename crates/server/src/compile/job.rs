@@ -1,5 +1,7 @@
 //! The job of a build island, and the folder `/job` with its files.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ pub(super) const MADE: &str = "/out/main";
 const MAIN_DIR: &str = "sky_island_call";
 /// What a Go file that embeds others has in it.
 const EMBED: &[u8] = b"//go:embed";
+/// Bytes of a source that are looked at together.
+const PIECE: usize = 64 << 10;
 
 /// What to compile.
 pub(super) enum CompileJob {
@@ -155,14 +159,28 @@ fn embeds(folder: &Path) -> std::io::Result<bool> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let is_go = Path::new(&entry.file_name()).extension().is_some_and(|it| it == "go");
-        if is_go && entry.file_type()?.is_file() {
-            let text = std::fs::read(entry.path())?;
-            if text.windows(EMBED.len()).any(|window| window == EMBED) {
-                return Ok(true);
-            }
+        if is_go && entry.file_type()?.is_file() && has(File::open(entry.path())?, EMBED)? {
+            return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether a text has a word in it. Reads the text in pieces, for a stranger wrote it and may have
+/// made it long.
+fn has(mut text: impl Read, word: &[u8]) -> std::io::Result<bool> {
+    let mut piece = Vec::with_capacity(PIECE + word.len());
+    loop {
+        // The end of the last piece may be the beginning of the word.
+        piece.drain(..piece.len().saturating_sub(word.len() - 1));
+        let read = text.by_ref().take(PIECE as u64).read_to_end(&mut piece)?;
+        if piece.windows(word.len()).any(|window| window == word) {
+            return Ok(true);
+        }
+        if read == 0 {
+            return Ok(false);
+        }
+    }
 }
 
 /// Whether the completed go.mod and go.sum are laid over the module's own. A module that embeds
@@ -216,4 +234,20 @@ fn checkout_binds(checkout: &Checkout) -> Vec<Bind> {
 
 fn read_only(source: PathBuf, target: &str) -> Bind {
     Bind { source, target: target.into(), writable: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_found_wherever_it_lies_in_a_text() {
+        for before in [0, 1, PIECE - EMBED.len(), PIECE - 5, PIECE, 3 * PIECE - 1] {
+            let text = [&vec![b'/'; before][..], EMBED, b" all:*\n"].concat();
+            assert!(has(&text[..], EMBED).unwrap(), "{before}");
+            let cut = &text[..before + EMBED.len() - 1];
+            assert!(!has(cut, EMBED).unwrap(), "{before}");
+        }
+        assert!(!has(&b""[..], EMBED).unwrap());
+    }
 }
